@@ -81,7 +81,7 @@ pub fn encoded(args: &impl Encode) -> Result<Bytes, CallError> {
     })
 }
 
-/// A call of a generated client that has not been made yet: `.await` it.
+/// A call of a generated client. It is made when it is awaited.
 ///
 /// Inside a call that this process serves, it inherits the deadline, hops and trace of that call.
 /// Elsewhere it ends after 2 s.
@@ -121,8 +121,8 @@ impl<R, I> ClientCall<'_, R, I> {
         self
     }
 
-    /// Makes the call on behalf of another one, whose deadline, hops and trace it inherits. Needed
-    /// only in tasks that a handler has spawned: elsewhere they are inherited without it.
+    /// Makes the call on behalf of another one, whose deadline, hops and trace it inherits. It is
+    /// needed only in tasks that a handler has spawned. Elsewhere they are inherited automatically.
     pub fn on_behalf_of(mut self, context: &Context) -> Self {
         self.context = Some(context.nested());
         self

@@ -152,8 +152,8 @@
 //! caller's deadline passes. A panic ends only the call in which it happens.
 //!
 //! A call that a handler makes with a client inherits the deadline, hops and trace of the call that
-//! it handles: `greeter.greet("Ada").await?`. In a task that the handler spawns, say so:
-//! `greeter.greet("Ada").on_behalf_of(&context).await?`, where `context` is a copy of
+//! it handles: `greeter.greet("Ada").await?`. In a task that the handler spawns, the context has to
+//! be passed on: `greeter.greet("Ada").on_behalf_of(&context).await?`, where `context` is a copy of
 //! [`call.context()`](Call::context).
 //!
 //! # Call without serving

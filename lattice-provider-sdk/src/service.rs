@@ -49,7 +49,8 @@ impl<P: Provider> Service for ProviderService<P> {
         self.types.clone()
     }
 
-    /// Handlers return values. Only their arguments and their link fail, before they run.
+    /// Handlers return values, not errors of calls. Such errors come only from the arguments and
+    /// the link, before the handler runs.
     fn errors_are_its_own(&self) -> bool {
         true
     }

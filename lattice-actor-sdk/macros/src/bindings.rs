@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_wit_is_said() {
+    fn errors_in_the_wit_are_reported() {
         let message = |wit: Result<Wit, String>| code(wit).err().unwrap_or_default();
         assert!(message(parse_path("no-such-folder")).contains("set `path` to where it is"));
         assert!(

@@ -1,5 +1,5 @@
-//! WIT names that aren't Rust names, or become the same Rust name. The generator of the bindings
-//! doesn't notice them, and the errors of the compiler name no WIT.
+//! Detects WIT names that aren't valid Rust names, or become the same Rust name. The generator of
+//! the bindings doesn't detect them, and the compiler's errors don't mention the WIT.
 
 use std::collections::HashMap;
 

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_option_is_told_by_name() {
+    fn a_wrong_option_is_refused_by_name() {
         let message = |text| parse(text).err().unwrap_or_default();
         assert!(message("{ wurld: \"w\" }").contains("no option `wurld`"));
         assert!(message("{ world: \"a\", world: \"b\" }").contains("`world` is given twice"));

@@ -21,8 +21,8 @@ pub enum Invariant {
     /// A call ends at most 50 ms after its deadline, by the clock of its host, with a value or an
     /// error.
     EndsInTime,
-    /// A call whose error says that it did not run did not run, and one that returned a value ran.
-    SaysWhetherItRan,
+    /// A call that failed with [`Ran::No`] did not run, and a call that returned a value ran.
+    ReportsWhetherItRan,
     /// A call that isn't idempotent runs at most once.
     RunsOnce,
     /// Nothing runs without a grant.
@@ -152,7 +152,7 @@ fn is_truthful(call: &CallRecord) -> Option<(Invariant, String)> {
         }
         _ => return None,
     };
-    Some((Invariant::SaysWhetherItRan, format!("{call} {wrong}")))
+    Some((Invariant::ReportsWhetherItRan, format!("{call} {wrong}")))
 }
 
 fn describe(runs: &[Run]) -> String {

@@ -195,7 +195,7 @@ impl Edits {
 
     fn apply(&mut self, sim: &mut Sim, host: HostIndex, version: Version) {
         let possible = self.possible.clone();
-        // Possible until the result of the write arrives, and for good if it never does.
+        // Possible until the result of the write arrives, and permanently if it never does.
         lock(&possible).versions.push(version);
         self.start(sim, host, async move |up| {
             apply(&up, version, &possible).await;

@@ -40,8 +40,8 @@ pub enum Trouble {
     /// These hosts and the others can't reach each other: messages between them are lost silently.
     /// The store is with the others.
     Partition(Vec<HostIndex>),
-    /// The same, but each side of the bus notices that the other one is away, as a cluster of
-    /// servers does.
+    /// The same, but each side of the bus notices that the other one is unreachable, as a cluster
+    /// of servers does.
     Split(Vec<HostIndex>),
     /// The host loses its connection to the bus, and notices it.
     Unplug(HostIndex),
@@ -204,7 +204,7 @@ impl fmt::Display for Trouble {
             Self::Lose(percent) => write!(f, "{percent} % of the messages lost"),
             Self::Double(percent) => write!(f, "{percent} % of the messages doubled"),
             Self::Delay(most) => write!(f, "messages up to {most} ms late"),
-            Self::StoreAway => f.write_str("the store is away"),
+            Self::StoreAway => f.write_str("the store is unavailable"),
             Self::StoreHangs => f.write_str("the store hangs"),
             Self::StoreCut(host) => write!(f, "{host} can't reach the store"),
             Self::StoreLags(host) => write!(f, "{host} receives no changes from the store"),

@@ -24,7 +24,7 @@ struct View {
     assignment: Arc<Assignment>,
     /// Its own replicas of each component.
     serves: BTreeMap<ComponentId, u32>,
-    /// The hosts that it believes to serve each component.
+    /// The hosts that serve each component, as far as it knows.
     peers: BTreeMap<ComponentId, BTreeSet<HostId>>,
 }
 

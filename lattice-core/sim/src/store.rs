@@ -65,16 +65,16 @@ struct Shared {
     grants_all: bool,
 }
 
-/// What is wrong with the store now. Each outage has a number, by which it is ended.
+/// The current faults of the store. Each outage has a number, which is used to end it.
 #[derive(Default)]
 struct Faults {
-    /// The store is away for all hosts.
+    /// The store is unavailable for all hosts.
     away: BTreeMap<u64, Outage>,
     /// Hosts that are cut off.
     cut: BTreeMap<u64, HostIndex>,
     /// Hosts that receive no changes.
     lagging: BTreeMap<u64, HostIndex>,
-    /// How many percent of the answers are lost.
+    /// The percentage of responses that are lost.
     unsure: u8,
 }
 
@@ -124,7 +124,7 @@ impl SimStore {
         watches.into_values().for_each(Waker::wake);
     }
 
-    pub(super) fn go_away(&self, number: u64, how: Outage) {
+    pub(super) fn begin_outage(&self, number: u64, how: Outage) {
         self.lock().faults.away.insert(number, how);
     }
 
@@ -136,7 +136,7 @@ impl SimStore {
         self.lock().faults.lagging.insert(number, host);
     }
 
-    pub(super) fn lose_answers(&self, percent: u8) {
+    pub(super) fn lose_responses(&self, percent: u8) {
         self.lock().faults.unsure = percent;
     }
 
@@ -263,7 +263,7 @@ impl StoreConnection {
             sleep(TIMEOUT).await;
         }
         Err(StoreError::Unavailable(
-            "it is away in this simulation".into(),
+            "it is unavailable in this simulation".into(),
         ))
     }
 
@@ -291,7 +291,7 @@ impl StoreConnection {
 
 impl Store for StoreConnection {
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
-        // A client asks for it once, when it connects.
+        // A client requests it once, when it connects.
         Box::pin(async { Ok(self.store.lock().state.incarnation()) })
     }
 

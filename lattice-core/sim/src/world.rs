@@ -313,11 +313,11 @@ impl Sim {
             Trouble::Lose(percent) => self.network.set_noise(|noise| noise.lose = *percent),
             Trouble::Double(percent) => self.network.set_noise(|noise| noise.double = *percent),
             Trouble::Delay(most) => self.network.set_noise(|noise| noise.delay = *most),
-            Trouble::StoreAway => self.store.go_away(number, Outage::Refuses),
-            Trouble::StoreHangs => self.store.go_away(number, Outage::Hangs),
+            Trouble::StoreAway => self.store.begin_outage(number, Outage::Refuses),
+            Trouble::StoreHangs => self.store.begin_outage(number, Outage::Hangs),
             Trouble::StoreCut(host) => self.store.cut(number, *host),
             Trouble::StoreLags(host) => self.store.lag(number, *host),
-            Trouble::StoreUnsure(percent) => self.store.lose_answers(*percent),
+            Trouble::StoreUnsure(percent) => self.store.lose_responses(*percent),
             Trouble::TimeOfDay(host, seconds) => self.hosts[host.0].set_clock_offset(*seconds),
             Trouble::Drift(host, ppm) => return self.hosts[host.0].set_drift(*ppm),
             Trouble::Edit(_) => return,
@@ -336,7 +336,7 @@ impl Sim {
             Trouble::Lose(_) => self.network.set_noise(|noise| noise.lose = 0),
             Trouble::Double(_) => self.network.set_noise(|noise| noise.double = 0),
             Trouble::Delay(_) => self.network.set_noise(|noise| noise.delay = 0),
-            Trouble::StoreUnsure(_) => self.store.lose_answers(0),
+            Trouble::StoreUnsure(_) => self.store.lose_responses(0),
             _ => {
                 self.network.mend(number);
                 self.store.mend(number);

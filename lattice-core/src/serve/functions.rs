@@ -99,7 +99,8 @@ impl Service for Functions {
         Arc::new(self.types.clone())
     }
 
-    /// Handlers return values. Only their arguments fail here, before they run.
+    /// Handlers return values, not errors of calls. Such errors come only from the arguments,
+    /// before the handler runs.
     fn errors_are_its_own(&self) -> bool {
         true
     }

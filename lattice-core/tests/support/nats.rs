@@ -174,7 +174,8 @@ impl Drop for NatsServer {
 }
 
 /// Sends a signal to a process. After `STOP`, returns when the process has stopped: `kill` returns
-/// before the signal is delivered, and on a busy machine the process runs on for a while.
+/// before the signal is delivered, and on a busy machine the process continues to run for some
+/// time.
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill")
         .args([format!("-{name}"), pid.to_string()])

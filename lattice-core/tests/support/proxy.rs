@@ -17,11 +17,11 @@ use tokio::{
 pub(crate) enum Flow {
     Pass,
     Swallow,
-    /// Passes everything up to the line that ends with this text, and swallows what follows.
+    /// Passes everything up to the line that ends with this text, and drops the rest.
     PassUntil(&'static [u8]),
 }
 
-/// Ends each line of the protocol.
+/// The end of each line of the protocol.
 const LINE_END: &[u8] = b"\r\n";
 
 pub(crate) struct Proxy {
@@ -131,7 +131,7 @@ async fn pipe(
     swallowed: Arc<watch::Sender<usize>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
-    // The end of what was passed, which may hold the beginning of the text to stop at.
+    // The end of the passed bytes, which may contain the beginning of the text to stop at.
     let mut tail: Vec<u8> = Vec::new();
     let mut is_past = false;
     while let Ok(count @ 1..) = from.read(&mut buffer).await {

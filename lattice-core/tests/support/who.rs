@@ -31,7 +31,7 @@ struct Notes {
     troubles: BTreeMap<String, Trouble>,
 }
 
-/// Why an image can't be started.
+/// The reason that an image can't be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// It can't be fetched.
@@ -53,12 +53,12 @@ impl Record {
         self.lock().starts.clone()
     }
 
-    /// From now on, images with this in their names can't be started.
+    /// Makes images with this text in their names fail to start from now on.
     pub fn trouble(&self, image: &str, trouble: Trouble) {
         self.lock().troubles.insert(image.to_owned(), trouble);
     }
 
-    /// Ends all trouble.
+    /// Makes all images available and valid again.
     pub fn heal(&self) {
         self.lock().troubles.clear();
     }
@@ -97,7 +97,7 @@ impl Runtime for Fake {
             sleep(Duration::from_millis(takes)).await;
             match self.record.trouble_of(&image) {
                 Some(Trouble::Away) => {
-                    let reason = "its image is away; bring it back";
+                    let reason = "its image is unavailable; bring it back";
                     return Err(RuntimeError::new(reason).image_away());
                 }
                 Some(Trouble::Broken) => return Err(RuntimeError::new("it is broken; fix it")),

@@ -1,4 +1,4 @@
-//! WIT names that become the same Rust name.
+//! Detects WIT names that become the same Rust name.
 
 use crate::name;
 use proc_macro2::Ident;

@@ -39,8 +39,8 @@ pub(crate) fn expand(kind: Macro, input: TokenStream) -> syn::Result<TokenStream
     Ok(quote!(#modules #marker #rebuild))
 }
 
-/// Fails when callers can't tell two exported functions apart: those of two versions of an interface
-/// that can replace each other.
+/// Fails when callers can't distinguish two exported functions, because they belong to two versions
+/// of an interface that can replace each other.
 fn check_keys(world: &World<'_>) -> Result<(), String> {
     let mut known: BTreeMap<u64, &str> = BTreeMap::new();
     for interface in world
@@ -221,7 +221,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn two_versions_that_callers_cannot_tell_apart_are_refused() {
+    fn two_indistinguishable_versions_are_refused() {
         let both = |other: &str| {
             format!(
                 "package a:b; world w {{ export c:d/e@1.0.0; export c:d/e@{other}; }}

@@ -61,7 +61,7 @@ impl<'r> World<'r> {
                 world.place(id)?.exported = true;
             }
         }
-        world.tell_versions_apart();
+        world.distinguish_versions();
         for interface in &world.interfaces {
             world.check(interface)?;
         }
@@ -160,7 +160,7 @@ impl<'r> World<'r> {
     }
 
     /// Adds the version to the module names of packages that occur in several versions.
-    fn tell_versions_apart(&mut self) {
+    fn distinguish_versions(&mut self) {
         let resolve = self.resolve;
         let package = |interface: &Interface<'_>| -> Option<&PackageName> {
             Some(&resolve.packages[interface.wit.package?].name)

@@ -26,10 +26,10 @@ pub use call::Call;
 ///
 /// # Blocking
 /// Handlers should not block their thread: sleep, compute for long, wait for a lock or read files
-/// without awaiting. One that does delays no call to its neighbours, and its host keeps answering other
-/// hosts, but it takes a thread of the runtime, and a host with one thread does nothing else meanwhile.
-/// Such code belongs into `tokio::task::spawn_blocking`. A component that blocks for longer than 100 ms
-/// is named in the log.
+/// without awaiting. A handler that does delays no calls to other components, and its host still
+/// replies to other hosts, but it occupies a thread of the runtime, and a host with one thread does
+/// nothing else until the handler continues. Move such code into `tokio::task::spawn_blocking`. A
+/// component that blocks for longer than 100 ms is named in the log.
 pub trait Provider: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated. It requires the trait of every interface that the
     /// WIT world exports.
@@ -69,8 +69,8 @@ pub trait Provider: Sized + Send + Sync + 'static {
     }
 }
 
-/// A [`Provider`] that serves all its callers alike: links have no config, there are no bindings,
-/// and operators may call.
+/// A [`Provider`] that treats all its callers in the same way: links have no config, there are no
+/// bindings, and operators may call.
 pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
     type World: Dispatch<Self>;

@@ -35,7 +35,7 @@ pub enum InjectedBug {
     /// [`Invariant::EndsInTime`](crate::Invariant::EndsInTime).
     SlowClock,
     /// Components run calls and then report that they did not. Violates
-    /// [`Invariant::SaysWhetherItRan`](crate::Invariant::SaysWhetherItRan).
+    /// [`Invariant::ReportsWhetherItRan`](crate::Invariant::ReportsWhetherItRan).
     DeniesThatItRan,
     /// Components run each call twice. Violates
     /// [`Invariant::RunsOnce`](crate::Invariant::RunsOnce).

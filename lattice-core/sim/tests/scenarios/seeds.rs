@@ -78,8 +78,8 @@ fn a_partition_of_five_hosts_never_has_two_lease_holders() {
     println!("no double holders in {moments} moments");
 }
 
-/// A host whose time of day is an hour off, and that started with it, works as any other. So does
-/// its next start at the right time.
+/// A host that starts with a clock that is an hour off works as any other. So does its next start
+/// at the right time.
 #[test]
 fn a_host_whose_clock_is_off_by_an_hour_takes_part() {
     let host = HostIndex(1);

@@ -1,4 +1,5 @@
-//! A version that has served stays, whatever is away or broken when its hosts start again.
+//! A version that has served stays in use, regardless of outages and failures when its hosts
+//! restart.
 
 use super::*;
 use lattice_core::place::plan::Phase;
@@ -40,7 +41,7 @@ impl Mesh {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settled_version_survives_a_restart_of_all_hosts_while_its_image_is_away() {
+async fn a_settled_version_survives_a_restart_of_all_hosts_while_its_image_is_unavailable() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;
     mesh.settle_two_versions().await;
@@ -53,11 +54,11 @@ async fn a_settled_version_survives_a_restart_of_all_hosts_while_its_image_is_aw
         let kept = &state.components[&greeter_id()];
         assert_eq!(kept.status.phase, Phase::Starting);
         let reason = kept.reason.as_deref();
-        assert_eq!(reason, Some("its image is away; bring it back"));
+        assert_eq!(reason, Some("its image is unavailable; bring it back"));
     }
     assert!(
         mesh.serving("greeter").is_empty(),
-        "nothing stands in for it"
+        "no other version runs in its place"
     );
     mesh.record.heal();
     mesh.until("both serve", || mesh.serving("greeter").len() == 2)
@@ -66,7 +67,7 @@ async fn a_settled_version_survives_a_restart_of_all_hosts_while_its_image_is_aw
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settled_version_is_not_taken_back_when_it_fails_after_a_restart_of_all_hosts() {
+async fn a_settled_version_is_not_rolled_back_when_it_fails_after_a_restart_of_all_hosts() {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;
     mesh.settle_two_versions().await;
@@ -78,7 +79,8 @@ async fn a_settled_version_is_not_taken_back_when_it_fails_after_a_restart_of_al
     mesh.until("both serve", || mesh.serving("greeter").len() == 2)
         .await;
     assert!(mesh.version().await.ends_with("greeter:2"));
-    // So it is after the next change, which goes back to it and not further.
+    // The same is true after the next change, which is rolled back to this version and not to an
+    // earlier one.
     mesh.apply(&greeter("broken:3", 2)).await;
     mesh.until("the third is rejected", || mesh.rejected().is_some())
         .await;
@@ -90,7 +92,7 @@ async fn a_settled_version_is_not_taken_back_when_it_fails_after_a_restart_of_al
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_never_came_is_not_gone_back_to() {
+async fn a_version_that_was_never_fetched_is_not_a_rollback_target() {
     let mesh = Mesh::new().await;
     let _hosts = mesh.hosts::<2>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;
@@ -99,7 +101,11 @@ async fn a_version_that_never_came_is_not_gone_back_to() {
     mesh.record.trouble("greeter:2", Trouble::Away);
     mesh.apply(&greeter("greeter:2", 2)).await;
     sleep(Duration::from_mins(2)).await;
-    assert_eq!(mesh.rejected(), None, "that says nothing about it");
+    assert_eq!(
+        mesh.rejected(),
+        None,
+        "an unavailable image doesn't reject it"
+    );
     mesh.apply(&greeter("broken:3", 2)).await;
     mesh.until("the third is rejected", || mesh.rejected().is_some())
         .await;
@@ -112,7 +118,8 @@ async fn a_version_that_never_came_is_not_gone_back_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hosts_that_start_while_a_new_version_is_away_run_the_settled_one_until_it_comes() {
+async fn hosts_that_start_while_a_new_image_is_unavailable_run_the_settled_version_until_it_is_fetched()
+ {
     let mesh = Mesh::new().await;
     let hosts = mesh.hosts::<2>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;
@@ -128,7 +135,10 @@ async fn hosts_that_start_while_a_new_version_is_away_run_the_settled_one_until_
     let subject = lattice_core::constellation::Subject::Component(greeter_id());
     sleep(Duration::from_secs(30)).await;
     let why = mesh.lattice.explain(&subject).await.to_string();
-    assert!(why.contains("its image is away; bring it back"), "{why}");
+    assert!(
+        why.contains("its image is unavailable; bring it back"),
+        "{why}"
+    );
     mesh.record.heal();
     sleep(Duration::from_mins(3)).await;
     assert_eq!(mesh.rejected(), None);
@@ -138,7 +148,7 @@ async fn hosts_that_start_while_a_new_version_is_away_run_the_settled_one_until_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_version_that_is_applied_again_is_tried_again() {
+async fn a_rejected_version_is_tried_again_when_it_is_applied_again() {
     let mesh = Mesh::new().await;
     let _hosts = mesh.hosts::<2>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;

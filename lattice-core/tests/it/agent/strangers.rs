@@ -1,5 +1,5 @@
-//! Hosts that are heard and don't count: recordings of hosts that are gone, and hosts on another
-//! store.
+//! Hosts that send heartbeats and don't count for placement: replayed recordings, and hosts on
+//! another store.
 
 use super::*;
 use futures_util::StreamExt as _;
@@ -26,7 +26,7 @@ impl Mesh {
     }
 }
 
-/// The heartbeats of `host` that were heard so far.
+/// Returns the heartbeats of `host` that have arrived so far.
 fn recorded(tap: &mut Subscription, host: &Host) -> Vec<bytes::Bytes> {
     let key = LatticeKey::from_hex(&"01".repeat(32)).expect("a key");
     let auth = Auth::keyed(&LatticeName::new("dev").expect("valid"), &key);
@@ -44,7 +44,7 @@ fn recorded(tap: &mut Subscription, host: &Host) -> Vec<bytes::Bytes> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recorded_host_takes_no_share_of_a_process_that_starts_later() {
+async fn a_replayed_host_gets_no_share_from_a_process_that_starts_later() {
     let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
     let stranger = network.connect();
     let subjects = Subjects::new(&LatticeName::new("dev").expect("valid"));
@@ -72,7 +72,7 @@ async fn a_recorded_host_takes_no_share_of_a_process_that_starts_later() {
     let work = async {
         sleep(Duration::from_secs(10)).await;
         let peers = mesh.lattice.peers();
-        assert_eq!(peers.iter().count(), 2, "the recording is heard");
+        assert_eq!(peers.iter().count(), 2, "the recording arrives");
         mesh.apply(&many()).await;
         let begun = tokio::time::Instant::now();
         mesh.until("all serve", || mesh.served() == 12).await;
@@ -93,7 +93,7 @@ async fn a_recorded_host_takes_no_share_of_a_process_that_starts_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_on_another_store_takes_no_share_and_both_sides_say_so() {
+async fn a_host_on_another_store_gets_no_share_and_both_sides_report_it() {
     let (network, store, other) = (MemoryNetwork::new(), MemoryStore::new(), MemoryStore::new());
     let mesh = Mesh::between(&network, &store).await;
     let astray = Mesh::between(&network, &other).await;

@@ -1,4 +1,4 @@
-//! Records that can't be read stop nothing and start nothing.
+//! Unreadable records stop nothing and start nothing.
 
 use super::*;
 use lattice_core::{
@@ -22,7 +22,7 @@ fn keys() -> [StoreKey; 4] {
     ]
 }
 
-/// Writes bytes, as anyone may who reaches the store.
+/// Writes bytes without the lattice's key, as any client of the store can.
 async fn scribble(mesh: &Mesh, store: &MemoryStore, key: &StoreKey) {
     let op = Op::put(key.clone(), "garbage", Expect::Any);
     store.commit(vec![op]).await.expect("written");
@@ -47,7 +47,7 @@ impl Mesh {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spoiled_record_stops_nothing_and_changes_nothing() {
+async fn an_unreadable_record_stops_nothing_and_changes_nothing() {
     let store = MemoryStore::new();
     let mesh = Mesh::on(&store).await;
     let _hosts = mesh.hosts::<2>().await;
@@ -65,7 +65,7 @@ async fn a_spoiled_record_stops_nothing_and_changes_nothing() {
     assert!(why.contains("`actor.greeter` can't be read"), "{why}");
     assert!(why.contains("`config.common` can't be read"), "{why}");
     assert!(why.contains("it is frozen"), "{why}");
-    // A share that is lost is still replaced.
+    // A lost replica is still replaced.
     let _third = mesh.host("h2").await;
     mesh.apply(CONFIGURED).await;
     assert!(mesh.lattice.desired().unreadable.is_empty());
@@ -88,8 +88,8 @@ async fn a_host_that_never_read_a_record_starts_and_stops_nothing_for_it() {
         mesh.both_serve().await;
         scribble(&mesh, &store, &spoiled).await;
         let starts = mesh.record.all().len();
-        // Another process on the same bus and store would be a mesh of its own here, so the view of
-        // a fresh process is what is checked.
+        // Another process on the same bus and store would need its own mesh here, so this checks
+        // the view of a fresh process.
         let fresh = Mesh::on(&store).await;
         let [host] = fresh.hosts::<1>().await;
         sleep(Duration::from_mins(1)).await;
@@ -108,7 +108,7 @@ async fn a_host_that_never_read_a_record_starts_and_stops_nothing_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deleted_before_its_record_was_spoiled_stays_deleted() {
+async fn a_component_deleted_before_its_record_became_unreadable_stays_deleted() {
     let store = MemoryStore::new();
     let mesh = Mesh::on(&store).await;
     let _hosts = mesh.hosts::<2>().await;

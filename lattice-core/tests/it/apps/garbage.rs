@@ -136,7 +136,7 @@ async fn malformed_records_are_set_aside_with_a_reason_and_overwritten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_link_of_an_app_is_overwritten_and_a_deleted_one_is_forgotten() {
+async fn a_malformed_link_of_an_app_is_overwritten_and_a_deleted_one_is_removed() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let text = "name = \"shop\"\nexternal = [\"front\", \"back\"]\n[[links]]\nfrom = \"front\"\nto = \"back\"\ninterface = \"a:b/c@0.2.0\"\n";

@@ -119,9 +119,9 @@ interface = "wasi:keyvalue/store@0.2.0"
     ));
 }
 
-/// A wrong name is one mistake, in however many links it is.
+/// A wrong name is reported once, even if several links use it.
 #[test]
-fn a_wrong_name_is_told_once_with_one_that_would_do() {
+fn a_wrong_name_is_reported_once_with_a_valid_suggestion() {
     let link = |to: &str| {
         format!("[[links]]\nfrom = \"My_App\"\nto = \"{to}\"\ninterface = \"a:b/c@1.0.0\"\n")
     };

@@ -1,4 +1,4 @@
-//! Readers see an app as one commit left it, never a part of that.
+//! Readers see an app as it is after a commit, never a part of a commit.
 
 use super::*;
 use futures_util::StreamExt as _;
@@ -15,7 +15,7 @@ fn version(number: usize) -> App {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_commit_is_seen_whole() {
+async fn readers_never_see_a_part_of_a_large_commit() {
     let store = MemoryStore::new();
     let (writer, reader) = (join(&store).await, join(&store).await);
     let follow = tokio::spawn(async move {

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Sleeps with its thread, before its first await or after it.
+/// Blocks its thread with a sleep, before its first await or after it.
 struct Blocks {
     time: Duration,
     is_late: bool,
@@ -44,7 +44,7 @@ impl Service for Blocks {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_component_that_blocks_delays_no_other_call_and_loses_no_host() {
+async fn a_blocking_component_delays_no_other_call_and_its_host_is_not_lost() {
     for is_late in [false, true] {
         let two = two().await;
         let blocks = Blocks {
@@ -57,7 +57,8 @@ async fn a_component_that_blocks_delays_no_other_call_and_loses_no_host() {
         let running = begin_wait(&two.caller, Context::new(Duration::from_secs(20)));
         two.api.started.notified().await;
         let blocked = two.a.caller("blocked").expect("valid");
-        // Before its first await: more than there are threads, one after the other.
+        // More calls than there are threads, one after the other, that block before their first
+        // await.
         let mut calls = Vec::new();
         for _ in 0..if is_late { 2 } else { 6 } {
             let caller = blocked.clone();
@@ -70,7 +71,7 @@ async fn a_component_that_blocks_delays_no_other_call_and_loses_no_host() {
         let (start, mut slowest) = (Instant::now(), Duration::ZERO);
         while start.elapsed() < Duration::from_millis(1_200) {
             let before = Instant::now();
-            two.say().await.expect("a neighbour is served");
+            two.say().await.expect("another component is served");
             slowest = slowest.max(before.elapsed());
         }
         assert!(slowest < Duration::from_millis(500), "{slowest:?}");
@@ -84,7 +85,7 @@ async fn a_component_that_blocks_delays_no_other_call_and_loses_no_host() {
 }
 
 #[tokio::test]
-async fn what_waited_past_its_deadline_behind_a_component_that_blocks_does_not_run() {
+async fn a_call_that_waited_past_its_deadline_behind_a_blocking_component_does_not_run() {
     let two = two().await;
     let blocks = Blocks {
         time: Duration::from_millis(300),
@@ -94,10 +95,10 @@ async fn what_waited_past_its_deadline_behind_a_component_that_blocks_does_not_r
     let _blocks = serve_as(&two.b, "blocks", blocks).await;
     link(&two.lattice, "blocked", "blocks").await;
     let blocked = two.a.caller("blocked").expect("valid");
-    // From another host, in a frame of its own.
+    // A call from another host, in a frame of its own.
     let third = host(&two.lattice, "c").await;
     let other = third.caller("caller").expect("valid");
-    // Neither call has to ask first which host serves its component.
+    // Neither call needs discovery.
     eventually("both are known", async || {
         let peers = two.lattice.peers();
         let is_known = |component| !peers.serving(&id(component)).is_empty();
@@ -112,7 +113,7 @@ async fn what_waited_past_its_deadline_behind_a_component_that_blocks_does_not_r
     let echo = echo();
     let slow = call(&blocked, &echo, text("slow"), Context::default());
     let context = Context::new(Duration::from_millis(100));
-    // Both are sent before the one thread gets to run either.
+    // Both calls are sent before the only thread runs either of them.
     let (slow, late) = tokio::join!(slow, call(&other, &echo, text("x"), context));
     slow.expect("answered");
     let late = late.expect_err("it was too late");

@@ -1,4 +1,4 @@
-//! Calls that no one waits for any more: dropped by their callers, or left behind by a host that died.
+//! Calls that have no waiting caller any more: the caller dropped them, or its host died.
 
 use super::*;
 use bytes::Bytes;
@@ -32,7 +32,7 @@ async fn a_dropped_call_ends_at_its_callee_wherever_it_runs() {
             two.api.running.load(Ordering::SeqCst) == 1
         })
         .await;
-        assert_eq!(two.serving.in_flight(), 1, "its place is free");
+        assert_eq!(two.serving.in_flight(), 1, "its slot is free");
         two.api.release.notify_one();
         assert_eq!(kept.await.expect("joined"), Ok(Bytes::new()));
     }

@@ -1,4 +1,4 @@
-//! Components that are linked to themselves, and wait for themselves.
+//! Components that are linked to themselves and wait for their own calls.
 
 use super::*;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ fn bounce() -> FunctionRef {
     function("bounce", BOUNCE)
 }
 
-/// Calls itself as often as it is told to, one call inside the other.
+/// Calls itself the given number of times, one call inside the other.
 struct Bouncer(Caller);
 
 impl Service for Bouncer {
@@ -47,7 +47,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A component of which so many calls run at once.
+    /// Serves the component with this limit of concurrent calls.
     async fn of(concurrent: usize) -> Self {
         let lattice = lattice().await;
         let node = host(&lattice, "a").await;
@@ -72,7 +72,7 @@ impl Scene {
 }
 
 fn too_many(outcome: &Outcome) -> bool {
-    // The innermost call is refused; those around it have run.
+    // The innermost call is refused. The calls around it have run.
     matches!(outcome, Err(CallError::CalleeFailed { reason }) if reason.contains("hops"))
 }
 
@@ -100,7 +100,7 @@ async fn chains_that_wait_for_each_other_do_not_all_wait_for_their_deadlines() {
 }
 
 #[tokio::test]
-async fn a_long_chain_ends_by_its_hops_where_there_is_room() {
+async fn a_long_chain_ends_at_the_hop_limit_when_turns_are_free() {
     let scene = Scene::of(usize::from(MAX_HOPS) * 2).await;
     let circle = scene.bounce(u32::from(MAX_HOPS) + 1).await;
     assert!(too_many(&circle), "{circle:?}");

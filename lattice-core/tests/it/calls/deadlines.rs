@@ -117,7 +117,7 @@ async fn unlimited_timeouts_and_queues_do_not_panic() {
     assert_eq!(endless, "x");
 }
 
-/// A bus that takes nothing while it is stuck, as one whose server reads nothing.
+/// A bus that accepts no messages while it is stuck, as when a server stops reading.
 #[derive(Debug)]
 struct StuckBus {
     inner: MemoryBus,
@@ -169,7 +169,7 @@ impl Bus for StuckBus {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_end_by_their_deadline_while_the_bus_takes_nothing() {
+async fn calls_end_by_their_deadline_while_the_bus_accepts_no_messages() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let stuck = Arc::new(StuckBus {
         inner: network.connect(),
@@ -184,7 +184,7 @@ async fn calls_end_by_their_deadline_while_the_bus_takes_nothing() {
         on(Arc::new(network.connect())).await,
     );
     let two = Two::across(&here, &there).await;
-    // Past the time after which its host is probed.
+    // Longer than the time after which its host is probed.
     let sent = begin_wait(&two.caller, Context::new(Duration::from_millis(500)));
     two.api.started.notified().await;
     stuck.is_stuck.send_replace(true);
@@ -208,12 +208,12 @@ fn text_of(value: String) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_call_that_waited_for_room_has_no_more_time_at_its_callee() {
+async fn a_call_that_waited_in_the_send_queue_has_less_time_at_its_callee() {
     let two = two().await;
     let large = Bytes::from(vec![0; 200_000]);
     let caller = two.caller.clone();
     let args = large.clone();
-    // `wait` and `left` look at no arguments.
+    // `wait` and `left` ignore their arguments.
     let first = tokio::spawn(async move { call(&caller, &wait(), args, Context::default()).await });
     two.api.started.notified().await;
     let small = {

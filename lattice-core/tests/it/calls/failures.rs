@@ -61,7 +61,7 @@ async fn the_error_of_a_nested_call_does_not_claim_that_the_outer_call_did_not_r
         CallError::Overloaded {
             component: id("elsewhere"),
         },
-        // Of a call to itself.
+        // The error of a call to itself.
         CallError::Overloaded {
             component: component.clone(),
         },

@@ -245,12 +245,12 @@ async fn a_cancellation_counts_only_from_the_caller_itself_and_once() {
         scene.send(scene.inbox_of_b(), forged).await;
     }
     eventually("both are refused", async || b.refused() == before + 2).await;
-    // A member of the lattice cancels no call of another one.
+    // A member of the lattice can't cancel a call of another member.
     let others = cancels(&scene.auth, unknown_host());
     scene.send(scene.inbox_of_b(), others).await;
     scene.still_works().await;
     assert_eq!(api.running.load(Ordering::SeqCst), 1);
-    // The caller does; a recording of that ends nothing else.
+    // The caller itself can. A replay of its message ends nothing else.
     let mut tap = scene.tap(scene.inbox_of_b()).await;
     running.abort();
     eventually("it has ended", async || {

@@ -1,15 +1,15 @@
-//! Notices that no one received a message, sent by a client of the bus that isn't the bus.
+//! Forged notices of the bus that a message had no receivers.
 //!
 //! On NATS, any client can send one to any subject. The bus in memory sends them to the connection
-//! that has published, so the forger uses the victim's own connection here: it publishes to a subject
-//! without subscribers, and names the victim's reply subject.
+//! that published. So the forger uses the victim's own connection here: it publishes to a subject
+//! without subscribers, with the victim's reply subject.
 
 use super::*;
 use lattice_core::call::{CallError, Context, Ran};
 use lattice_sim::fault::{FaultBus, Faults};
 use tokio::time::Instant;
 
-/// Hosts on connections of their own, and a forger who reads everything.
+/// Hosts on connections of their own, and a forger that reads everything.
 struct Forgery {
     here: Lattice,
     there: Lattice,
@@ -43,7 +43,7 @@ impl Forgery {
         forger.subscribe(calls, 64).await.expect("subscribed")
     }
 
-    /// Says that no one received what named this reply subject.
+    /// Forges the notice that a message with this reply subject had no receivers.
     async fn forge(&self, reply: Subject) {
         let nowhere = self.subjects.serves(&id("nothing"));
         let sent = self.plug.publish(nowhere, Some(reply), Bytes::new());
@@ -87,7 +87,7 @@ async fn a_forged_notice_ends_no_running_call_and_runs_it_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_gone_may_have_run_the_call_that_no_one_received() {
+async fn a_call_to_a_vanished_host_without_receivers_may_have_run() {
     let scene = Forgery::set().await;
     let two = Two::across(&scene.here, &scene.there).await;
     two.say().await.expect("answered");
@@ -104,7 +104,7 @@ async fn a_host_that_is_gone_may_have_run_the_call_that_no_one_received() {
 }
 
 #[tokio::test]
-async fn a_forged_notice_about_a_question_does_not_hide_the_answer() {
+async fn a_forged_notice_about_a_discovery_request_does_not_hide_the_response() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let plug = network.connect();
     let (deaf, slow) = (
@@ -116,7 +116,7 @@ async fn a_forged_notice_about_a_question_does_not_hide_the_answer() {
         lattice.await.expect("it opens")
     };
     let subjects = Subjects::new(&LatticeName::new("prod").expect("a name"));
-    // No heartbeat names a replica to the caller, and answers take a moment.
+    // No heartbeat names a replica to the caller, and responses are delayed.
     let beats = subjects.beat();
     deaf.partition(move |subject| *subject == beats);
     let (here, there) = (on(deaf.clone()).await, on(slow.clone()).await);

@@ -176,7 +176,7 @@ async fn without_its_inbox() {
 }
 
 #[tokio::test]
-async fn an_account_that_wants_a_size() {
+async fn an_account_that_requires_a_size() {
     let accounts = "accounts {
         sized { users: [{user: s, password: p}], jetstream: { max_bytes_required: true, max_file: 100M } }
     }";

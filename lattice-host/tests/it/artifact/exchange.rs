@@ -215,7 +215,7 @@ impl Service for Silent {
     }
 }
 
-/// A node that sends a wrong map of everything, at once, and no ranges.
+/// A node that sends a wrong map for every request at once, and no ranges.
 struct Liar {
     size: usize,
     asked: Arc<AtomicUsize>,
@@ -251,7 +251,7 @@ impl Service for Liar {
 }
 
 #[tokio::test]
-async fn a_host_with_a_wrong_map_is_left_out() {
+async fn a_host_with_a_wrong_map_is_excluded() {
     let lattice = Lattice::in_memory("test").await.unwrap();
     let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let artifact = keeping(&here).keep(large_component(SIZE)).await;
@@ -267,7 +267,7 @@ async fn a_host_with_a_wrong_map_is_left_out() {
         };
         let id = ComponentId::new("artifacts").unwrap();
         liar.serve_host_rpc(id, Arc::new(service), ServeLimits::default());
-        // A node that serves a component is known to the others.
+        // Other hosts only know a node that serves a component.
         let limits = ServeLimits::default();
         let serving = liar.serve(name, Arc::new(Silent), limits).await.unwrap();
         liars.push((liar, serving));
@@ -279,7 +279,10 @@ async fn a_host_with_a_wrong_map_is_left_out() {
         serves(&lattice, "has") && serves(&lattice, "wants")
     })
     .await;
-    assert!(asked.load(Ordering::Relaxed) > 0, "the liars were asked");
+    assert!(
+        asked.load(Ordering::Relaxed) > 0,
+        "the lying hosts received requests"
+    );
     let kept = std::fs::read(cached_file(there.path(), digest)).unwrap();
     assert_eq!(ImageDigest::of(&kept), digest);
 }

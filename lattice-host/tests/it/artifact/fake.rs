@@ -35,7 +35,7 @@ pub(crate) enum Answer {
     Cut { body: Vec<u8>, sent: usize },
     /// The body, byte by byte, without end.
     Drip,
-    /// As much as is read, without end.
+    /// An endless body.
     Flood { status: u16 },
     /// No response, while the connection stays open.
     Silence,

@@ -280,9 +280,9 @@ async fn an_invalid_token_fails_the_fetch_with_a_typed_error() {
     }
 }
 
-/// Ends only because the client stops reading: the registry never does.
+/// This ends only because the client stops reading. The registry never stops sending.
 #[tokio::test]
-async fn what_a_registry_sends_without_end_is_not_read_without_end() {
+async fn an_endless_response_of_a_registry_is_not_read_without_limit() {
     let contents = Contents::of(&component("a"));
     for status in [200, 404, 503] {
         let fake = Fake::start(move |_| Answer::Flood { status }).await;
@@ -318,7 +318,7 @@ async fn what_a_registry_sends_without_end_is_not_read_without_end() {
     );
 }
 
-/// Asks for a token of this service.
+/// Returns a response that requires a token of this service.
 fn challenge(realm: &str) -> Answer {
     Answer::Content {
         status: 401,
@@ -329,7 +329,7 @@ fn challenge(realm: &str) -> Answer {
 
 #[tokio::test]
 async fn credentials_go_only_where_the_registry_may_send_them() {
-    // To a token service that is neither HTTPS nor HTTP.
+    // A token service that uses neither HTTPS nor HTTP.
     let fake = Fake::start(|_| challenge("ftp://elsewhere/token")).await;
     let credentials = || Credentials::basic("captain", "open sesame");
     let known = |address: &str| plain(address).credentials(address, credentials()).build();
@@ -340,7 +340,7 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
     };
     assert_eq!(realm, "ftp://elsewhere/token");
 
-    // To the place of a redirect.
+    // The target of a redirect.
     let contents = Contents::of(&component("a"));
     let elsewhere = Fake::start(move |asked| contents.answer(asked)).await;
     let to = elsewhere.address().to_owned();
@@ -373,7 +373,7 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
         "{asked:?}"
     );
 
-    // To a place that asks for them and isn't the registry.
+    // A server that requires credentials and isn't the registry.
     let greedy = Fake::start(|asked| challenge(&format!("http://{}/token", asked.headers["host"])));
     let greedy = greedy.await;
     let to = format!("http://{}/", greedy.address());
@@ -387,7 +387,7 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
     known(fake.address()).fetch(&tag, None).await.unwrap_err();
     assert!(greedy.asked("GET /token").is_empty());
 
-    // To a place at which the registry wants an upload.
+    // A server to which the registry directs an upload.
     let elsewhere = Fake::start(|_| Answer::status(201)).await;
     let to = format!("http://{}/upload", elsewhere.address());
     let fake = Fake::start(move |asked| {
@@ -412,7 +412,7 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
     .await;
     let tag = image(&format!("oci:{}/a:1", fake.address()));
     let pushed = known(fake.address()).push(component("a"), &tag).await;
-    // This registry keeps nothing.
+    // This registry stores nothing.
     let error = pushed.unwrap_err();
     assert!(matches!(error, PushError::Changed { .. }), "{error:?}");
     let asked = elsewhere.asked("PUT ");
@@ -424,7 +424,7 @@ async fn credentials_go_only_where_the_registry_may_send_them() {
         "{asked:?}"
     );
 
-    // In circles.
+    // A loop of redirects.
     let fake = Fake::start(|asked| Answer::Content {
         status: 302,
         headers: vec![("location", asked.what.trim_start_matches("GET ").to_owned())],

@@ -144,15 +144,15 @@ async fn credentials_of_docker_are_used() {
         );
     }
     let pid = std::fs::read_to_string(pid).unwrap();
-    // A killed process may stay as a zombie until its new parent has noticed.
+    // A killed process may remain a zombie until its new parent has reaped it.
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
     let lives = status.is_ok_and(|status| !status.contains("State:\tZ"));
     assert!(!lives, "a helper that hangs is killed");
 }
 
-/// In a process of its own that finds no certificates on this machine.
+/// Runs in a separate process that finds no certificates on this machine.
 #[tokio::test]
-async fn a_machine_without_certificates_reaches_what_needs_none() {
+async fn a_machine_without_certificates_can_use_plain_http() {
     let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
     let (plain, https) = (
@@ -182,7 +182,7 @@ async fn a_machine_without_certificates_reaches_what_needs_none() {
 }
 
 #[tokio::test]
-#[ignore = "run by `a_machine_without_certificates_reaches_what_needs_none`"]
+#[ignore = "run by `a_machine_without_certificates_can_use_plain_http`"]
 async fn without_certificates() {
     let variable = |name| std::env::var(name).unwrap();
     let (http, https) = (variable("TEST_PLAIN"), variable("TEST_HTTPS"));

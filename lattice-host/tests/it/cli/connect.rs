@@ -1,4 +1,4 @@
-//! How a lattice is reached: options, their variables, and what is said when one of them is wrong.
+//! Connecting to a lattice: options, their variables, and messages about wrong ones.
 
 use super::{Scene, bare, text};
 use crate::nats::NatsConfig;
@@ -13,7 +13,7 @@ fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
     command.output().expect("runs")
 }
 
-/// What a command says that fails with this exit code.
+/// Runs a command that fails with this exit code, and returns its message.
 fn fails(code: i32, args: &[&str], variables: &[(&str, &str)]) -> String {
     let output = run(args, variables);
     let message = text(&output.stderr);
@@ -218,7 +218,7 @@ async fn the_store_has_the_size_that_an_account_wants() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// A file of a Windows editor is a key too, and one that is none is named by its option.
+/// A key file of a Windows editor is accepted, and the error for an invalid file names its option.
 #[tokio::test]
 async fn key_files_of_every_editor_are_read() {
     let scene = Scene::new().await;
@@ -241,7 +241,7 @@ fn close(file: &str) {
     std::fs::set_permissions(file, mode).expect("permissions");
 }
 
-/// An id or a label that can't be is refused before anything is reached.
+/// An invalid id or label is refused before a connection is made.
 #[test]
 fn a_host_is_checked_before_it_connects() {
     let nowhere = ["--nats", "127.0.0.1:1", "--trust-bus"];

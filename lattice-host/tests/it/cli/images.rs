@@ -106,7 +106,7 @@ async fn inspect_prints_the_parts_of_a_component_and_refuses_other_files() {
     assert_eq!(usage.status.code(), Some(2), "{}", text(&usage.stderr));
 }
 
-/// An interface with the function `f`, and what else the component has.
+/// A component with the function `f` in an interface, and other items.
 fn served(more: &str) -> Vec<u8> {
     let text = format!(
         r#"(component {more}
@@ -130,7 +130,7 @@ fn wit_package() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_hosts_refuse_is_refused_before_it_is_applied() {
+async fn components_that_hosts_refuse_are_refused_before_they_are_applied() {
     let (scene, registry) = (Scene::new().await, Registry::start().await);
     let _host = scene.up("one");
     for (bytes, says) in [
@@ -189,7 +189,7 @@ async fn what_hosts_refuse_is_refused_before_it_is_applied() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_served_is_told_and_the_rest_is_served() {
+async fn parts_that_cannot_be_served_are_reported_and_the_rest_is_served() {
     let scene = Scene::new().await;
     let _host = scene.up("one");
     let bytes = served(

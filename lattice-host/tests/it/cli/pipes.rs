@@ -1,4 +1,4 @@
-//! Readers that leave: of the log, and of what a command prints.
+//! Readers that close their end: of the log, and of a command's output.
 
 use super::{PATIENCE, Process, Scene, greeter};
 use crate::nats::signal;
@@ -15,7 +15,7 @@ fn ended(child: &mut Child, what: &str) -> ExitStatus {
         if let Some(status) = child.try_wait().expect("its status") {
             return status;
         }
-        assert!(begun.elapsed() < PATIENCE, "{what} goes on");
+        assert!(begun.elapsed() < PATIENCE, "{what} keeps running");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -41,7 +41,7 @@ async fn a_host_works_on_without_a_reader_of_its_log() {
         .prints(&["explain", "component", "greeter"])
         .contains("can't be reached")
     {
-        assert!(begun.elapsed() < PATIENCE, "it says nothing");
+        assert!(begun.elapsed() < PATIENCE, "it prints nothing");
     }
     scene.settle(&app(&format!("file:{}", greeter().display())));
 

@@ -93,7 +93,7 @@ fn work(
 }
 
 #[tokio::test]
-async fn calls_to_an_actor_that_ends_itself_each_time_are_told_why() {
+async fn calls_to_an_actor_that_traps_each_time_return_the_reason() {
     let lattice = lattice().await;
     let open = Native::default().function(
         GATE,

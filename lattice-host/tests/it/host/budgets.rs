@@ -92,7 +92,10 @@ async fn work_after_a_call_has_returned_is_limited_too() {
     let deadline = std::time::Instant::now() + PATIENCE;
     let mut last = 2;
     loop {
-        assert!(std::time::Instant::now() < deadline, "it is never ended");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "it is never interrupted"
+        );
         match count().await {
             Ok(count) if count > last => last = count,
             Ok(count) => break assert_eq!(count, 1, "a new instance"),

@@ -1,4 +1,4 @@
-//! How hosts end, and that they leave nothing behind.
+//! Hosts end as documented and release everything.
 
 use super::support::*;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! What of a component is served, and what a check says of it before it is started.
+//! The parts of a component that are served, and the check of a component before it is started.
 
 use super::support::*;
 use lattice_core::call::CallError;
@@ -29,7 +29,7 @@ fn calls(import: &str, items: &str) -> Vec<u8> {
     ))
 }
 
-/// Starts a component under the id `probe`, and checks that the check agrees.
+/// Starts a component with the id `probe`, and asserts that its check agrees.
 async fn start(bytes: &[u8]) -> Result<(lattice_core::Lattice, Host), ActorError> {
     let check = ComponentCheck::of(bytes);
     let lattice = lattice().await;
@@ -38,7 +38,7 @@ async fn start(bytes: &[u8]) -> Result<(lattice_core::Lattice, Host), ActorError
     match (begun.await, check) {
         (Ok(()), Ok(_)) => Ok((lattice, host)),
         (Err(HostError::Actor { source, .. }), Err(refused)) => {
-            // The texts for invalid code are of two validators.
+            // Two validators write the texts for invalid code.
             if !matches!(source, ActorError::Invalid { .. }) {
                 assert_eq!(source.to_string(), refused.to_string());
             }
@@ -126,10 +126,10 @@ async fn one_function_that_no_link_serves_leaves_the_others_linked() {
     assert!(text.contains("no link"), "{text}");
 }
 
-/// As components import it that a toolchain for WASI made: a resource of one interface is used in
-/// another one, and in the world.
+/// Toolchains for WASI produce such imports: a resource of one interface is used in another one,
+/// and in the world.
 #[tokio::test]
-async fn a_resource_of_the_host_in_an_interface_of_another_is_no_resource_of_that_interface() {
+async fn a_host_resource_used_in_another_interface_does_not_belong_to_that_interface() {
     let bytes = binary(&format!(
         r#"(component
             (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type (sub resource)))))
@@ -183,7 +183,7 @@ async fn an_export_with_resources_leaves_the_rest_served() {
 }
 
 #[tokio::test]
-async fn two_versions_that_callers_cannot_tell_apart_are_refused() {
+async fn two_indistinguishable_versions_are_refused() {
     let both = |one: &str, other: &str| {
         binary(&format!(
             r#"(component {SEVEN}
@@ -222,7 +222,7 @@ async fn two_versions_that_callers_cannot_tell_apart_are_refused() {
 }
 
 #[tokio::test]
-async fn what_the_host_serves_it_serves_under_every_version_with_the_same_signatures() {
+async fn interfaces_of_the_host_are_served_in_every_version_with_the_same_signatures() {
     let log = |parameters: &str| {
         format!(
             r#"(type $l (enum "trace" "debug" "info" "warn" "error" "critical")) (export "level" (type $level (eq $l)))
@@ -283,7 +283,7 @@ async fn what_the_host_serves_it_serves_under_every_version_with_the_same_signat
 }
 
 #[tokio::test]
-async fn a_component_of_which_nothing_is_left_is_refused() {
+async fn a_component_without_any_callable_export_is_refused() {
     for text in [
         r#"(component (import "primary" (instance (export "get" (func (result u32))))))"#,
         r#"(component (import "acme:bus/lattice@1.0.0" (instance (export "r" (type (sub resource))))))"#,
@@ -298,7 +298,7 @@ async fn a_component_of_which_nothing_is_left_is_refused() {
     }
 }
 
-/// A host and the check refuse the same bytes, also when only a body of a function is wrong.
+/// A host and the check refuse the same bytes, also when only the body of a function is invalid.
 #[tokio::test]
 async fn the_check_and_the_host_agree_about_code() {
     let good = std::fs::read(path("mischief")).expect("the guest");

@@ -43,7 +43,7 @@ async fn a_fresh_instance_keeps_no_state_and_a_warm_one_keeps_it() {
         assert_eq!(count(&lattice).await, 1);
     }
     let drained = fresh.stop("mischief", PATIENCE).await;
-    assert!(drained.expect("it is there").is_clean());
+    assert!(drained.expect("the actor is served").is_clean());
     fresh
         .start_actor("mischief", warm(4)(actor("mischief")))
         .await

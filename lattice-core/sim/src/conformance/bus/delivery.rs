@@ -34,7 +34,7 @@ pub(super) async fn every_subscriber_receives_one(test: &TestBus) {
     }
 }
 
-pub(super) async fn a_star_stands_for_one_token(test: &TestBus) {
+pub(super) async fn a_star_matches_one_token(test: &TestBus) {
     let mut last = subscribe(&test.two, &subject("star.a.*")).await;
     let mut middle = subscribe(&test.two, &subject("star.*.z")).await;
     let mut both = subscribe(&test.two, &subject("star.*.*")).await;

@@ -58,7 +58,7 @@ pub trait LinkControl: Send + Sync {
     fn disconnect(&self) -> BoxFuture<'_, ()>;
     /// Connects them again.
     fn reconnect(&self) -> BoxFuture<'_, ()>;
-    /// Closes [`TestBus::one`] for good.
+    /// Closes [`TestBus::one`].
     fn close_one(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -78,7 +78,7 @@ pub async fn run<F: AsyncFn() -> TestBus>(make: F) {
     check!(
         delivery::published_messages_arrive_completely,
         delivery::every_subscriber_receives_one,
-        delivery::a_star_stands_for_one_token,
+        delivery::a_star_matches_one_token,
         delivery::messages_without_subscribers_are_dropped,
         delivery::a_request_without_subscribers_gets_no_responders,
         delivery::no_responders_is_sent_only_to_the_requester,
