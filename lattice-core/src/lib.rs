@@ -2,8 +2,8 @@
 //!
 //! A **lattice** is one named mesh on a bus. Components join it, native providers and WebAssembly
 //! actors alike, and call each other by id and WIT interface, in this process or on any host. A
-//! call needs a grant: a **link** says that a *source* may call a *target* through an *interface*.
-//! It has a deadline, and ends with a value or with a typed error that says whether the callee's
+//! call needs a grant: a **link** allows a *source* to call a *target* through an *interface*. It
+//! has a deadline, and ends with a value or with a typed error that states whether the callee's
 //! code ran.
 //!
 //! ```
