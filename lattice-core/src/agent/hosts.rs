@@ -1,5 +1,4 @@
-//! Which hosts take work, as placement sees them: kept from the heartbeats and goodbyes that this
-//! host receives.
+//! Tracks the hosts that take work, from the heartbeats and goodbyes that this host receives.
 
 use super::{
     known_hosts::{Hosts, KnownHosts},

@@ -104,8 +104,8 @@ impl ComponentState {
 pub struct AgentState {
     /// Every component that this host runs or should run.
     pub components: BTreeMap<ComponentId, ComponentState>,
-    /// Whether the store was replaced or went back to an older state. What runs is kept until the
-    /// apps are applied again.
+    /// Whether the store was replaced or rolled back. Running components are kept until the apps
+    /// are applied again.
     pub is_stale: bool,
     /// Whether another host has the same id and started later, so that this host gets no work.
     /// Restart this host with another id.

@@ -50,7 +50,7 @@ impl Rejections {
         }
     }
 
-    /// Waits until a write has ended. Returns `None` if no write is under way.
+    /// Waits until a write has ended. Returns `None` if no write is in progress.
     pub(super) async fn written(&mut self) -> Option<()> {
         tokio::select! {
             Some(_) = self.writes.join_next() => Some(()),

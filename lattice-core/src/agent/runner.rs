@@ -159,7 +159,7 @@ impl Runner {
         }
     }
 
-    /// Waits until the next task has ended. Waits without end if there is none.
+    /// Waits until the next task has ended. Never returns if there is none.
     pub(super) async fn next(&mut self) -> TaskEnd {
         loop {
             match self.work.join_next().await {
@@ -215,7 +215,7 @@ impl Runner {
         (failed, Some((name, Some(error.to_string()))))
     }
 
-    /// Returns whether nothing runs and no task is under way.
+    /// Returns whether nothing runs and no task is in progress.
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty() && self.work.is_empty()
     }

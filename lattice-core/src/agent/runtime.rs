@@ -5,17 +5,17 @@ use crate::{serve::Service, server::ServeLimits};
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
-/// Makes services from the components of the desired state.
+/// Creates services for the components of the desired state.
 pub trait Runtime: Send + Sync + 'static {
     /// Prepares a component, so that it can be called. None of its code runs before the first call.
     /// The agent drops the future if it takes too long.
     ///
     /// # Errors
-    /// Fails with [`RuntimeError`] if the component can't be prepared. The agent tries
-    /// again, with growing pauses.
+    /// Fails with [`RuntimeError`] if the component can't be prepared. The agent tries again, with
+    /// growing pauses.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
+    /// Dropping the future has no effect.
     fn prepare(&self, item: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>>;
 }
 

@@ -51,7 +51,7 @@ impl ServedRecorder {
                 tracing::error!(%error, "the write that records which versions serve ended unexpectedly")
             }
         }
-        // Hosts that start together don't write together for long.
+        // The jitter separates the writes of hosts that start together.
         let pause = PAUSES.with_equal_jitter(self.failures, entropy::share());
         self.again = Some(Instant::now() + pause);
         Some(())

@@ -227,7 +227,7 @@ impl Task {
             }
             Action::Stale => {
                 tracing::warn!(
-                    "the store was replaced or went back to an older state; what runs is kept until the apps are applied again"
+                    "the store was replaced or rolled back; running components are kept until the apps are applied again"
                 );
             }
             Action::Current => tracing::info!("the desired state is accepted again"),
@@ -321,7 +321,7 @@ fn reconciler_event(from: &Origin, beat: &Beat) -> Event {
     }
 }
 
-/// Waits until an instant. Without one, waits without end.
+/// Waits until an instant. Never returns without one.
 async fn at(wake: Option<Instant>) {
     match wake {
         Some(wake) => sleep_until(wake).await,

@@ -159,8 +159,7 @@ impl Lattice {
     /// Returns what [`apply`](Self::apply) would do now. Writes nothing.
     ///
     /// # Errors
-    /// Fails with a [`PlanError`]. [`PlanError::Problems`] lists everything that is wrong, each
-    /// problem with its place.
+    /// Fails with a [`PlanError`]. [`PlanError::Problems`] lists every problem with its position.
     pub async fn plan(&self, app: &App) -> Result<Plan, PlanError> {
         let connection = self.connection();
         let seen = Observed::now(connection);

@@ -1,7 +1,8 @@
 //! Apps: actors, providers, links, configurations and wormholes that are declared, changed and
 //! deleted together.
 //!
-//! A manifest declares what should be, in TOML, in JSON ([`AppManifest::json_schema`]) or in Rust:
+//! A manifest declares the desired state of an app, in TOML, in JSON ([`AppManifest::json_schema`])
+//! or in Rust:
 //!
 //! ```toml
 //! name = "shop"
@@ -44,8 +45,8 @@
 //! host = "shop.example"
 //! ```
 //!
-//! [`Lattice::plan`](crate::Lattice::plan) returns what would change,
-//! [`Lattice::apply`](crate::Lattice::apply) changes it in one commit, all or nothing, and
+//! [`Lattice::plan`](crate::Lattice::plan) returns the changes to make,
+//! [`Lattice::apply`](crate::Lattice::apply) makes them in one commit, all or nothing, and
 //! [`Lattice::delete_app`](crate::Lattice::delete_app) deletes all of it:
 //!
 //! ```

@@ -162,7 +162,7 @@ pub enum ProblemKind {
     },
     /// The resource exists, it differs, and no app owns it.
     #[error(
-        "{resource} was put by hand, and differs from this; delete it first, or declare it as it is"
+        "{resource} exists without an app and differs from this declaration; delete it first, or declare it as it is"
     )]
     ByHand {
         /// The resource.

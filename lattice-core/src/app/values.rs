@@ -1,4 +1,4 @@
-//! How a manifest writes values that are not plain texts or numbers.
+//! The form of values in a manifest that are not plain texts or numbers.
 
 use crate::{
     desired::{Replicas, too_many},

@@ -43,7 +43,7 @@ pub enum Warning {
     },
     /// An external component that links lead to is neither declared nor served.
     #[error(
-        "the external component `{id}` is neither declared nor served in the lattice; its links lead nowhere until it is"
+        "the external component `{id}` is neither declared nor served in the lattice; calls over its links fail until it is"
     )]
     UnknownExternal {
         /// The component.
@@ -70,7 +70,7 @@ pub enum Warning {
         reason: String,
     },
     /// Hosts run a version of an actor that isn't the declared one.
-    #[error("actor `{id}`: hosts run {runs}, beside or instead of the declared version")]
+    #[error("actor `{id}`: hosts run {runs}, in addition to or instead of the declared version")]
     OtherVersion {
         /// The actor.
         id: ComponentId,
