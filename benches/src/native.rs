@@ -22,7 +22,7 @@ pub use silent::lattice_bench::calls::silence::Silence;
 
 /// The interface of the callee.
 pub const ECHO: &str = "lattice-bench:calls/echo@0.1.0";
-/// The interface that tells an actor to make calls.
+/// The interface through which an actor is requested to make calls.
 pub const DRIVE: &str = "lattice-bench:calls/drive@0.1.0";
 
 /// The interface whose calls never get a reply.

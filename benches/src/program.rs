@@ -60,7 +60,7 @@ impl Program {
         let input = self
             .input
             .as_mut()
-            .ok_or("a process that is asked has ended")?;
+            .ok_or("a process that should reply has ended")?;
         input.write_all(format!("{question}\n").as_bytes()).await?;
         self.line(patience).await
     }

@@ -1,4 +1,4 @@
-//! A proxy between a client and its server, which forwards bytes until it is told to cut the
+//! A proxy between a client and its server, which forwards bytes until the test cuts the
 //! connection.
 
 use crate::Failure;

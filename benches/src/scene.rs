@@ -62,7 +62,7 @@ impl Scene {
         })
     }
 
-    /// Returns a client with which native code on the same host tells the actor to call.
+    /// Returns a client with which native code on the same host makes the actor call.
     pub fn drive(&self) -> &DriveClient<Caller> {
         &self.drive
     }

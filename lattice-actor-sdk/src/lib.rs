@@ -29,9 +29,8 @@
 //!
 //! # Call other components
 //!
-//! An actor exports the interfaces that others call, and imports the interfaces that it calls. It
-//! doesn't know which component serves an import, or on which machine: the lattice's links decide
-//! that.
+//! An actor exports the interfaces that others call, and imports the interfaces that it calls. The
+//! lattice's links determine which component serves an import, and on which machine.
 //!
 //! ```
 //! lattice_actor_sdk::actor!({

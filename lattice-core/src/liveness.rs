@@ -1,5 +1,5 @@
-//! How a host's signs of life are judged: shared by routing (`membership`), placement
-//! (`place::members`) and views.
+//! Evaluates the heartbeats of hosts, for routing (`membership`), placement (`place::members`) and
+//! views.
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -111,7 +111,7 @@ struct LogReader {
 /// The lines received from one boot of a host that has responded.
 #[derive(Debug, Default)]
 struct HostCursor {
-    /// Number of the last line.
+    /// The number of the last received line.
     last: u64,
     dropped: u64,
 }

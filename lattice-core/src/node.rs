@@ -211,14 +211,14 @@ impl Node {
         self.0.parts.transport.in_flight.len()
     }
 
-    /// Says goodbye, takes no new work, and finishes its running calls, for at most `grace`. Calls
-    /// that come afterwards are refused for a moment more, as not run.
+    /// Sends a goodbye, takes no new work, and finishes its running calls, for at most `grace`. For
+    /// a moment after that, late calls are refused as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         self.0.parts.membership.leave(grace).await;
         self.0.parts.server.drain(grace).await
     }
 
-    /// Vanishes at once and without notice, as a host does that loses power: for tests and
+    /// Leaves the bus at once and without notice, like a host that loses power: for tests and
     /// demonstrations.
     pub fn kill(&self) {
         self.0.parts.membership.stop_beats();

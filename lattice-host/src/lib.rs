@@ -99,7 +99,7 @@
 //! | module | is about |
 //! | --- | --- |
 //! | `limits` | sizes, and the limits of one actor |
-//! | `regular_file` | opening files without waiting for a writer |
+//! | `regular_file` | opening files without blocking on pipes and devices |
 //! | `wasm_kind` | whether bytes are a component, a core module, a WIT package or something else |
 //! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |

@@ -1,4 +1,4 @@
-//! How typed clients make their calls.
+//! Calls of typed clients.
 
 use crate::world::Interface;
 use bytes::Bytes;

@@ -30,7 +30,7 @@ const ANSWERED: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     Lattice,
     Bare,
-    /// A mix of all kinds, until the process is told to end.
+    /// A mix of all kinds, until the input of the process is closed.
     Soak,
 }
 

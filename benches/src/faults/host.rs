@@ -23,9 +23,9 @@ pub(crate) const LATTICE: &str = "faults";
 pub(crate) const READY: &str = "ready";
 /// Subject and queue group of the bare responders.
 pub(crate) const SUBJECT: &str = "faults.echo";
-/// Asks a process for the number of its live tasks.
+/// Requests the number of a process's live tasks.
 pub(crate) const TASKS: &str = "tasks";
-/// Asks a host how many components it serves.
+/// Requests the number of components that a host serves.
 pub(crate) const COMPONENTS: &str = "components";
 /// Requests that a host calls its own components until the results are requested.
 pub(crate) const LOCAL: &str = "local";
@@ -33,7 +33,7 @@ pub(crate) const LOCAL: &str = "local";
 pub(crate) const RESULTS: &str = "results";
 /// Requests that a host calls the single-instance component repeatedly.
 pub(crate) const POLL: &str = "poll";
-/// Asks a host when it served such calls.
+/// Requests the times at which a host served such calls.
 pub(crate) const HELD: &str = "held";
 
 /// How long a host that shuts down may take to hand over and finish.
@@ -126,7 +126,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
                 println!("{READY}");
             }
             HELD => println!("{}", answers.results()),
-            other => return Err(format!("a host doesn't know the question `{other}`").into()),
+            other => return Err(format!("a host got an unknown request `{other}`").into()),
         }
     }
     let _ = host.shutdown(GRACE).await;

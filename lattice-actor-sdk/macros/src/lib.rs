@@ -1,7 +1,7 @@
 //! The macro of `lattice-actor-sdk`, which generates Rust from WIT. Use and read about it there.
 //!
 //! * `options` parses the options between the braces.
-//! * `names` finds WIT names that Rust doesn't have.
+//! * `names` detects WIT names that have no Rust name of their own.
 //! * `bindings` resolves the WIT, together with the packages of `lattice-wit`, and generates Rust.
 //!
 //! ```

@@ -174,7 +174,7 @@ impl Host {
             executor.block_on(async {
                 let behind = until.saturating_duration_since(Instant::now());
                 if behind > tick * 2 {
-                    // It was paused while its clock went on.
+                    // It was paused while its clock continued.
                     advance(behind.saturating_sub(tick)).await;
                 }
                 sleep_until(until).await;

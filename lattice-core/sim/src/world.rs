@@ -206,8 +206,8 @@ impl Sim {
         }
     }
 
-    /// Ends all trouble, including what was still to come: hosts run again, and everything reaches
-    /// everything.
+    /// Ends all faults, including planned ones: hosts run again, and every host reaches every other
+    /// one.
     pub fn heal(&mut self) {
         let agenda = std::mem::take(&mut self.agenda);
         for due in agenda.into_values() {

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A call that has not been made yet: `.await` it. `R` is its result, `A` what allows it: a link of
-/// a [`Caller`], or the right of an [`Operator`](super::Operator).
+/// A call that is made when it is awaited. `R` is the type of its result, and `A` is its
+/// permission: a link of a [`Caller`], or the right of an [`Operator`](super::Operator).
 #[must_use = "a call does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct Call<R, A = Granted> {
@@ -80,13 +80,13 @@ impl<R, A: Authority> Call<R, A> {
     }
 
     /// Makes the call on behalf of another one, whose deadline, hops and trace it inherits. Needed
-    /// only in tasks that a service has spawned: elsewhere they are inherited by themselves.
+    /// only in tasks that a service has spawned: elsewhere they are inherited automatically.
     pub fn on_behalf_of(mut self, context: &Context) -> Self {
         self.context = Some(context.nested());
         self
     }
 
-    /// Says that the call may run twice without harm.
+    /// Declares that the call may run twice without harm.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
         self

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// Replicas that one call may try. Each further one only if the call did not run, or may run twice.
 const ATTEMPTS: u8 = 3;
 
-/// Stands for the link of a call that needs none.
+/// The placeholder for the link of a call that needs none.
 static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
 /// A call about to be made.
@@ -30,8 +30,8 @@ pub(crate) struct OutgoingCall<'c> {
     pub(crate) target: &'c ComponentId,
     /// The grant; `None` for an operator or a host.
     pub(crate) grant: Option<&'c LinkEntry>,
-    /// The life of the store that the callee's table has to be in, if there is a revision to wait
-    /// for.
+    /// The incarnation of the store that the callee's table must have, if there is a revision to
+    /// wait for.
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) function: &'c FunctionRef,
     pub(crate) args: Bytes,
@@ -94,7 +94,7 @@ impl Client {
     pub(crate) async fn call(self: &Arc<Self>, mut call: OutgoingCall<'_>) -> CallResult {
         let mut now = self.check(&call)?;
         self.retries.count_call();
-        // Stays empty, and unallocated, for a call that the first replica completes.
+        // Stays empty and allocates nothing for a call that the first replica completes.
         let mut tried: Vec<Origin> = Vec::new();
         let mut failed: Option<CallError> = None;
         for attempt in 0..ATTEMPTS {

@@ -36,8 +36,8 @@ pub struct Caller {
 /// The permission of a call.
 pub(super) struct Grant {
     pub(super) entry: Arc<LinkEntry>,
-    /// The life of the store that the callee's table has to be in, if there is a revision to wait
-    /// for.
+    /// The incarnation of the store that the callee's table must have, if there is a revision to
+    /// wait for.
     pub(super) incarnation: Option<Incarnation>,
 }
 
@@ -77,8 +77,9 @@ impl Caller {
     /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) sets another limit.
     ///
     /// # Cancel safety
-    /// Dropping the future frees everything on this side. The callee is told, and ends the call unless
-    /// it has run by then; if the message is lost, the call's deadline ends it.
+    /// Dropping the future frees everything on this side. The callee's host is notified and ends
+    /// the call, unless it has run by then. If the notification is lost, the call's deadline ends
+    /// it.
     pub fn call<R: Decode>(
         &self,
         interface: impl IntoName<InterfaceName>,
@@ -114,8 +115,9 @@ impl Caller {
     /// A [`CallError`], by the context's deadline.
     ///
     /// # Cancel safety
-    /// Dropping the future frees everything on this side. The callee is told, and ends the call unless
-    /// it has run by then; if the message is lost, the call's deadline ends it.
+    /// Dropping the future frees everything on this side. The callee's host is notified and ends
+    /// the call, unless it has run by then. If the notification is lost, the call's deadline ends
+    /// it.
     pub async fn invoke(
         &self,
         function: &FunctionRef,
@@ -183,7 +185,7 @@ impl Caller {
                 link: link.clone(),
             });
         };
-        // A link that the store has lost is in no revision that the callee could wait for.
+        // There is no revision to wait for if the store has lost the link.
         let held = table.is_held(&entry.key);
         Ok(Grant {
             entry: entry.clone(),

@@ -8,7 +8,7 @@ use std::sync::{
 };
 use tokio::time::Instant;
 
-/// Which hosts to avoid for which components. A lookup costs nothing while the list is empty.
+/// The hosts to avoid for each component. A lookup costs nothing while the list is empty.
 #[derive(Debug, Default)]
 pub(super) struct Cooldowns {
     any: AtomicBool,
@@ -16,7 +16,7 @@ pub(super) struct Cooldowns {
 }
 
 impl Cooldowns {
-    /// `host` has reported that it can't take calls to `component`.
+    /// Records that `host` can't take calls to `component`.
     pub(super) fn add(&self, host: &Origin, component: &ComponentId, now: Instant) {
         self.lock().add(host, component, now);
         self.any.store(true, Ordering::Release);

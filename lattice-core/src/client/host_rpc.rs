@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 
 impl Client {
-    /// Calls what serves host RPC on another host.
+    /// Calls the service for host RPC on another host.
     pub(crate) async fn call_host(
         &self,
         host: &Origin,

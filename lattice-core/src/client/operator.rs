@@ -67,8 +67,9 @@ impl Component {
     /// A [`CallError`], within 2 s unless [`timeout`](Call::timeout) sets another limit.
     ///
     /// # Cancel safety
-    /// Dropping the future frees everything on this side. The callee is told, and ends the call unless
-    /// it has run by then; if the message is lost, the call's deadline ends it.
+    /// Dropping the future frees everything on this side. The callee's host is notified and ends
+    /// the call, unless it has run by then. If the notification is lost, the call's deadline ends
+    /// it.
     pub fn call<R: Decode>(
         &self,
         interface: impl IntoName<InterfaceName>,
@@ -118,7 +119,7 @@ impl Component {
     /// [`CallError::NotServed`] when it does not run now, and [`CallError::StoreUnavailable`].
     ///
     /// # Cancel safety
-    /// Dropping the future does nothing.
+    /// Dropping the future has no effect.
     pub async fn types(&self) -> Result<Arc<ComponentTypes>, CallError> {
         let target = self.id.as_ref().map_err(Clone::clone)?;
         let deadline = Context::new(DEFAULT_DEADLINE).deadline;

@@ -98,7 +98,7 @@ impl Client {
         }
     }
 
-    /// Asks which hosts serve the target, when none is known.
+    /// Discovers the hosts that serve the target, when none is known.
     pub(super) async fn find(
         self: &Arc<Self>,
         call: &mut OutgoingCall<'_>,

@@ -1,7 +1,7 @@
 //! The hosts that this process has joined a lattice with.
 //!
-//! A program that embeds hosts, and calls from outside of any of their components, reaches what its
-//! own hosts serve without a message, as a component there would.
+//! Calls that a program makes outside of any component reach the components of its own hosts
+//! without a message, as calls between components there do.
 
 use crate::{
     name::ComponentId,
@@ -18,7 +18,7 @@ use std::{
 pub(crate) struct SameProcess(Arc<ArcSwap<Vec<Weak<Server>>>>);
 
 impl SameProcess {
-    /// Adds a host, and forgets those that are gone.
+    /// Adds a host, and removes those that have left.
     pub(crate) fn add(&self, host: &Arc<Server>) {
         self.0.rcu(|hosts| {
             let mut hosts = Vec::clone(hosts);

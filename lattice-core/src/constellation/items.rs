@@ -46,7 +46,7 @@ pub enum StoreState {
     Snapshot,
     /// It follows the store, and keeps links of the store that this one has replaced.
     Replaced,
-    /// It follows the store, and keeps links that the store had before it went back.
+    /// It follows the store, and keeps links that the store had before it was rolled back.
     WentBack,
     /// The store can't be read: it was written with another key.
     OtherKey,
@@ -72,7 +72,7 @@ pub struct ComponentView {
     pub run: Run,
     /// The write of its current declaration.
     pub revision: Option<Revision>,
-    /// Whether its last version failed to start, so that hosts run the one before.
+    /// Whether its last version failed to start, so that hosts run the previous one.
     pub is_rolled_back: bool,
     /// Why it was rolled back, as reported by a host that gave it up.
     pub rollback_reason: Option<String>,

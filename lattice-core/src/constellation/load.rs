@@ -43,8 +43,8 @@ impl Reported {
         Some(report)
     }
 
-    /// Computes rates by the host's own clock, because its counts are as of the report's sending,
-    /// however long the report travels.
+    /// Computes rates by the host's own clock, because its counts are those at the time of sending,
+    /// however long the report is in transit.
     fn compare(&mut self, mut before: Self) {
         let passed = self.load.uptime.saturating_sub(before.load.uptime);
         for (id, now) in &self.components {

@@ -109,7 +109,7 @@ impl Constellation {
     /// long as the time between two of them.
     ///
     /// # Cancel safety
-    /// Dropping the future does nothing.
+    /// Dropping the future has no effect.
     pub async fn settled(&self) -> Arc<View> {
         let mut versions = self.shared.versions();
         sleep_until(self.began + LISTEN).await;

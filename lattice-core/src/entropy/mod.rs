@@ -1,4 +1,4 @@
-//! Where randomness and the time of day come from: the operating system, or the simulator in its
+//! The source of randomness and of the time of day: the operating system, or the simulator in its
 //! place.
 
 pub(crate) mod random;

@@ -118,8 +118,8 @@ impl NatsConnection {
     /// published. Subscriptions end. Waits a few seconds at most, and not at all while
     /// disconnected.
     pub async fn close(&self) {
-        // The client would hang up and lose what its socket doesn't accept at once. A server that
-        // doesn't answer is not waited for.
+        // The client would close its socket and lose bytes that the socket doesn't accept at once.
+        // This doesn't wait for a server that doesn't respond.
         tokio::time::timeout(PING_INTERVAL, self.round_trip())
             .await
             .ok();

@@ -81,7 +81,7 @@ pub enum ConnectError {
     },
     /// The TLS handshake failed on either side.
     #[error(
-        "the TLS handshake with {servers} failed; check the root certificates, the server's name, and whether it wants a client certificate"
+        "the TLS handshake with {servers} failed; check the root certificates, the server's name, and whether it requires a client certificate"
     )]
     Tls {
         /// The servers that were tried, without users and passwords.
@@ -91,7 +91,7 @@ pub enum ConnectError {
     },
     /// A server responded, but closed the connection before it was made.
     #[error(
-        "{servers} hung up while connecting; check that it is a NATS server, and whether it wants TLS or a client certificate"
+        "{servers} closed the connection early; check that it is a NATS server, and whether it requires TLS or a client certificate"
     )]
     HungUp {
         /// The servers that were tried, without users and passwords.

@@ -121,7 +121,7 @@ impl NatsOptions {
         self
     }
 
-    /// Refuses servers that don't speak TLS. A `tls://` URL has the same effect for one server.
+    /// Refuses servers that don't use TLS. A `tls://` URL has the same effect for one server.
     pub fn require_tls(mut self) -> Self {
         self.tls.required = true;
         self

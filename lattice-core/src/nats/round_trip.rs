@@ -36,7 +36,7 @@ struct Entry<'a> {
 impl RoundTrips {
     pub(super) async fn new(client: &async_nats::Client) -> Result<Self, BusError> {
         let inbox = client.new_inbox();
-        // Others would receive messages to a subject with a wildcard, and could answer them.
+        // Others would receive messages to a subject with a wildcard, and could reply to them.
         if inbox.contains(['*', '>']) {
             return Err(BusError::Refused("wildcards in an inbox".to_owned()));
         }

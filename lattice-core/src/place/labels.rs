@@ -1,4 +1,4 @@
-//! Which hosts the label rules allow, and why if they allow none.
+//! Finds the hosts that the label rules allow, or the reason that they allow none.
 
 use super::{Candidate, Duty};
 use crate::desired::{Placement, SpreadRule};

@@ -35,7 +35,7 @@ const BATCH_BYTES: usize = 32 * 1_024;
 const GATHER: Duration = Duration::from_millis(50);
 /// Requests that may wait.
 const WAITING: usize = 64;
-/// Most readers at a time. Others have to wait until one is gone.
+/// Most readers at a time. Others have to wait until one has left.
 const READERS: usize = 32;
 /// Longest lease.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -53,7 +53,7 @@ struct SharedLines {
     added: Notify,
 }
 
-/// Pure: the times are given.
+/// Pure: the caller passes the time in.
 #[derive(Debug, Default)]
 struct Lines {
     kept: VecDeque<LogLine>,
@@ -247,7 +247,7 @@ impl Telemetry {
     }
 }
 
-/// Returns at least one batch, so that a reader gets an answer when there are no lines.
+/// Returns at least one batch, so that a reader gets a response even if there are no lines.
 fn batches(lines: Vec<LogLine>) -> Vec<Vec<LogLine>> {
     let (mut batches, mut bytes) = (vec![Vec::new()], 0);
     for line in lines {

@@ -1,5 +1,5 @@
-//! Reports: the state and metrics of a host's components, sent every few seconds to those who
-//! watch.
+//! Reports: the state and metrics of a host's components, sent every few seconds while there is a
+//! watcher.
 
 use super::Telemetry;
 use crate::{
@@ -285,7 +285,7 @@ impl Windows {
         component.meter.times().since(&window.older)
     }
 
-    /// An interval is over.
+    /// Handles the end of an interval.
     fn turn(&mut self) {
         for window in self.0.values_mut() {
             if let Some(component) = window.of.upgrade() {

@@ -56,7 +56,7 @@ pub(crate) enum Support {
     Transcoded,
     /// The interface isn't served.
     Missing {
-        /// What to do about it.
+        /// How to have it served.
         advice: &'static str,
         /// The feature with which this crate serves it.
         feature: Option<&'static str>,

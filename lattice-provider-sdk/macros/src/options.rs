@@ -1,4 +1,4 @@
-//! Which macro is expanded, and the options between its braces.
+//! The options of a macro, and the macro that is expanded.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{

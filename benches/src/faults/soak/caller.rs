@@ -1,4 +1,4 @@
-//! The calling process: it makes mixed calls until it is told to end, and counts their outcomes.
+//! The calling process: it makes mixed calls until its input is closed, and counts their outcomes.
 
 use crate::faults::{
     host::{READY, TASKS, connect, questions},
@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Asks the process for its tally.
+/// Requests the tally of the process.
 pub(crate) const REPORT: &str = "report";
 
 const CALLERS: u64 = 32;
@@ -73,7 +73,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
         match question.as_str() {
             TASKS => println!("{}", Handle::current().metrics().num_alive_tasks()),
             REPORT => println!("{}", serde_json::to_string(&mix.tally())?),
-            other => return Err(format!("a caller doesn't know the question `{other}`").into()),
+            other => return Err(format!("a caller got an unknown request `{other}`").into()),
         }
     }
     Ok(())

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 const SHARE: f64 = 0.2;
 /// Retries per second in addition, so that rare calls can be retried too.
 const TRICKLE: f64 = 10.0;
-/// Most that is saved up: when a host dies with this many calls in flight, each of them can be
-/// tried elsewhere.
+/// The most retries that are saved up. When a host dies with this many calls in flight, each of
+/// them can be tried elsewhere.
 const SAVED: f64 = 1_024.0;
 /// Retries at the start.
 const FIRST: f64 = 256.0;

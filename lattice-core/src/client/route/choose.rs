@@ -1,4 +1,4 @@
-//! Which replica of a component takes a call.
+//! Chooses the replica of a component that takes a call.
 
 use crate::link::Locality;
 
@@ -55,7 +55,7 @@ where
     let there = || (0..of.there).filter(|at| fits(*at));
     let elsewhere = there().count();
     let count = elsewhere + usize::from(of.here.is_some());
-    // The one here comes after all the others.
+    // The replica on this host comes after all the others.
     let at = |index: usize| there().nth(index).map_or(Choice::Here, Choice::There);
     match count {
         0 => return None,

@@ -76,7 +76,7 @@ pub enum Finding {
     },
     /// A host that should run the component has not reported anything about it.
     #[error(
-        "host `{host}` should run `{component}` but has not started it; ask again in some seconds, and read the log of `{host}` if nothing changes"
+        "host `{host}` should run `{component}` but has not started it; check again in some seconds, and read the log of `{host}` if nothing changes"
     )]
     NotBegun {
         /// The component.
@@ -96,7 +96,7 @@ pub enum Finding {
     },
     /// The component is being started.
     #[error(
-        "`{component}` is starting on host `{host}`{}; ask again in some seconds",
+        "`{component}` is starting on host `{host}`{}; check again in some seconds",
         Because(reason)
     )]
     Starting {
@@ -109,7 +109,7 @@ pub enum Finding {
     },
     /// The component's new generation is being started.
     #[error(
-        "the next version of `{component}` is starting on host `{host}`{}, and the one before serves; ask again in some seconds",
+        "the next version of `{component}` is starting on host `{host}`{}, and the previous one serves; check again in some seconds",
         Because(reason)
     )]
     Updating {
@@ -186,9 +186,9 @@ pub enum Finding {
     },
     /// The component's last version was rolled back everywhere.
     #[error(
-        "the last version of `{component}` failed to start{} and was rolled back, and {} runs; apply one that starts, or apply the last one again to try it again",
+        "the last version of `{component}` failed to start{} and was rolled back, and {} runs; apply one that starts, or apply the last one again to retry it",
         Because(reason),
-        runs.as_deref().unwrap_or("the one before")
+        runs.as_deref().unwrap_or("the previous one")
     )]
     RolledBack {
         /// The component.
@@ -343,7 +343,7 @@ pub enum Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// All is as it should be.
+    /// There is no problem.
     Fine,
     /// Something is still in progress, and needs no action.
     Waiting,

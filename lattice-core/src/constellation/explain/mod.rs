@@ -36,7 +36,7 @@ pub enum Subject {
     Component(ComponentId),
     /// A link: does it work?
     Link(LinkKey),
-    /// An app: is all of it as it should be?
+    /// An app: is all of it in its declared state?
     App(AppName),
 }
 
@@ -312,8 +312,8 @@ impl fmt::Display for Subject {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.severity {
-            Severity::Fine => "is as it should be",
-            Severity::Waiting => "is not there yet",
+            Severity::Fine => "has no problems",
+            Severity::Waiting => "is not ready yet",
             Severity::Fault => "needs attention",
         };
         write!(f, "{} {verdict}", self.subject)?;

@@ -15,13 +15,13 @@ pub(super) fn store_says(state: StoreState) -> &'static str {
             "the store is out of reach from here, so the rest may be out of date; check that it is up and that this process can reach it"
         }
         StoreState::Snapshot => {
-            "the store was not reached yet, so the rest is what an earlier process knew; check that it is up and that this process can reach it"
+            "the store was not reached yet, so the rest is from the snapshot of an earlier process; check that it is up and that this process can reach it"
         }
         StoreState::Replaced => {
-            "the store was replaced by another one, and what that one lacks is kept; apply the apps again, then accept it"
+            "the store was replaced by another one, and records that it lacks are kept; apply the apps again, then accept it"
         }
         StoreState::WentBack => {
-            "the store went back to an earlier state, and what it lacks is kept; apply the apps again, then accept it"
+            "the store was rolled back to an earlier state, and records that it lacks are kept; apply the apps again, then accept it"
         }
         StoreState::OtherKey => {
             "the store was written with another key than this process has, so it looks empty; check the key"

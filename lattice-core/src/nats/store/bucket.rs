@@ -71,7 +71,7 @@ impl Bucket {
             allow_direct: true,
             allow_message_ttl: true,
             allow_atomic_publish: true,
-            // Without markers, watches would not learn that a lease has expired.
+            // Without markers, watches would not report that a lease has expired.
             subject_delete_marker_ttl: Some(MARKER_TTL),
             ..Config::default()
         }

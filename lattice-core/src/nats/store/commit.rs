@@ -32,7 +32,7 @@ use tokio::{
 /// Most false conflicts in one commit: the markers of its absent keys may change between a look and
 /// the next attempt.
 const CONFLICTS: usize = 4;
-/// Most batches that one store has under way at one time. A stream accepts 50 from all its clients
+/// The most batches that one store sends at a time. A stream accepts 50 from all its clients
 /// together.
 pub(super) const BATCHES: usize = 8;
 /// Longest pause before a batch is sent again after the server had too many of them. A random part

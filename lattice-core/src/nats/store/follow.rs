@@ -11,7 +11,7 @@ use crate::{
 use futures_util::stream;
 use std::{sync::Arc, time::Duration};
 
-/// Pauses between attempts to reach a store that is gone.
+/// Pauses between attempts to reach an unavailable store.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) struct Follower {

@@ -240,7 +240,7 @@ impl Bucket {
     }
 
     /// Creates the stream with as many replicas as the options say, or else as the cluster can
-    /// have. A single server refuses more than one, so it is not asked.
+    /// have. A single server refuses more than one, so one is requested from it.
     async fn create_replicated(
         &self,
         client: &Client,

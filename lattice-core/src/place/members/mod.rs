@@ -162,8 +162,8 @@ impl Members {
     }
 
     /// Sets the hosts that an earlier boot of this host knew last. They count if the bus stays
-    /// disconnected and this host is one of them. Then this host keeps running its share until it
-    /// receives beats of others.
+    /// disconnected and this host is one of them. Then this host runs its share until it receives
+    /// beats of others.
     pub fn recall(&mut self, hosts: BTreeMap<HostId, Labels>) {
         self.recalled = hosts;
     }

@@ -1,4 +1,4 @@
-//! One component on one host: which replicas of it run, and what to do next.
+//! One component on one host: its replicas, and the next actions.
 
 use super::{
     Action, Effects, Generation, Phase, ReplicaCount, ReplicaId, Run, Status, StepContext, Wanted,
@@ -82,8 +82,8 @@ impl ComponentReconciler {
         }
     }
 
-    /// Takes a new plan: what is wanted, if this host may run it, and the hosts of all slots in
-    /// order.
+    /// Takes a new plan: the wanted generation, if this host may run it, and the hosts of all slots
+    /// in order.
     pub(super) fn plan<'a>(
         &mut self,
         wanted: Option<Arc<Wanted>>,
@@ -268,8 +268,8 @@ impl ComponentReconciler {
     }
 
     /// Rejects the wanted generation instead of starting it again, if it has failed too often, is
-    /// not known to start on any host, and there is a generation to go back to. Returns whether it
-    /// was rejected.
+    /// not known to start on any host, and there is a previous generation. Returns whether it was
+    /// rejected.
     pub(super) fn reject(&mut self, effects: &mut Effects, now: Instant) -> bool {
         let Some(wanted) = &self.wanted else {
             return false;

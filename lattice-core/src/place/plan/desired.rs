@@ -15,7 +15,7 @@ use std::{
 /// A component that should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// The generation that should run. If the latest one was rejected, this is the one before it.
+    /// The generation that should run. If the latest one was rejected, this is the previous one.
     pub generation: Generation,
     /// The previous generation. If this one is rejected, hosts return to it.
     pub fallback: Option<Generation>,
@@ -39,8 +39,8 @@ pub enum Run {
 /// Everything that should run, as the store has it.
 ///
 /// When the store was replaced, or its desired state is older than before, a host accepts neither
-/// an empty nor an outdated desired state. It keeps what it had until the desired state of *that*
-/// store is written again, or until the state that it had is back.
+/// an empty nor an outdated desired state. It keeps its accepted state until the desired state of
+/// *that* store is written again, or until the accepted state is back in the store.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The incarnation of the store.
@@ -73,7 +73,7 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Accepts a snapshot and returns `true`, or doubts it and returns `false`.
+    /// Accepts a snapshot and returns `true`, or sets it aside and returns `false`.
     pub(super) fn offer(&mut self, mut snapshot: Snapshot) -> bool {
         let seen = (snapshot.incarnation, snapshot.revision);
         let follows = self.current.as_ref().is_none_or(|current| {

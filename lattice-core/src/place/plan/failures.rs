@@ -1,4 +1,4 @@
-//! Backoff: what has failed is tried again, after longer and longer pauses.
+//! Backoff: a failed start is retried, with growing pauses.
 
 use crate::backoff::Backoff;
 use std::time::Duration;

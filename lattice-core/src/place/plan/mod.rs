@@ -1,5 +1,5 @@
-//! Decides what one host does about its share. It is a pure state machine that takes events and the
-//! time, and returns actions.
+//! Decides which replicas of its share one host starts and stops. It is a pure state machine that
+//! takes events and the time, and returns actions.
 //!
 //! ```text
 //!            Start                 serves               Drain                ended
@@ -14,12 +14,12 @@
 //! * **Updates** go slot by slot. A replica of the new generation starts in addition to the old one
 //!   when all slots before it have served the new generation for five seconds, and the old one
 //!   drains when the new one has served as long.
-//! * **What fails** is started again, after longer and longer pauses. A new generation is rejected
+//! * **A replica that fails** is started again, with growing pauses. A new generation is rejected
 //!   if it fails three times although its image is available, has never served anywhere, and there
 //!   is a previous generation. An unavailable image only delays a start.
-//! * **What runs once** starts when its lease is held and stops when the lease is lost. It moves
-//!   break before make: the lease is given back when nothing runs under it any more.
-//! * **A store that was replaced or went back** changes nothing until the apps are applied again:
+//! * **A component that runs once** starts when its lease is held and stops when the lease is lost.
+//!   It moves break before make: the lease is given back when nothing runs under it any more.
+//! * **A store that was replaced or rolled back** changes nothing until the apps are applied again:
 //!   see [`Snapshot`].
 //! * **The return of the bus** changes nothing for a random time, so that not all hosts move at
 //!   once.
@@ -57,9 +57,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Identifies what runs, apart from how many and where: image, configuration and limits together.
-/// When it changes, replicas are replaced. A change of only the placement must not change it.
-/// Generations are only compared for equality.
+/// Identifies the version of a component: its image, configuration and limits, but not its number
+/// of replicas or its hosts. When it changes, replicas are replaced. A change of only the placement
+/// must not change it. Generations are only compared for equality.
 pub type Generation = u64;
 
 /// The longest time that a host waits before it changes anything after the bus is back.
@@ -166,7 +166,8 @@ pub enum Action {
         /// Its new status.
         status: Status,
     },
-    /// The store was replaced or went back. What runs is kept until the apps are applied again.
+    /// The store was replaced or rolled back. Running components are kept until the apps are
+    /// applied again.
     Stale,
     /// The desired state is accepted again.
     Current,
@@ -338,7 +339,7 @@ impl Reconciler {
         self.components.is_empty()
     }
 
-    /// Returns whether the store was replaced or went back, so that what runs is kept.
+    /// Returns whether the store was replaced or rolled back, so that running components are kept.
     pub fn is_stale(&self) -> bool {
         self.desired.is_stale()
     }

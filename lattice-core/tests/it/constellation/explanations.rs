@@ -96,7 +96,7 @@ async fn explanations_cover_every_step_from_undeclared_to_serving() {
     let starts = why(&lattice, "greeter").await.to_string();
     assert_eq!(
         starts,
-        "component `greeter` is not there yet\n- `greeter` is starting on host `eu`; ask again in some seconds"
+        "component `greeter` is not ready yet\n- `greeter` is starting on host `eu`; check again in some seconds"
     );
     let (_api, _serving) = serve(&eu, "greeter").await;
     eu.clear_status(&id("greeter"));
@@ -107,7 +107,7 @@ async fn explanations_cover_every_step_from_undeclared_to_serving() {
     let fine = why(&lattice, "greeter").await.to_string();
     assert_eq!(
         fine,
-        "component `greeter` is as it should be\n- `greeter` serves on `eu`"
+        "component `greeter` has no problems\n- `greeter` serves on `eu`"
     );
 }
 
@@ -129,7 +129,7 @@ async fn each_phase_has_its_own_explanation() {
         ),
         (
             Phase::Updating,
-            "the next version of `greeter` is starting on host `a` (out of memory), and the one before serves; ask again in some seconds",
+            "the next version of `greeter` is starting on host `a` (out of memory), and the previous one serves; check again in some seconds",
         ),
         (
             Phase::HandingOver,
