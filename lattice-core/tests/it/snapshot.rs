@@ -6,10 +6,11 @@ use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
     call::CallError,
+    link::LinkEntry,
     links::{LinkError, WriteError},
     replica::ReplicaState,
     server::{ServeError, ServeHandle},
-    store::{StoreError, disk::OpenError},
+    store::{Revision, StoreError, disk::OpenError},
 };
 use std::{path::Path, sync::Arc};
 
@@ -58,6 +59,12 @@ async fn earlier_process(url: &str, path: &Path) {
     link(&lattice, "gone", "callee").await;
     link(&lattice, "caller", "callee").await;
     assert_eq!(say_from(&lattice, "caller").await, Ok(text("x")));
+}
+
+/// Returns the links of a list, each with the revision of its write.
+fn links(list: &[Arc<LinkEntry>]) -> Vec<(Arc<lattice_core::link::Link>, Revision)> {
+    let link = |entry: &Arc<LinkEntry>| (entry.link.clone(), entry.revision);
+    list.iter().map(link).collect()
 }
 
 #[tokio::test]
@@ -134,11 +141,6 @@ async fn a_process_starts_from_its_snapshot_and_goes_live_when_the_server_return
     server.kill();
     let lattice = join(&server.url(), &path).await;
     let known = lattice.links().list();
-    let links = |list: &[Arc<lattice_core::link::LinkEntry>]| -> Vec<_> {
-        list.iter()
-            .map(|entry| (entry.link.clone(), entry.revision))
-            .collect()
-    };
     assert_eq!(
         links(&known),
         links(&now),

@@ -21,6 +21,13 @@ fn all() -> BTreeSet<String> {
     (0..ACTORS).map(|n| format!("a{n}")).collect()
 }
 
+/// Returns how often an actor was started.
+fn starts_of(name: &str, starts: &[String]) -> usize {
+    let image = format!("reg.example/{name}:1");
+    let of_it = starts.iter().filter(|start| start.ends_with(&image));
+    of_it.count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later() {
     let mut server = server().await;
@@ -90,14 +97,7 @@ async fn a_host_that_starts_without_a_server_runs_its_share_and_keeps_it_later()
         calls.all_succeeded().await;
     }
     let starts = a.record.all();
-    let again = of_a.iter().filter(|name| {
-        let image = format!("reg.example/{name}:1");
-        starts
-            .iter()
-            .filter(|start| start.ends_with(&image))
-            .count()
-            > 1
-    });
+    let again = of_a.iter().filter(|name| starts_of(name, &starts) > 1);
     assert_eq!(
         again.count(),
         0,

@@ -6,7 +6,7 @@ use super::{
 };
 use lattice_host::{
     ByteSize,
-    artifact::{Credentials, FetchError, ImageDigest, PushError, RegistryError},
+    artifact::{Credentials, FetchError, ImageDigest, RegistryError},
 };
 use std::{
     num::NonZeroU32,
@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-async fn fetch(fake: &Fake, name: &str) -> FetchError {
+pub(super) async fn fetch(fake: &Fake, name: &str) -> FetchError {
     let name = image(&format!("oci:{}/a{name}", fake.address()));
     plain(fake.address())
         .build()
@@ -319,123 +319,12 @@ async fn an_endless_response_of_a_registry_is_not_read_without_limit() {
 }
 
 /// Returns a response that requires a token of this service.
-fn challenge(realm: &str) -> Answer {
+pub(super) fn challenge(realm: &str) -> Answer {
     Answer::Content {
         status: 401,
         headers: vec![("www-authenticate", format!(r#"Bearer realm="{realm}""#))],
         body: Vec::new(),
     }
-}
-
-#[tokio::test]
-async fn credentials_go_only_where_the_registry_may_send_them() {
-    // A token service that uses neither HTTPS nor HTTP.
-    let fake = Fake::start(|_| challenge("ftp://elsewhere/token")).await;
-    let credentials = || Credentials::basic("captain", "open sesame");
-    let known = |address: &str| plain(address).credentials(address, credentials()).build();
-    let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let error = known(fake.address()).fetch(&tag, None).await.unwrap_err();
-    let FetchError::Registry(RegistryError::InsecureRealm { realm, .. }) = &error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(realm, "ftp://elsewhere/token");
-
-    // The target of a redirect.
-    let contents = Contents::of(&component("a"));
-    let elsewhere = Fake::start(move |asked| contents.answer(asked)).await;
-    let to = elsewhere.address().to_owned();
-    let fake = Fake::start(move |asked| {
-        let (status, header) = if asked.headers.contains_key("authorization") {
-            let path = asked.what.trim_start_matches("GET ");
-            (307, ("location", format!("http://{to}{path}")))
-        } else {
-            (
-                401,
-                ("www-authenticate", "Basic realm=\"tests\"".to_owned()),
-            )
-        };
-        Answer::Content {
-            status,
-            headers: vec![header],
-            body: Vec::new(),
-        }
-    })
-    .await;
-    let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let fetched = known(fake.address()).fetch(&tag, None).await.unwrap();
-    assert_eq!(fetched.bytes, component("a"));
-    let asked = elsewhere.asked("GET ");
-    assert_eq!(asked.len(), 2);
-    assert!(
-        asked
-            .iter()
-            .all(|asked| !asked.headers.contains_key("authorization")),
-        "{asked:?}"
-    );
-
-    // A server that requires credentials and isn't the registry.
-    let greedy = Fake::start(|asked| challenge(&format!("http://{}/token", asked.headers["host"])));
-    let greedy = greedy.await;
-    let to = format!("http://{}/", greedy.address());
-    let fake = Fake::start(move |_| Answer::Content {
-        status: 307,
-        headers: vec![("location", to.clone())],
-        body: Vec::new(),
-    })
-    .await;
-    let tag = image(&format!("oci:{}/a:1", fake.address()));
-    known(fake.address()).fetch(&tag, None).await.unwrap_err();
-    assert!(greedy.asked("GET /token").is_empty());
-
-    // A server to which the registry directs an upload.
-    let elsewhere = Fake::start(|_| Answer::status(201)).await;
-    let to = format!("http://{}/upload", elsewhere.address());
-    let fake = Fake::start(move |asked| {
-        if !asked.headers.contains_key("authorization") {
-            let basic = "Basic realm=\"tests\"".to_owned();
-            return Answer::Content {
-                status: 401,
-                headers: vec![("www-authenticate", basic)],
-                body: Vec::new(),
-            };
-        }
-        match asked.what.split(' ').next() {
-            Some("HEAD") => Answer::status(404),
-            Some("POST") => Answer::Content {
-                status: 202,
-                headers: vec![("location", to.clone())],
-                body: Vec::new(),
-            },
-            _ => Answer::status(201),
-        }
-    })
-    .await;
-    let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let pushed = known(fake.address()).push(component("a"), &tag).await;
-    // This registry stores nothing.
-    let error = pushed.unwrap_err();
-    assert!(matches!(error, PushError::Changed { .. }), "{error:?}");
-    let asked = elsewhere.asked("PUT ");
-    assert!(!asked.is_empty());
-    assert!(
-        asked
-            .iter()
-            .all(|asked| !asked.headers.contains_key("authorization")),
-        "{asked:?}"
-    );
-
-    // A loop of redirects.
-    let fake = Fake::start(|asked| Answer::Content {
-        status: 302,
-        headers: vec![("location", asked.what.trim_start_matches("GET ").to_owned())],
-        body: Vec::new(),
-    })
-    .await;
-    let error = fetch(&fake, ":1").await;
-    assert!(
-        matches!(error, FetchError::Registry(RegistryError::Protocol { .. })),
-        "{error:?}"
-    );
 }
 
 #[tokio::test]

@@ -11,5 +11,6 @@ mod hostile;
 mod layouts;
 mod private;
 mod real;
+mod redirects;
 pub(crate) mod registry;
 mod support;
