@@ -22,7 +22,7 @@ pub enum Invariant {
     /// error.
     EndsInTime,
     /// A call that failed with [`Ran::No`] did not run, and a call that returned a value ran.
-    ReportsWhetherItRan,
+    SaysWhetherItRan,
     /// A call that isn't idempotent runs at most once.
     RunsOnce,
     /// Nothing runs without a grant.
@@ -152,7 +152,7 @@ fn is_truthful(call: &CallRecord) -> Option<(Invariant, String)> {
         }
         _ => return None,
     };
-    Some((Invariant::ReportsWhetherItRan, format!("{call} {wrong}")))
+    Some((Invariant::SaysWhetherItRan, format!("{call} {wrong}")))
 }
 
 fn describe(runs: &[Run]) -> String {

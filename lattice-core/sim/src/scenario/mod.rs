@@ -35,7 +35,7 @@ pub enum InjectedBug {
     /// [`Invariant::EndsInTime`](crate::Invariant::EndsInTime).
     SlowClock,
     /// Components run calls and then report that they did not. Violates
-    /// [`Invariant::ReportsWhetherItRan`](crate::Invariant::ReportsWhetherItRan).
+    /// [`Invariant::SaysWhetherItRan`](crate::Invariant::SaysWhetherItRan).
     DeniesThatItRan,
     /// Components run each call twice. Violates
     /// [`Invariant::RunsOnce`](crate::Invariant::RunsOnce).

@@ -40,7 +40,7 @@ fn late_calls_are_found() {
 fn calls_that_ran_despite_their_error_are_found() {
     assert_eq!(
         seen(InjectedBug::DeniesThatItRan, &peace()),
-        Invariant::ReportsWhetherItRan
+        Invariant::SaysWhetherItRan
     );
 }
 
