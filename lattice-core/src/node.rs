@@ -7,53 +7,29 @@
 //! States: *live* → *leaving* (it has sent its goodbye and finishes its calls) → gone. A node that
 //! is dropped without [`shutdown`](Node::shutdown) vanishes without notice, as after a power cut.
 
+mod options;
+mod parts;
+
+pub use self::options::NodeOptions;
+pub(crate) use self::parts::NodeParts;
+
 use crate::{
     bus::BusError,
     call::{CallError, Context, FunctionRef},
-    client::{Caller, Client, ClientHandle, SameProcess},
+    client::{Caller, ClientHandle, SameProcess},
     connection::Connection,
     drained::Drained,
-    entropy,
-    membership::{self, Announce, Membership, epoch},
+    membership::Announce,
     name::{ComponentId, HostId, IntoName, NameError},
     serve::{IntoService, Service},
-    server::{self, IfServing, ServeError, ServeHandle, ServeLimits, Server},
+    server::{IfServing, ServeError, ServeHandle, ServeLimits},
     sync::Mutex,
-    telemetry::{self, LogSink, Telemetry},
-    transport::{self, Subscriptions, Transport},
+    telemetry::LogSink,
     wire::{ComponentStatus, Origin},
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
-
-/// How a node appears to others.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct NodeOptions {
-    /// Its host id; a random one by default. If two live hosts have one id, the later boot wins.
-    pub host: Option<HostId>,
-    /// Labels for placement and for people. A node whose labels break a bound of
-    /// [`check_labels`](crate::membership::check_labels) can't join.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl NodeOptions {
-    /// Sets the host id.
-    ///
-    /// # Errors
-    /// [`NameError`] when `id` breaks its rule.
-    pub fn host(mut self, id: impl IntoName<HostId>) -> Result<Self, NameError> {
-        self.host = Some(id.into_name()?);
-        Ok(self)
-    }
-
-    /// Adds a label.
-    pub fn label(mut self, name: &str, value: &str) -> Self {
-        self.labels.insert(name.to_owned(), value.to_owned());
-        self
-    }
-}
 
 /// One participant of the lattice; see the [module](self). Cheap to clone; the last clone takes it
 /// off the bus.
@@ -66,16 +42,6 @@ struct Owner {
     tasks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
-/// The parts of a node. Holding them does not keep the node on the bus.
-pub(crate) struct NodeParts {
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) transport: Arc<Transport>,
-    pub(crate) membership: Arc<Membership>,
-    pub(crate) server: Arc<Server>,
-    pub(crate) client: Arc<Client>,
-    pub(crate) telemetry: Arc<Telemetry>,
-}
-
 impl Node {
     /// Joins the lattice: subscribes, and starts the node's tasks.
     pub(crate) async fn join(
@@ -84,34 +50,8 @@ impl Node {
         announce: Announce,
         same_process: &SameProcess,
     ) -> Result<Self, BusError> {
-        let labels = options.labels.iter();
-        membership::check_labels(labels.map(|(name, value)| (name.as_str(), value.as_str())))
-            .map_err(|error| BusError::Refused(error.to_string()))?;
-        let epoch = epoch::epoch(&connection.records, options.host.as_ref()).await;
-        let origin = Origin::new(options.host.unwrap_or_else(entropy::host_id), epoch);
-        let (transport, subscriptions) = Transport::open(connection.medium(), origin).await?;
-        let presence = connection.presence.clone();
-        let membership = Membership::new(transport.clone(), presence, options.labels, announce);
-        let membership = Arc::new(membership);
-        let server = Server::new(transport.clone(), membership.clone(), connection.clone());
-        let server = Arc::new(server);
-        let others = match announce {
-            Announce::Always => SameProcess::default(),
-            Announce::WhileServing => same_process.clone(),
-        };
-        let client = Client::new(connection.clone(), server.clone(), others);
-        let parts = Arc::new(NodeParts {
-            client: Arc::new(client),
-            telemetry: Arc::new(Telemetry::new(server.clone())),
-            connection,
-            transport,
-            membership,
-            server,
-        });
-        if announce == Announce::Always {
-            same_process.add(&parts.server);
-        }
-        let tasks = Mutex::new(parts.start(subscriptions));
+        let (parts, tasks) = NodeParts::open(connection, options, announce, same_process).await?;
+        let tasks = Mutex::new(tasks);
         Ok(Self(Arc::new(Owner { parts, tasks })))
     }
 
@@ -228,37 +168,6 @@ impl Node {
 
     pub(crate) fn parts(&self) -> &Arc<NodeParts> {
         &self.0.parts
-    }
-}
-
-impl NodeParts {
-    fn start(&self, subscriptions: Subscriptions) -> Vec<AbortOnDropHandle<()>> {
-        let Subscriptions { inbox, replies } = subscriptions;
-        let transport = || self.transport.clone();
-        let (client, membership) = (|| self.client.clone(), || self.membership.clone());
-        let (server, telemetry) = (|| self.server.clone(), || self.telemetry.clone());
-        let replica = self.connection.replica.clone();
-        let tasks = [
-            tokio::spawn(server::inbox::run(server(), inbox)),
-            tokio::spawn(transport::reply_reader::run(transport(), client(), replies)),
-            tokio::spawn(membership::heartbeat::run(membership(), server(), replica)),
-            tokio::spawn(transport::failure_detector::run(transport(), client())),
-            tokio::spawn(transport::idle_cleanup::run(transport())),
-            tokio::spawn(membership::follow::hosts(membership())),
-            tokio::spawn(membership::follow::bus(membership())),
-            tokio::spawn(membership::follow::live(membership())),
-            tokio::spawn(server::link_updates::run(server())),
-            tokio::spawn(server::published::run(server())),
-            tokio::spawn(telemetry::report::run(telemetry())),
-            tokio::spawn(telemetry::logs::run(telemetry())),
-        ];
-        tasks.map(AbortOnDropHandle::new).into()
-    }
-
-    fn vanish(&self) {
-        self.transport.silence();
-        self.server.cut_off();
-        self.transport.close();
     }
 }
 
