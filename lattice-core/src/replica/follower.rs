@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Most events taken in before their result is published. A burst costs one copy of the table, and
 /// readers still see it grow.
@@ -22,6 +22,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::f
 /// The task.
 pub(super) struct Follower {
     shared: Arc<Shared>,
+    values: Records,
     intake: Intake,
     table: LinkTable,
     records: Arc<RecordTable>,
@@ -47,7 +48,8 @@ impl Follower {
         last: Option<Arc<dyn LastKnown>>,
     ) -> Self {
         Self {
-            intake: Intake::new(records, shared.refusals.clone()),
+            intake: Intake::new(records.clone(), shared.refusals.clone()),
+            values: records,
             shared,
             table: LinkTable::default(),
             records: Arc::default(),
@@ -100,6 +102,10 @@ impl Follower {
     }
 
     fn take(&mut self, event: WatchEvent) {
+        let (life, now) = (self.table.incarnation(), Instant::now());
+        let mut claims = self.shared.claims.lock();
+        claims.take(&self.values, life, &event, now);
+        drop(claims);
         if event == WatchEvent::Lost {
             if self.reach == Reach::Live {
                 self.reach = Reach::Lost;
