@@ -133,7 +133,7 @@ impl Leases {
     }
 
     /// Gives a lease back. The caller makes sure that nothing runs under it any more.
-    pub(super) fn release(&mut self, component: &ComponentId) {
+    pub fn release(&mut self, component: &ComponentId) {
         if let Some(lease) = self.held.remove(component) {
             lease.release.cancel();
             // The task ends by itself within the store's timeout, and its result is not needed.

@@ -23,6 +23,10 @@ use std::{
 /// Most deleted keys whose last generation is remembered although the store has nothing at them any
 /// more: 20 MiB at about 300 bytes each.
 const MAX_GONE: usize = 65_536;
+/// How many writes of the store a writer may not have seen yet when it makes its own. Far more than a
+/// replica lags behind, and every other recording of a value is refused also by a process that knows
+/// nothing of its key.
+const MAX_UNSEEN: u64 = 10_000;
 /// What is known of a key that something without the lattice key has removed.
 const REMOVED_BY_OTHERS: &str =
     "it was removed without this lattice's key, or by an older version of Lattice";
@@ -74,6 +78,8 @@ enum Refusal {
     Record(#[from] RecordError),
     #[error("it was there before and is played again (generation {generation}, known {known})")]
     Replayed { generation: u64, known: u64 },
+    #[error("its writer had not seen the last {unseen} writes of the store, so it is played again")]
+    Outdated { unseen: u64 },
     #[error("it is the link {found}, which belongs at another key")]
     Misplaced { found: LinkKey },
 }
@@ -294,6 +300,10 @@ impl Intake {
         generation: u64,
         standing: Standing,
     ) -> Result<(), Refusal> {
+        let unseen = entry.revision.0.saturating_sub(generation);
+        if unseen > MAX_UNSEEN {
+            return Err(Refusal::Outdated { unseen });
+        }
         if let Some(known) = self.known.get(&entry.key) {
             let same_write = known.standing == standing && known.revision == entry.revision;
             if generation <= known.generation && !same_write {

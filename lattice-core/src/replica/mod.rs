@@ -13,7 +13,8 @@
 //! overwritten by garbage is gone until it is put again. The replica counts each such value, and
 //! logs it once per key. It treats a replayed value in the same way. Every value carries a
 //! *generation*, the store revision that its writer had seen, which rises with each write of a key.
-//! A value whose generation does not rise is refused for as long as this replica lives.
+//! A value whose generation does not rise is refused for as long as this replica lives, and so is one
+//! whose generation is more than 10,000 writes behind its revision.
 //!
 //! What holders of the key delete leaves a tagged deletion, which has a generation too. Nothing else
 //! is taken for a deletion: a key whose value was accepted and that is simply gone is treated like an

@@ -78,18 +78,29 @@ impl LeaseTask {
             if Instant::now() >= end {
                 return self.report_lost().await;
             }
-            match timeout_at(end, self.write(last)).await {
-                Ok(Some((renewed, _))) => last = renewed,
-                // The store is out of reach, another host has the lease, or something without the
-                // key has removed it. Reading shows which, until the term is over. No other host
-                // takes a lease that was removed before its term is over.
-                Ok(None) => match timeout_at(end, self.look()).await {
-                    Ok(Found::Ours(found) | Found::NoHolder(found)) => last.follow(found),
-                    Ok(Found::Unknown) => {}
-                    Ok(Found::Others(_)) | Err(_) => return self.report_lost().await,
-                },
-                Err(_) => return self.report_lost().await,
+            match timeout_at(end, self.renew(last)).await {
+                Ok(Some(renewed)) => last = renewed,
+                Ok(None) | Err(_) => return self.report_lost().await,
             }
+        }
+    }
+
+    /// Renews the lease, or finds out what to renew next time. Returns `None` if another host has it.
+    async fn renew(&self, last: Last) -> Option<Last> {
+        if let Some((renewed, _)) = self.write(last).await {
+            return Some(renewed);
+        }
+        // The store is out of reach, another host has the lease, or something without the key has
+        // changed it. Reading shows which. As long as the term lasts, no other host takes a lease
+        // that was removed.
+        match self.look().await {
+            Found::Ours(found) | Found::NoHolder(found) => {
+                let last = last.followed_by(found);
+                let renewed = self.write(last).await;
+                Some(renewed.map_or(last, |(renewed, _)| renewed))
+            }
+            Found::Unknown => Some(last),
+            Found::Others(_) => None,
         }
     }
 
@@ -242,8 +253,10 @@ impl LeaseTask {
 
 impl Last {
     /// Continues from what the store has.
-    fn follow(&mut self, found: Self) {
-        self.expect = found.expect;
-        self.generation = self.generation.max(found.generation);
+    fn followed_by(self, found: Self) -> Self {
+        Self {
+            expect: found.expect,
+            generation: self.generation.max(found.generation),
+        }
     }
 }
