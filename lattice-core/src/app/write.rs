@@ -7,7 +7,7 @@ use crate::{
     link::LinkTable,
     name::AppName,
     store::{
-        CommitError, KeyKind, Op, Revision, StoreError, StoreKey,
+        CommitError, Expect, KeyKind, Op, Revision, StoreError, StoreKey,
         record::{RecordError, looks_removed},
     },
 };
@@ -51,7 +51,12 @@ impl Writing<'_> {
         // The answer of the store has no tag, but what the replica accepted has one.
         let accepted = self.ops.last().is_none_or(|last| {
             let is_link = matches!(last.key.kind(), Some(KeyKind::Link { .. }));
-            is_link || replica.record_table().written_at(&last.key) >= Some(written)
+            let is_new = match last.expect {
+                Expect::At(before) => written > before,
+                Expect::Any | Expect::Absent => true,
+            };
+            let found = replica.record_table().written_at(&last.key);
+            is_link || (is_new && found >= Some(written))
         });
         if accepted {
             Ok(written)

@@ -222,7 +222,7 @@ impl Links {
             ops.push(self.writer.deletion(&slot));
             let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
             if let Some(written) = committed
-                && (!self.writer.seen(written).await? || self.writer.is_accepted(key, written))
+                && (!self.writer.seen(written).await? || self.writer.is_accepted(key, &slot, written))
             {
                 return Ok(());
             }
@@ -325,7 +325,7 @@ impl Links {
             let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
             if let Some(written) = committed
                 && self.writer.seen(written).await?
-                && self.writer.is_accepted(key, written)
+                && self.writer.is_accepted(key, &slot, written)
             {
                 let seen = self
                     .get(key)

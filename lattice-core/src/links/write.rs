@@ -175,15 +175,17 @@ impl Writer {
     ///
     /// The answer of the store has no tag, and a link that was written over something that this
     /// process had not seen is refused as played again.
-    pub(super) fn is_accepted(&self, key: &LinkKey, written: Written) -> bool {
+    pub(super) fn is_accepted(&self, key: &LinkKey, slot: &Slot, written: Written) -> bool {
         let table = self.replica.snapshot();
         let link = table.stored(key).map(|link| link.revision);
         let records = self.replica.record_table();
-        let at = store_key(key);
+        let is_new = |before: &Entry| before.revision < written.revision;
         let is_refused = records
-            .get(&at)
+            .get(&slot.key)
             .is_some_and(|refused| refused.revision == written.revision);
-        !is_refused && link.max(records.written_at(&at)) >= Some(written.revision)
+        slot.entry.as_ref().is_none_or(is_new)
+            && !is_refused
+            && link.max(records.written_at(&slot.key)) >= Some(written.revision)
     }
 
     /// Commits operations that were decided by `table`. Returns `None` when everything has to be

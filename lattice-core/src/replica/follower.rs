@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Most events taken in before their result is published. A burst costs one copy of the table, and
 /// readers still see it grow.
@@ -22,6 +22,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::f
 /// The task.
 pub(super) struct Follower {
     shared: Arc<Shared>,
+    #[cfg(feature = "apps")]
     values: Records,
     intake: Intake,
     table: LinkTable,
@@ -49,6 +50,7 @@ impl Follower {
     ) -> Self {
         Self {
             intake: Intake::new(records.clone(), shared.refusals.clone()),
+            #[cfg(feature = "apps")]
             values: records,
             shared,
             table: LinkTable::default(),
@@ -102,10 +104,8 @@ impl Follower {
     }
 
     fn take(&mut self, event: WatchEvent) {
-        let (life, now) = (self.table.incarnation(), Instant::now());
-        let mut claims = self.shared.claims.lock();
-        claims.take(&self.values, life, &event, now);
-        drop(claims);
+        #[cfg(feature = "apps")]
+        self.take_claims(&event);
         if event == WatchEvent::Lost {
             if self.reach == Reach::Live {
                 self.reach = Reach::Lost;
@@ -127,6 +127,13 @@ impl Follower {
         for change in event.changes() {
             self.take_in(change);
         }
+    }
+
+    #[cfg(feature = "apps")]
+    fn take_claims(&self, event: &WatchEvent) {
+        let (incarnation, now) = (self.table.incarnation(), tokio::time::Instant::now());
+        let mut claims = self.shared.claims.lock();
+        claims.take(&self.values, incarnation, event, now);
     }
 
     fn take_in(&mut self, event: WatchEvent) {

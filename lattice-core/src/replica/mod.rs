@@ -29,6 +29,7 @@
 //! then.
 
 mod changes;
+#[cfg(feature = "apps")]
 mod claims;
 mod follower;
 mod health;
@@ -49,10 +50,10 @@ use crate::{
     extensions::Extensions,
     link::LinkTable,
     store::{LastKnown, StoreError, StoreKey, record::Records},
-    sync::Mutex,
     watch::Watch,
 };
 use arc_swap::ArcSwap;
+#[cfg(feature = "apps")]
 use claims::Claims;
 use follower::Follower;
 use refusals::Refusals;
@@ -79,7 +80,8 @@ struct Shared {
     records: watch::Sender<Arc<RecordTable>>,
     refusals: Arc<Refusals>,
     /// Published before the link table.
-    claims: Mutex<Claims>,
+    #[cfg(feature = "apps")]
+    claims: crate::sync::Mutex<Claims>,
     extensions: Extensions,
     /// Set after the table that it describes is published.
     health: watch::Sender<ReplicaHealth>,
@@ -140,7 +142,8 @@ impl Replica {
             table: ArcSwap::default(),
             records: watch::Sender::default(),
             refusals: Arc::default(),
-            claims: Mutex::default(),
+            #[cfg(feature = "apps")]
+            claims: crate::sync::Mutex::default(),
             extensions: Extensions::default(),
             health: watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),

@@ -81,6 +81,7 @@ impl RecordTable {
     }
 
     /// Returns the revisions of the deletions that the store has.
+    #[cfg(feature = "apps")]
     pub(crate) fn removed(&self) -> &Arc<BTreeMap<StoreKey, Revision>> {
         &self.removed
     }

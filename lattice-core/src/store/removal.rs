@@ -9,6 +9,7 @@
 //! written again. There is one for each record that was deleted within that time.
 
 use super::{Expect, Incarnation, Op, StoreKey, record::Records};
+#[cfg(feature = "apps")]
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ impl Records {
     }
 
     /// Returns the value that gives a lease back. It is written with a term of its own.
+    #[cfg(feature = "apps")]
     pub(crate) fn release(&self, incarnation: Incarnation, key: &StoreKey, generation: u64) -> Bytes {
         self.encode_removal(incarnation, key, generation)
     }

@@ -1,12 +1,16 @@
 //! Deleted records, and records that something without the key has removed.
 
 use super::*;
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future::BoxFuture};
 use lattice_core::{
     app::Warning,
     desired::Desired,
-    store::{Expect, Op, StoreKey},
+    store::{
+        CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch,
+    },
 };
+use std::time::Duration;
 
 const SHOP: &str = "name = \"shop\"\n[actors.a]\nimage = \"registry.example/shop/greeter:1\"\nconfigs = [\"c\"]\n[actors.b]\nimage = \"registry.example/shop/greeter:1\"\n[configs.c]\ncolor = \"red\"\n[[links]]\nfrom = \"a\"\nto = \"b\"\ninterface = \"a:b/c@0.2.0\"\n";
 
@@ -133,4 +137,47 @@ async fn a_recorded_app_stays_deleted_for_processes_that_start_after_its_deletio
         assert_eq!(desired.unreadable.len(), 6, "{:?}", desired.unreadable);
         assert!(lattice.links().list().is_empty());
     }
+}
+
+/// A store of which a client forges the answers to commits. Nothing is written.
+#[derive(Debug)]
+struct Forged(MemoryStore);
+
+impl Store for Forged {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        self.0.incarnation()
+    }
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        self.0.read(key)
+    }
+    fn commit(&self, _: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async { Ok(Revision(1)) })
+    }
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.0.lease(key, value, ttl, expect)
+    }
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        self.0.watch()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_answer_to_a_commit_is_not_believed() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    lattice.apply(&app(SHOP)).await.expect("applied");
+    let deceived = over(Arc::new(Forged(store.clone()))).await;
+    for error in [
+        deceived.apply(&actors("other", &["x"])).await.expect_err("nothing is written"),
+        deceived.delete_app("shop").await.expect_err("nothing is written"),
+    ] {
+        assert!(matches!(error, ApplyError::Unknown { .. }), "{error:?}");
+    }
+    assert_eq!(current(&store, &lattice).await.apps.len(), 1);
 }

@@ -3,16 +3,19 @@
 use super::*;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use lattice_core::store::{CommitError, Entry, Incarnation, StoreError, Watch};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
-/// A store that stops delivering changes while it lags. Reads and writes work.
+/// A store that stops delivering changes while it lags; reads and writes work then. The answers to
+/// the next commits can be forged: nothing is written.
 #[derive(Debug)]
 struct Lagging {
     store: MemoryStore,
     lags: watch::Sender<bool>,
+    forged: AtomicUsize,
 }
 
 impl Lagging {
@@ -20,6 +23,7 @@ impl Lagging {
         Arc::new(Self {
             store: store.clone(),
             lags: watch::Sender::new(false),
+            forged: AtomicUsize::new(0),
         })
     }
 }
@@ -32,6 +36,10 @@ impl Store for Lagging {
         self.store.read(key)
     }
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        let forged = |left: usize| left.checked_sub(1);
+        if self.forged.fetch_update(Relaxed, Relaxed, forged).is_ok() {
+            return Box::pin(async { Ok(Revision(1)) });
+        }
         self.store.commit(ops)
     }
     fn lease(
@@ -94,6 +102,31 @@ async fn a_put_that_succeeds_is_accepted_by_every_process() {
         "{failed:?}"
     );
     assert_eq!(node.links.get(&a.key()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_answer_to_a_write_is_not_believed() {
+    let store = MemoryStore::new();
+    let node = Node::join(&store).await;
+    let first = node.links.put(link("first", "back")).await.expect("put");
+    let way = Lagging::on(&store);
+    let deceived = Node::over(&store, way.clone(), 1).await;
+    let a = link("front", "back");
+    way.forged.store(1, Relaxed);
+    let put = deceived.links.put(a.clone()).await.expect("written in the end");
+    assert!(put.revision > first.revision);
+    node.sees(put.revision).await;
+    assert_eq!(node.links.get(&a.key()), Some(put));
+    way.forged.store(1, Relaxed);
+    deceived.links.delete(&a.key()).await.expect("deleted in the end");
+    node.sees(Revision(3)).await;
+    assert_eq!(node.links.get(&a.key()), None);
+    way.forged.store(usize::MAX, Relaxed);
+    let failed = deceived.links.put(a.clone()).await.expect_err("nothing is written");
+    assert!(
+        matches!(failed, LinkError::Write(WriteError::Contended { .. })),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
