@@ -185,6 +185,9 @@ impl Edits {
         let Some(found) = found else {
             return Some("host h0 is not up".to_owned());
         };
+        if let Some((key, refused)) = found.unreadable.first_key_value() {
+            return Some(format!("`{key}` is refused: {}", refused.reason));
+        }
         let versions = &possible.versions;
         let is_there = versions.iter().any(|version| version.is_in(found));
         (!is_there).then(|| {

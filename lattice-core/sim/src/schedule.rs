@@ -62,6 +62,8 @@ pub enum Trouble {
     StoreLags(HostIndex),
     /// This percentage of writes is done, but the reply is lost.
     StoreUnsure(u8),
+    /// Something without the lattice's key removes the lease of the component that runs once.
+    LeaseRemoved,
     /// The clock of the host runs faster or slower from now on, by this many millionths. Real
     /// clocks are off by 5,000 at most.
     Drift(HostIndex, i32),
@@ -122,6 +124,7 @@ impl Trouble {
             84..87 => Self::StoreUnsure(percent(random, 60)),
             87..89 => Self::Drift(host, random.below(10_001) as i32 - 5_000),
             89..91 => Self::TimeOfDay(host, random.below(2 * HOUR + 1) as i32 - HOUR as i32),
+            91..93 => Self::LeaseRemoved,
             _ => Self::Edit(random.below(256) as u8),
         }
     }
@@ -181,7 +184,7 @@ impl fmt::Display for Event {
         let Self { at, lasts, what } = self;
         write!(f, "{:>7.3} s  {what}", at.as_secs_f64())?;
         match what {
-            Trouble::Drift(..) | Trouble::Edit(_) => Ok(()),
+            Trouble::Drift(..) | Trouble::Edit(_) | Trouble::LeaseRemoved => Ok(()),
             _ => write!(f, ", for {:.3} s", lasts.as_secs_f64()),
         }
     }
@@ -209,6 +212,7 @@ impl fmt::Display for Trouble {
             Self::StoreCut(host) => write!(f, "{host} can't reach the store"),
             Self::StoreLags(host) => write!(f, "{host} receives no changes from the store"),
             Self::StoreUnsure(percent) => write!(f, "{percent} % of the store's replies lost"),
+            Self::LeaseRemoved => f.write_str("the lease is removed from the store"),
             Self::TimeOfDay(host, seconds) => {
                 write!(f, "the time of day at {host} is off by {seconds} s")
             }

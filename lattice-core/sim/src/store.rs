@@ -4,11 +4,11 @@ use super::{network::Network, schedule::HostIndex};
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream};
 use lattice_core::{
-    __private::{Cursor, Random, State, check_ops, check_ttl},
+    __private::{Cursor, Random, State, TERM, check_ops, check_ttl},
     name::ComponentId,
     store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
-        WatchEvent,
+        CommitError, Entry, Expect, Incarnation, KeyKind, Op, Revision, Store, StoreError,
+        StoreKey, Watch, WatchEvent, record::looks_removed,
     },
     sync::Mutex,
 };
@@ -60,8 +60,10 @@ struct Shared {
     in_sync_since: BTreeMap<HostIndex, Option<Duration>>,
     watches: BTreeMap<u64, Waker>,
     next_watch: u64,
-    /// The last writer of each lease.
+    /// The last writer of each lease that was not given back.
     holders: BTreeMap<StoreKey, Boot>,
+    /// When each lease was removed without the lattice's key. Its holder still has it then.
+    removed: BTreeMap<StoreKey, Duration>,
     grants_all: bool,
 }
 
@@ -91,6 +93,7 @@ impl SimStore {
             watches: BTreeMap::new(),
             next_watch: 0,
             holders: BTreeMap::new(),
+            removed: BTreeMap::new(),
             grants_all: false,
         };
         Self {
@@ -158,11 +161,29 @@ impl SimStore {
     pub(super) fn holder(&self, component: &ComponentId) -> Option<Boot> {
         let shared = self.lock();
         let key = StoreKey::lease(component);
-        shared.state.read(&key)?;
+        let removed = shared.removed.get(&key);
+        if removed.is_none_or(|at| shared.now >= *at + TERM) {
+            shared.state.read(&key)?;
+        }
         shared.holders.get(&key).copied()
     }
 
-    /// Grants every lease from now on, even if another host holds it.
+    /// Removes every lease, as anyone may who reaches the store.
+    pub(super) fn remove_leases(&self) {
+        let mut shared = self.lock();
+        let keys: Vec<StoreKey> = shared.holders.keys().cloned().collect();
+        let (now, instant) = (shared.now, shared.instant());
+        for key in keys {
+            if shared.state.read(&key).is_some() {
+                shared.removed.insert(key.clone(), now);
+            }
+            // It can't conflict: it expects nothing of the key.
+            let gone = vec![Op::delete(key, Expect::Any)];
+            let _ = shared.state.commit(gone, None, instant);
+        }
+    }
+
+    /// Grants every lease from now on, even if another host holds it, and hides it from the others.
     pub(super) fn grant_all(&self) {
         self.lock().grants_all = true;
     }
@@ -193,21 +214,56 @@ impl Shared {
         Random::new(self.seed ^ Random::new((host.0 as u64) << 48 ^ *calls).next())
     }
 
-    fn lease(&mut self, boot: Boot, op: Op, ttl: Duration) -> Result<Revision, CommitError> {
+    fn lease(&mut self, boot: Boot, mut op: Op, ttl: Duration) -> Result<Revision, CommitError> {
         let (now, key) = (self.instant(), op.key.clone());
-        match self.state.commit(vec![op], Some(ttl), now) {
-            Err(CommitError::Conflict { .. }) if self.grants_all => Ok(self
-                .state
-                .read(&key)
-                .map_or(Revision::default(), |entry| entry.revision)),
-            written => {
-                if written.is_ok() {
-                    self.holders.insert(key, boot);
+        let is_release = op.value.as_deref().is_some_and(looks_removed);
+        if self.grants_all {
+            op.expect = Expect::Any;
+        }
+        let written = self.state.commit(vec![op], Some(ttl), now)?;
+        self.removed.remove(&key);
+        if is_release {
+            self.holders.remove(&key);
+        } else {
+            self.holders.insert(key, boot);
+        }
+        Ok(written)
+    }
+
+    /// Returns what a boot reads at a key.
+    fn read(&self, boot: Boot, key: &StoreKey) -> Option<Entry> {
+        let is_hidden = self.grants_all && is_lease(key) && self.holders.get(key) != Some(&boot);
+        self.state.read(key).filter(|_| !is_hidden)
+    }
+
+    /// Returns an event as watches deliver it.
+    fn shown(&self, event: WatchEvent) -> WatchEvent {
+        match event {
+            WatchEvent::Put(entry) if self.grants_all && is_lease(&entry.key) => {
+                WatchEvent::Delete {
+                    key: entry.key,
+                    revision: entry.revision,
                 }
-                written
             }
+            WatchEvent::Snapshot {
+                incarnation,
+                revision,
+                mut entries,
+            } if self.grants_all => {
+                entries.retain(|entry| !is_lease(&entry.key));
+                WatchEvent::Snapshot {
+                    incarnation,
+                    revision,
+                    entries,
+                }
+            }
+            event => event,
         }
     }
+}
+
+fn is_lease(key: &StoreKey) -> bool {
+    matches!(key.kind(), Some(KeyKind::Lease(_)))
 }
 
 impl Faults {
@@ -296,7 +352,7 @@ impl Store for StoreConnection {
     }
 
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        Box::pin(async move { self.ask(|shared| shared.state.read(&key)).await })
+        Box::pin(async move { self.ask(|shared| shared.read(self.boot, &key)).await })
     }
 
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
@@ -361,7 +417,7 @@ impl Watching {
         } else if !shared.faults.lags(self.host) {
             self.reported_lost = false;
             if let Some(event) = shared.state.next(&mut self.cursor) {
-                return Poll::Ready(event);
+                return Poll::Ready(shared.shown(event));
             }
         }
         let number = *self.number.get_or_insert_with(|| {

@@ -320,6 +320,7 @@ impl Sim {
             Trouble::StoreUnsure(percent) => self.store.lose_responses(*percent),
             Trouble::TimeOfDay(host, seconds) => self.hosts[host.0].set_clock_offset(*seconds),
             Trouble::Drift(host, ppm) => return self.hosts[host.0].set_drift(*ppm),
+            Trouble::LeaseRemoved => return self.store.remove_leases(),
             Trouble::Edit(_) => return,
         }
         self.note(self.now + lasts, Step::End { number, what });

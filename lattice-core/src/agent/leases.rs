@@ -7,6 +7,7 @@
 //! call and again before it returns the result, so a process that was paused returns nothing under
 //! a lease that has ended in the meantime.
 
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +16,9 @@ use crate::{
     link::{Link, LinkKey},
     name::ComponentId,
     place::plan::Event,
+    replica::Replica,
     serve::{self, Answer, Request, Service},
-    store::{
-        CommitError, Expect, Op, Revision, StoreKey,
-        record::{Record, Records},
-    },
+    store::{StoreKey, record::Records},
     types::ComponentTypes,
     wire::Origin,
 };
@@ -34,10 +33,11 @@ use std::{
     },
     time::Duration,
 };
+use task::LeaseTask;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -77,6 +77,7 @@ struct ClockReading([u64; 2]);
 #[derive(Debug)]
 pub struct Leases {
     records: Records,
+    replica: Replica,
     origin: Origin,
     events: mpsc::Sender<Event>,
     held: HashMap<ComponentId, HeldLease>,
@@ -92,10 +93,17 @@ struct HeldLease {
 }
 
 impl Leases {
-    /// Holds no lease yet. Changes of leases are sent to `events`.
-    pub fn new(records: Records, origin: Origin, events: mpsc::Sender<Event>) -> Self {
+    /// Holds no lease yet. Changes of leases are sent to `events`. `replica` follows the store of
+    /// `records`.
+    pub fn new(
+        records: Records,
+        replica: Replica,
+        origin: Origin,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         Self {
             records,
+            replica,
             origin,
             events,
             held: HashMap::new(),
@@ -108,7 +116,9 @@ impl Leases {
         let (until, release) = (LeaseDeadline::expired(), CancellationToken::new());
         let holding = LeaseTask {
             records: self.records.clone(),
+            replica: self.replica.clone(),
             origin: self.origin.clone(),
+            key: StoreKey::lease(component),
             component: component.clone(),
             events: self.events.clone(),
             until: until.clone(),
@@ -123,7 +133,7 @@ impl Leases {
     }
 
     /// Gives a lease back. The caller makes sure that nothing runs under it any more.
-    pub(super) fn release(&mut self, component: &ComponentId) {
+    pub fn release(&mut self, component: &ComponentId) {
         if let Some(lease) = self.held.remove(component) {
             lease.release.cancel();
             // The task ends by itself within the store's timeout, and its result is not needed.
@@ -228,125 +238,6 @@ impl LeaseDeadline {
         };
         answer.and_then(|answer| self.holds().then_some(answer).ok_or_else(lost))
     }
-}
-
-/// One lease, from the attempt to take it to its end.
-struct LeaseTask {
-    records: Records,
-    origin: Origin,
-    component: ComponentId,
-    events: mpsc::Sender<Event>,
-    until: LeaseDeadline,
-    release: CancellationToken,
-}
-
-impl LeaseTask {
-    async fn hold(self) {
-        let Some(fence) = self.take(Expect::Absent).await else {
-            return self.report_lost().await;
-        };
-        let held = Event::LeaseHeld {
-            component: self.component.clone(),
-            fence: fence.0,
-        };
-        if self.events.send(held).await.is_err() {
-            return;
-        }
-        let mut last = fence;
-        loop {
-            let end = self.until.end();
-            let next = (Instant::now() + RENEW).min(end);
-            tokio::select! {
-                biased;
-                () = self.release.cancelled() => return self.give_back(last).await,
-                () = sleep_until(next) => {}
-            }
-            if Instant::now() >= end {
-                return self.report_lost().await;
-            }
-            match timeout_at(end, self.take(Expect::At(last))).await {
-                Ok(Some(renewed)) => last = renewed,
-                // The store is out of reach, or another host has the lease. Reading shows which,
-                // until the term is over.
-                Ok(None) => match timeout_at(end, self.read_owner()).await {
-                    Ok(LeaseOwner::Ours(revision)) => last = revision,
-                    Ok(LeaseOwner::Unknown) => {}
-                    Ok(LeaseOwner::Gone) | Err(_) => return self.report_lost().await,
-                },
-                Err(_) => return self.report_lost().await,
-            }
-        }
-    }
-
-    /// Writes the lease. Returns its revision if this host certainly holds it for a term.
-    ///
-    /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the value has a term, a conflict
-    /// means that another host holds the lease, and the time of the next attempt follows from the
-    /// term.
-    async fn take(&self, expect: Expect) -> Option<Revision> {
-        let sent = self.until.now();
-        let key = StoreKey::lease(&self.component);
-        let store = self.records.store();
-        let incarnation = store.incarnation().await.ok()?;
-        let holder = Holder {
-            origin: self.origin.clone(),
-        };
-        let value = self.records.encode(incarnation, &key, 1, &holder).ok()?;
-        match store.lease(key, value, TERM, expect).await {
-            Ok(revision) => {
-                self.until.set(sent, TERM.saturating_sub(MARGIN));
-                Some(revision)
-            }
-            Err(CommitError::Conflict { .. }) => None,
-            Err(error) => {
-                tracing::debug!(component = %self.component, %error, "a lease was not written");
-                None
-            }
-        }
-    }
-
-    /// Returns who holds the lease now.
-    async fn read_owner(&self) -> LeaseOwner {
-        let store = self.records.store();
-        let Ok(incarnation) = store.incarnation().await else {
-            return LeaseOwner::Unknown;
-        };
-        let entry = match store.read(StoreKey::lease(&self.component)).await {
-            Ok(Some(entry)) => entry,
-            Ok(None) => return LeaseOwner::Gone,
-            Err(_) => return LeaseOwner::Unknown,
-        };
-        match self.records.decode(incarnation, &entry) {
-            Ok(Record::<Holder> { body, .. }) if body.origin == self.origin => {
-                LeaseOwner::Ours(entry.revision)
-            }
-            _ => LeaseOwner::Gone,
-        }
-    }
-
-    async fn give_back(&self, last: Revision) {
-        self.until.expire();
-        let key = StoreKey::lease(&self.component);
-        let op = Op::delete(key, Expect::At(last));
-        if let Err(error) = self.records.store().commit(vec![op]).await {
-            tracing::debug!(component = %self.component, %error, "a lease was not given back; it ends by itself");
-        }
-    }
-
-    async fn report_lost(&self) {
-        self.until.expire();
-        // Sending fails only after the agent has stopped, when the event is not needed.
-        let _ = self
-            .events
-            .send(Event::LeaseLost(self.component.clone()))
-            .await;
-    }
-}
-
-enum LeaseOwner {
-    Ours(Revision),
-    Gone,
-    Unknown,
 }
 
 /// A service that serves only while a lease is held.

@@ -127,9 +127,9 @@ pub(super) fn op(
     let known = desired.served.get(component);
     let expect = match (desired.unreadable.get(&key), known) {
         (Some(unreadable), _) if unreadable.is_newer => return Ok(None),
-        (Some(unreadable), _) => Expect::At(unreadable.revision),
+        (Some(unreadable), _) => unreadable.expect(),
         (None, Some(known)) => Expect::At(known.revision),
-        (None, None) => Expect::Absent,
+        (None, None) => desired.expect_none(&key),
     };
     let mut served = known.map_or_else(ServedGenerations::default, |known| known.spec.clone());
     served.add(new);

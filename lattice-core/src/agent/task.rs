@@ -78,7 +78,7 @@ impl Task {
             hosts: HostTable::new(node.clone(), options.listen),
             reconciler: Reconciler::new(origin.host.clone(), seed),
             runner: Runner::new(node.clone(), options.grace),
-            leases: Leases::new(records, origin, sender),
+            leases: Leases::new(records, node.connection.replica.clone(), origin, sender),
             rejections: Rejections::new(node.clone()),
             node,
             runtime,

@@ -16,11 +16,15 @@ use crate::{
     link::{Link, LinkMismatch, LinkTable},
     name::{AppName, ComponentId, IntoName, NameError},
     replica::OtherKey,
-    store::{InvalidCommit, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
+    store::{InvalidCommit, KeyKind, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
     type_store::TypesError,
     types::ComponentTypes,
 };
 use std::{collections::HashMap, sync::Arc};
+
+/// How often an app is planned again because a host has recorded meanwhile which versions serve.
+/// Hosts do that once for each version.
+const AGAINST_HOSTS: u32 = 5;
 
 /// Why an app can't be planned. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -179,9 +183,15 @@ impl Lattice {
     /// If the future is dropped, the app is applied as a whole or not at all.
     pub async fn apply(&self, app: &App) -> Result<Applied, ApplyError> {
         let connection = self.connection();
-        let seen = Observed::now(connection);
-        let draft = draft(connection, &seen, app).await?;
-        carry_out(connection, &seen, draft).await
+        let mut attempts = 0..AGAINST_HOSTS;
+        loop {
+            let seen = Observed::now(connection);
+            let draft = draft(connection, &seen, app).await?;
+            let applied = carry_out(connection, &seen, draft).await;
+            if attempts.next().is_none() || !is_of_hosts(&applied) {
+                return applied;
+            }
+        }
     }
 
     /// Deletes an app and everything that it owns, in one atomic commit.
@@ -195,17 +205,32 @@ impl Lattice {
         let app = &app.into_name()?;
         let connection = self.connection();
         connection.replica.check_key().map_err(PlanError::from)?;
-        let seen = Observed::now(connection);
-        let draft =
-            Draft::without_app(app, seen.present()).ok_or_else(|| PlanError::NoSuchApp {
-                app: app.clone(),
-                there: seen.desired.apps.keys().cloned().collect(),
-            })?;
-        if let Some(problems) = App::nameless(draft.found.clone()) {
-            return Err(PlanError::Problems(problems).into());
+        let mut attempts = 0..AGAINST_HOSTS;
+        loop {
+            let seen = Observed::now(connection);
+            let draft =
+                Draft::without_app(app, seen.present()).ok_or_else(|| PlanError::NoSuchApp {
+                    app: app.clone(),
+                    there: seen.desired.apps.keys().cloned().collect(),
+                })?;
+            if let Some(problems) = App::nameless(draft.found.clone()) {
+                return Err(PlanError::Problems(problems).into());
+            }
+            let deleted = carry_out(connection, &seen, draft).await;
+            if attempts.next().is_none() || !is_of_hosts(&deleted) {
+                return deleted;
+            }
         }
-        carry_out(connection, &seen, draft).await
     }
+}
+
+/// Returns whether a commit conflicted with a record that hosts write by themselves, which is not a
+/// part of the plan.
+fn is_of_hosts(applied: &Result<Applied, ApplyError>) -> bool {
+    let Err(ApplyError::Conflict { key }) = applied else {
+        return false;
+    };
+    matches!(key.kind(), Some(KeyKind::Served(_)))
 }
 
 /// The state of the lattice that a plan is made from.

@@ -28,9 +28,11 @@ pub(super) struct Draft {
     pub(super) links: Vec<(ManifestPath, Link)>,
     puts: Vec<(StoreKey, Record, Expect)>,
     deletes: Vec<(StoreKey, Expect)>,
-    /// Records that hosts wrote about deleted resources: the status of a link, and the generations
-    /// of an actor that have served.
+    /// The statuses of deleted links, which hosts write. A status is about one revision of a link, so
+    /// a replayed one has no effect, and they need no authenticated deletion.
     statuses: Vec<StoreKey>,
+    /// The records of the generations of deleted actors that have served, which hosts keep.
+    served: Vec<(StoreKey, Expect)>,
     /// The number of records that the app has after the commit.
     size: usize,
 }
@@ -62,8 +64,20 @@ impl Present<'_> {
                 None => Standing::Nothing,
             },
             Some(found) if found.is_newer => Standing::Newer(found.reason.clone()),
-            Some(found) => Standing::Garbage(Expect::At(found.revision), found.reason.clone()),
+            Some(found) => Standing::Garbage(found.expect(), found.reason.clone()),
         }
+    }
+
+    /// Returns the key of the record of an actor's generations that have served, if hosts have
+    /// written one that this version may delete.
+    fn served(self, id: &ComponentId) -> Option<(StoreKey, Expect)> {
+        let key = StoreKey::served(id);
+        let expect = match self.desired.unreadable.get(&key) {
+            Some(found) if found.is_newer => return None,
+            Some(found) => found.expect(),
+            None => Expect::At(self.desired.served.get(id)?.revision),
+        };
+        Some((key, expect))
     }
 
     /// Returns how the plan shows that a rejected version is applied again.
@@ -190,6 +204,7 @@ impl Draft {
             puts: Vec::new(),
             deletes: Vec::new(),
             statuses: Vec::new(),
+            served: Vec::new(),
             size: 0,
         }
     }
@@ -208,7 +223,7 @@ impl Draft {
         }
         let key = resource.key();
         let expect = match present.standing(resource) {
-            Standing::Nothing => Expect::Absent,
+            Standing::Nothing => present.desired.expect_none(&key),
             Standing::Garbage(expect, reason) => {
                 let resource = resource.clone();
                 let warning = Warning::WrittenOver { resource, reason };
@@ -365,10 +380,8 @@ impl Draft {
                 let status = StoreKey::link_status_at(&link.source, &link.interface, &link.name);
                 self.statuses.push(status);
             }
-            if let ResourceRef::Actor(id) = &resource
-                && present.desired.served.contains_key(id)
-            {
-                self.statuses.push(StoreKey::served(id));
+            if let ResourceRef::Actor(id) = &resource {
+                self.served.extend(present.served(id));
             }
             self.deletes.push((key.clone(), expect));
             self.plan.delete.push(resource);
@@ -383,7 +396,7 @@ impl Draft {
         let expect = match present.standing(&resource) {
             Standing::Nothing => {
                 self.plan.create.insert(0, resource);
-                Expect::Absent
+                present.desired.expect_none(&key)
             }
             Standing::Garbage(expect, reason) => {
                 self.plan.create.insert(0, resource.clone());
@@ -441,12 +454,16 @@ impl Draft {
         // The state that this writer has seen, which is higher than at any earlier write of these
         // keys.
         let generation = present.links.revision().max(present.desired.revision).0;
-        let delete = |(key, expect): &(StoreKey, Expect)| Op::delete(key.clone(), *expect);
-        // Status records that don't fit into the commit stay. They refer to a revision or a
+        let delete = |(key, expect): &(StoreKey, Expect)| {
+            records.deletion(incarnation, key.clone(), generation, *expect)
+        };
+        // Records of hosts that don't fit into the commit stay. They refer to a revision or a
         // generation that is gone, so they do no harm.
         let room = MAX_OPS.saturating_sub(self.ops());
         let status = |key: &StoreKey| Op::delete(key.clone(), Expect::Any);
-        let mut ops: Vec<Op> = self.statuses.iter().take(room).map(status).collect();
+        let mut ops: Vec<Op> = self.served.iter().map(delete).collect();
+        ops.extend(self.statuses.iter().map(status));
+        ops.truncate(room);
         ops.extend(self.deletes.iter().map(delete));
         for (key, record, expect) in &self.puts {
             let value = record.encode(records, incarnation, key, generation)?;

@@ -6,7 +6,10 @@ use crate::{
     desired::Desired,
     link::LinkTable,
     name::AppName,
-    store::{CommitError, Op, Revision, StoreError, StoreKey},
+    store::{
+        CommitError, Expect, KeyKind, Op, Revision, StoreError, StoreKey,
+        record::{RecordError, looks_removed},
+    },
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -17,14 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long to wait until this process's replica has its own write, or another write that won.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
-
-/// The known result of a commit that was written.
-enum Written {
-    /// Its last write has this revision.
-    At(Revision),
-    /// Its deletions took effect. The result of the commit was lost.
-    Gone,
-}
 
 /// One commit, until it is known whether it was written.
 pub(super) struct Writing<'a> {
@@ -48,18 +43,26 @@ impl Writing<'_> {
         }
         let written = self.commit().await?;
         let replica = &self.connection.replica;
-        let has_seen = |table: &LinkTable| match written {
-            Written::At(revision) => table.has_seen(incarnation, revision),
-            Written::Gone => !replica.desired().apps.contains_key(self.app),
-        };
+        let has_seen = |table: &LinkTable| table.has_seen(incarnation, written);
+        let app = self.app.clone();
         if !replica.until(Instant::now() + SEEN_WITHIN, has_seen).await {
-            let app = self.app.clone();
             return Err(ApplyError::NotSeen { app });
         }
-        Ok(match written {
-            Written::At(revision) => revision,
-            Written::Gone => replica.desired().revision,
-        })
+        // The answer of the store has no tag, but what the replica accepted has one.
+        let accepted = self.ops.last().is_none_or(|last| {
+            let is_link = matches!(last.key.kind(), Some(KeyKind::Link { .. }));
+            let is_new = match last.expect {
+                Expect::At(before) => written > before,
+                Expect::Any | Expect::Absent => true,
+            };
+            let found = replica.record_table().written_at(&last.key);
+            is_link || (is_new && found >= Some(written))
+        });
+        if accepted {
+            Ok(written)
+        } else {
+            Err(ApplyError::Unknown { app })
+        }
     }
 
     /// Commits, and commits again while the result is lost. If a lost commit was written, the next
@@ -68,7 +71,7 @@ impl Writing<'_> {
     /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the operations are those of the
     /// plan that was shown to the caller, so a conflict is an error, and they are not computed
     /// again.
-    async fn commit(&self) -> Result<Written, ApplyError> {
+    async fn commit(&self) -> Result<Revision, ApplyError> {
         let deadline = Instant::now() + PATIENCE;
         let mut may_hold = false;
         loop {
@@ -79,7 +82,7 @@ impl Writing<'_> {
                 .commit(self.ops.clone())
                 .await
             {
-                Ok(revision) => return Ok(Written::At(revision)),
+                Ok(revision) => return Ok(revision),
                 Err(CommitError::Conflict { key }) => {
                     return match self.holds(may_hold).await {
                         Some(written) => Ok(written),
@@ -107,17 +110,17 @@ impl Writing<'_> {
 
     /// Returns the commit if reading back shows that it was written. Only reads after a result was
     /// lost.
-    async fn holds(&self, may_hold: bool) -> Option<Written> {
+    async fn holds(&self, may_hold: bool) -> Option<Revision> {
         let last = self.ops.last().filter(|_| may_hold)?;
-        let store = self.connection.records.store();
-        let entry = store.read(last.key.clone()).await.ok()?;
-        match (&last.value, entry) {
-            (Some(ours), Some(entry)) if entry.value == *ours => Some(Written::At(entry.revision)),
-            // The record was to be deleted and is gone. It doesn't matter whether another writer
-            // deleted it first.
-            (None, None) => Some(Written::Gone),
-            _ => None,
-        }
+        let records = &self.connection.records;
+        let entry = records.store().read(last.key.clone()).await.ok()??;
+        let ours = last.value.as_ref()?;
+        // If the record was to be deleted, it doesn't matter whether another writer deleted it first.
+        let is_gone = || {
+            let found = records.open(self.desired.incarnation, &entry);
+            looks_removed(ours) && matches!(found, Err(RecordError::Removed { .. }))
+        };
+        (entry.value == *ours || is_gone()).then_some(entry.revision)
     }
 
     /// Waits until this process has seen the other write, so that a new attempt takes it into

@@ -81,6 +81,7 @@ impl LastRead {
         desired.incarnation = table.incarnation;
         desired.revision = table.revision;
         desired.declared = table.declared;
+        desired.removed = table.removed().clone();
         self.table = table;
     }
 }
@@ -91,6 +92,7 @@ impl ReadError {
             revision: record.revision,
             reason: self.reason(),
             is_newer: matches!(self, Self::NotUnderstood(_)),
+            is_absent: false,
         }
     }
 
@@ -111,11 +113,16 @@ impl Desired {
     fn put(&mut self, key: &StoreKey, record: &StoredRecord) -> Result<(), ReadError> {
         let body = match &record.content {
             RecordContent::Body(body) => body,
-            RecordContent::Refused { reason, is_newer } => {
+            RecordContent::Refused {
+                reason,
+                is_newer,
+                is_absent,
+            } => {
                 let unreadable = Unreadable {
                     revision: record.revision,
                     reason: reason.to_string(),
                     is_newer: *is_newer,
+                    is_absent: *is_absent,
                 };
                 self.unreadable.insert(key.clone(), unreadable);
                 return Ok(());

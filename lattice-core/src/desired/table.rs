@@ -4,7 +4,7 @@ use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, ServedGenerations, 
 use crate::{
     link::LinkKey,
     name::{AppName, ComponentId, ConfigName, WormholeId},
-    store::{Incarnation, Revision, StoreKey},
+    store::{Expect, Incarnation, Revision, StoreKey},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -38,6 +38,8 @@ pub struct Desired {
     /// The keys of desired state, including links, whose value is refused. The maps above keep what
     /// was last read at such a key, if anything was.
     pub unreadable: BTreeMap<StoreKey, Unreadable>,
+    /// The revisions of the deletions that the store has, which a writer of these keys replaces.
+    pub(crate) removed: Arc<BTreeMap<StoreKey, Revision>>,
 }
 
 /// A record, with the revision of its write.
@@ -61,6 +63,8 @@ pub struct Unreadable {
     /// Whether the value was written with the lattice's key, and so most likely by a newer version.
     /// This version never overwrites it.
     pub is_newer: bool,
+    /// Whether the store has no value there any more, although no holder of the key deleted it.
+    pub is_absent: bool,
 }
 
 impl Desired {
@@ -109,6 +113,26 @@ impl Desired {
             .flatten()
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+}
+
+impl Desired {
+    /// Returns what a writer expects of a key that has no record.
+    pub(crate) fn expect_none(&self, key: &StoreKey) -> Expect {
+        self.removed
+            .get(key)
+            .map_or(Expect::Absent, |at| Expect::At(*at))
+    }
+}
+
+impl Unreadable {
+    /// Returns what a writer expects of the key.
+    pub(crate) fn expect(&self) -> Expect {
+        if self.is_absent {
+            Expect::Absent
+        } else {
+            Expect::At(self.revision)
+        }
     }
 }
 

@@ -10,11 +10,14 @@ use crate::{
     },
     name::{ComponentId, HostId},
     replica::Replica,
-    store::{Entry, Expect, Op, Revision, StoreError, StoreKey, record::Records},
+    store::{
+        Entry, Expect, Op, Revision, StoreError, StoreKey, record::Records, rewrite::Current,
+    },
     type_store::{Types, TypesError},
     types::ComponentTypes,
 };
 use futures_util::{Stream, StreamExt as _, stream};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// The links of a lattice. Cheap to clone.
@@ -197,21 +200,30 @@ impl Links {
         let (at, status_at) = (store_key(key), status_key(key));
         loop {
             let slot = self.slot(key, attempts).await?;
-            if slot.entry.is_none() && attempts.may_have_written() {
+            let is_deleted = match self.current::<Link>(&slot)? {
+                Current::Removed(_) => true,
+                // A link that the store lost, or that was removed without the key, is deleted too,
+                // so that every process receives the deletion.
+                Current::Absent => {
+                    let records = self.writer.replica.record_table();
+                    !slot.table.is_held(key) && records.get(&at).is_none()
+                }
+                Current::Record(_) | Current::Garbage(_) => false,
+            };
+            if is_deleted && attempts.may_have_written() {
                 return Ok(());
             }
-            // A link that the store lost is deleted too, so that every process receives the
-            // deletion.
-            if slot.entry.is_none() && !slot.table.is_held(key) {
+            if is_deleted {
                 return Err(DeleteError::NotFound { key: key.clone() });
             }
             let status = self.read(&status_at).await?;
             let mut ops = Vec::with_capacity(2);
             ops.extend(status.map(|_| Op::delete(status_at.clone(), Expect::Any)));
-            ops.push(Op::delete(at.clone(), Expect::of(slot.entry.as_ref())));
+            ops.push(self.writer.deletion(&slot));
             let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
-            if let Some(written) = committed {
-                self.writer.seen(written).await?;
+            if let Some(written) = committed
+                && (!self.writer.seen(written).await? || self.writer.is_accepted(key, &slot, written))
+            {
                 return Ok(());
             }
             attempts.again(&at).await?;
@@ -313,6 +325,7 @@ impl Links {
             let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
             if let Some(written) = committed
                 && self.writer.seen(written).await?
+                && self.writer.is_accepted(key, &slot, written)
             {
                 let seen = self
                     .get(key)
@@ -364,15 +377,18 @@ impl Links {
         Ok(self.decode(slot)?.unwrap_or_default())
     }
 
-    /// Decodes the entry of a slot. Returns `None` when it is empty or garbage.
-    fn decode<T: serde::de::DeserializeOwned>(&self, slot: &Slot) -> Result<Option<T>, WriteError> {
+    /// Decodes the entry of a slot. Returns `None` when it is empty, deleted or garbage.
+    fn decode<T: DeserializeOwned>(&self, slot: &Slot) -> Result<Option<T>, WriteError> {
+        Ok(self.current(slot)?.record().map(|record| record.body))
+    }
+
+    fn current<T: DeserializeOwned>(&self, slot: &Slot) -> Result<Current<T>, WriteError> {
         let records = &self.writer.records;
         let current = records.current(slot.table.incarnation(), slot.entry.as_ref());
-        let current = current.map_err(|source| WriteError::Unreadable {
+        current.map_err(|source| WriteError::Unreadable {
             key: slot.key.clone(),
             source,
-        })?;
-        Ok(current.record().map(|record| record.body))
+        })
     }
 
     async fn read(&self, key: &StoreKey) -> Result<Option<Entry>, WriteError> {

@@ -6,7 +6,7 @@ use crate::{
     link::{LinkKey, LinkTable},
     replica::{OtherKey, Replica},
     store::{
-        Entry, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
+        Entry, Expect, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
         record::{RecordError, Records},
         rewrite::{Rewrite, RewriteError},
     },
@@ -160,6 +160,32 @@ impl Writer {
         self.records
             .encode(table.incarnation(), key, generation, body)
             .map_err(WriteError::Unencodable)
+    }
+
+    /// Returns the operation that deletes the record in a slot.
+    pub(super) fn deletion(&self, slot: &Slot) -> Op {
+        let (table, expect) = (&slot.table, Expect::of(slot.entry.as_ref()));
+        let generation = table.revision().0;
+        self.records
+            .deletion(table.incarnation(), slot.key.clone(), generation, expect)
+    }
+
+    /// Returns whether the replica, which has seen a write of this link or of its deletion, has
+    /// accepted it, so that every process accepts it. A later write of the same link counts too.
+    ///
+    /// The answer of the store has no tag, and a link that was written over something that this
+    /// process had not seen is refused as played again.
+    pub(super) fn is_accepted(&self, key: &LinkKey, slot: &Slot, written: Written) -> bool {
+        let table = self.replica.snapshot();
+        let link = table.stored(key).map(|link| link.revision);
+        let records = self.replica.record_table();
+        let is_new = |before: &Entry| before.revision < written.revision;
+        let is_refused = records
+            .get(&slot.key)
+            .is_some_and(|refused| refused.revision == written.revision);
+        slot.entry.as_ref().is_none_or(is_new)
+            && !is_refused
+            && link.max(records.written_at(&slot.key)) >= Some(written.revision)
     }
 
     /// Commits operations that were decided by `table`. Returns `None` when everything has to be

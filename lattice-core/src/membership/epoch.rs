@@ -62,6 +62,7 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
         let entry = store.read(key.clone()).await?;
         let last = match records.current::<()>(incarnation, entry.as_ref())? {
             Current::Record(record) => record.generation,
+            Current::Removed(generation) => generation,
             Current::Garbage(error) => {
                 tracing::warn!(%host, %error, "overwriting unreadable epoch record");
                 0

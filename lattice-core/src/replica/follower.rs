@@ -22,6 +22,8 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::f
 /// The task.
 pub(super) struct Follower {
     shared: Arc<Shared>,
+    #[cfg(feature = "apps")]
+    values: Records,
     intake: Intake,
     table: LinkTable,
     records: Arc<RecordTable>,
@@ -47,7 +49,9 @@ impl Follower {
         last: Option<Arc<dyn LastKnown>>,
     ) -> Self {
         Self {
-            intake: Intake::new(records, shared.refusals.clone()),
+            intake: Intake::new(records.clone(), shared.refusals.clone()),
+            #[cfg(feature = "apps")]
+            values: records,
             shared,
             table: LinkTable::default(),
             records: Arc::default(),
@@ -100,6 +104,8 @@ impl Follower {
     }
 
     fn take(&mut self, event: WatchEvent) {
+        #[cfg(feature = "apps")]
+        self.take_claims(&event);
         if event == WatchEvent::Lost {
             if self.reach == Reach::Live {
                 self.reach = Reach::Lost;
@@ -121,6 +127,13 @@ impl Follower {
         for change in event.changes() {
             self.take_in(change);
         }
+    }
+
+    #[cfg(feature = "apps")]
+    fn take_claims(&self, event: &WatchEvent) {
+        let (incarnation, now) = (self.table.incarnation(), tokio::time::Instant::now());
+        let mut claims = self.shared.claims.lock();
+        claims.take(&self.values, incarnation, event, now);
     }
 
     fn take_in(&mut self, event: WatchEvent) {

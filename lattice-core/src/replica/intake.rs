@@ -20,8 +20,16 @@ use std::{
     sync::Arc,
 };
 
-/// Most deleted keys whose last generation is remembered: 1.2 MiB at about 300 bytes each.
-const MAX_GONE: usize = 4_096;
+/// Most deleted keys whose last generation is remembered although the store has nothing at them any
+/// more: 20 MiB at about 300 bytes each.
+const MAX_GONE: usize = 65_536;
+/// How many writes of the store a writer may not have seen yet when it makes its own. Far more than a
+/// replica lags behind, and every other recording of a value is refused also by a process that knows
+/// nothing of its key.
+const MAX_UNSEEN: u64 = 10_000;
+/// What is known of a key that something without the lattice key has removed.
+const REMOVED_BY_OTHERS: &str =
+    "it was removed without this lattice's key, or by an older version of Lattice";
 
 /// Authenticates the events of the store. Pure except for logging.
 #[derive(Debug)]
@@ -29,8 +37,8 @@ pub(super) struct Intake {
     records: Records,
     incarnation: Incarnation,
     known: HashMap<StoreKey, Known>,
-    /// Deleted keys and the marks of their deletions, oldest first. The mark tells whether a key
-    /// was put again meanwhile.
+    /// Keys at which the store has nothing any more and their marks, oldest first. The mark tells
+    /// whether a key was put again meanwhile.
     gone: VecDeque<(StoreKey, u64)>,
     marks: u64,
     refusals: Arc<Refusals>,
@@ -47,8 +55,20 @@ pub(super) struct Intake {
 struct Known {
     generation: u64,
     revision: Revision,
-    /// Set while the key has no value.
-    gone: Option<u64>,
+    standing: Standing,
+}
+
+/// What the store has at a key where a value was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The value.
+    Live,
+    /// Its deletion, or something unreadable in place of the deletion.
+    Removed,
+    /// Nothing, or something unreadable, without a deletion of the value. Since this write.
+    Lost(Revision),
+    /// Nothing. The deletion of the value has expired, or the value needs none. With the mark.
+    Gone(u64),
 }
 
 /// Why a value is refused.
@@ -58,6 +78,8 @@ enum Refusal {
     Record(#[from] RecordError),
     #[error("it was there before and is played again (generation {generation}, known {known})")]
     Replayed { generation: u64, known: u64 },
+    #[error("its writer had not seen the last {unseen} writes of the store, so it is played again")]
+    Outdated { unseen: u64 },
     #[error("it is the link {found}, which belongs at another key")]
     Misplaced { found: LinkKey },
 }
@@ -125,10 +147,11 @@ impl Intake {
             WatchEvent::Lost | WatchEvent::Commit(_) => None,
             WatchEvent::Put(entry) => Some(self.put(&entry)),
             WatchEvent::Delete { key, revision } => {
-                self.mark_gone(&key);
                 self.of_others.remove(&key);
-                if key.kind().as_ref().is_some_and(is_kept) {
-                    self.changes.push(RecordEvent::Gone(key.clone(), revision));
+                let is_kept = key.kind().as_ref().is_some_and(is_kept);
+                if !self.is_lost(&key, revision) && is_kept {
+                    let absent = RecordEvent::Absent(key.clone(), revision);
+                    self.changes.push(absent);
                 }
                 Some(absent(&key, revision))
             }
@@ -140,8 +163,8 @@ impl Intake {
                 self.is_ours &= self.incarnation == incarnation;
                 self.incarnation = incarnation;
                 self.of_others.clear();
-                self.mark_missing(&entries);
                 self.changes.push(RecordEvent::Begin(incarnation, revision));
+                self.mark_missing(&entries, revision);
                 Some(TableEvent::Snapshot {
                     incarnation,
                     revision,
@@ -163,6 +186,13 @@ impl Intake {
                 self.changes.extend(change);
                 event
             }
+            Err(Refusal::Record(RecordError::Removed { .. })) => {
+                if is_kept {
+                    let removed = RecordEvent::Removed(entry.key.clone(), revision);
+                    self.changes.push(removed);
+                }
+                absent(&entry.key, revision)
+            }
             Err(refusal) => {
                 self.refusals.add(&entry.key, &refusal);
                 let is_forged = matches!(refusal, Refusal::Record(RecordError::Forged { .. }));
@@ -173,11 +203,12 @@ impl Intake {
                     let content = RecordContent::Refused {
                         reason: refusal.reason().into(),
                         is_newer: refusal.is_newer(),
+                        is_absent: false,
                     };
                     self.changes.push(put(entry, content));
                 }
                 // Fail closed: an unreadable value grants nothing, whatever the key held before.
-                self.mark_gone(&entry.key);
+                self.lose(&entry.key, revision);
                 absent(&entry.key, revision)
             }
         }
@@ -193,7 +224,7 @@ impl Intake {
         match kind {
             KeyKind::Link { .. } => {
                 let link = Arc::new(self.link(entry, kind)?);
-                let usable = RecordEvent::Gone(entry.key.clone(), revision);
+                let usable = RecordEvent::Usable(entry.key.clone(), revision);
                 Ok((TableEvent::Link { revision, link }, Some(usable)))
             }
             KeyKind::LinkStatus {
@@ -252,17 +283,29 @@ impl Intake {
     ) -> Result<T, Refusal> {
         let record = self.records.open(self.incarnation, entry);
         self.is_ours |= !matches!(record, Err(RecordError::Forged { .. }));
+        if let Err(RecordError::Removed { generation, .. }) = &record {
+            self.check_fresh(entry, *generation, Standing::Removed)?;
+        }
         let Record {
             generation, body, ..
         } = record?;
         let body = read(body)?;
-        self.check_fresh(entry, generation)?;
+        self.check_fresh(entry, generation, Standing::Live)?;
         Ok(body)
     }
 
-    fn check_fresh(&mut self, entry: &Entry, generation: u64) -> Result<(), Refusal> {
+    fn check_fresh(
+        &mut self,
+        entry: &Entry,
+        generation: u64,
+        standing: Standing,
+    ) -> Result<(), Refusal> {
+        let unseen = entry.revision.0.saturating_sub(generation);
+        if unseen > MAX_UNSEEN {
+            return Err(Refusal::Outdated { unseen });
+        }
         if let Some(known) = self.known.get(&entry.key) {
-            let same_write = known.gone.is_none() && known.revision == entry.revision;
+            let same_write = known.standing == standing && known.revision == entry.revision;
             if generation <= known.generation && !same_write {
                 return Err(Refusal::Replayed {
                     generation,
@@ -275,13 +318,14 @@ impl Intake {
             Known {
                 generation,
                 revision: entry.revision,
-                gone: None,
+                standing,
             },
         );
         Ok(())
     }
 
-    fn mark_missing(&mut self, entries: &[Entry]) {
+    /// Takes in that the store has nothing at the keys that a snapshot lacks.
+    fn mark_missing(&mut self, entries: &[Entry], revision: Revision) {
         let present: HashSet<&StoreKey> = entries.iter().map(|entry| &entry.key).collect();
         let missing: Vec<StoreKey> = self
             .known
@@ -290,23 +334,78 @@ impl Intake {
             .cloned()
             .collect();
         for key in missing {
-            self.mark_gone(&key);
+            self.is_lost(&key, revision);
+        }
+    }
+
+    /// Takes in that the store has nothing at a key. Returns whether a value is missing there that
+    /// was not deleted: anyone who reaches the store can remove a key, so what was accepted there
+    /// stands until its deletion is accepted.
+    fn is_lost(&mut self, key: &StoreKey, revision: Revision) -> bool {
+        let is_kept = key.kind().as_ref().is_some_and(is_kept);
+        match self.known.get(key).map(|known| known.standing) {
+            Some(Standing::Live | Standing::Lost(_)) if is_kept => {
+                let since = self.lose(key, revision);
+                let reason = REMOVED_BY_OTHERS.into();
+                let record = StoredRecord {
+                    revision: since,
+                    since,
+                    content: RecordContent::Refused {
+                        reason,
+                        is_newer: false,
+                        is_absent: true,
+                    },
+                };
+                if since == revision {
+                    self.refusals.add(key, &REMOVED_BY_OTHERS);
+                }
+                self.changes.push(RecordEvent::Put(key.clone(), record));
+                true
+            }
+            _ => {
+                self.mark_gone(key);
+                false
+            }
+        }
+    }
+
+    /// Notes that the value that was accepted at a key is no longer there. Returns since which
+    /// write.
+    fn lose(&mut self, key: &StoreKey, revision: Revision) -> Revision {
+        let is_kept = key.kind().as_ref().is_some_and(is_kept);
+        let Some(known) = self.known.get_mut(key) else {
+            return revision;
+        };
+        match known.standing {
+            Standing::Live if is_kept => {
+                known.standing = Standing::Lost(revision);
+                revision
+            }
+            Standing::Live => {
+                self.mark_gone(key);
+                revision
+            }
+            Standing::Lost(since) => since,
+            Standing::Removed | Standing::Gone(_) => revision,
         }
     }
 
     fn mark_gone(&mut self, key: &StoreKey) {
-        let Some(known) = self.known.get_mut(key).filter(|known| known.gone.is_none()) else {
+        let Some(known) = self.known.get_mut(key) else {
             return;
         };
+        if matches!(known.standing, Standing::Gone(_)) {
+            return;
+        }
         self.marks += 1;
-        known.gone = Some(self.marks);
+        known.standing = Standing::Gone(self.marks);
         self.gone.push_back((key.clone(), self.marks));
         if self.gone.len() > MAX_GONE
             && let Some((oldest, mark)) = self.gone.pop_front()
             && self
                 .known
                 .get(&oldest)
-                .is_some_and(|known| known.gone == Some(mark))
+                .is_some_and(|known| known.standing == Standing::Gone(mark))
         {
             self.known.remove(&oldest);
         }

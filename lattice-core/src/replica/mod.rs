@@ -13,8 +13,12 @@
 //! overwritten by garbage is gone until it is put again. The replica counts each such value, and
 //! logs it once per key. It treats a replayed value in the same way. Every value carries a
 //! *generation*, the store revision that its writer had seen, which rises with each write of a key.
-//! A value whose generation does not rise is refused for as long as this replica lives and
-//! remembers the key (it remembers the last 4,096 deleted ones).
+//! A value whose generation does not rise is refused for as long as this replica lives, and so is one
+//! whose generation is more than 10,000 writes behind its revision.
+//!
+//! What holders of the key delete leaves a tagged deletion, which has a generation too. Nothing else
+//! is taken for a deletion: a key whose value was accepted and that is simply gone is treated like an
+//! unreadable one. What the replica has never read, or knows as deleted, is absent.
 //!
 //! When a store was re-created (a new [`Incarnation`](crate::store::Incarnation)) or its revisions went back, the replica does
 //! not conclude that everything was deleted. What the store contains counts, and so does every
@@ -25,6 +29,8 @@
 //! then.
 
 mod changes;
+#[cfg(feature = "apps")]
+mod claims;
 mod follower;
 mod health;
 mod intake;
@@ -33,6 +39,8 @@ mod refusals;
 mod wait;
 
 pub(crate) use changes::LinkChanges;
+#[cfg(feature = "apps")]
+pub(crate) use claims::{Claim, LeaseClaims};
 pub use health::{OtherKey, ReplicaHealth, ReplicaState};
 #[doc(hidden)]
 pub use records::{RecordContent, RecordTable, StoredRecord};
@@ -45,6 +53,8 @@ use crate::{
     watch::Watch,
 };
 use arc_swap::ArcSwap;
+#[cfg(feature = "apps")]
+use claims::Claims;
 use follower::Follower;
 use refusals::Refusals;
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
@@ -69,6 +79,9 @@ struct Shared {
     /// Published before the link table: a revision that is seen there is already published here.
     records: watch::Sender<Arc<RecordTable>>,
     refusals: Arc<Refusals>,
+    /// Published before the link table.
+    #[cfg(feature = "apps")]
+    claims: crate::sync::Mutex<Claims>,
     extensions: Extensions,
     /// Set after the table that it describes is published.
     health: watch::Sender<ReplicaHealth>,
@@ -129,6 +142,8 @@ impl Replica {
             table: ArcSwap::default(),
             records: watch::Sender::default(),
             refusals: Arc::default(),
+            #[cfg(feature = "apps")]
+            claims: crate::sync::Mutex::default(),
             extensions: Extensions::default(),
             health: watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),
@@ -182,6 +197,12 @@ impl Replica {
     /// is published at once.
     pub(crate) fn follow_record_table(&self) -> watch::Receiver<Arc<RecordTable>> {
         self.shared.records.subscribe()
+    }
+
+    /// Returns the claims to the lease at `key` that this process has seen.
+    #[cfg(feature = "apps")]
+    pub(crate) fn lease_claims(&self, key: &StoreKey) -> LeaseClaims {
+        self.shared.claims.lock().of(key)
     }
 
     /// Counts and logs an authentic record that the layer above can't use.

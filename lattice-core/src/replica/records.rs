@@ -15,12 +15,14 @@ pub struct RecordTable {
     pub incarnation: Incarnation,
     /// The revision of the last write that changed it.
     pub revision: Revision,
-    /// The revision of the last write that declared something: one with this lattice's key, or a
-    /// deletion, of anything but the generations that have served, which hosts write by themselves.
+    /// The revision of the last write with this lattice's key that declared or deleted something,
+    /// apart from the generations that have served, which hosts write by themselves.
     pub declared: Revision,
     records: BTreeMap<StoreKey, StoredRecord>,
     /// `since` of each key, which outlasts a snapshot that has the key again.
     since: BTreeMap<StoreKey, Revision>,
+    /// The revisions of the deletions that the store has.
+    removed: Arc<BTreeMap<StoreKey, Revision>>,
 }
 
 /// The store's value at one key, and the write that put it there.
@@ -48,6 +50,8 @@ pub enum RecordContent {
         reason: Arc<str>,
         /// Whether a newer version of Lattice most likely wrote it.
         is_newer: bool,
+        /// Whether the store has no value there any more.
+        is_absent: bool,
     },
 }
 
@@ -57,8 +61,12 @@ pub(super) enum RecordEvent {
     /// Starts a new table; the events that follow fill it.
     Begin(Incarnation, Revision),
     Put(StoreKey, StoredRecord),
-    /// The key has no value any more, or holds a link that can be used.
-    Gone(StoreKey, Revision),
+    /// The key holds a link that can be used.
+    Usable(StoreKey, Revision),
+    /// The record was deleted.
+    Removed(StoreKey, Revision),
+    /// The store has nothing at the key, and nothing that was accepted there is missing.
+    Absent(StoreKey, Revision),
 }
 
 impl RecordTable {
@@ -72,13 +80,25 @@ impl RecordTable {
         self.records.get(key)
     }
 
+    /// Returns the revisions of the deletions that the store has.
+    #[cfg(feature = "apps")]
+    pub(crate) fn removed(&self) -> &Arc<BTreeMap<StoreKey, Revision>> {
+        &self.removed
+    }
+
+    /// Returns the revision of the last write at `key`, unless that is a link that can be used.
+    pub(crate) fn written_at(&self, key: &StoreKey) -> Option<Revision> {
+        let record = self.records.get(key).map(|record| record.revision);
+        record.or_else(|| self.removed.get(key).copied())
+    }
+
     /// Returns whether an event changes nothing here, as for most links, which the link table
     /// keeps.
     pub(super) fn ignores(&self, event: &RecordEvent) -> bool {
         match event {
-            RecordEvent::Gone(key, _) => {
+            RecordEvent::Usable(key, _) | RecordEvent::Absent(key, _) => {
                 let is_link = matches!(key.kind(), Some(KeyKind::Link { .. }));
-                is_link && !self.records.contains_key(key)
+                is_link && !self.records.contains_key(key) && !self.removed.contains_key(key)
             }
             _ => false,
         }
@@ -105,17 +125,23 @@ impl RecordTable {
                     declared,
                     records: BTreeMap::new(),
                     since: std::mem::take(&mut self.since),
+                    removed: Arc::default(),
                 };
             }
-            RecordEvent::Gone(key, revision) => {
-                self.revision = self.revision.max(revision);
+            RecordEvent::Usable(key, revision) => {
+                self.forget(&key, revision);
+                self.declared = self.declared.max(revision);
+            }
+            RecordEvent::Removed(key, revision) => {
+                self.forget(&key, revision);
                 if declares(&key) {
                     self.declared = self.declared.max(revision);
                 }
-                self.records.remove(&key);
-                self.since.remove(&key);
+                Arc::make_mut(&mut self.removed).insert(key, revision);
             }
+            RecordEvent::Absent(key, revision) => self.forget(&key, revision),
             RecordEvent::Put(key, mut record) => {
+                self.revived(&key);
                 let since = self.since.entry(key.clone()).or_insert(record.revision);
                 record.since = *since;
                 self.revision = self.revision.max(record.revision);
@@ -124,6 +150,20 @@ impl RecordTable {
                 }
                 self.records.insert(key, record);
             }
+        }
+    }
+
+    fn forget(&mut self, key: &StoreKey, revision: Revision) {
+        self.revision = self.revision.max(revision);
+        self.records.remove(key);
+        self.since.remove(key);
+        self.revived(key);
+    }
+
+    /// Forgets a deletion, which the store has no longer.
+    fn revived(&mut self, key: &StoreKey) {
+        if self.removed.contains_key(key) {
+            Arc::make_mut(&mut self.removed).remove(key);
         }
     }
 }

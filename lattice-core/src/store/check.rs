@@ -41,8 +41,8 @@ pub enum InvalidCommit {
         /// The key.
         key: StoreKey,
     },
-    /// The term of a lease is zero, is not in whole seconds, or is over a year.
-    #[error("a lease takes whole seconds from 1 s to a year, and was given {ttl:?}")]
+    /// The term of a lease or of another value is zero, is not in whole seconds, or is over a year.
+    #[error("a term takes whole seconds from 1 s to a year, and was given {ttl:?}")]
     LeaseTtl {
         /// The refused term.
         ttl: Duration,
@@ -61,6 +61,7 @@ pub fn check_ops(ops: &[Op]) -> Result<(), InvalidCommit> {
     for op in ops {
         check_key(&op.key)?;
         check_value(&op.key, op.value.as_ref(), MAX_VALUE)?;
+        op.ttl.map_or(Ok(0), check_ttl)?;
         if !seen.insert(&op.key) {
             return Err(InvalidCommit::DuplicateKey {
                 key: op.key.clone(),

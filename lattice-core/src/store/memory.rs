@@ -97,6 +97,10 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         Box::pin(async { self.with(|state| state.incarnation()) })
     }

@@ -15,6 +15,7 @@
 //! * [`lease`](Store::lease) puts a value that vanishes `ttl` after it was written: not before, and
 //!   at most a few seconds later. Watchers receive that as a delete. Any later put of that key
 //!   replaces the term too: a commit makes the value permanent.
+//! * An operation of a commit may have a term of its own ([`Op::lasting`]), with the same meaning.
 //! * A key that was deleted or has expired is [`Expect::Absent`].
 //! * **Bounds**: values have at most [`MAX_VALUE`] bytes, commits have at most [`MAX_OPS`]
 //!   operations on as many different keys, and terms of leases are whole seconds. Everything else
@@ -42,6 +43,7 @@ mod last;
 mod memory;
 #[doc(hidden)]
 pub mod record;
+mod removal;
 pub(crate) mod rewrite;
 pub(crate) mod state;
 
@@ -75,6 +77,12 @@ pub(crate) const MARKER_TTL: Duration = Duration::from_hours(24);
 
 /// A replicated key-value store; see the [module](self) for the contract.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// Returns whether programs other than this process can write to the store. If so, a key that
+    /// has no value may have been removed by any of them, with the lattice's key or without it.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Returns the current incarnation of the store.
     ///
     /// # Errors
@@ -145,6 +153,8 @@ pub struct Op {
     pub value: Option<Bytes>,
     /// The state that the key must be in.
     pub expect: Expect,
+    /// How long the value lasts, in whole seconds; `None` means for good.
+    pub ttl: Option<Duration>,
 }
 
 impl Op {
@@ -154,7 +164,15 @@ impl Op {
             key,
             value: Some(value.into()),
             expect,
+            ttl: None,
         }
+    }
+
+    /// Lets the value vanish after `ttl` (whole seconds, 1 s to a year) unless it is written again.
+    #[must_use]
+    pub fn lasting(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
     }
 
     /// Deletes the value at `key`.
@@ -163,6 +181,7 @@ impl Op {
             key,
             value: None,
             expect,
+            ttl: None,
         }
     }
 }

@@ -11,7 +11,7 @@
 //! A value that was copied to another key, or from another incarnation of the store, is therefore
 //! refused as a forged one is. No part of a value is used before its tag has been checked. A
 //! replayed *older* value of the same key has a valid tag; the process that follows the store
-//! detects it by the generation.
+//! detects it by the generation. A deletion is a value too, with a schema of its own and no body.
 //!
 //! ```
 //! # use lattice_core::{auth::Auth, store::{record::*, *}};
@@ -44,6 +44,8 @@ use std::sync::Arc;
 pub const SCHEMA: u16 = 1;
 /// The oldest schema that exists.
 const FIRST_SCHEMA: u16 = 1;
+/// The schema of a deletion, whose body is empty.
+const REMOVED: u16 = u16::MAX;
 const HEAD: usize = 2 + 8;
 
 /// A [`Store`] and what authenticates its values. Cheap to clone.
@@ -89,6 +91,14 @@ pub enum RecordError {
         found: u16,
         /// The newest that this version reads.
         newest: u16,
+    },
+    /// Authentic: the record was deleted.
+    #[error("the record of `{key}` was deleted; write it again")]
+    Removed {
+        /// The key.
+        key: StoreKey,
+        /// The generation of the deletion.
+        generation: u64,
     },
     /// Authentic, but of a schema that never existed: its writer has a bug.
     #[error("the value of `{key}` has schema {found}, which no version writes; write it again")]
@@ -148,9 +158,7 @@ impl Records {
         generation: u64,
         body: &T,
     ) -> Result<Bytes, RecordError> {
-        let mut out = BytesMut::with_capacity(128);
-        out.put_u16_le(SCHEMA);
-        out.put_u64_le(generation);
+        let mut out = head(SCHEMA, generation);
         value::encode_into(body, &mut out).map_err(|source| RecordError::Unencodable {
             key: key.clone(),
             source,
@@ -162,17 +170,31 @@ impl Records {
                 size,
             });
         }
+        Ok(self.tagged(incarnation, key, out))
+    }
+
+    /// Encodes the deletion of the record of `key` in this incarnation of the store.
+    pub(super) fn encode_removal(
+        &self,
+        incarnation: Incarnation,
+        key: &StoreKey,
+        generation: u64,
+    ) -> Bytes {
+        self.tagged(incarnation, key, head(REMOVED, generation))
+    }
+
+    fn tagged(&self, incarnation: Incarnation, key: &StoreKey, mut out: BytesMut) -> Bytes {
         let begin = start(incarnation);
         let tag = self.auth.tag(Purpose::Store, &parts(&begin, key, &out));
         out.put_slice(&tag);
-        Ok(out.freeze())
+        out.freeze()
     }
 
     /// Authenticates and decodes `entry`, which was read in this incarnation of the store.
     ///
     /// # Errors
-    /// Fails with [`RecordError::Forged`], [`RecordError::NoSchema`], [`RecordError::Newer`] or
-    /// [`RecordError::Malformed`].
+    /// Fails with [`RecordError::Forged`], [`RecordError::Removed`], [`RecordError::NoSchema`],
+    /// [`RecordError::Newer`] or [`RecordError::Malformed`].
     pub fn decode<T: DeserializeOwned>(
         &self,
         incarnation: Incarnation,
@@ -194,7 +216,8 @@ impl Records {
     /// encoded; see [`read_body`].
     ///
     /// # Errors
-    /// Fails with [`RecordError::Forged`], [`RecordError::NoSchema`] or [`RecordError::Newer`].
+    /// Fails with [`RecordError::Forged`], [`RecordError::Removed`], [`RecordError::NoSchema`] or
+    /// [`RecordError::Newer`].
     pub fn open(
         &self,
         incarnation: Incarnation,
@@ -205,6 +228,13 @@ impl Records {
             .ok_or_else(|| RecordError::Forged { key: key.clone() })?;
         let schema = rest.get_u16_le();
         let generation = rest.get_u64_le();
+        if schema == REMOVED {
+            read_body::<()>(key, &rest)?;
+            return Err(RecordError::Removed {
+                key: key.clone(),
+                generation,
+            });
+        }
         if schema < FIRST_SCHEMA {
             return Err(RecordError::NoSchema {
                 key: key.clone(),
@@ -255,7 +285,21 @@ pub(crate) fn is_of_others(value: &[u8]) -> bool {
     let schema = value
         .first_chunk()
         .map(|schema| u16::from_le_bytes(*schema));
-    value.len() >= HEAD + TAG_LEN && schema.is_some_and(|it| (FIRST_SCHEMA..=SCHEMA).contains(&it))
+    let is_known = |schema| schema == REMOVED || (FIRST_SCHEMA..=SCHEMA).contains(&schema);
+    value.len() >= HEAD + TAG_LEN && schema.is_some_and(is_known)
+}
+
+/// Returns whether a value has the shape of a deletion. Its tag is not checked.
+#[doc(hidden)]
+pub fn looks_removed(value: &[u8]) -> bool {
+    value.starts_with(&REMOVED.to_le_bytes()) && value.len() == HEAD + TAG_LEN
+}
+
+fn head(schema: u16, generation: u64) -> BytesMut {
+    let mut out = BytesMut::with_capacity(128);
+    out.put_u16_le(schema);
+    out.put_u64_le(generation);
+    out
 }
 
 fn start(incarnation: Incarnation) -> [u8; 8] {

@@ -57,6 +57,8 @@ pub(crate) enum Current<T> {
     /// The key has no value.
     Absent,
     Record(Record<T>),
+    /// The record was deleted, by a deletion of this generation.
+    Removed(u64),
     /// The value is not a valid record, so that any writer may replace it.
     Garbage(RecordError),
 }
@@ -150,6 +152,7 @@ impl Records {
         };
         match self.decode(incarnation, entry) {
             Ok(record) => Ok(Current::Record(record)),
+            Err(RecordError::Removed { generation, .. }) => Ok(Current::Removed(generation)),
             Err(newer @ RecordError::Newer { .. }) => Err(newer),
             Err(garbage) => Ok(Current::Garbage(garbage)),
         }
@@ -161,6 +164,15 @@ impl<T> Current<T> {
     pub(crate) fn record(self) -> Option<Record<T>> {
         match self {
             Self::Record(record) => Some(record),
+            Self::Absent | Self::Removed(_) | Self::Garbage(_) => None,
+        }
+    }
+
+    /// Returns the generation of the record or of its deletion, if there is a valid one.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        match self {
+            Self::Record(record) => Some(record.generation),
+            Self::Removed(generation) => Some(*generation),
             Self::Absent | Self::Garbage(_) => None,
         }
     }

@@ -276,6 +276,7 @@ impl Types {
         let incarnation = self.incarnation().await?;
         match self.records.decode(incarnation, &entry) {
             Ok(record) => Ok(Some((record, entry.value.len()))),
+            Err(RecordError::Removed { .. }) => Ok(None),
             Err(source) => Err(TypesError::Unreadable { key, source }),
         }
     }
@@ -325,11 +326,11 @@ impl Types {
             component: component.clone(),
             source,
         })?;
-        let generation = match current.record() {
-            Some(record) if same(&record.body) => return Ok(None),
-            Some(record) => record.generation.saturating_add(1),
-            None => 0,
-        };
+        let last = current.generation();
+        if current.record().is_some_and(|record| same(&record.body)) {
+            return Ok(None);
+        }
+        let generation = last.map_or(0, |last| last.saturating_add(1));
         let value = self
             .records
             .encode(incarnation, &key, generation, body)

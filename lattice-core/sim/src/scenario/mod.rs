@@ -43,7 +43,7 @@ pub enum InjectedBug {
     /// A link exists that was not declared. Violates
     /// [`Invariant::Granted`](crate::Invariant::Granted).
     UndeclaredLink,
-    /// The store grants each lease to every host. Violates
+    /// The store grants each lease to every host, and hides it from the others. Violates
     /// [`Invariant::OneHolder`](crate::Invariant::OneHolder).
     GrantsAllLeases,
     /// The store loses a record. Violates

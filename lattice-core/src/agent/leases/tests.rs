@@ -46,7 +46,8 @@ async fn a_call_that_outlives_the_lease_does_not_return_a_result() {
     let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
     let origin = Origin::new(HostId::new("holder").expect("a host"), 1);
     let (sender, mut events) = mpsc::channel(8);
-    let mut leases = Leases::new(records, origin, sender);
+    let replica = Replica::follow(records.clone()).await.expect("in reach");
+    let mut leases = Leases::new(records, replica, origin, sender);
     leases.acquire(&once());
     let held = events.recv().await;
     assert!(matches!(held, Some(Event::LeaseHeld { .. })), "{held:?}");

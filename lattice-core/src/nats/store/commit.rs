@@ -194,7 +194,8 @@ impl Inner {
         if let Some(sequence) = attempt.expected[at] {
             headers.insert(message::EXPECTED, sequence.to_string());
         }
-        match (&op.value, attempt.ttl) {
+        let ttl = op.ttl.map(|ttl| ttl.as_secs()).or(attempt.ttl);
+        match (&op.value, ttl) {
             (None, _) => message::make_marker(&mut headers, MARKER_TTL.as_secs()),
             (Some(_), Some(ttl)) => headers.insert(message::TTL, ttl.to_string()),
             (Some(_), None) => {}

@@ -2,6 +2,7 @@
 
 mod lost;
 mod readers;
+mod removed;
 mod untrusted;
 
 use super::*;

@@ -163,6 +163,10 @@ impl fmt::Debug for DiskStore {
 }
 
 impl Store for DiskStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         Box::pin(self.read_state(State::incarnation))
     }

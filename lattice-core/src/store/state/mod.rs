@@ -149,7 +149,7 @@ impl State {
     /// Returns how long a write by `op` lasts; `None` means for good.
     pub(super) fn term(op: &Op, ttl: Option<Duration>) -> Option<Duration> {
         if op.value.is_some() {
-            ttl
+            op.ttl.or(ttl)
         } else {
             Some(MARKER_TTL)
         }

@@ -8,8 +8,9 @@ use lattice_core::{
     call::{CallError, Context, FunctionRef},
     name::{ComponentId, FunctionName, HostId, InterfaceName},
     place::plan::Event,
+    replica::Replica,
     serve::{Answer, Request, Service},
-    store::{MemoryStore, record::Records},
+    store::{MemoryStore, Store, record::Records},
     types::ComponentTypes,
     wire::Origin,
 };
@@ -22,22 +23,28 @@ use tokio::{
 
 /// A host that wants the lease, its connection to the store, and the services that it has run under
 /// the lease.
-struct Contender {
+pub(super) struct Contender {
     leases: Leases,
     events: mpsc::Receiver<Event>,
-    way: FaultStore,
+    pub(super) way: FaultStore,
     services: Vec<Arc<dyn Service>>,
     asks_at: Option<Instant>,
 }
 
 impl Contender {
-    fn new(store: &MemoryStore, name: &str, seed: u64) -> Self {
-        let way = FaultStore::new(Arc::new(store.clone()), seed);
+    pub(super) async fn new(store: &MemoryStore, name: &str, seed: u64) -> Self {
+        Self::over(Arc::new(store.clone()), name, seed).await
+    }
+
+    /// Creates a host that reaches its store through `store`.
+    pub(super) async fn over(store: Arc<dyn Store>, name: &str, seed: u64) -> Self {
+        let way = FaultStore::new(store, seed);
         let records = Records::new(Arc::new(way.clone()), Auth::trusting());
         let origin = Origin::new(HostId::new(name).expect("a host"), 1);
+        let replica = Replica::follow(records.clone()).await.expect("in reach");
         let (sender, events) = mpsc::channel(8);
         Self {
-            leases: Leases::new(records, origin, sender),
+            leases: Leases::new(records, replica, origin, sender),
             events,
             way,
             services: Vec::new(),
@@ -46,8 +53,8 @@ impl Contender {
     }
 
     /// Creates a host that holds the lease.
-    async fn holder(store: &MemoryStore) -> Self {
-        let mut holder = Self::new(store, "holder", 1);
+    pub(super) async fn holder(store: &MemoryStore) -> Self {
+        let mut holder = Self::new(store, "holder", 1).await;
         holder.leases.acquire(&once());
         holder.held().await;
         holder
@@ -63,7 +70,7 @@ impl Contender {
     }
 
     /// Requests the lease whenever it has none, as an agent does.
-    fn request_if_missing(&mut self) {
+    pub(super) fn request_if_missing(&mut self) {
         let now = Instant::now();
         if self.asks_at.is_some_and(|at| at <= now) {
             self.asks_at = None;
@@ -81,8 +88,19 @@ impl Contender {
         }
     }
 
+    /// Gives the lease back, and does not ask for it again.
+    pub(super) fn give_back(&mut self) {
+        self.leases.release(&once());
+        self.asks_at = None;
+    }
+
+    /// Asks for the lease from now on.
+    pub(super) fn asks(&mut self) {
+        self.asks_at = Some(Instant::now());
+    }
+
     /// Returns how many of its services reply, including those that it stopped long ago.
-    fn replying(&self) -> usize {
+    pub(super) fn replying(&self) -> usize {
         self.services
             .iter()
             .filter(|service| replies(service))
@@ -101,7 +119,7 @@ impl Service for Ready {
     }
 }
 
-fn once() -> ComponentId {
+pub(super) fn once() -> ComponentId {
     ComponentId::new("once").expect("an id")
 }
 
@@ -144,7 +162,7 @@ async fn a_holder_without_the_store_stops_a_second_before_its_lease_could_end() 
 #[tokio::test(start_paused = true)]
 async fn a_lease_term_starts_at_the_request_and_not_at_the_response() {
     let store = MemoryStore::new();
-    let mut holder = Contender::new(&store, "holder", 3);
+    let mut holder = Contender::new(&store, "holder", 3).await;
     let slow = StoreFaults::none().delaying(1.0, Duration::from_millis(1_800));
     holder.way.set(slow);
     let requested = Instant::now();
@@ -168,8 +186,8 @@ async fn under_any_store_faults_two_holders_never_reply() {
     for seed in 0..30 {
         let store = MemoryStore::new();
         let mut contenders = [
-            Contender::new(&store, "one", seed),
-            Contender::new(&store, "two", seed + 1_000),
+            Contender::new(&store, "one", seed).await,
+            Contender::new(&store, "two", seed + 1_000).await,
         ];
         let mut changes = 0;
         let mut last = None;

@@ -5,6 +5,7 @@ mod apps;
 mod cut;
 mod hosts;
 mod leases;
+mod lost_leases;
 mod once;
 mod outages;
 mod paused;

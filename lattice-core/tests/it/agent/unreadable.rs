@@ -79,6 +79,42 @@ async fn an_unreadable_record_stops_nothing_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_is_removed_without_the_key_stops_nothing() {
+    let store = MemoryStore::new();
+    let mesh = Mesh::on(&store).await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(CONFIGURED).await;
+    mesh.both_serve().await;
+    let starts = mesh.record.all().len();
+    for key in keys() {
+        // As anyone may who reaches the store.
+        let op = Op::delete(key.clone(), Expect::Any);
+        store.commit(vec![op]).await.expect("removed");
+        mesh.until("it is refused", || {
+            mesh.lattice.desired().unreadable.contains_key(&key)
+        })
+        .await;
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(mesh.serving("greeter").len(), 2, "{key}");
+        assert_eq!(mesh.serving("kv").len(), 1, "{key}");
+    }
+    assert_eq!(mesh.record.all().len(), starts, "nothing is started again");
+    let why = mesh.why("greeter").await;
+    assert!(why.contains("removed without this lattice's key"), "{why}");
+    mesh.apply(CONFIGURED).await;
+    assert!(mesh.lattice.desired().unreadable.is_empty());
+    sleep(Duration::from_mins(1)).await;
+    mesh.both_serve().await;
+    mesh.apply("name = \"shop\"\n").await;
+    mesh.until("nothing serves", || {
+        mesh.serving("greeter").is_empty() && mesh.serving("kv").is_empty()
+    })
+    .await;
+    mesh.apply(CONFIGURED).await;
+    mesh.both_serve().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_never_read_a_record_starts_and_stops_nothing_for_it() {
     for spoiled in keys().into_iter().take(3) {
         let store = MemoryStore::new();
@@ -115,8 +151,7 @@ async fn a_component_deleted_before_its_record_became_unreadable_stays_deleted()
     mesh.apply(CONFIGURED).await;
     mesh.both_serve().await;
     let key = StoreKey::actor(&id("greeter"));
-    let ops = vec![Op::delete(key.clone(), Expect::Any)];
-    store.commit(ops).await.expect("deleted");
+    mesh.apply("name = \"shop\"\n").await;
     scribble(&mesh, &store, &key).await;
     mesh.until("nothing serves", || mesh.serving("greeter").is_empty())
         .await;

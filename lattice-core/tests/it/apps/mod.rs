@@ -9,6 +9,7 @@ mod manifests;
 mod mixed;
 mod over_nats;
 mod plans;
+mod removed;
 mod round_trips;
 mod whole;
 

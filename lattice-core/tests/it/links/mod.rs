@@ -1,5 +1,6 @@
 //! The public API of links and published types, over the memory store.
 
+mod deleted;
 mod garbage;
 mod outage;
 mod races;

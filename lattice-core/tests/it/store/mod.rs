@@ -8,6 +8,7 @@ mod memory;
 mod nats;
 mod nats_faults;
 mod nats_open;
+mod nats_permissions;
 
 use crate::{chance, nats as server, proxy};
 use futures_util::StreamExt;

@@ -2,7 +2,9 @@
 
 use super::{Copy, Pair, assert_conflict, delete, key, next, open, put, read, soon};
 use bytes::Bytes;
-use lattice_core::store::{CommitError, Expect, InvalidCommit, Revision, Store, Watch, WatchEvent};
+use lattice_core::store::{
+    CommitError, Expect, InvalidCommit, Op, Revision, Store, Watch, WatchEvent,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -15,6 +17,7 @@ pub(super) async fn run(make: &impl AsyncFn() -> Pair) {
     a_lease_has_one_holder(make().await).await;
     a_commit_makes_it_permanent(make().await).await;
     a_lease_can_be_released(make().await).await;
+    values_of_a_commit_may_have_terms(make().await).await;
     invalid_terms_are_rejected(make().await).await;
 }
 
@@ -139,6 +142,35 @@ async fn a_lease_can_be_released((one, two): Pair) {
     let mut copy = Copy::default();
     copy.follow(&mut open(&one).await, next_holder).await;
     assert_eq!(copy.value("job"), Some(&b"B"[..]));
+}
+
+async fn values_of_a_commit_may_have_terms((one, two): Pair) {
+    let mut watch = open(&two).await;
+    let begun = Instant::now();
+    let term = Duration::from_secs(2);
+    let ops = vec![
+        Op::put(key("brief"), "1", Expect::Absent).lasting(term),
+        Op::put(key("kept"), "1", Expect::Absent),
+    ];
+    let committed = soon("a commit", one.commit(ops)).await;
+    assert!(committed.is_ok(), "{committed:?}");
+    assert_eq!(read(&two, "brief").await.expect("there").value, "1");
+    loop {
+        if let WatchEvent::Delete { key: gone, .. } = next(&mut watch).await {
+            assert_eq!(gone, key("brief"));
+            break;
+        }
+    }
+    let took = begun.elapsed();
+    assert!(took >= term && took < term + SLACK, "it ended after {took:?}");
+    assert_eq!(read(&one, "brief").await, None);
+    assert_eq!(read(&one, "kept").await.expect("no term").value, "1");
+    let bad = Op::put(key("bad"), "1", Expect::Any).lasting(Duration::from_millis(1_500));
+    let refused = soon("a commit", one.commit(vec![bad])).await;
+    assert!(
+        matches!(refused, Err(CommitError::Invalid(InvalidCommit::LeaseTtl { .. }))),
+        "{refused:?}"
+    );
 }
 
 async fn invalid_terms_are_rejected((one, _two): Pair) {

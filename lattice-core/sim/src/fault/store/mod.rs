@@ -183,6 +183,10 @@ impl fmt::Debug for FaultStore {
 }
 
 impl Store for FaultStore {
+    fn is_shared(&self) -> bool {
+        self.0.inner.is_shared()
+    }
+
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         Box::pin(async {
             self.0.enter().await?;

@@ -1,0 +1,148 @@
+//! Who has claimed which lease, as this process has seen it.
+//!
+//! Anyone who reaches the store can remove the value of a lease, so a lease whose key has no value
+//! isn't necessarily free. What proves that nobody holds it is that no holder has renewed it for the
+//! whole of its term, or that its holder has given it back. Both are seen here, because the store
+//! delivers every renewal.
+
+use crate::store::{
+    Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
+    record::{Record, RecordError, Records},
+};
+use bytes::Bytes;
+use std::collections::HashMap;
+use tokio::time::Instant;
+
+/// Most holders of one lease that are remembered. Each holds it for the length of a term at least.
+const MAX_HOLDERS: usize = 8;
+
+/// The claims to leases that were seen.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    followed_since: Option<Instant>,
+    leases: HashMap<StoreKey, Seen>,
+}
+
+/// What was seen of one lease.
+#[derive(Debug, Default)]
+struct Seen {
+    claims: Vec<Claim>,
+    present: Option<(Revision, Instant)>,
+}
+
+/// The last time that one holder claimed a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The encoded holder.
+    pub(crate) holder: Bytes,
+    /// When its last renewal arrived here, which is after it was written.
+    pub(crate) at: Instant,
+    generation: u64,
+}
+
+/// The claims to one lease.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LeaseClaims {
+    /// Since when every claim has arrived here; `None` while the store is away.
+    pub(crate) followed_since: Option<Instant>,
+    /// The last claim of each holder that has not given the lease back.
+    pub(crate) claims: Vec<Claim>,
+    /// The revision of the value in the store, and when it was first seen.
+    pub(crate) present: Option<(Revision, Instant)>,
+}
+
+impl Claims {
+    /// Returns the claims to the lease at `key`.
+    pub(crate) fn of(&self, key: &StoreKey) -> LeaseClaims {
+        let seen = self.leases.get(key);
+        LeaseClaims {
+            followed_since: self.followed_since,
+            claims: seen.map_or_else(Vec::new, |seen| seen.claims.clone()),
+            present: seen.and_then(|seen| seen.present),
+        }
+    }
+
+    /// Takes in the next event of the store, which is in this incarnation.
+    pub(super) fn take(
+        &mut self,
+        records: &Records,
+        incarnation: Incarnation,
+        event: &WatchEvent,
+        now: Instant,
+    ) {
+        match event {
+            WatchEvent::Lost => self.followed_since = None,
+            WatchEvent::Snapshot {
+                incarnation,
+                entries,
+                ..
+            } => {
+                // Claims may have come and gone since the last event.
+                self.followed_since = Some(now);
+                let before = self.leases.iter_mut();
+                let before: HashMap<_, _> = before
+                    .filter_map(|(key, seen)| Some((key.clone(), seen.present.take()?)))
+                    .collect();
+                for entry in entries {
+                    self.put(records, *incarnation, entry, now);
+                    let same = before.get(&entry.key);
+                    let same = same.filter(|(revision, _)| *revision == entry.revision);
+                    if let (Some(same), Some(seen)) = (same, self.leases.get_mut(&entry.key)) {
+                        seen.present = Some(*same);
+                    }
+                }
+            }
+            WatchEvent::Put(entry) => self.put(records, incarnation, entry, now),
+            WatchEvent::Delete { key, .. } => {
+                if let Some(seen) = self.leases.get_mut(key) {
+                    seen.present = None;
+                }
+            }
+            WatchEvent::Commit(changes) => {
+                for change in changes {
+                    self.take(records, incarnation, change, now);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, records: &Records, incarnation: Incarnation, entry: &Entry, now: Instant) {
+        if !matches!(entry.key.kind(), Some(KeyKind::Lease(_))) {
+            return;
+        }
+        let opened = records.open(incarnation, entry);
+        if matches!(opened, Err(RecordError::Forged { .. })) && !self.leases.contains_key(&entry.key)
+        {
+            // Without the key, nobody makes this process remember leases.
+            return;
+        }
+        let seen = self.leases.entry(entry.key.clone()).or_default();
+        seen.present = Some((entry.revision, now));
+        match opened {
+            Ok(record) => seen.claim(record, now),
+            // A release that is played again does not end the claims that came after it.
+            Err(RecordError::Removed { generation, .. }) => {
+                seen.claims.retain(|claim| claim.generation >= generation);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Seen {
+    fn claim(&mut self, record: Record<Bytes>, now: Instant) {
+        let Record {
+            generation, body, ..
+        } = record;
+        self.claims.retain(|claim| claim.holder != body);
+        if self.claims.len() >= MAX_HOLDERS {
+            self.claims.remove(0);
+        }
+        self.claims.push(Claim {
+            // A slice of a larger buffer would keep all of that buffer in memory.
+            holder: Bytes::copy_from_slice(&body),
+            at: now,
+            generation,
+        });
+    }
+}

@@ -1,0 +1,187 @@
+//! Leases that clients of the store remove, play again or forge answers about.
+
+use super::leases::{Contender, once};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use lattice_core::{
+    __private::TERM,
+    store::{
+        CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
+        StoreKey, Watch,
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// A store that others write to as well. If it lies, it answers each write of a lease as if it had
+/// been accepted, as a client may that reads and forges replies.
+#[derive(Debug, Clone)]
+struct Shared {
+    store: MemoryStore,
+    lies: bool,
+}
+
+impl Store for Shared {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        self.store.incarnation()
+    }
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        self.store.read(key)
+    }
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.store.commit(ops)
+    }
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async move {
+            match self.store.lease(key, value, ttl, expect).await {
+                Err(_) if self.lies => Ok(Revision(1_000)),
+                answer => answer,
+            }
+        })
+    }
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        self.store.watch()
+    }
+}
+
+fn key() -> StoreKey {
+    StoreKey::lease(&once())
+}
+
+async fn remove(store: &MemoryStore) {
+    let op = Op::delete(key(), Expect::Any);
+    store.commit(vec![op]).await.expect("removed");
+}
+
+async fn value(store: &MemoryStore) -> Bytes {
+    let entry = store.read(key()).await.expect("in reach");
+    entry.expect("there").value
+}
+
+async fn play(store: &MemoryStore, value: &Bytes) {
+    let op = Op::put(key(), value.clone(), Expect::Any);
+    store.commit(vec![op]).await.expect("written");
+}
+
+/// Runs two hosts for a while. At no time does more than one reply. Returns how long each did.
+async fn run(contenders: [&mut Contender; 2], span: Duration) -> [Duration; 2] {
+    const TICK: Duration = Duration::from_millis(10);
+    let mut replied = [Duration::ZERO; 2];
+    let end = Instant::now() + span;
+    let [one, two] = contenders;
+    while Instant::now() < end {
+        one.request_if_missing();
+        two.request_if_missing();
+        let now = [one.replying(), two.replying()];
+        assert!(now[0] + now[1] <= 1, "{now:?}");
+        for (replied, now) in replied.iter_mut().zip(now) {
+            *replied += TICK * now as u32;
+        }
+        sleep(TICK).await;
+    }
+    replied
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_removed_stays_with_its_holder() {
+    let store = MemoryStore::new();
+    let mut holder = Contender::holder(&store).await;
+    let mut other = Contender::new(&store, "other", 2).await;
+    for round in 0..10 {
+        let recorded = value(&store).await;
+        remove(&store).await;
+        let span = Duration::from_millis(1_700 + round * 60);
+        let [held, taken] = run([&mut holder, &mut other], span).await;
+        assert_eq!((held >= span - Duration::from_millis(20), taken), (true, Duration::ZERO));
+        // A recording of the lease, and garbage, in place of it.
+        let spoiled = if round % 2 == 0 { recorded } else { "x".into() };
+        play(&store, &spoiled).await;
+        let [_, taken] = run([&mut holder, &mut other], span).await;
+        assert_eq!(taken, Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_removed_is_taken_only_when_its_holder_has_stopped() {
+    let store = MemoryStore::new();
+    let mut holder = Contender::holder(&store).await;
+    let mut other = Contender::new(&store, "other", 2).await;
+    run([&mut holder, &mut other], TERM * 2).await;
+    holder.way.partition();
+    remove(&store).await;
+    let [held, taken] = run([&mut holder, &mut other], TERM * 2).await;
+    assert!(held > TERM / 3, "{held:?}");
+    assert!(taken > TERM / 2, "{taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_has_just_started_waits_until_a_removed_lease_has_run_out() {
+    let store = MemoryStore::new();
+    let way = Shared {
+        store: store.clone(),
+        lies: false,
+    };
+    let mut holder = Contender::holder(&store).await;
+    holder.way.partition();
+    remove(&store).await;
+    let mut other = Contender::over(Arc::new(way), "other", 2).await;
+    let [held, taken] = run([&mut holder, &mut other], TERM * 2).await;
+    assert!(held > TERM / 2 && taken > TERM / 2, "{held:?}, {taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_answer_makes_nobody_a_holder() {
+    let store = MemoryStore::new();
+    let way = Shared {
+        store: store.clone(),
+        lies: true,
+    };
+    let mut holder = Contender::over(Arc::new(way.clone()), "holder", 1).await;
+    let mut other = Contender::over(Arc::new(way), "other", 2).await;
+    // They ask at the same moment.
+    let [held, taken] = run([&mut holder, &mut other], TERM * 4).await;
+    assert!(held > TERM && taken == Duration::ZERO, "{held:?}, {taken:?}");
+    holder.way.partition();
+    let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
+    assert!(taken > TERM, "{taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_given_back_is_taken_at_once() {
+    let store = MemoryStore::new();
+    let mut holder = Contender::holder(&store).await;
+    let mut other = Contender::new(&store, "other", 2).await;
+    run([&mut holder, &mut other], TERM).await;
+    holder.give_back();
+    let span = Duration::from_secs(1);
+    let [held, taken] = run([&mut holder, &mut other], span).await;
+    assert!(held == Duration::ZERO && taken > span / 4, "{held:?}, {taken:?}");
+
+    // A recording of the release ends no later lease.
+    other.give_back();
+    sleep(Duration::from_millis(50)).await;
+    let release = value(&store).await;
+    holder.asks();
+    let [held, _] = run([&mut holder, &mut other], TERM).await;
+    assert!(held > TERM / 2, "{held:?}");
+    other.asks();
+    for _ in 0..5 {
+        play(&store, &release).await;
+        let span = Duration::from_millis(1_900);
+        let [held, taken] = run([&mut holder, &mut other], span).await;
+        assert!(held > span / 2 && taken == Duration::ZERO, "{held:?}, {taken:?}");
+    }
+    // And a lease that is played again for good is taken in the end.
+    let recorded = value(&store).await;
+    holder.way.partition();
+    run([&mut holder, &mut other], Duration::from_millis(10)).await;
+    play(&store, &recorded).await;
+    let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
+    assert!(taken > TERM, "{taken:?}");
+}
