@@ -121,7 +121,7 @@ mod transcode;
 mod wasm_kind;
 
 pub use actor::{Actor, ActorError, ComponentCheck, Found};
-pub use engine::{Engine, EngineBuilder, EngineError};
+pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

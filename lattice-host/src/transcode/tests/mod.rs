@@ -90,9 +90,11 @@ impl Guest {
             match route {
                 Import::Raw => {
                     let handler = move |store: StoreContextMut<'_, Seen>,
-                                        arguments: Vec<u8>|
+                                        arguments: Bytes|
                           -> ReplyFuture {
-                        store.data().lock().expect("no panic").push(arguments);
+                        let mut seen = store.data().lock().expect("no panic");
+                        seen.push(arguments.to_vec());
+                        drop(seen);
                         let reply = reply.clone();
                         Box::pin(async move {
                             if when == When::Later {
@@ -137,7 +139,8 @@ impl Guest {
         wire: &[u8],
     ) -> Result<Vec<u8>> {
         let arguments = self.export.arguments(Bytes::copy_from_slice(wire))?;
-        self.bind(store, instance).call(store, arguments).await
+        let result = self.bind(store, instance).call(store, arguments).await;
+        result.map(Vec::from)
     }
 }
 
