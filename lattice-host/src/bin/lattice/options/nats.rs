@@ -3,7 +3,7 @@
 
 use super::{
     duration,
-    variable::{readable, secret_in, switch, variable},
+    variable::{parsed, readable, secret_in, switch, variable},
 };
 use crate::failure::Failure;
 use clap::Args;
@@ -236,6 +236,28 @@ impl NatsArguments {
 
 impl StoreArguments {
     pub(crate) fn replicas(&self) -> Result<Option<NonZeroUsize>, Failure> {
+        parsed(self.store_replicas, "LATTICE_STORE_REPLICAS", replicas)
+    }
+
+    pub(crate) fn max_bytes(&self) -> Result<Option<ByteSize>, Failure> {
+        let parse = |text: &str| text.parse().map_err(|error| format!("{error}"));
+        parsed::<ByteSize>(self.store_max_bytes, "LATTICE_STORE_MAX_BYTES", parse)
+    }
+}
+
+/// Returns a path, and the option or the variable that it is from.
+fn path(
+    given: Option<&PathBuf>,
+    option: &'static str,
+    name: &'static str,
+) -> Result<Option<(&'static str, PathBuf)>, Failure> {
+    Ok(match given {
+        Some(file) => Some((option, file.clone())),
+        None => variable(name)?.map(|file| (name, PathBuf::from(file))),
+    })
+}
+
+fn replicas(&self) -> Result<Option<NonZeroUsize>, Failure> {
         parsed(self.store_replicas, "LATTICE_STORE_REPLICAS", replicas)
     }
 
