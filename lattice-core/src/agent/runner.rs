@@ -250,12 +250,10 @@ async fn start(
         .server
         .serve(component, service, limits, IfServing::Replace { fence })
         .await;
-    serving
-        .map(|serving| (serving, unserved))
-        .map_err(|error| {
-            let is_outage = error.is_outage();
-            let error = RuntimeError::of(&error);
-            // It says nothing about what was to be started.
-            if is_outage { error.image_away() } else { error }
-        })
+    serving.map(|serving| (serving, unserved)).map_err(|error| {
+        let is_outage = error.is_outage();
+        let error = RuntimeError::of(&error);
+        // It says nothing about what was to be started.
+        if is_outage { error.image_away() } else { error }
+    })
 }

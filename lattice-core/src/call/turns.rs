@@ -89,18 +89,19 @@ impl Turn {
     /// Makes this the turn of the call with this context. The call that had it has ended, and has
     /// left what it needed the turn for.
     pub fn pass_to(&mut self, context: &mut Context) {
-        self.leave();
-        self.enter(context);
+        let last = self.first.later(self.count - 1);
+        let outer = std::mem::replace(&mut context.turn, last);
+        let was_nested = std::mem::replace(&mut self.is_nested, outer != TurnId::NONE);
+        if self.is_nested {
+            self.first.shard().lock().insert(self.first, outer);
+        } else if was_nested {
+            self.first.shard().lock().remove(&self.first);
+        }
     }
 
     /// Adds the turns to the chain of calls.
     fn enter(&mut self, context: &mut Context) {
-        let last = self.first.later(self.count - 1);
-        let outer = std::mem::replace(&mut context.turn, last);
-        self.is_nested = outer != TurnId::NONE;
-        if self.is_nested {
-            self.first.shard().lock().insert(self.first, outer);
-        }
+        self.pass_to(context);
         for number in 1..self.count {
             let id = self.first.later(number);
             id.shard().lock().insert(id, self.first.later(number - 1));
@@ -365,7 +366,9 @@ mod tests {
         }
         let mut all = Context::default();
         drop(waits);
-        let all = turns.try_take_many(9, &mut all).expect("all that there are");
+        let all = turns
+            .try_take_many(9, &mut all)
+            .expect("all that there are");
         assert_eq!(all.count, 4);
     }
 

@@ -155,8 +155,8 @@ impl Tenant {
     /// needs it.
     ///
     /// # Errors
-    /// Fails with [`CallError::Overloaded`] when there is none by then, and as [`Turns::take`] when
-    /// the call waits for itself.
+    /// Fails with [`CallError::Overloaded`] when there is none by then, and at once when the call would
+    /// wait for itself.
     ///
     /// # Cancel safety
     /// Dropping the future takes nothing.
@@ -168,10 +168,14 @@ impl Tenant {
         until: Instant,
     ) -> Result<Place, CallError> {
         let taken = timeout_at(until, self.take(needs, component, context)).await;
-        taken.unwrap_or_else(|_| {
-            let component = component.clone();
-            Err(CallError::Overloaded { component })
-        })
+        match taken {
+            // A chain of calls that holds all slots is no loop of links: another host may have more.
+            Err(_) | Ok(Err(CallError::TooManyHops { .. })) => {
+                let component = component.clone();
+                Err(CallError::Overloaded { component })
+            }
+            Ok(taken) => taken,
+        }
     }
 
     async fn take(

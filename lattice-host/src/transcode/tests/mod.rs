@@ -89,20 +89,19 @@ impl Guest {
             let mut linker = linker.instance("test:guest/i")?;
             match route {
                 Import::Raw => {
-                    let handler = move |store: StoreContextMut<'_, Seen>,
-                                        arguments: Bytes|
-                          -> ReplyFuture {
-                        let mut seen = store.data().lock().expect("no panic");
-                        seen.push(arguments.to_vec());
-                        drop(seen);
-                        let reply = reply.clone();
-                        Box::pin(async move {
-                            if when == When::Later {
-                                tokio::task::yield_now().await;
-                            }
-                            Ok(reply)
-                        })
-                    };
+                    let handler =
+                        move |store: StoreContextMut<'_, Seen>, arguments: Bytes| -> ReplyFuture {
+                            let mut seen = store.data().lock().expect("no panic");
+                            seen.push(arguments.to_vec());
+                            drop(seen);
+                            let reply = reply.clone();
+                            Box::pin(async move {
+                                if when == When::Later {
+                                    tokio::task::yield_now().await;
+                                }
+                                Ok(reply)
+                            })
+                        };
                     link_import(&mut linker, Arc::clone(plan), Arc::new(handler))?;
                 }
                 Import::Val(function) => {
