@@ -8,8 +8,7 @@ use wasmparser::Validator;
 use wasmtime_environ::{
     EntityRef as _, HostPtr, Module, ScopeVec, Tunables, VMOffsets,
     component::{
-        ComponentTypesBuilder, GlobalInitializer, InstantiateModule, Translator,
-        VMComponentOffsets,
+        ComponentTypesBuilder, GlobalInitializer, InstantiateModule, Translator, VMComponentOffsets,
     },
 };
 
@@ -24,7 +23,9 @@ pub(super) fn of(component: &[u8]) -> Option<InstanceNeeds> {
     let (translation, modules) = translator.translate(component).ok()?;
     let component = &translation.component;
     let mut needs = InstanceNeeds {
-        state: VMComponentOffsets::new(HostPtr, component).size_of_vmctx().into(),
+        state: VMComponentOffsets::new(HostPtr, component)
+            .size_of_vmctx()
+            .into(),
         ..InstanceNeeds::default()
     };
     for initializer in &component.initializers {
@@ -79,7 +80,10 @@ mod tests {
                 (core instance $m (instantiate $m))
                 (core instance (instantiate $u (with \"m\" (instance $m)))))",
         );
-        assert_eq!((found.core_instances, found.memories, found.tables), (4, 3, 3));
+        assert_eq!(
+            (found.core_instances, found.memories, found.tables),
+            (4, 3, 3)
+        );
         assert_eq!(found.memory, ByteSize::kib(64 * 906));
         assert_eq!(found.table_elements, 11);
         assert!(found.bytes() > found.memory.as_usize() + 11 * 8);

@@ -322,7 +322,10 @@ mod tests {
         let mut large = Box::pin(pot.take(60));
         assert!((&mut large).now_or_never().is_none());
         let mut small = Box::pin(pot.take(10));
-        assert!((&mut small).now_or_never().is_none(), "not before the first");
+        assert!(
+            (&mut small).now_or_never().is_none(),
+            "not before the first"
+        );
         assert!(pot.try_take(20), "a guest that runs");
         pot.give_back(20);
         drop(held);

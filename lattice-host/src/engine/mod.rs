@@ -22,13 +22,13 @@ pub(crate) use ticker::{TICK, Ticks};
 
 use crate::limits::ByteSize;
 use lattice_core::sync::Mutex;
+use room::Room;
 use std::{
     fmt, io,
     num::NonZeroU32,
     path::PathBuf,
     sync::{Arc, Weak},
 };
-use room::Room;
 use ticker::Ticker;
 use wasmparser::WasmFeatures;
 use wasmtime::component::Component;

@@ -47,7 +47,9 @@ const OVERHEAD: u64 = 64 << 10;
 impl InstanceNeeds {
     /// Returns the bytes of memory that an instance takes when it starts.
     pub(crate) fn bytes(&self) -> usize {
-        let tables = self.table_elements.saturating_mul(size_of::<usize>() as u64);
+        let tables = self
+            .table_elements
+            .saturating_mul(size_of::<usize>() as u64);
         let all = self.memory.as_u64().saturating_add(tables);
         usize::try_from(all.saturating_add(self.fixed())).unwrap_or(usize::MAX)
     }

@@ -88,9 +88,7 @@ impl Instance {
                     });
                 }
                 // Instances with many calls at once may have all stacks of the engine.
-                Err(error)
-                    if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until =>
-                {
+                Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
                     drop(store);
                     let wait = AGAIN.min(until - Instant::now());
                     // It is tried again in any case, because a stack is also free before its

@@ -122,7 +122,11 @@ async fn types_that_can_not_be_published_leave_the_others_served() {
     let inspected = scene.prints(&["inspect", &image]);
     let cut_off = "\nwhat can't be served\n  export `field:many/probe@1.0.0` (`f";
     assert!(inspected.contains(cut_off), "{}", tail(&inspected));
-    assert!(inspected.contains("can publish 520192"), "{}", tail(&inspected));
+    assert!(
+        inspected.contains("can publish 520192"),
+        "{}",
+        tail(&inspected)
+    );
     let manifest = format!("name = \"many\"\n[actors.many]\nimage = \"file:{image}\"\n");
     let file = scene.file("many.toml", manifest.as_bytes());
     let planned = scene.run(&["plan", &file]);

@@ -6,7 +6,9 @@ use lattice_core::{
     call::{CallError, Limit, Ran},
     serve::Answer,
 };
-use lattice_host::{ActorError, ByteSize, Engine, EngineBuilder, Host, HostError, Instances, Limits};
+use lattice_host::{
+    ActorError, ByteSize, Engine, EngineBuilder, Host, HostError, Instances, Limits,
+};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
@@ -158,7 +160,10 @@ async fn guests_that_fill_their_memory_stay_within_what_they_share() {
     let calls: Vec<_> = (0..CALLS).map(|_| fill(&lattice, 160, PATIENCE)).collect();
     gate.entered(CALLS).await;
     let used = engine.guest_memory().used;
-    assert!(used > ByteSize::mib(60) && used <= ByteSize::mib(64), "{used}");
+    assert!(
+        used > ByteSize::mib(60) && used <= ByteSize::mib(64),
+        "{used}"
+    );
     for _ in 0..20 {
         assert_eq!(add(&lattice).await, 5);
     }
@@ -215,7 +220,10 @@ async fn a_call_waits_for_memory_and_did_not_run_if_there_is_none() {
     let Err(HostError::Actor { source, .. }) = refused else {
         panic!("no call of it could ever run: {refused:?}");
     };
-    assert!(matches!(source, ActorError::OverGuestMemory { .. }), "{source}");
+    assert!(
+        matches!(source, ActorError::OverGuestMemory { .. }),
+        "{source}"
+    );
 }
 
 #[tokio::test]

@@ -257,42 +257,6 @@ fn path(
     })
 }
 
-fn replicas(&self) -> Result<Option<NonZeroUsize>, Failure> {
-        parsed(self.store_replicas, "LATTICE_STORE_REPLICAS", replicas)
-    }
-
-    pub(crate) fn max_bytes(&self) -> Result<Option<ByteSize>, Failure> {
-        let parse = |text: &str| text.parse().map_err(|error| format!("{error}"));
-        parsed::<ByteSize>(self.store_max_bytes, "LATTICE_STORE_MAX_BYTES", parse)
-    }
-}
-
-/// Returns a path, and the option or the variable that it is from.
-fn path(
-    given: Option<&PathBuf>,
-    option: &'static str,
-    name: &'static str,
-) -> Result<Option<(&'static str, PathBuf)>, Failure> {
-    Ok(match given {
-        Some(file) => Some((option, file.clone())),
-        None => variable(name)?.map(|file| (name, PathBuf::from(file))),
-    })
-}
-
-/// Returns what an option holds, or else the variable of this name.
-fn parsed<T>(
-    given: Option<T>,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, Failure> {
-    match (given, variable(name)?) {
-        (None, Some(text)) => parse(text.trim())
-            .map(Some)
-            .map_err(|error| Failure::Usage(format!("{name}: {error}"))),
-        (given, _) => Ok(given),
-    }
-}
-
 fn replicas(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse() {
         Ok(count @ 1..=5) => Ok(NonZeroUsize::MIN.saturating_add(count - 1)),
