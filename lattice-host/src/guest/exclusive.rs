@@ -75,7 +75,10 @@ pub(super) async fn call(
     let turn = instances.turns.take(&actor.context.id, &mut call.context);
     let _turn = turn.await?;
     let mut warmed = match instances.take() {
-        Some(warmed) => warmed,
+        Some(mut warmed) => {
+            warmed.instance.pass_to(&mut call.context);
+            warmed
+        }
         None => {
             let place = actor.place(&mut call.context).await?;
             let instance = Instance::start(actor, place, &call.context, ActiveCalls::single);
@@ -85,7 +88,7 @@ pub(super) async fn call(
             }
         }
     };
-    warmed.instance.serve_next(&mut call.context);
+    warmed.instance.serve_next(call.context);
     let result = warmed.call(&exported, call).await?;
     instances.put_back(warmed);
     Ok(result)

@@ -100,10 +100,14 @@ impl Instance {
         }
     }
 
-    /// Prepares the instance for another call, with a full budget.
-    pub(super) fn serve_next(&mut self, context: &mut Context) {
+    /// Makes this the instance of the call with this context, which did not start it.
+    pub(super) fn pass_to(&mut self, context: &mut Context) {
         self.place.pass_to(context);
-        self.serve(ActiveCalls::single(*context));
+    }
+
+    /// Prepares the instance for another call, with a full budget.
+    pub(super) fn serve_next(&mut self, context: Context) {
+        self.serve(ActiveCalls::single(context));
     }
 
     /// Prepares the instance for overlapping calls, each with a full budget.
