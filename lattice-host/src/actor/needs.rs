@@ -22,12 +22,8 @@ pub(super) fn of(component: &[u8]) -> Option<InstanceNeeds> {
     let translator = Translator::new(&tunables, &mut validator, &mut types, &scope);
     let (translation, modules) = translator.translate(component).ok()?;
     let component = &translation.component;
-    let mut needs = InstanceNeeds {
-        state: VMComponentOffsets::new(HostPtr, component)
-            .size_of_vmctx()
-            .into(),
-        ..InstanceNeeds::default()
-    };
+    let state = VMComponentOffsets::new(HostPtr, component).size_of_vmctx();
+    let mut needs = InstanceNeeds::of_state(state.into());
     for initializer in &component.initializers {
         let GlobalInitializer::InstantiateModule(module, _) = initializer else {
             continue;

@@ -27,7 +27,7 @@ pub(crate) struct Code {
 }
 
 /// What an instance of a component starts with, with everything that the component is composed of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InstanceNeeds {
     pub(crate) core_instances: u32,
     pub(crate) memories: u32,
@@ -45,6 +45,18 @@ pub(crate) struct InstanceNeeds {
 const OVERHEAD: u64 = 64 << 10;
 
 impl InstanceNeeds {
+    /// Returns the needs of an instance without any core instance, with so much state.
+    pub(crate) fn of_state(state: u64) -> Self {
+        Self {
+            core_instances: 0,
+            memories: 0,
+            tables: 0,
+            memory: ByteSize::bytes(0),
+            table_elements: 0,
+            state,
+        }
+    }
+
     /// Returns the bytes of memory that an instance takes when it starts.
     pub(crate) fn bytes(&self) -> usize {
         let tables = self
