@@ -89,7 +89,10 @@
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of
 //! all kinds. An actor that spins, recurses, floods or uses up its memory loses only its own
-//! instance. A guest yields its thread every 5 ms, and a [fresh](Instances::Fresh) instance is
+//! instance. All guests of an engine share its [memory for guests](EngineBuilder::guest_memory) and its
+//! [slots](EngineBuilder::instances), and one actor gets at most half of either, so that `concurrent`
+//! instances of one actor with all the memory that they may have leave room for the others. A guest
+//! yields its thread every 5 ms, and a [fresh](Instances::Fresh) instance is
 //! dropped after its call, with everything in it.
 //!
 //! # How it is done
@@ -121,7 +124,7 @@ mod transcode;
 mod wasm_kind;
 
 pub use actor::{Actor, ActorError, ComponentCheck, Found};
-pub use engine::{Engine, EngineBuilder, EngineError};
+pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};

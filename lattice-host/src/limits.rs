@@ -21,6 +21,8 @@ use std::{num::NonZeroUsize, time::Duration};
 pub struct Limits {
     /// All linear memories of one instance together, 64 MiB by default. If this is more than a slot
     /// of the engine's pool has, instances are created on demand, which takes about twice as long.
+    /// All instances of an actor together are limited by
+    /// [`EngineBuilder::guest_memory`](crate::EngineBuilder::guest_memory).
     pub memory: ByteSize,
     /// CPU time of one call, counted in steps of 5 ms in which it was seen running, 1 s by default.
     /// Time spent waiting is free.
@@ -42,6 +44,10 @@ pub struct Limits {
     /// Calls to others that one instance may have in flight, 1,024 by default. One more fails with
     /// `Overloaded`.
     pub outgoing: NonZeroUsize,
+    /// Bytes that the arguments of these calls may take together in the host's memory, 16 MiB by
+    /// default, and at least the size of one `result`. More fails with `Overloaded`, before anything
+    /// is copied out of the guest. Arguments up to 1 KiB don't count.
+    pub outgoing_bytes: ByteSize,
 }
 
 impl Default for Limits {
@@ -56,6 +62,7 @@ impl Default for Limits {
             result: ByteSize::mib(16),
             table_elements: 20_000,
             outgoing: at_least_one(1_023),
+            outgoing_bytes: ByteSize::mib(16),
         }
     }
 }
@@ -109,6 +116,12 @@ impl Limits {
         self.outgoing = calls;
         self
     }
+
+    /// Sets the bytes that the arguments of these calls may take together.
+    pub fn outgoing_bytes(mut self, bytes: ByteSize) -> Self {
+        self.outgoing_bytes = bytes;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -125,5 +138,6 @@ mod tests {
         assert_eq!(limits.result, ByteSize::mib(16));
         assert_eq!(limits.table_elements, 20_000);
         assert_eq!(limits.outgoing.get(), 1_024);
+        assert_eq!(limits.outgoing_bytes, ByteSize::mib(16));
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 /// Why components failed to start, and the writes that reject a generation.
 pub(super) struct Rejections {
     node: Arc<NodeParts>,
-    /// The latest failure of each component, with its generation.
+    /// The latest failure of each component, or what of it can't be served, with its generation.
     reasons: BTreeMap<ComponentId, (Generation, String)>,
     writes: JoinSet<()>,
     /// Records the opposite: generations that serve.
@@ -33,12 +33,12 @@ impl Rejections {
         }
     }
 
-    /// Returns why a component last failed to start, if it did.
+    /// Returns why a component last failed to start, if it did, or what of it can't be served.
     pub(super) fn reason(&self, component: &ComponentId) -> Option<&String> {
         self.reasons.get(component).map(|(_, reason)| reason)
     }
 
-    /// Records why a generation failed to start, or that it started.
+    /// Records why a generation failed to start, or that it started and what of it can't be served.
     pub(super) fn record(
         &mut self,
         (component, generation): (ComponentId, Generation),

@@ -23,7 +23,8 @@ use tokio::{
 };
 
 type GenerationKey = (ComponentId, Generation);
-/// The resulting events, and for a start the generation with the reason if it failed.
+/// The resulting events, and for a start the generation with the reason if it failed, or what of it
+/// can't be served.
 pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>)>);
 
 /// Everything that runs or is being started.
@@ -61,10 +62,13 @@ impl RunningGeneration {
     }
 }
 
+/// A component in service, and what of it can't be served.
+type Started = (ServeHandle, Option<String>);
+
 /// How a task of the runner ended.
 #[derive(Debug)]
 pub(super) enum TaskEnd {
-    Started(GenerationKey, u64, Result<ServeHandle, RuntimeError>),
+    Started(GenerationKey, u64, Result<Started, RuntimeError>),
     /// The task was cancelled, because its result was no longer needed.
     Dropped,
     Ended(ReplicaId),
@@ -185,12 +189,12 @@ impl Runner {
                     return (Vec::new(), None);
                 };
                 match outcome {
-                    Ok(serving) => {
+                    Ok((serving, unserved)) => {
                         entry.state = GenerationState::Serving(serving);
                         let serves = entry.replicas.iter().copied().map(Event::Serves);
                         let serves = serves.collect();
                         self.reinstate(&name.0);
-                        (serves, Some((name, None)))
+                        (serves, Some((name, unserved)))
                     }
                     Err(error) => self.did_not_start(name, &error),
                 }
@@ -233,21 +237,23 @@ async fn start(
     runtime: &dyn Runtime,
     item: Arc<WorkItem>,
     guard: Option<Guard>,
-) -> Result<ServeHandle, RuntimeError> {
+) -> Result<Started, RuntimeError> {
     let component = item.component.clone();
     let Prepared { service, limits } = runtime.prepare(item).await?;
+    let unserved = service.unserved();
     let fence = guard.as_ref().map(Guard::fence).and_then(Fence::new);
     let service = match guard {
         None => service,
         Some(guard) => guard.around(service),
     };
-    node.server
+    let serving = node
+        .server
         .serve(component, service, limits, IfServing::Replace { fence })
-        .await
-        .map_err(|error| {
-            let is_outage = error.is_outage();
-            let error = RuntimeError::of(&error);
-            // The outage doesn't count against the component.
-            if is_outage { error.image_away() } else { error }
-        })
+        .await;
+    serving.map(|serving| (serving, unserved)).map_err(|error| {
+        let is_outage = error.is_outage();
+        let error = RuntimeError::of(&error);
+        // The outage doesn't count against the component.
+        if is_outage { error.image_away() } else { error }
+    })
 }

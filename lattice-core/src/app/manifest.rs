@@ -219,6 +219,15 @@ pub struct LimitsManifest {
     /// How many calls to other components one instance may have in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgoing: Option<NonZeroU32>,
+    /// Bytes that the arguments of these calls may take together, while they are on their way:
+    /// bytes, or a text such as `"16MiB"`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "values::size"
+    )]
+    #[schemars(schema_with = "values::size_schema")]
+    pub outgoing_bytes: Option<u64>,
 }
 
 /// A link of an app: a grant.

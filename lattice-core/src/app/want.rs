@@ -224,6 +224,7 @@ fn limits(limits: &LimitsManifest) -> LimitOverrides {
         result,
         table_elements,
         outgoing,
+        outgoing_bytes,
     } = *limits;
     LimitOverrides {
         memory,
@@ -234,5 +235,6 @@ fn limits(limits: &LimitsManifest) -> LimitOverrides {
         result,
         table_elements,
         outgoing,
+        outgoing_bytes,
     }
 }

@@ -44,6 +44,11 @@ impl TurnId {
         Self(u64::from(kind) << 32 | u64::from(number))
     }
 
+    /// The turn of the same kind that was taken so many later.
+    fn later(self, by: u32) -> Self {
+        Self::new(self.kind(), (self.0 as u32).wrapping_add(by))
+    }
+
     fn kind(self) -> u32 {
         (self.0 >> 32) as u32
     }
@@ -71,19 +76,51 @@ pub struct Turns {
     stuck: Mutex<HashMap<TurnId, usize, HashState>>,
 }
 
-/// One turn. Dropping it gives it to the next call.
+/// One turn, or several that were taken together. Dropping it gives them to the next calls.
 #[derive(Debug)]
 pub struct Turn {
-    id: TurnId,
+    /// The id of the first one. Those of the others follow it.
+    first: TurnId,
+    count: u32,
     is_nested: bool,
     _permit: OwnedSemaphorePermit,
 }
 
+impl Turn {
+    /// Makes this the turn of the call with this context. The call that had it has ended, and has
+    /// left what it needed the turn for.
+    pub fn pass_to(&mut self, context: &mut Context) {
+        let last = self.first.later(self.count - 1);
+        let outer = std::mem::replace(&mut context.turn, last);
+        let was_nested = std::mem::replace(&mut self.is_nested, outer != TurnId::NONE);
+        if self.is_nested {
+            self.first.shard().lock().insert(self.first, outer);
+        } else if was_nested {
+            self.first.shard().lock().remove(&self.first);
+        }
+    }
+
+    /// Adds the turns to the chain of calls.
+    fn enter(&mut self, context: &mut Context) {
+        self.pass_to(context);
+        for number in 1..self.count {
+            let id = self.first.later(number);
+            id.shard().lock().insert(id, self.first.later(number - 1));
+        }
+    }
+
+    fn leave(&mut self) {
+        let first = u32::from(!self.is_nested);
+        for number in first..self.count {
+            let id = self.first.later(number);
+            id.shard().lock().remove(&id);
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.is_nested {
-            self.id.shard().lock().remove(&self.id);
-        }
+        self.leave();
     }
 }
 
@@ -102,8 +139,21 @@ impl Turns {
 
     /// Takes a turn for the call with this context, if one is free now.
     pub fn try_take(&self, context: &mut Context) -> Option<Turn> {
-        let permit = self.free.clone().try_acquire_owned().ok()?;
-        Some(self.taken_by(context, permit))
+        self.try_take_many(1, context)
+    }
+
+    /// Takes so many turns for the call with this context, if they are free now. More than there are
+    /// count as all of them.
+    pub fn try_take_many(&self, count: u32, context: &mut Context) -> Option<Turn> {
+        let count = self.count(count);
+        let permit = self.free.clone().try_acquire_many_owned(count).ok()?;
+        Some(self.taken_by(context, permit, count))
+    }
+
+    /// Returns how many turns a call gets that needs so many.
+    fn count(&self, count: u32) -> u32 {
+        let most = u32::try_from(self.most).unwrap_or(u32::MAX);
+        count.min(most).max(1)
     }
 
     /// Waits for a turn of `component` for the call with this context.
@@ -120,38 +170,58 @@ impl Turns {
         component: &ComponentId,
         context: &mut Context,
     ) -> Result<Turn, CallError> {
-        if let Some(turn) = self.try_take(context) {
+        self.take_many(1, component, context).await
+    }
+
+    /// Waits for so many turns of `component` at once, in order with the other calls that wait. More
+    /// than there are count as all of them.
+    ///
+    /// # Errors
+    /// Fails as [`take`](Self::take).
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes no turn.
+    pub async fn take_many(
+        &self,
+        count: u32,
+        component: &ComponentId,
+        context: &mut Context,
+    ) -> Result<Turn, CallError> {
+        if let Some(turn) = self.try_take_many(count, context) {
             return Ok(turn);
         }
-        let _waiting = self.wait(component, context.turn)?;
-        match self.free.clone().acquire_owned().await {
-            Ok(permit) => Ok(self.taken_by(context, permit)),
+        let count = self.count(count);
+        let _waiting = self.wait(component, context.turn, count as usize)?;
+        match self.free.clone().acquire_many_owned(count).await {
+            Ok(permit) => Ok(self.taken_by(context, permit, count)),
             Err(_) => Err(CallError::Stopping {
                 component: component.clone(),
             }),
         }
     }
 
-    fn taken_by(&self, context: &mut Context, permit: OwnedSemaphorePermit) -> Turn {
-        let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        let id = TurnId::new(self.kind, number);
-        let outer = std::mem::replace(&mut context.turn, id);
-        let is_nested = outer != TurnId::NONE;
-        if is_nested {
-            id.shard().lock().insert(id, outer);
-        }
-        Turn {
-            id,
-            is_nested,
+    fn taken_by(&self, context: &mut Context, permit: OwnedSemaphorePermit, count: u32) -> Turn {
+        let number = self.taken.fetch_add(count, Ordering::Relaxed);
+        let mut turn = Turn {
+            first: TurnId::new(self.kind, number),
+            count,
+            is_nested: false,
             _permit: permit,
-        }
+        };
+        turn.enter(context);
+        turn
     }
 
-    /// Records that a call nested in `outer` waits for a turn, until the guard is dropped.
-    fn wait(&self, component: &ComponentId, outer: TurnId) -> Result<Waiting<'_>, CallError> {
+    /// Records that a call nested in `outer` waits for `count` turns, until the guard is dropped.
+    fn wait(
+        &self,
+        component: &ComponentId,
+        outer: TurnId,
+        count: usize,
+    ) -> Result<Waiting<'_>, CallError> {
         let own = outer.chain().filter(|turn| turn.kind() == self.kind);
         let own: Vec<TurnId> = own.collect();
-        if own.len() >= self.most {
+        if own.len() + count > self.most {
             return Err(CallError::TooManyHops {
                 limit: u8::try_from(self.most).unwrap_or(u8::MAX),
             });
@@ -160,7 +230,7 @@ impl Turns {
         for turn in &own {
             *stuck.entry(*turn).or_default() += 1;
         }
-        let is_cycle = !own.is_empty() && stuck.len() >= self.most;
+        let is_cycle = !own.is_empty() && stuck.len() + count > self.most;
         drop(stuck);
         let waiting = Waiting { turns: self, own };
         if is_cycle {
@@ -275,9 +345,52 @@ mod tests {
         let outer = Turns::new(1);
         let outer = outer.try_take(&mut context).expect("a free turn");
         let turn = turns.try_take(&mut context).expect("a free turn");
-        let id = turn.id;
-        assert_eq!(id.chain().collect::<Vec<_>>(), [id, outer.id]);
+        let id = turn.first;
+        assert_eq!(id.chain().collect::<Vec<_>>(), [id, outer.first]);
         drop(turn);
         assert_eq!(id.chain().collect::<Vec<_>>(), [id]);
+    }
+
+    #[test]
+    fn turns_that_are_taken_together_count_each() {
+        let (component, turns) = (component(), Turns::new(4));
+        let mut context = Context::default();
+        let three = turns.try_take_many(3, &mut context).expect("free turns");
+        let ids = [2, 1, 0].map(|number| three.first.later(number));
+        assert_eq!(context.turn.chain().collect::<Vec<_>>(), ids);
+        let mut other = Context::default();
+        assert!(turns.try_take_many(2, &mut other).is_none(), "one is left");
+        let mut nested = context;
+        let refused = turns.take_many(2, &component, &mut nested).now_or_never();
+        let refused = refused.expect("it does not wait").err();
+        assert_eq!(refused, Some(CallError::TooManyHops { limit: 4 }));
+        let mut waits = Box::pin(turns.take_many(2, &component, &mut other));
+        assert!((&mut waits).now_or_never().is_none());
+        drop(three);
+        assert!((&mut waits).now_or_never().is_some());
+        for id in &ids[..2] {
+            assert_eq!(id.chain().count(), 1, "nothing is left behind");
+        }
+        let mut all = Context::default();
+        drop(waits);
+        let all = turns
+            .try_take_many(9, &mut all)
+            .expect("all that there are");
+        assert_eq!(all.count, 4);
+    }
+
+    #[test]
+    fn a_turn_that_passes_to_another_call_is_in_its_chain() {
+        let (turns, outer) = (Turns::new(2), Turns::new(2));
+        let (mut first, mut second) = (Context::default(), Context::default());
+        let _one = outer.try_take(&mut first).expect("a free turn");
+        let two = outer.try_take(&mut second).expect("a free turn");
+        let mut turn = turns.try_take(&mut first).expect("a free turn");
+        turn.pass_to(&mut second);
+        let chain: Vec<TurnId> = second.turn.chain().collect();
+        assert_eq!(chain, [turn.first, two.first]);
+        let mut third = Context::new(std::time::Duration::from_secs(1));
+        turn.pass_to(&mut third);
+        assert_eq!(third.turn.chain().collect::<Vec<_>>(), [turn.first]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{ActorSpec, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind};
 use crate::name::ComponentId;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroU32, time::Duration};
 
 /// The most generations of one actor that are remembered to have served.
 const REMEMBERED: usize = 16;
@@ -21,8 +21,54 @@ pub(crate) fn of_actor(code: ActorCode<'_>, config: &BTreeMap<String, String>) -
     let mut digest = Parts::default();
     digest.add("actor");
     digest.add(&source(code.image, code.digest));
-    digest.add(&format!("{:?} {:?}", code.limits, code.instance));
+    digest.add(&limits(code.limits));
+    digest.add(mode(code.instance));
     digest.finish(config)
+}
+
+/// Writes the limits that are set, each with its name. A limit that isn't set adds nothing, so that a
+/// version of Lattice with more limits finds the same generations.
+fn limits(limits: &LimitOverrides) -> String {
+    let LimitOverrides {
+        memory,
+        cpu,
+        wall,
+        concurrent,
+        queued,
+        result,
+        table_elements,
+        outgoing,
+        outgoing_bytes,
+    } = *limits;
+    let nanos = |time: Option<Duration>| time.map(|time| time.as_nanos());
+    let count = |count: Option<NonZeroU32>| count.map(|count| u128::from(count.get()));
+    let all = [
+        ("memory", memory.map(u128::from)),
+        ("cpu", nanos(cpu)),
+        ("wall", nanos(wall)),
+        ("concurrent", count(concurrent)),
+        ("queued", queued.map(u128::from)),
+        ("result", result.map(u128::from)),
+        ("table-elements", table_elements.map(u128::from)),
+        ("outgoing", count(outgoing)),
+        ("outgoing-bytes", outgoing_bytes.map(u128::from)),
+    ];
+    let set = all
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut text = String::new();
+    for (name, value) in set {
+        // Writing to a string never fails.
+        let _ = write!(text, "{name}={value};");
+    }
+    text
+}
+
+fn mode(instance: InstanceMode) -> &'static str {
+    match instance {
+        InstanceMode::Fresh => "fresh",
+        InstanceMode::Warm => "warm",
+    }
 }
 
 /// Returns the generation of a provider.
@@ -140,5 +186,52 @@ impl super::ServedGenerations {
         self.generations.extend(generations);
         let surplus = self.generations.len().saturating_sub(REMEMBERED);
         self.generations.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation(limits: &LimitOverrides, instance: InstanceMode) -> u64 {
+        let image = "file:/srv/greeter.wasm".parse().expect("an image");
+        let code = ActorCode {
+            image: &image,
+            digest: None,
+            limits,
+            instance,
+        };
+        of_actor(code, &BTreeMap::new())
+    }
+
+    /// A change here rolls every actor of every lattice when its hosts are updated.
+    #[test]
+    fn golden_generations() {
+        let none = LimitOverrides::default();
+        let mut all = LimitOverrides {
+            memory: Some(1 << 20),
+            cpu: Some(Duration::from_millis(1_500)),
+            wall: Some(Duration::from_secs(30)),
+            concurrent: NonZeroU32::new(3),
+            queued: Some(0),
+            result: Some(7),
+            table_elements: Some(30_000),
+            outgoing: NonZeroU32::new(5),
+            outgoing_bytes: None,
+        };
+        assert_eq!(limits(&none), "");
+        assert_eq!(
+            limits(&all),
+            "memory=1048576;cpu=1500000000;wall=30000000000;concurrent=3;queued=0;result=7;table-elements=30000;outgoing=5;"
+        );
+        let warm = generation(&all, InstanceMode::Warm);
+        let golden = [generation(&none, InstanceMode::Fresh), warm];
+        assert_eq!(
+            golden,
+            [12_022_510_733_837_560_809, 11_963_793_157_072_168_200]
+        );
+        all.outgoing_bytes = Some(1);
+        assert_ne!(generation(&all, InstanceMode::Warm), warm);
+        assert_ne!(generation(&none, InstanceMode::Warm), golden[0]);
     }
 }

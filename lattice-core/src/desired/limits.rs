@@ -32,4 +32,7 @@ pub struct LimitOverrides {
     /// How many calls to other components one instance may have in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outgoing: Option<NonZeroU32>,
+    /// Bytes that the arguments of these calls may take together, while they are on their way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outgoing_bytes: Option<u64>,
 }

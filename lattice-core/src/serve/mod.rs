@@ -44,6 +44,13 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Returns what of the component can't be called although the rest is served, and why, if
+    /// anything. It is shown to people. Called once, when desired state puts the component into
+    /// service.
+    fn unserved(&self) -> Option<String> {
+        None
+    }
+
     /// A link to this component exists, is new or has changed. Calls over it wait for the result.
     /// An error is kept as the link's status and fails its calls as [`CallError::LinkRejected`].
     ///

@@ -212,7 +212,7 @@ impl Guest {
         };
         let none = plan.arguments(Bytes::new())?;
         let export = ExportFunction::new(plan.clone()).bind(store, func)?;
-        export.call(store, none).await
+        export.call(store, none).await.map(Vec::from)
     }
 
     fn typed<P>(
@@ -247,8 +247,8 @@ fn ready(component: &Component, ty: &Ty, route: Route) -> Result<Ready> {
 struct Receive;
 
 impl ImportHandler<Seen> for Receive {
-    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> ReplyFuture {
-        keep(store.data(), arguments);
+    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Bytes) -> ReplyFuture {
+        keep(store.data(), arguments.into());
         Box::pin(std::future::ready(Ok(Bytes::new())))
     }
 }

@@ -131,6 +131,6 @@ impl Guest {
         // Adds the padding, and the values that are spilled to memory.
         let taken = taken + 2 * (takes + 1_024);
         *self.kept.borrow_mut() = Some((store, instance, taken));
-        Ok((by_raw, by_val))
+        Ok((by_raw.into(), by_val))
     }
 }

@@ -1,7 +1,12 @@
 //! What a host would do with a component, found without running it.
 
 use super::{ActorError, error::not_a_component, link::link, skeleton};
-use crate::{capability::Capabilities, engine::Engine, guest::Unserved, limits::ByteSize};
+use crate::{
+    capability::Capabilities,
+    engine::{Engine, SlotClass},
+    guest::{Code, InstanceNeeds, MAX_PARTS, Unserved},
+    limits::{ByteSize, Limits},
+};
 use wasmparser::Validator;
 use wasmtime::component::Component;
 
@@ -30,8 +35,11 @@ pub struct ComponentCheck {
     pub callable: Vec<String>,
     /// What can't be served although the rest of the component is.
     pub unserved: Vec<Unserved>,
-    /// The memory with which each instance starts.
+    /// The memory with which each instance starts, in all memories together.
     pub initial_memory: ByteSize,
+    /// The table elements with which each instance starts, in all tables together.
+    pub initial_table_elements: u64,
+    needs: InstanceNeeds,
 }
 
 impl ComponentCheck {
@@ -56,33 +64,70 @@ impl ComponentCheck {
         let compiled = Component::from_binary(&engine, &skeleton).map_err(refused)?;
         let capabilities = Capabilities::standard();
         let linker = capabilities.linker(&engine).map_err(refused)?;
-        let code = link(&compiled, component, linker, &capabilities)?;
+        let class = SlotClass::OnDemand;
+        let code = link(&compiled, component, (linker, class), &capabilities)?;
         let types = &code.types;
         Ok(Self {
             by_link: types.imports.keys().map(ToString::to_string).collect(),
             callable: types.exports.keys().map(ToString::to_string).collect(),
             by_host: code.by_host,
             unserved: code.unserved,
-            initial_memory: code.initial_memory,
+            initial_memory: code.needs.memory,
+            initial_table_elements: code.needs.table_elements,
+            needs: code.needs,
         })
     }
 
-    /// Checks that an instance may start with this limit on its memory.
+    /// Checks that an instance may start with these limits.
     ///
     /// # Errors
-    /// Fails with [`ActorError::TooMuchMemory`].
-    pub fn fits(&self, memory: ByteSize) -> Result<(), ActorError> {
-        fits(self.initial_memory, memory)
+    /// Fails with [`ActorError::TooMuchMemory`], [`ActorError::TooManyTableElements`] or
+    /// [`ActorError::TooManyParts`].
+    pub fn fits(&self, limits: &Limits) -> Result<(), ActorError> {
+        fits(&self.needs, limits)
     }
 }
 
-/// Checks that an instance that starts with this memory may do so.
-pub(super) fn fits(initial: ByteSize, limit: ByteSize) -> Result<(), ActorError> {
-    if initial > limit {
+/// Checks that an instance that starts with this may do so.
+pub(super) fn fits(needs: &InstanceNeeds, limits: &Limits) -> Result<(), ActorError> {
+    let parts = [
+        ("core instances", needs.core_instances),
+        ("memories", needs.memories),
+        ("tables", needs.tables),
+    ];
+    if let Some((what, needs)) = parts.into_iter().find(|(_, count)| *count > MAX_PARTS) {
+        let limit = MAX_PARTS;
+        return Err(ActorError::TooManyParts { what, needs, limit });
+    }
+    if needs.memory > limits.memory {
         return Err(ActorError::TooMuchMemory {
-            needs: initial,
-            limit,
+            needs: needs.memory,
+            limit: limits.memory,
+        });
+    }
+    let elements = limits.table_elements as u64;
+    if needs.table_elements > elements {
+        return Err(ActorError::TooManyTableElements {
+            needs: needs.table_elements,
+            limit: elements,
         });
     }
     Ok(())
+}
+
+impl Code {
+    /// Checks that an instance may start where one actor has so much memory.
+    ///
+    /// # Errors
+    /// Fails with [`ActorError::OverGuestMemory`].
+    pub(crate) fn fits_into(&self, most: usize) -> Result<(), ActorError> {
+        let needs = self.needs.bytes();
+        if needs > most {
+            return Err(ActorError::OverGuestMemory {
+                needs: ByteSize::bytes(needs as u64),
+                limit: ByteSize::bytes(most as u64),
+            });
+        }
+        Ok(())
+    }
 }

@@ -95,7 +95,8 @@ pub enum ActorError {
     },
     /// Its initial memory is over the limit.
     #[error(
-        "the component starts with {needs} of memory, but may have {limit}; raise it with `Limits::memory`"
+        "each instance starts with {needs} of memory, in all memories together, and the limit is {limit}; raise it with `{}` in the manifest, or with `Limits::memory`",
+        memory_in_manifest(*needs)
     )]
     TooMuchMemory {
         /// Its initial memory.
@@ -103,6 +104,44 @@ pub enum ActorError {
         /// The limit.
         limit: ByteSize,
     },
+    /// Its tables are over the limit.
+    #[error(
+        "each instance starts with {needs} table elements, in all tables together, and the limit is {limit}; raise it with `limits = {{ table-elements = {needs} }}` in the manifest, or with `Limits::table_elements`"
+    )]
+    TooManyTableElements {
+        /// The initial size of its tables.
+        needs: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// It is composed of too many parts.
+    #[error(
+        "each instance has {needs} {what}, and the most is {limit}; compose it of fewer components, and link them instead"
+    )]
+    TooManyParts {
+        /// The kind of the parts.
+        what: &'static str,
+        /// How many there are.
+        needs: u32,
+        /// The most that there may be.
+        limit: u32,
+    },
+    /// No instance of it ever gets enough of the memory that its host has for guests.
+    #[error(
+        "each instance starts with {needs} of memory and state, and one actor may use {limit} here, which is half of the memory for all guests; raise that with `lattice up --guest-memory`, or with `EngineBuilder::guest_memory`"
+    )]
+    OverGuestMemory {
+        /// What an instance starts with.
+        needs: ByteSize,
+        /// The memory for one actor.
+        limit: ByteSize,
+    },
+}
+
+/// Returns a limit on memory as a manifest has it, in whole MiB.
+fn memory_in_manifest(needs: ByteSize) -> String {
+    let mib = needs.as_u64().div_ceil(1 << 20);
+    format!("limits = {{ memory = \"{mib}MiB\" }}")
 }
 
 /// Returns the first few of what can't be served.

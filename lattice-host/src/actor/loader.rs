@@ -5,7 +5,7 @@ use crate::{
     capability::Capabilities,
     engine::{Engine, EngineError, SlotClass},
     guest::{Code, Guest},
-    limits::ByteSize,
+    limits::{ByteSize, Limits},
 };
 use bytes::Bytes;
 use lattice_core::sync::Mutex;
@@ -71,7 +71,7 @@ impl Loader {
         &self.0.engine
     }
 
-    /// Compiles and links a component whose instances may have `memory`, or returns its code from
+    /// Compiles and links a component whose instances have these limits, or returns its code from
     /// memory or from the cache on disk. The work is done on a blocking thread.
     ///
     /// # Errors
@@ -79,9 +79,9 @@ impl Loader {
     pub(crate) async fn load(
         &self,
         bytes: Bytes,
-        memory: ByteSize,
+        limits: &Limits,
     ) -> Result<Arc<Code>, ActorError> {
-        let loader = self.clone();
+        let (loader, memory) = (self.clone(), limits.memory);
         let load = move || loader.load_blocking(&bytes, memory);
         let code = match tokio::task::spawn_blocking(load).await {
             Ok(code) => code?,
@@ -91,7 +91,7 @@ impl Loader {
                 });
             }
         };
-        fits(code.initial_memory, memory)?;
+        fits(&code.needs, limits)?;
         Ok(code)
     }
 
@@ -120,7 +120,8 @@ impl Loader {
         }
         let compiled = engine.compile(bytes, class);
         let (component, class) = compiled.map_err(|error| ActorError::invalid(&error))?;
-        link(&component, bytes, linkers[&class].clone(), capabilities)
+        let linker = (linkers[&class].clone(), class);
+        link(&component, bytes, linker, capabilities)
     }
 
     fn lock_codes(&self) -> MutexGuard<'_, HashMap<CodeKey, Weak<Code>>> {

@@ -4,6 +4,7 @@ mod check;
 mod error;
 mod link;
 mod loader;
+mod needs;
 mod skeleton;
 
 pub use check::ComponentCheck;

@@ -77,9 +77,9 @@ impl dyn HostCapability + '_ {
 struct Handler(&'static HostFunction);
 
 impl ImportHandler<Guest> for Handler {
-    fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> ReplyFuture {
+    fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
         let serve = self.0.serve;
-        Box::pin(ready(serve(store.data_mut(), &arguments.into())))
+        Box::pin(ready(serve(store.data_mut(), &arguments)))
     }
 }
 

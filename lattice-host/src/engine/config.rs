@@ -13,10 +13,13 @@ pub(crate) const WASM_STACK: usize = 512 << 10;
 /// A guest's whole stack, with room for the host's work while it serves an import: finding the
 /// callee, and entering it when it is an actor, which then has its own stack.
 const STACK: usize = 2 << 20;
-/// The most core instances, memories and tables of a component that fits a slot. A component made
+/// The most core instances, memories and tables of a component that the pool takes. A component made
 /// from one program has up to four core instances (the program, its adapters and their glue). A
 /// composed component has several times as many.
 const PARTS: u32 = 32;
+/// Memories and tables for which a slot has room. A component with more takes several slots.
+pub(super) const SLOT_MEMORIES: u32 = 2;
+pub(super) const SLOT_TABLES: u32 = 4;
 /// Memory that is not given back to the system when an instance ends. It is cleared instead, which
 /// is faster for the first few pages that every program touches.
 const KEEP: usize = 128 << 10;
@@ -55,19 +58,26 @@ pub(super) fn features() -> WasmFeatures {
     all - (WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS)
 }
 
-/// Creates an engine with a pool of slots for instances. When the system refuses the address space,
-/// this tries fewer and fewer slots. Returns `None` when it refuses even a few.
+/// Returns the memory of all guests together when none is set: half of what this process can use. The
+/// other half is for compiled code, messages, and what allocators waste.
+pub(super) fn default_guest_memory() -> ByteSize {
+    ByteSize::bytes(available_memory().as_u64() / 2)
+}
+
+/// Creates an engine with a pool of slots for instances, and returns it with their number. When the
+/// system refuses the address space, this tries fewer and fewer slots. Returns `None` when it refuses
+/// even a few.
 pub(super) fn pooled(
     cache: Option<&Cache>,
     slot: ByteSize,
     instances: NonZeroU32,
-) -> Option<Engine> {
+) -> Option<(Engine, u32)> {
     let mut count = instances.get();
     loop {
         let mut config = code(cache);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slot, count)));
         match Engine::new(&config) {
-            Ok(engine) => return Some(engine),
+            Ok(engine) => return Some((engine, count)),
             Err(error) if count > 16 => {
                 tracing::debug!(
                     count,
@@ -90,9 +100,10 @@ pub(super) fn pooled(
 fn pool(slot: ByteSize, instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(4))
+        // Only counted, so that it never is what a slot lacks.
+        .total_core_instances(instances.saturating_mul(PARTS))
+        .total_memories(instances.saturating_mul(SLOT_MEMORIES))
+        .total_tables(instances.saturating_mul(SLOT_TABLES))
         .total_stacks(instances.saturating_mul(2))
         .max_core_instances_per_component(PARTS)
         .max_memories_per_component(PARTS)

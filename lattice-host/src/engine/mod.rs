@@ -11,13 +11,18 @@
 
 mod config;
 mod machine;
+mod memory;
+mod room;
 mod ticker;
 
 pub(crate) use config::WASM_STACK;
+pub(crate) use memory::{MemoryLease, MemoryShare};
+pub(crate) use room::{Place, RoomNeeds, Tenant};
 pub(crate) use ticker::{TICK, Ticks};
 
 use crate::limits::ByteSize;
 use lattice_core::sync::Mutex;
+use room::Room;
 use std::{
     fmt, io,
     num::NonZeroU32,
@@ -39,6 +44,7 @@ struct Inner {
     pooled: Option<wasmtime::Engine>,
     on_demand: wasmtime::Engine,
     slot: ByteSize,
+    room: Arc<Room>,
     /// The last field, so that it ticks as long as there is anything to interrupt.
     ticker: Ticker,
 }
@@ -84,6 +90,17 @@ pub struct EngineBuilder {
     cache: CacheLocation,
     slot: ByteSize,
     instances: Option<NonZeroU32>,
+    guest_memory: Option<ByteSize>,
+}
+
+/// The memory of all guests of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GuestMemory {
+    /// What they may use together.
+    pub limit: ByteSize,
+    /// What they use now.
+    pub used: ByteSize,
 }
 
 #[derive(Debug, Clone)]
@@ -116,6 +133,32 @@ impl Engine {
             cache: CacheLocation::User,
             slot: ByteSize::mib(64),
             instances: None,
+            guest_memory: None,
+        }
+    }
+
+    /// Returns the memory that all guests of the engine may use together, and use now.
+    pub fn guest_memory(&self) -> GuestMemory {
+        let memory = &self.0.room.memory;
+        GuestMemory {
+            limit: ByteSize::bytes(memory.total() as u64),
+            used: ByteSize::bytes(memory.used() as u64),
+        }
+    }
+
+    /// Returns the room that the instances of one more actor may take.
+    pub(crate) fn tenant(&self) -> Tenant {
+        self.0.room.tenant()
+    }
+
+    /// Returns the slots that an instance with so many memories and tables takes.
+    pub(crate) fn slots_for(class: SlotClass, memories: u32, tables: u32) -> u32 {
+        match class {
+            SlotClass::Pooled => {
+                let memories = memories.div_ceil(config::SLOT_MEMORIES);
+                memories.max(tables.div_ceil(config::SLOT_TABLES)).max(1)
+            }
+            SlotClass::OnDemand => 0,
         }
     }
 
@@ -209,9 +252,23 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets the memory that all guests of the engine may use together: linear memories, tables, the
+    /// state of instances, and what the host copies out of them. By default, it is half of the memory
+    /// that the process can use when the engine is built, by the system and by its control groups.
+    ///
+    /// One actor of a host may use half of it. A call that needs an instance waits for memory, until
+    /// shortly before its deadline, and then fails with `Overloaded`; it did not run. A guest that
+    /// needs more while it runs gets none, as at its own [limit](crate::Limits::memory).
+    pub fn guest_memory(mut self, memory: ByteSize) -> Self {
+        self.guest_memory = Some(memory);
+        self
+    }
+
     /// Sets the number of the pool's slots. By default, it is the number that fits into eight times
-    /// the available memory, between 64 and 2,048. A call that finds no free slot fails with
-    /// `Overloaded`.
+    /// the available memory, between 64 and 2,048. An instance takes one, or more if it has more than
+    /// two memories or four tables. One actor of a host may have half of them. A call that finds no
+    /// free slot waits for one, until shortly before its deadline, and then fails with `Overloaded`;
+    /// it did not run.
     pub fn instances(mut self, instances: NonZeroU32) -> Self {
         self.instances = Some(instances);
         self
@@ -231,7 +288,10 @@ impl EngineBuilder {
         let instances = self
             .instances
             .unwrap_or_else(|| config::default_instances(self.slot));
-        let pooled = config::pooled(cache.as_ref(), self.slot, instances);
+        let (pooled, slots) = config::pooled(cache.as_ref(), self.slot, instances).unzip();
+        let memory = self
+            .guest_memory
+            .unwrap_or_else(config::default_guest_memory);
         let on_demand = wasmtime::Engine::new(&config::code(cache.as_ref()))
             .map_err(EngineError::unsupported)?;
         let ticked: Vec<_> = pooled.iter().chain([&on_demand]).cloned().collect();
@@ -242,6 +302,7 @@ impl EngineBuilder {
             pooled,
             on_demand,
             slot: self.slot,
+            room: Room::new(slots, memory.as_usize()),
             ticker,
         })))
     }

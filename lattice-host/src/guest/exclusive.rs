@@ -38,7 +38,7 @@ struct WarmInstance {
 impl ExclusivePool {
     pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
         let idle = Arc::default();
-        let sweeper = tokio::spawn(sweep(Arc::clone(&idle), after));
+        let sweeper = tokio::spawn(sweep(actor.clone(), Arc::clone(&idle), after));
         Arc::new(Self {
             actor,
             idle,
@@ -53,8 +53,9 @@ impl ExclusivePool {
         lock(&self.idle).pop().map(|idle| idle.instance)
     }
 
+    /// Keeps the instance for the next call, unless others wait for its room.
     fn put_back(&self, instance: WarmInstance) {
-        if !instance.instance.is_bloated() {
+        if !instance.instance.is_bloated() && !self.actor.tenant.is_pressed() {
             lock(&self.idle).push(IdleInstance {
                 instance,
                 since: Instant::now(),
@@ -74,11 +75,18 @@ pub(super) async fn call(
     let turn = instances.turns.take(&actor.context.id, &mut call.context);
     let _turn = turn.await?;
     let mut warmed = match instances.take() {
-        Some(warmed) => warmed,
-        None => WarmInstance {
-            instance: Instance::start(actor, ActiveCalls::single(call.context)).await?,
-            functions: HashMap::new(),
-        },
+        Some(mut warmed) => {
+            warmed.instance.pass_to(&mut call.context);
+            warmed
+        }
+        None => {
+            let place = actor.place(&mut call.context).await?;
+            let instance = Instance::start(actor, place, &call.context, ActiveCalls::single);
+            WarmInstance {
+                instance: instance.await?,
+                functions: HashMap::new(),
+            }
+        }
     };
     warmed.instance.serve_next(call.context);
     let result = warmed.call(&exported, call).await?;
@@ -101,17 +109,24 @@ impl WarmInstance {
     }
 }
 
-/// Drops instances that have not been used for a while.
-async fn sweep(idle: Arc<Mutex<Vec<IdleInstance>>>, after: Duration) {
+/// Drops instances that have not been used for a while, and all unused ones when calls wait for
+/// their room.
+async fn sweep(actor: Arc<HostedActor>, idle: Arc<Mutex<Vec<IdleInstance>>>, after: Duration) {
     let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / 2);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        interval.tick().await;
-        let now = Instant::now();
+        let pressed = actor.tenant.pressed();
+        let (is_pressed, now) = (actor.tenant.is_pressed(), Instant::now());
         let stale: Vec<IdleInstance> = lock(&idle)
-            .extract_if(.., |idle| now.duration_since(idle.since) >= after)
+            .extract_if(.., |idle| {
+                is_pressed || now.duration_since(idle.since) >= after
+            })
             .collect();
         drop(stale);
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = pressed => {}
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use wasmtime_wasi::I32Exit;
 /// log.
 const FRAMES: usize = 4;
 
+/// How to raise the limits on the memory that guests share.
+const BUDGET: &str = "; the memory for all guests of a host is set with `lattice up --guest-memory` or `EngineBuilder::guest_memory`, and one actor may use half of it";
+
 /// Returns the error of the call that ended an instance with `error`. The call may have run whatever
 /// the error is: also when the engine had no room for what the guest needed next.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
@@ -26,9 +29,14 @@ pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
             limit: guest.actor.limits.result.as_u64(),
         };
     }
-    let reason = reason(error, guest);
+    let mut reason = reason(error, guest);
     match limit(error, guest) {
-        Some(limit) => CallError::LimitExceeded { limit, reason },
+        Some(limit) => {
+            if matches!(limit, Limit::ActorMemory(_) | Limit::HostMemory(_)) {
+                reason.push_str(BUDGET);
+            }
+            CallError::LimitExceeded { limit, reason }
+        }
         None => CallError::CalleeFailed { reason },
     }
 }
@@ -52,6 +60,9 @@ fn limit(error: &Error, guest: &Guest) -> Option<Limit> {
     }
     if let Some(Trap::StackOverflow) = error.downcast_ref() {
         return Some(Limit::Stack(WASM_STACK as u64));
+    }
+    if error.downcast_ref() == Some(&LiftError::NoRoom) {
+        return guest.usage.denied();
     }
     if error.is::<I32Exit>() || error.is::<CallFailed>() || error.is::<LiftError>() {
         return None;

@@ -11,9 +11,10 @@ use std::sync::Arc;
 pub(super) async fn call(
     actor: Arc<HostedActor>,
     exported: Arc<ExportedFunction>,
-    call: Call,
+    mut call: Call,
 ) -> CallResult {
-    let mut instance = Instance::start(&actor, ActiveCalls::single(call.context)).await?;
+    let place = actor.place(&mut call.context).await?;
+    let mut instance = Instance::start(&actor, place, &call.context, ActiveCalls::single).await?;
     let function = instance
         .bind(&exported)
         .map_err(|error| instance.failure(&error))?;

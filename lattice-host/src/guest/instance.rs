@@ -8,41 +8,101 @@ use super::{
     state::{self, Guest},
     usage::InstanceUsage,
 };
-use crate::transcode::{Arguments, BoundExport};
-use bytes::Bytes;
+use crate::{
+    engine::Place,
+    transcode::{Arguments, BoundExport},
+};
 use lattice_core::call::{CallError, Context};
-use std::sync::Arc;
-use wasmtime::{AsContextMut, Error, Result, Store, component};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+use wasmtime::{AsContextMut, Error, PoolConcurrencyLimitError, Result, Store, component};
 
 /// Handles that one instance may hold, such as streams and timers. A typical guest has a dozen.
 const MAX_HANDLES: usize = 10_000;
+
+/// The most time that is kept back from a call's deadline, for the answer that there was no room.
+const ANSWER: Duration = Duration::from_millis(100);
+/// The longest time after which an instance that found no free stack is tried again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 pub(super) struct Instance {
     pub(super) store: Store<Guest>,
     inner: component::Instance,
     pub(super) usage: Arc<InstanceUsage>,
+    /// After the store, so that the room is free only when the memory is.
+    place: Place,
+}
+
+impl HostedActor {
+    /// Waits for room for an instance, which the call with this context needs.
+    ///
+    /// # Errors
+    /// Fails with [`CallError::Overloaded`] shortly before the call's deadline.
+    pub(super) async fn place(&self, context: &mut Context) -> Result<Place, CallError> {
+        let needs = self.code.needs.room(self.code.class);
+        let until = self.answer_by(context);
+        let id = &self.context.id;
+        self.tenant.place(needs, id, context, until).await
+    }
+
+    /// Returns when a call that has not begun must fail, so that its caller still hears why.
+    fn answer_by(&self, context: &Context) -> Instant {
+        let left = context.left();
+        let left = self.context.limits.wall.map_or(left, |wall| left.min(wall));
+        Instant::now() + left - (left / 10).min(ANSWER)
+    }
 }
 
 impl Instance {
-    /// Creates an instance, and runs its start functions.
-    pub(super) async fn start(actor: &HostedActor, calls: ActiveCalls) -> Result<Self, CallError> {
-        let usage = InstanceUsage::new(actor.engine.ticks(), actor.context.limits.cpu);
-        let usage = Arc::new(usage);
-        let mut store =
-            store(actor, calls, usage.clone()).map_err(|error| CallError::CalleeFailed {
+    /// Creates an instance at its place, and runs its start functions. The call with this context
+    /// needs it.
+    pub(super) async fn start(
+        actor: &HostedActor,
+        place: Place,
+        context: &Context,
+        calls: fn(Context) -> ActiveCalls,
+    ) -> Result<Self, CallError> {
+        let until = actor.answer_by(context);
+        loop {
+            let freed = actor.tenant.freed();
+            let usage = InstanceUsage::new(
+                actor.engine.ticks(),
+                &actor.context.limits,
+                actor.tenant.memory().clone(),
+            );
+            let usage = Arc::new(usage);
+            let store = store(actor, &place, calls(*context), usage.clone());
+            let mut store = store.map_err(|error| CallError::CalleeFailed {
                 reason: format!("an instance could not be started: {error:#}"),
             })?;
-        match usage
-            .run(actor.code.pre.instantiate_async(&mut store))
-            .await
-        {
-            Ok(inner) => Ok(Self {
-                store,
-                inner,
-                usage,
-            }),
-            Err(error) => Err(failure::start_error(&error, store.data())),
+            let started = usage
+                .run(actor.code.pre.instantiate_async(&mut store))
+                .await;
+            match started {
+                Ok(inner) => {
+                    return Ok(Self {
+                        store,
+                        inner,
+                        usage,
+                        place,
+                    });
+                }
+                // Instances with many calls at once may have all stacks of the engine.
+                Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
+                    drop(store);
+                    let wait = AGAIN.min(until - Instant::now());
+                    // It is tried again in any case, because a stack is also free before its
+                    // instance ends.
+                    let _ = timeout(wait, freed).await;
+                }
+                Err(error) => return Err(failure::start_error(&error, store.data())),
+            }
         }
+    }
+
+    /// Makes this the instance of the call with this context, which did not start it.
+    pub(super) fn pass_to(&mut self, context: &mut Context) {
+        self.place.pass_to(context);
     }
 
     /// Prepares the instance for another call, with a full budget.
@@ -88,10 +148,7 @@ impl Instance {
             .usage
             .run(function.call(&mut self.store, arguments))
             .await;
-        match result {
-            Ok(result) => Ok(Bytes::from(result)),
-            Err(error) => Err(self.failure(&error)),
-        }
+        result.map_err(|error| self.failure(&error))
     }
 
     pub(super) fn failure(&self, error: &Error) -> CallError {
@@ -106,10 +163,14 @@ impl Instance {
 
 fn store(
     actor: &HostedActor,
+    place: &Place,
     calls: ActiveCalls,
     usage: Arc<InstanceUsage>,
 ) -> Result<Store<Guest>> {
-    let guest = Guest::new(actor.context.clone(), usage, calls);
+    let memory = place.memory().clone();
+    // What no limit counts; room for it was taken with the place.
+    memory.begin(actor.code.needs.fixed() as usize);
+    let guest = Guest::new(actor.context.clone(), memory, usage, calls);
     let mut store = Store::try_new(actor.code.pre.engine(), guest)?;
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(actor.context.limits.result.as_usize());

@@ -1,14 +1,21 @@
 //! Limits the memory and tables of one instance.
 
-use crate::limits::Limits;
+use crate::{engine::MemoryLease, limits::Limits};
 use lattice_core::call::Limit;
+use std::sync::Arc;
 use wasmtime::{Error, ResourceLimiter, Result};
 
-/// The memory and tables that an instance uses, and the limits on them.
+/// The most core instances, memories and tables of one instance, each. A component made from one
+/// program has four, and one that is composed of twenty programs eighty.
+pub(crate) const MAX_PARTS: u32 = 256;
+
+/// The memory and tables that an instance uses, and the limits on them: its own, and those on what it
+/// shares with the other guests of its engine.
 #[derive(Debug)]
 pub(crate) struct InstanceLimiter {
     memory: Quota,
     tables: Quota,
+    lease: Arc<MemoryLease>,
     /// The limit for which a request was denied, if any. It is the most likely reason when the
     /// guest fails soon after.
     denied: Option<Limit>,
@@ -18,20 +25,25 @@ pub(crate) struct InstanceLimiter {
 struct Quota {
     used: usize,
     limit: usize,
+    /// Bytes for each of what is counted.
+    bytes: usize,
     /// The last growth that was allowed. It is given back when the growth failed for another
     /// reason.
     last: usize,
 }
 
 impl InstanceLimiter {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let quota = |limit| Quota {
+    /// Creates the limiter of an instance that uses the memory of `lease`.
+    pub(crate) fn new(limits: &Limits, lease: Arc<MemoryLease>) -> Self {
+        let quota = |limit, bytes| Quota {
             limit,
+            bytes,
             ..Quota::default()
         };
         Self {
-            memory: quota(limits.memory.as_usize()),
-            tables: quota(limits.table_elements),
+            memory: quota(limits.memory.as_usize(), 1),
+            tables: quota(limits.table_elements, size_of::<usize>()),
+            lease,
             denied: None,
         }
     }
@@ -54,49 +66,70 @@ impl InstanceLimiter {
 }
 
 impl Quota {
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
-        self.last = desired.saturating_sub(current);
-        let fits = self
-            .used
-            .checked_add(self.last)
-            .is_some_and(|used| used <= self.limit);
-        if !fits {
-            self.last = 0;
-        }
-        self.used += self.last;
-        fits
+    /// Allows the growth if it is within the limit, and within what the lease can get.
+    fn grow(
+        &mut self,
+        (current, desired): (usize, usize),
+        lease: &MemoryLease,
+        limit: fn(u64) -> Limit,
+    ) -> std::result::Result<(), Limit> {
+        self.last = 0;
+        let more = desired.saturating_sub(current);
+        let used = self.used.checked_add(more);
+        let Some(used) = used.filter(|used| *used <= self.limit) else {
+            return Err(limit(self.limit as u64));
+        };
+        lease.grow(more.saturating_mul(self.bytes))?;
+        (self.used, self.last) = (used, more);
+        Ok(())
     }
 
-    fn give_back(&mut self) {
-        self.used -= std::mem::take(&mut self.last);
+    fn give_back(&mut self, lease: &MemoryLease) {
+        let last = std::mem::take(&mut self.last);
+        self.used -= last;
+        if last > 0 {
+            lease.shrink(last * self.bytes);
+        }
     }
 }
 
 impl ResourceLimiter for InstanceLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
-        let fits = self.memory.grow(current, desired);
-        if !fits {
-            self.denied = Some(Limit::Memory(self.memory.limit as u64));
-        }
-        Ok(fits)
+        let grown = self
+            .memory
+            .grow((current, desired), &self.lease, Limit::Memory);
+        self.denied = grown.err().or(self.denied);
+        Ok(grown.is_ok())
     }
 
     fn memory_grow_failed(&mut self, _: Error) -> Result<()> {
-        self.memory.give_back();
+        self.memory.give_back(&self.lease);
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
-        let fits = self.tables.grow(current, desired);
-        if !fits {
-            self.denied = Some(Limit::TableElements(self.tables.limit as u64));
-        }
-        Ok(fits)
+        let grown = self
+            .tables
+            .grow((current, desired), &self.lease, Limit::TableElements);
+        self.denied = grown.err().or(self.denied);
+        Ok(grown.is_ok())
     }
 
     fn table_grow_failed(&mut self, _: Error) -> Result<()> {
-        self.tables.give_back();
+        self.tables.give_back(&self.lease);
         Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS as usize
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS as usize
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS as usize
     }
 }
 
@@ -110,7 +143,7 @@ mod tests {
         let limits = Limits::default()
             .memory(ByteSize::kib(100))
             .table_elements(10);
-        let mut limiter = InstanceLimiter::new(&limits);
+        let mut limiter = InstanceLimiter::new(&limits, MemoryLease::for_tests(1 << 20));
         let kib = |kib: usize| kib << 10;
         assert!(limiter.memory_growing(0, kib(60), None).expect("no error"));
         assert!(
@@ -137,5 +170,21 @@ mod tests {
         assert_eq!(limiter.denied(), Some(Limit::TableElements(10)));
         limiter.forget_denied();
         assert_eq!(limiter.denied(), None);
+    }
+
+    #[test]
+    fn instances_share_the_memory_of_their_actor() {
+        let limits = Limits::default();
+        let lease = MemoryLease::for_tests(100);
+        let mut limiter = InstanceLimiter::new(&limits, lease);
+        assert!(limiter.memory_growing(0, 60, None).expect("no error"));
+        assert!(!limiter.table_growing(0, 6, None).expect("no error"));
+        assert_eq!(limiter.denied(), Some(Limit::ActorMemory(100)));
+        assert!(limiter.table_growing(0, 5, None).expect("no error"));
+        limiter
+            .table_grow_failed(Error::msg("out of memory"))
+            .expect("no error");
+        assert!(limiter.memory_growing(60, 100, None).expect("no error"));
+        assert!(!limiter.memory_growing(100, 101, None).expect("no error"));
     }
 }

@@ -36,9 +36,10 @@ mod unserved;
 mod usage;
 
 pub(crate) use actor::ActorContext;
-pub(crate) use code::{Code, ExportedFunction};
+pub(crate) use code::{Code, ExportedFunction, InstanceNeeds};
 pub(crate) use extensions::CapabilityState;
 pub(crate) use import::RemoteFunction;
+pub(crate) use limiter::MAX_PARTS;
 pub(crate) use log::{ActorLog, MAX_LINE};
 pub(crate) use panic_text::PanicText;
 pub(crate) use service::ActorService;
@@ -48,7 +49,10 @@ pub(crate) use state::Guest;
 pub(crate) use unserved::UnservedCall;
 pub use unserved::{Side, Unserved};
 
-use crate::{engine::Engine, transcode::Arguments};
+use crate::{
+    engine::{Engine, Tenant},
+    transcode::Arguments,
+};
 use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context},
@@ -64,6 +68,8 @@ pub(crate) struct HostedActor {
     pub(crate) code: Arc<Code>,
     /// Held as long as there are instances, so that it ticks.
     pub(crate) engine: Engine,
+    /// The part of the engine's room that its instances may take.
+    pub(crate) tenant: Tenant,
 }
 
 /// One call, with validated arguments.

@@ -52,6 +52,12 @@ impl Service for ActorService {
         true
     }
 
+    fn unserved(&self) -> Option<String> {
+        let unserved = self.actor.code.unserved.iter().map(ToString::to_string);
+        let unserved: Vec<String> = unserved.collect();
+        (!unserved.is_empty()).then(|| unserved.join("; "))
+    }
+
     fn call(&self, request: Request) -> Answer {
         let actor = &self.actor;
         let Some(exported) = actor.code.functions.get(&request.function) else {

@@ -8,6 +8,7 @@ use super::{
     panic_text::PanicText,
     usage::{CpuOverrun, InstanceUsage},
 };
+use crate::engine::MemoryLease;
 use lattice_core::{
     call::Context,
     name::{InterfaceName, LinkName},
@@ -33,13 +34,14 @@ pub(crate) struct Guest {
 impl Guest {
     pub(super) fn new(
         actor: Arc<ActorContext>,
+        memory: Arc<MemoryLease>,
         usage: Arc<InstanceUsage>,
         calls: ActiveCalls,
     ) -> Self {
         Self {
             extensions: Extensions::default(),
             table: ResourceTable::default(),
-            limiter: InstanceLimiter::new(&actor.limits),
+            limiter: InstanceLimiter::new(&actor.limits, memory),
             usage,
             calls,
             panic_text: PanicText::default(),

@@ -1,6 +1,15 @@
-//! Measures CPU time and calls in flight of one instance.
+//! Measures what one instance uses besides its memory: CPU time, calls in flight, and the host's
+//! copies of what it passes.
 
-use crate::engine::{TICK, Ticks};
+use crate::{
+    engine::{MemoryShare, TICK, Ticks},
+    limits::Limits,
+    transcode::{Meter, metered},
+};
+use lattice_core::{
+    call::{Limit, Part},
+    sync::Mutex,
+};
 use std::{
     future::poll_fn,
     pin::pin,
@@ -12,7 +21,7 @@ use std::{
 };
 use wasmtime::UpdateDeadline;
 
-/// Measures the CPU time of one instance in ticks, and counts its calls in flight.
+/// Measures the CPU time of one instance in ticks, and counts its calls in flight and their bytes.
 ///
 /// A tick that passes while the guest is being polled is charged to the call that it is serving.
 /// Ticks that pass while the guest waits are free. Any number of ticks that passed while something
@@ -24,6 +33,12 @@ pub(crate) struct InstanceUsage {
     polled_at: AtomicU64,
     budget: Option<u32>,
     outgoing: AtomicUsize,
+    /// Bytes of the arguments of calls that the guest made, as long as the host holds them.
+    arguments: AtomicUsize,
+    most_arguments: usize,
+    memory: Arc<MemoryShare>,
+    /// The limit on memory for which the host refused to hold more.
+    denied: Mutex<Option<Limit>>,
 }
 
 /// A guest exceeded its CPU time.
@@ -38,24 +53,38 @@ pub(crate) struct CpuOverrun {
 pub(crate) struct OutgoingPermit(Arc<InstanceUsage>);
 
 impl InstanceUsage {
-    pub(crate) fn new(ticks: &Ticks, cpu: Option<Duration>) -> Self {
+    /// Creates the usage of an instance with these limits, of the actor that has this memory.
+    pub(crate) fn new(ticks: &Ticks, limits: &Limits, memory: Arc<MemoryShare>) -> Self {
         let whole_ticks = |cpu: Duration| cpu.as_millis().div_ceil(TICK.as_millis()).max(1);
         Self {
             ticks: ticks.clone(),
             polled_at: AtomicU64::new(ticks.now()),
-            budget: cpu.map(|cpu| u32::try_from(whole_ticks(cpu)).unwrap_or(u32::MAX)),
+            budget: limits
+                .cpu
+                .map(|cpu| u32::try_from(whole_ticks(cpu)).unwrap_or(u32::MAX)),
             outgoing: AtomicUsize::new(0),
+            arguments: AtomicUsize::new(0),
+            // One call of the largest size can always be made.
+            most_arguments: limits.outgoing_bytes.max(limits.result).as_usize(),
+            memory,
+            denied: Mutex::default(),
         }
     }
 
     /// Runs a future that runs the guest.
-    pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
+    pub(crate) async fn run<F: Future>(self: &Arc<Self>, guest: F) -> F::Output {
         let mut guest = pin!(guest);
         poll_fn(|context| {
             self.polled_at.store(self.ticks.now(), Ordering::Relaxed);
-            guest.as_mut().poll(context)
+            let meter: Arc<dyn Meter> = self.clone();
+            metered(meter, || guest.as_mut().poll(context))
         })
         .await
+    }
+
+    /// Returns the limit on memory for which the host refused to hold more of the guest's values.
+    pub(super) fn denied(&self) -> Option<Limit> {
+        *self.denied.lock()
     }
 
     /// Returns whether the guest was running when the last tick passed. If not, it was waiting, and
@@ -91,6 +120,39 @@ impl InstanceUsage {
     }
 }
 
+impl Meter for InstanceUsage {
+    fn take(&self, part: Part, bytes: usize) -> bool {
+        let is_arguments = part == Part::Arguments;
+        if is_arguments {
+            let more = |now: usize| {
+                let more = now.checked_add(bytes)?;
+                (more <= self.most_arguments).then_some(more)
+            };
+            let taken = self
+                .arguments
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            if taken.is_err() {
+                return false;
+            }
+        }
+        let Err(limit) = self.memory.try_take(bytes) else {
+            return true;
+        };
+        if is_arguments {
+            self.arguments.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        *self.denied.lock() = Some(limit);
+        false
+    }
+
+    fn give_back(&self, part: Part, bytes: usize) {
+        if part == Part::Arguments {
+            self.arguments.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.memory.give_back(bytes);
+    }
+}
+
 impl Drop for OutgoingPermit {
     fn drop(&mut self) {
         self.0.outgoing.fetch_sub(1, Ordering::Relaxed);
@@ -100,11 +162,32 @@ impl Drop for OutgoingPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ByteSize;
+
+    fn usage(ticks: &Ticks, cpu: Option<Duration>) -> Arc<InstanceUsage> {
+        let limits = Limits::default().cpu(cpu).result(ByteSize::bytes(100));
+        let limits = limits.outgoing_bytes(ByteSize::bytes(300));
+        let memory = MemoryShare::for_tests(1_000);
+        Arc::new(InstanceUsage::new(ticks, &limits, memory))
+    }
+
+    #[test]
+    fn copies_of_arguments_and_results_are_counted() {
+        let usage = usage(&Ticks::default(), None);
+        assert!(usage.take(Part::Arguments, 300));
+        assert!(!usage.take(Part::Arguments, 1), "its own limit");
+        assert_eq!(usage.denied(), None);
+        assert!(usage.take(Part::Result, 700));
+        usage.give_back(Part::Arguments, 300);
+        assert!(!usage.take(Part::Result, 301));
+        assert_eq!(usage.denied(), Some(Limit::ActorMemory(1_000)));
+        assert!(usage.take(Part::Arguments, 300), "nothing is lost");
+    }
 
     #[tokio::test]
     async fn ticks_count_only_while_the_guest_runs() {
         let ticks = Ticks::default();
-        let usage = InstanceUsage::new(&ticks, Some(TICK * 2));
+        let usage = usage(&ticks, Some(TICK * 2));
         usage
             .run(async {
                 assert!(!usage.was_running());
@@ -123,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_tick_by_tick() {
-        let usage = InstanceUsage::new(&Ticks::default(), Some(TICK * 3 / 2));
+        let usage = usage(&Ticks::default(), Some(TICK * 3 / 2));
         let (mut spent, mut other) = (0, 0);
         for _ in 0..2 {
             let charged = usage.charge(&mut spent);
@@ -138,13 +221,13 @@ mod tests {
             usage.charge(&mut other).is_ok(),
             "another call has its own budget"
         );
-        let unlimited = InstanceUsage::new(&Ticks::default(), None);
+        let unlimited = self::usage(&Ticks::default(), None);
         assert!(unlimited.charge(&mut u32::MAX.clone()).is_ok());
     }
 
     #[test]
     fn concurrent_outgoing_calls_are_bounded() {
-        let usage = Arc::new(InstanceUsage::new(&Ticks::default(), None));
+        let usage = usage(&Ticks::default(), None);
         let first = usage.try_acquire(2).expect("the first of two");
         let _second = usage.try_acquire(2).expect("the second of two");
         assert!(usage.try_acquire(2).is_none());

@@ -37,8 +37,10 @@ impl Launcher {
         };
         let limits = actor.limits.unwrap_or(self.limits);
         let bytes = actor.read().await.map_err(failed)?;
-        let code = self.loader.load(bytes, limits.memory).await;
+        let code = self.loader.load(bytes, &limits).await;
         let code = code.map_err(failed)?;
+        let tenant = self.loader.engine().tenant();
+        code.fits_into(tenant.memory().most()).map_err(failed)?;
         for unserved in &code.unserved {
             tracing::warn!(component = %id, "a part of the component can't be served: {unserved}");
         }
@@ -59,6 +61,7 @@ impl Launcher {
             context: Arc::new(context),
             code,
             engine: self.loader.engine().clone(),
+            tenant,
         };
         Ok(PreparedActor { id, actor })
     }

@@ -227,6 +227,9 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
             .table_elements
             .map_or(host.table_elements, |elements| elements as usize),
         outgoing: app.outgoing.map_or(host.outgoing, count),
+        outgoing_bytes: app
+            .outgoing_bytes
+            .map_or(host.outgoing_bytes, ByteSize::bytes),
     }
 }
 

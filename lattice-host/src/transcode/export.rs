@@ -12,7 +12,7 @@ use super::raw::{FlatArguments, FlatReturn, SPILLED};
 use super::validate::Arguments;
 
 /// A call in progress. Resolves to the wire bytes of the result.
-pub(crate) type ResultFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send + 'a>>;
+pub(crate) type ResultFuture<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
 
 /// An exported function of a component, prepared to be bound in any instance of it.
 pub(crate) struct ExportFunction<T: 'static> {
@@ -69,7 +69,7 @@ impl<T: Send + 'static> BoundExport<T> {
     ///
     /// # Cancel safety
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
-    pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Vec<u8>> {
+    pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Bytes> {
         match &self.callee {
             Callee::Sync(function) => function.call(store, arguments.wire).await,
             Callee::Async(function) => {
@@ -111,7 +111,7 @@ impl<T: Send + 'static> BoundExport<T> {
         &self,
         accessor: &Accessor<T>,
         arguments: Arguments,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Bytes> {
         self.start(accessor, arguments)?.1.await
     }
 }

@@ -9,7 +9,7 @@ use wasmtime::component::{Accessor, LinkerInstance};
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 
 use super::plan::{Asyncness, FunctionPlan};
-use super::raw::{FlatParams, FlatResult, LiftError};
+use super::raw::{FlatParams, FlatResult, LiftError, Refusal};
 use super::wire::ValueError;
 
 /// The reply of an import: the wire bytes of its result, or an error that traps the guest.
@@ -20,20 +20,26 @@ pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
     /// Takes the wire bytes of a call's arguments, which are always valid for the plan. Data from
     /// the store has to be read before this returns; the reply may come later. A reply that is
     /// ready when first polled needs neither a switch of stacks nor a task.
-    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> ReplyFuture;
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Bytes) -> ReplyFuture;
 
     /// Replies to a call whose arguments are over the size limit and have been dropped. By default,
     /// the guest traps.
     fn too_large(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
         Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
     }
+
+    /// Replies to a call for whose arguments there is no room now. They were not copied. By default,
+    /// the guest traps.
+    fn no_room(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
+        Box::pin(ready(Err(Error::new(LiftError::NoRoom))))
+    }
 }
 
 impl<T, F> ImportHandler<T> for F
 where
-    F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> ReplyFuture + Send + Sync + 'static,
+    F: Fn(StoreContextMut<'_, T>, Bytes) -> ReplyFuture + Send + Sync + 'static,
 {
-    fn call(&self, store: StoreContextMut<'_, T>, arguments: Vec<u8>) -> ReplyFuture {
+    fn call(&self, store: StoreContextMut<'_, T>, arguments: Bytes) -> ReplyFuture {
         self(store, arguments)
     }
 }
@@ -108,11 +114,12 @@ fn link<T: Send + 'static, const P: usize, const R: usize>(
 fn serve<T>(
     handler: &dyn ImportHandler<T>,
     store: StoreContextMut<'_, T>,
-    arguments: Option<Vec<u8>>,
+    arguments: std::result::Result<Bytes, Refusal>,
 ) -> ReplyFuture {
     match arguments {
-        Some(arguments) => handler.call(store, arguments),
-        None => handler.too_large(store),
+        Ok(arguments) => handler.call(store, arguments),
+        Err(Refusal::TooLarge) => handler.too_large(store),
+        Err(Refusal::NoRoom) => handler.no_room(store),
     }
 }
 

@@ -20,6 +20,8 @@
 //!   guest. Get it from a `wasmtime::Error` with `downcast_ref`. Arguments that are too large are
 //!   reported to the import first, which may reply with a value instead. The limit on what one call
 //!   lifts is the store's hostcall fuel (`Store::set_hostcall_fuel`), counted here in wire bytes.
+//! * Values for which the host has no room, by the guest's [`Meter`]: [`LiftError::NoRoom`], handled in
+//!   the same way. They are not copied.
 //! * A handler that replies with invalid bytes: an [`ImportError`](import::ImportError), which is a
 //!   trap in the calling guest and names the import.
 //!
@@ -42,6 +44,7 @@ macro_rules! for_flat_count {
 
 mod export;
 mod import;
+mod meter;
 mod plan;
 mod plan_error;
 mod raw;
@@ -59,6 +62,7 @@ mod wire;
 
 pub(crate) use export::{BoundExport, ExportFunction};
 pub(crate) use import::{ImportHandler, ReplyFuture, link_import};
+pub(crate) use meter::{Meter, metered};
 pub(crate) use plan::{Asyncness, FunctionPlan};
 pub(crate) use raw::LiftError;
 pub(crate) use validate::Arguments;

@@ -47,6 +47,7 @@ impl fmt::Display for Ran {
 /// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
 /// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
 /// | the component's queue is full | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
+/// | its host has no room for one more instance | [`Overloaded`] | shortly before the deadline | no | call again after a moment, or give the host more memory for guests |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
 /// | a host is killed, and the call was sent to it | [`HostLost`] | 25 ms after the bus reports it: with the next call to it, or 100 ms later | maybe | retry idempotent calls |
 /// | a host is killed, and the call was not sent yet | [`HostGone`] | when its death is noticed | no | nothing: it is tried on another replica |
@@ -157,9 +158,10 @@ pub enum CallError {
         /// The callee's signature.
         found: String,
     },
-    /// The target's queue is full. Did not run; try again after a moment, or add replicas.
+    /// The target's queue is full, or its host had no room for one more instance of it in time. Did not
+    /// run; try again after a moment, or add replicas.
     #[error(
-        "component `{component}` has a full queue; try again after a moment, add replicas or raise its limits"
+        "component `{component}` is overloaded: its queue is full, or its host has no room for one more instance; try again after a moment, add replicas or raise its limits"
     )]
     Overloaded {
         /// The component that was called.

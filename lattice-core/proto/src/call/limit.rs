@@ -20,6 +20,10 @@ pub enum Limit {
     Stack(u64),
     /// Elements of all tables of one instance together.
     TableElements(u64),
+    /// Memory of all instances of one actor on one host together, in bytes.
+    ActorMemory(u64),
+    /// Memory of all guests of one host together, in bytes.
+    HostMemory(u64),
 }
 
 impl fmt::Display for Limit {
@@ -30,6 +34,14 @@ impl fmt::Display for Limit {
             Self::Memory(bytes) => write!(f, "{} of memory", ByteSize::bytes(bytes).up_to_mib()),
             Self::Stack(bytes) => write!(f, "{} of stack", ByteSize::bytes(bytes).up_to_mib()),
             Self::TableElements(count) => write!(f, "{count} table elements"),
+            Self::ActorMemory(bytes) => {
+                let bytes = ByteSize::bytes(bytes).up_to_mib();
+                write!(f, "{bytes} of memory for all of its instances on one host")
+            }
+            Self::HostMemory(bytes) => {
+                let bytes = ByteSize::bytes(bytes).up_to_mib();
+                write!(f, "{bytes} of memory for all guests of its host")
+            }
         }
     }
 }
@@ -39,7 +51,7 @@ mod tests {
     use super::*;
     use crate::{call::CallError, call::Ran, value};
 
-    const ALL: [(Limit, &[u8], &str); 5] = [
+    const ALL: [(Limit, &[u8], &str); 7] = [
         (
             Limit::Cpu(Duration::from_millis(1_500)),
             b"\x00\x01\x80\xca\xb5\xee\x01",
@@ -64,6 +76,16 @@ mod tests {
             Limit::TableElements(1_000),
             b"\x04\xe8\x07",
             "1000 table elements",
+        ),
+        (
+            Limit::ActorMemory(1 << 20),
+            b"\x05\x80\x80\x40",
+            "1 MiB of memory for all of its instances on one host",
+        ),
+        (
+            Limit::HostMemory(1 << 20),
+            b"\x06\x80\x80\x40",
+            "1 MiB of memory for all guests of its host",
         ),
     ];
 

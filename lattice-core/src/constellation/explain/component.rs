@@ -142,17 +142,28 @@ impl Inquiry<'_> {
         declared.is_some_and(|declared| seen < declared)
     }
 
+    fn is_rolled_back(&self, id: &ComponentId) -> bool {
+        let component = self.view.components.get(id);
+        component.is_some_and(|component| component.is_rolled_back)
+    }
+
     fn replica(&mut self, replica: &ReplicaView) {
         let (component, host) = (replica.component.clone(), replica.host.clone());
         let reason = replica.reason.clone();
         self.found(match replica.phase {
-            Phase::Serving => match self.foreign_format(&host) {
-                Some(reads) => Finding::OtherFormat {
+            Phase::Serving => match (self.foreign_format(&host), reason) {
+                (Some(reads), _) => Finding::OtherFormat {
                     component,
                     host,
                     reads,
                 },
-                None => return,
+                // Otherwise it is the reason why another version does not run there.
+                (None, Some(reason)) if !self.is_rolled_back(&component) => Finding::ServesInPart {
+                    component,
+                    host,
+                    reason,
+                },
+                (None, _) => return,
             },
             Phase::Starting => Finding::Starting {
                 component,

@@ -211,6 +211,16 @@ pub enum Finding {
         /// The rest of its report.
         reason: Option<String>,
     },
+    /// A host serves a component, apart from a part that can't be served.
+    #[error("host `{host}` serves `{component}` without a part of it: {reason}")]
+    ServesInPart {
+        /// The component.
+        component: ComponentId,
+        /// The host.
+        host: HostId,
+        /// What can't be served, and why.
+        reason: String,
+    },
     /// A host serves the component but reads no frames that this process writes.
     #[error(
         "host `{host}` serves `{component}` and can't be called from here: it reads frames of version {min} to {max} and this process writes {ours}; run the same version of Lattice on both",
@@ -357,6 +367,7 @@ impl Finding {
         match self {
             Self::ByHand { .. }
             | Self::Serves { .. }
+            | Self::ServesInPart { .. }
             | Self::LinkActive { .. }
             | Self::Closed { .. }
             | Self::Holds { .. } => Severity::Fine,

@@ -15,7 +15,7 @@ require = { zone = "eu" }
 exclude = { disk = "slow" }
 spread = [{ label = "rack", weights = { a = 2, b = 1 } }]
 instance = "warm"
-limits = { memory = "128MiB", cpu = "2s", wall = "1m", concurrent = 8, queued = 0, result = 1024, table-elements = 5, outgoing = 2 }
+limits = { memory = "128MiB", cpu = "2s", wall = "1m", concurrent = 8, queued = 0, result = 1024, table-elements = 5, outgoing = 2, outgoing-bytes = "1MiB" }
 config = { greeting = "Hello", retries = 3, loud = true, share = 0.5 }
 configs = ["common"]
 
@@ -64,6 +64,7 @@ fn a_whole_manifest_is_the_same_in_toml_json_and_rust() {
     assert_eq!(greeter.config["loud"], "true");
     assert_eq!(greeter.limits.memory, Some(128 << 20));
     assert_eq!(greeter.limits.result, Some(1_024));
+    assert_eq!(greeter.limits.outgoing_bytes, Some(1 << 20));
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 mod exports;
 mod imports;
+mod published;
 mod stub;
 
-use super::ActorError;
+use super::{ActorError, needs};
 use crate::{
     capability::Capabilities,
+    engine::SlotClass,
     guest::{Code, Guest},
-    limits::ByteSize,
     transcode::FunctionPlan,
 };
 use bytes::Bytes;
@@ -22,41 +23,40 @@ use lattice_wit::binary;
 use std::sync::Arc;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 
-/// Bytes in a page of linear memory.
-const PAGE: u64 = 64 << 10;
-
-/// Links `component`, which was compiled from `bytes`. The native capabilities are in `linker`.
+/// Links `component`, which was compiled from `bytes` for a class. The native capabilities are in the
+/// linker.
 pub(super) fn link(
     component: &Component,
     bytes: &[u8],
-    linker: Linker<Guest>,
+    (linker, class): (Linker<Guest>, SlotClass),
     capabilities: &Capabilities,
 ) -> Result<Code, ActorError> {
     let imports = Imports::link(component, linker, capabilities)?;
-    let exports = Exports::of(component)?;
+    let mut exports = Exports::of(component)?;
+    let mut types = ComponentTypes {
+        imports: imports.types,
+        exports: std::mem::take(&mut exports.types),
+        wit: wit(bytes, capabilities),
+    };
+    published::fit(&mut types, &mut exports);
     let mut unserved = exports.unserved;
     unserved.extend(imports.unserved);
     if exports.functions.is_empty() && !unserved.is_empty() {
         return Err(ActorError::NothingToCall { unserved });
     }
-    let types = ComponentTypes {
-        imports: imports.types,
-        exports: exports.types,
-        wit: wit(bytes, capabilities),
-    };
-    let pages = component
-        .resources_required()
-        .and_then(|needs| needs.max_initial_memory_size)
-        .unwrap_or(0);
     let pre = imports.linker.instantiate_pre(component);
     let pre = pre.map_err(invalid)?;
+    let needs = needs::of(bytes).ok_or_else(|| ActorError::Invalid {
+        reason: "what its instances need can't be found out".to_owned(),
+    })?;
     Ok(Code {
         pre,
         types: Arc::new(types),
         functions: exports.functions,
         by_host: imports.by_host,
         unserved,
-        initial_memory: ByteSize::bytes(pages.saturating_mul(PAGE)),
+        needs,
+        class,
     })
 }
 

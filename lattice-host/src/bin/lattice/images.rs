@@ -4,9 +4,12 @@ use crate::{
     failure::Failure,
     registry::{bar, show},
 };
-use lattice_core::{app::App, error::chain};
+use lattice_core::{
+    app::{App, LimitsManifest},
+    error::chain,
+};
 use lattice_host::{
-    ActorError, ByteSize, ComponentCheck,
+    ActorError, ByteSize, ComponentCheck, Limits,
     artifact::{Artifact, Artifacts, FetchError, Image},
 };
 use std::{
@@ -65,14 +68,37 @@ pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<Vec<String
             checked.insert(image.clone(), check.clone());
             check
         };
-        let memory = manifest.limits.memory.map(ByteSize::bytes);
-        if let (Some(check), Some(memory)) = (check, memory) {
-            check
-                .fits(memory)
-                .map_err(|error| refused(error.to_string()))?;
+        match check.map_or(Ok(()), |check| fits(&check, &manifest.limits)) {
+            Ok(()) => {}
+            Err(Unchecked::Refused(reason)) => return Err(refused(reason)),
+            Err(Unchecked::Note(reason)) => notes.push(format!("actor `{actor}`: {reason}")),
+            Err(Unchecked::Reported) => {}
         }
     }
     Ok(notes)
+}
+
+/// Checks what an instance starts with against the limits in a manifest, and against the default of
+/// those that it doesn't set. Hosts may have other defaults.
+fn fits(check: &ComponentCheck, set: &LimitsManifest) -> Result<(), Unchecked> {
+    let mut limits = Limits::default();
+    limits.memory = set.memory.map_or(limits.memory, ByteSize::bytes);
+    limits.table_elements = set
+        .table_elements
+        .map_or(limits.table_elements, |elements| elements as usize);
+    check.fits(&limits).map_err(|error| {
+        let is_default = match &error {
+            ActorError::TooMuchMemory { .. } => set.memory.is_none(),
+            ActorError::TooManyTableElements { .. } => set.table_elements.is_none(),
+            _ => false,
+        };
+        if is_default {
+            let reason = format!("hosts with the default limits don't start it: {error}");
+            Unchecked::Note(reason)
+        } else {
+            Unchecked::Refused(error.to_string())
+        }
+    })
 }
 
 /// The reason that an image was not checked successfully.

@@ -8,7 +8,7 @@ use crate::{
 use clap::Args;
 use lattice_core::error::chain;
 use lattice_host::{
-    ActorError, ComponentCheck, Side, Unserved,
+    ActorError, ComponentCheck, Limits, Side, Unserved,
     artifact::{Artifact, Image, WasmKind, producers},
 };
 use lattice_wit::binary::describe;
@@ -178,11 +178,17 @@ impl Inspected {
         self.advice(Side::Import, name).map(|_| "nothing")
     }
 
+    /// Returns why hosts with the default limits don't start it.
+    fn over_defaults(&self) -> Option<ActorError> {
+        let check = self.check.as_ref().ok()?;
+        check.fits(&Limits::default()).err()
+    }
+
     fn text(&self) -> String {
         let mut out = String::new();
         let mut line = |name: &str, value: &str| {
             // Writing to a string never fails.
-            let _ = writeln!(out, "{name:<10} {}", on_one_line(value));
+            let _ = writeln!(out, "{name:<11} {}", on_one_line(value));
         };
         line("image", &self.image.to_string());
         line("digest", &self.digest);
@@ -194,6 +200,15 @@ impl Inspected {
             .map(String::as_str)
             .collect();
         line("made by", &made_by.join(", "));
+        if let Ok(check) = &self.check {
+            let (memory, elements) = (check.initial_memory, check.initial_table_elements);
+            let starts_with = format!("{memory} of memory, {elements} table elements");
+            line("starts with", &starts_with);
+        }
+        if let Some(over) = self.over_defaults() {
+            let note = format!("hosts with the default limits don't start it: {over}");
+            line("note", &note);
+        }
         let answered_by = |wanted| {
             let imports = self.imports.iter();
             imports.filter(move |import| self.answered_by(&import.name) == Some(wanted))
@@ -238,6 +253,9 @@ impl Inspected {
             "digest": self.digest,
             "size": self.size,
             "made_by": self.made_by,
+            "initial_memory": self.check.as_ref().ok().map(|check| check.initial_memory.as_u64()),
+            "initial_table_elements": self.check.as_ref().ok().map(|check| check.initial_table_elements),
+            "over_default_limits": self.over_defaults().map(|over| over.to_string()),
             "exports": exports.collect::<Json>(),
             "imports": imports.collect::<Json>(),
             "refused": self.check.as_ref().err().map(|refused| chain(refused)),

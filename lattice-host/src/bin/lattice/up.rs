@@ -1,9 +1,15 @@
 //! `lattice up`.
 
-use crate::{app::apply, failure::Failure, log, options::LatticeOptions, registry::Registries};
+use crate::{
+    app::apply,
+    failure::Failure,
+    log,
+    options::{LatticeOptions, parsed},
+    registry::Registries,
+};
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
-use lattice_host::Host;
+use lattice_host::{ByteSize, Engine, Host};
 use std::{io, path::PathBuf, time::Duration};
 
 #[derive(Debug, Args)]
@@ -23,6 +29,11 @@ pub(crate) struct Up {
     /// File for the last snapshot of the store. The host starts from it while the server is down
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     snapshot: Option<PathBuf>,
+    /// Memory that all actors of the host may use together, such as `4GiB`. One actor may use half of
+    /// it. The default is half of the memory that this process can use [env:
+    /// `LATTICE_GUEST_MEMORY`]
+    #[arg(long, value_name = "SIZE")]
+    guest_memory: Option<ByteSize>,
     /// How long calls may take to finish when the host stops, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -42,6 +53,7 @@ impl Up {
         let labels = self.label.iter();
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
+        let engine = engine(self.guest_memory)?;
         let app = self.app.map(App::load).transpose()?;
         // Listens for signals before it starts anything that would have to be stopped.
         let mut stop = StopSignal::listen()
@@ -58,6 +70,9 @@ impl Up {
         }
         for (name, value) in &self.label {
             builder = builder.label(name, value);
+        }
+        if let Some(engine) = engine {
+            builder = builder.engine(engine);
         }
         let host = tokio::select! {
             host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
@@ -87,6 +102,18 @@ impl Up {
         }
         applied
     }
+}
+
+/// Returns the engine of a host with so much memory for guests. `None` when none is set.
+fn engine(guest_memory: Option<ByteSize>) -> Result<Option<Engine>, Failure> {
+    let parse = |text: &str| text.parse().map_err(|error| format!("{error}"));
+    let Some(memory) = parsed::<ByteSize>(guest_memory, "LATTICE_GUEST_MEMORY", parse)? else {
+        return Ok(None);
+    };
+    let engine = Engine::builder().guest_memory(memory).build();
+    engine
+        .map(Some)
+        .map_err(|error| Failure::failed("the host did not start", &error))
 }
 
 /// Waits for SIGTERM or ctrl-c.

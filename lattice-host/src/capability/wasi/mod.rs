@@ -64,6 +64,10 @@ fn support(import: &str, p3: bool) -> Option<Support> {
     Some(Support::Missing { advice, feature })
 }
 
+/// The most random bytes that a guest may get at once. The host makes them before they are copied
+/// into the guest.
+const MAX_RANDOM: u64 = 1 << 20;
+
 /// WASI's state of an instance.
 struct WasiState(WasiCtx);
 
@@ -74,6 +78,7 @@ impl CapabilityState for WasiState {
             .stdout(Output::stdout(&actor.log))
             .stderr(Output::stderr(&actor.log, panic_text.clone()))
             .args(&actor.settings.args)
+            .max_random_size(MAX_RANDOM)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);

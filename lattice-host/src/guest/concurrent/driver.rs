@@ -5,6 +5,7 @@
 
 use super::handle::{CallReply, InstanceEnd, InstanceHandle, InstanceState, QueuedCall};
 use crate::{
+    engine::Tenant,
     guest::{
         HostedActor, active_calls::ActiveCalls, failure, instance::Instance, settings::Instances,
         state::Guest,
@@ -12,7 +13,10 @@ use crate::{
     transcode::BoundExport,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use lattice_core::{call::CallError, wire::FunctionKey};
+use lattice_core::{
+    call::{CallError, Context},
+    wire::FunctionKey,
+};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
@@ -25,12 +29,16 @@ use wasmtime::component::Accessor;
 /// How long the calls of a retired instance may continue.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Starts an instance. Its first call may be sent immediately.
-pub(super) fn start(actor: Arc<HostedActor>, idle: Duration) -> Arc<InstanceHandle> {
+/// Starts an instance. Its first call, which has this context, may be sent immediately.
+pub(super) fn start(
+    actor: Arc<HostedActor>,
+    context: Context,
+    idle: Duration,
+) -> Arc<InstanceHandle> {
     // All concurrent calls of an actor may go to one instance.
     let (queue, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
     let state = Arc::new(InstanceState::new());
-    let driver = tokio::spawn(drive(actor, inbox, state.clone(), idle));
+    let driver = tokio::spawn(drive(actor, context, inbox, state.clone(), idle));
     InstanceHandle::new(queue, state, AbortOnDropHandle::new(driver))
 }
 
@@ -49,14 +57,22 @@ impl Drop for EndGuard<'_> {
     }
 }
 
+async fn started(actor: &HostedActor, context: Context) -> Result<Instance, CallError> {
+    // Calls of others go to the instance too, so that it is in no chain of calls.
+    let mut context = context.outlived();
+    let place = actor.place(&mut context).await?;
+    Instance::start(actor, place, &context, |_| ActiveCalls::concurrent()).await
+}
+
 async fn drive(
     actor: Arc<HostedActor>,
+    context: Context,
     mut inbox: mpsc::Receiver<QueuedCall>,
     state: Arc<InstanceState>,
     idle: Duration,
 ) {
     let _ending = EndGuard(&state, &actor);
-    let mut instance = match Instance::start(&actor, ActiveCalls::concurrent()).await {
+    let mut instance = match started(&actor, context).await {
         Ok(instance) => instance,
         Err(error) => return state.ended(InstanceEnd::NotStarted(error)),
     };
@@ -68,12 +84,12 @@ async fn drive(
     let usage = instance.usage.clone();
     let result = {
         let serve = async |accessor: &Accessor<Guest>| {
-            serve(accessor, &functions, &mut inbox, &state).await;
+            serve(accessor, &functions, &mut inbox, (&state, &actor.tenant)).await;
         };
         let run = usage.run(instance.store.run_concurrent(serve));
         tokio::select! {
             result = run => Some(result),
-            () = retire(&state, idle) => None,
+            () = retire(&state, &actor.tenant, idle) => None,
         }
     };
     let component = actor.context.id.clone();
@@ -118,20 +134,28 @@ fn bind_all(
     Ok(functions)
 }
 
-/// Retires the instance when it has been idle for `idle`, and ends it when it has been retired for
-/// [`DRAIN`].
-async fn retire(state: &InstanceState, idle: Duration) {
+/// Retires the instance when it has been idle for `idle`, or is idle while calls wait for its room,
+/// and ends it when it has been retired for [`DRAIN`].
+async fn retire(state: &InstanceState, tenant: &Tenant, idle: Duration) {
     let idle = idle.max(Instances::SHORTEST_IDLE);
     loop {
-        let retired = state.retire.notified();
+        let (retired, pressed) = (state.retire.notified(), tenant.pressed());
         if state.is_retired() {
             break;
         }
         let before = state.started();
-        if tokio::time::timeout(idle, retired).await.is_err()
-            && state.load() == 0
-            && state.started() == before
-        {
+        let is_unused = || before > 0 && state.load() == 0 && state.started() == before;
+        if tenant.is_pressed() && is_unused() {
+            state.retire();
+            break;
+        }
+        let waited = async {
+            tokio::select! {
+                () = retired => {}
+                () = pressed => {}
+            }
+        };
+        if tokio::time::timeout(idle, waited).await.is_err() && is_unused() {
             state.retire();
         }
     }
@@ -143,7 +167,7 @@ async fn serve(
     accessor: &Accessor<Guest>,
     functions: &HashMap<FunctionKey, BoundExport<Guest>>,
     inbox: &mut mpsc::Receiver<QueuedCall>,
-    state: &InstanceState,
+    (state, tenant): (&InstanceState, &Tenant),
 ) {
     let mut running = FuturesUnordered::new();
     loop {
@@ -154,7 +178,7 @@ async fn serve(
         tokio::select! {
             Some(()) = running.next() => {}
             queued = inbox.recv() => match queued {
-                Some(queued) => running.extend(begin(accessor, functions, queued, state)),
+                Some(queued) => running.extend(begin(accessor, functions, queued, (state, tenant))),
                 None => break,
             },
             () = retired => {}
@@ -173,7 +197,7 @@ fn begin<'a>(
     accessor: &'a Accessor<Guest>,
     functions: &HashMap<FunctionKey, BoundExport<Guest>>,
     queued: QueuedCall,
-    state: &'a InstanceState,
+    (state, tenant): (&'a InstanceState, &'a Tenant),
 ) -> Option<impl Future<Output = ()> + Send + 'a> {
     let QueuedCall {
         id,
@@ -208,10 +232,12 @@ fn begin<'a>(
             if guest.limiter.is_bloated() {
                 state.retire();
             }
-            result
-                .map(Into::into)
-                .map_err(|error| failure::call_error(&error, guest))
+            result.map_err(|error| failure::call_error(&error, guest))
         });
+        // This call is the last one.
+        if state.load() <= 1 && tenant.is_pressed() {
+            state.retire();
+        }
         // The caller may be gone.
         let _ = reply.send(CallReply::Done(outcome));
     })

@@ -10,7 +10,10 @@ mod handle;
 
 use super::{Call, CallResult, HostedActor};
 use handle::{CallReply, CallSlot, InstanceEnd, InstanceHandle};
-use lattice_core::{call::CallError, sync::Mutex};
+use lattice_core::{
+    call::{CallError, Context},
+    sync::Mutex,
+};
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 /// Calls in one instance above which another one is created, if the limit allows it.
@@ -36,8 +39,9 @@ impl ConcurrentPool {
         })
     }
 
-    /// Returns a slot in the instance with the fewest calls, or in a new one.
-    fn slot(&self) -> CallSlot {
+    /// Returns a slot in the instance with the fewest calls, or in a new one that is started for the
+    /// call with this context.
+    fn slot(&self, context: Context) -> CallSlot {
         let mut open = self.open.lock();
         open.retain(|handle| handle.is_open());
         let emptiest = open.iter().min_by_key(|handle| handle.load());
@@ -48,7 +52,7 @@ impl ConcurrentPool {
                 handle.clone()
             }
             _ => {
-                let handle = driver::start(self.actor.clone(), self.idle);
+                let handle = driver::start(self.actor.clone(), context, self.idle);
                 open.push(handle.clone());
                 handle
             }
@@ -62,7 +66,7 @@ impl ConcurrentPool {
 pub(super) async fn call(instances: Arc<ConcurrentPool>, call: Call) -> CallResult {
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let mut slot = instances.slot();
+        let mut slot = instances.slot(call.context);
         let end = match slot.send(call.clone()).await {
             Some(CallReply::Done(outcome)) => return outcome,
             Some(CallReply::NotTaken) | None if !slot.has_begun() => {

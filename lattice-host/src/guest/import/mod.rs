@@ -49,12 +49,12 @@ impl RemoteFunction {
 }
 
 impl ImportHandler<Guest> for RemoteFunction {
-    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Vec<u8>) -> ReplyFuture {
+    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
         let reply = reply(
             OutgoingCall::new(store, &self.function),
             self.function.clone(),
             self.failure.clone(),
-            arguments.into(),
+            arguments,
         );
         match self.asyncness {
             Asyncness::Sync => Box::pin(reply),
@@ -63,15 +63,24 @@ impl ImportHandler<Guest> for RemoteFunction {
     }
 
     fn too_large(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
-        let error = CallError::TooLarge {
+        self.refused(CallError::TooLarge {
             what: Part::Arguments,
             limit: store.data().actor.limits.result.as_u64(),
-        };
-        Box::pin(ready(failed(
-            error,
-            &self.function,
-            self.failure.as_deref(),
-        )))
+        })
+    }
+
+    /// The guest has made more calls at once than the host holds arguments for.
+    fn no_room(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
+        self.refused(CallError::Overloaded {
+            component: store.data().actor.id.clone(),
+        })
+    }
+}
+
+impl RemoteFunction {
+    fn refused(&self, error: CallError) -> ReplyFuture {
+        let failed = failed(error, &self.function, self.failure.as_deref());
+        Box::pin(ready(failed))
     }
 }
 

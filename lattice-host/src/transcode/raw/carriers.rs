@@ -20,13 +20,14 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
+use lattice_core::call::Part;
 use wasmtime::component::__internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw, bail};
 
-use super::lift::{self, LiftError};
+use super::lift::{self, LiftError, Refusal};
 use super::lower;
 use super::types::{MAX_FLAT, MAX_FLAT_RESULTS};
 
@@ -42,9 +43,8 @@ const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     flat_count: None,
 };
 
-/// Parameters that a guest passed to an import, as wire bytes. `None` when they are over the size
-/// limit.
-pub(crate) struct FlatParams<const N: usize>(pub(crate) Option<Vec<u8>>);
+/// Parameters that a guest passed to an import, as wire bytes, unless they were refused.
+pub(crate) struct FlatParams<const N: usize>(pub(crate) std::result::Result<Bytes, Refusal>);
 
 /// The result that an import returns to a guest, as wire bytes.
 pub(crate) struct FlatResult<const N: usize>(pub(crate) Bytes);
@@ -53,7 +53,7 @@ pub(crate) struct FlatResult<const N: usize>(pub(crate) Bytes);
 pub(crate) struct FlatArguments(pub(crate) Bytes);
 
 /// The result that an export of a guest returned, as wire bytes.
-pub(crate) struct FlatReturn<const N: usize>(pub(crate) Vec<u8>);
+pub(crate) struct FlatReturn<const N: usize>(pub(crate) Bytes);
 
 // SAFETY: `Lower` is exactly `N` core values. `typecheck` compares `N` with the number that
 // wasmtime computes for the type, so the storage that it hands to the impls below has exactly that
@@ -131,9 +131,8 @@ unsafe impl<const N: usize> Lift for FlatParams<N> {
         ty: InterfaceType,
         values: &[ValRaw; N],
     ) -> Result<Self> {
-        Ok(Self(lift::unless_too_large(lift::from_flat(
-            cx, ty, values,
-        ))?))
+        let lifted = lift::from_flat(cx, Part::Arguments, ty, values);
+        Ok(Self(lift::unless_refused(lifted)?))
     }
 
     fn linear_lift_from_memory(
@@ -142,7 +141,8 @@ unsafe impl<const N: usize> Lift for FlatParams<N> {
         place: &[u8],
     ) -> Result<Self> {
         let at = offset(cx, place);
-        Ok(Self(lift::unless_too_large(lift::from_memory(cx, ty, at))?))
+        let lifted = lift::from_memory(cx, Part::Arguments, ty, at);
+        Ok(Self(lift::unless_refused(lifted)?))
     }
 }
 
@@ -153,9 +153,8 @@ unsafe impl<const N: usize> Lift for FlatReturn<N> {
         ty: InterfaceType,
         values: &[ValRaw; N],
     ) -> Result<Self> {
-        Ok(Self(
-            lift::from_flat(cx, ty, values).map_err(LiftError::of_result)?,
-        ))
+        let lifted = lift::from_flat(cx, Part::Result, ty, values);
+        Ok(Self(lifted.map_err(LiftError::of_result)?))
     }
 
     fn linear_lift_from_memory(
@@ -164,9 +163,8 @@ unsafe impl<const N: usize> Lift for FlatReturn<N> {
         place: &[u8],
     ) -> Result<Self> {
         let at = offset(cx, place);
-        Ok(Self(
-            lift::from_memory(cx, ty, at).map_err(LiftError::of_result)?,
-        ))
+        let lifted = lift::from_memory(cx, Part::Result, ty, at);
+        Ok(Self(lifted.map_err(LiftError::of_result)?))
     }
 }
 

@@ -6,14 +6,18 @@
 //! Each written byte costs one unit of the store's hostcall fuel, paid before it is written, so
 //! that a guest can't make the host hold more than a few times its limit. The buffer may reserve up
 //! to twice its length, and is copied when it grows. In addition, 4 bytes are kept for each entry
-//! of a map, to record where its key begins. An entry pays for at least 2 bytes.
+//! of a map, to record where its key begins. An entry pays for at least 2 bytes. A large value also
+//! takes its bytes from the guest's [`Meter`](super::super::meter::Meter), before they are written.
 
 use std::{slice, str};
 
+use bytes::Bytes;
+use lattice_core::call::Part;
 use wasmtime::ValRaw;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext};
 
+use super::super::meter::{Charge, charged};
 use super::super::scalar::{InvalidChar, Scalar, flags_size};
 use super::super::wire::{put_flags, put_str, put_uint};
 use super::types::{Cases, Kind, Places};
@@ -35,6 +39,11 @@ pub(crate) enum LiftError {
     /// A result takes more wire bytes than the store's hostcall fuel allows.
     #[error("the guest returned a result over the size limit; return less at once")]
     ResultTooLarge,
+    /// The guest may not make the host hold more of its values for now, or the host has no room.
+    #[error(
+        "the host has no room for what the guest passed; pass less at once, or make fewer calls at once"
+    )]
+    NoRoom,
     /// A pointer or length reaches outside of the guest's memory.
     #[error("the guest passed a pointer or length beyond its memory")]
     OutOfBounds,
@@ -79,10 +88,11 @@ impl LiftError {
 /// Lifts a parameter or result tuple from core values.
 pub(super) fn from_flat(
     cx: &mut LiftContext<'_>,
+    part: Part,
     ty: InterfaceType,
     values: &[ValRaw],
-) -> Result<Vec<u8>, LiftError> {
-    let mut lifter = Lifter::new(cx);
+) -> Result<Bytes, LiftError> {
+    let mut lifter = Lifter::new(cx, part);
     lifter.flat(ty, &mut values.iter())?;
     lifter.finish()
 }
@@ -90,24 +100,35 @@ pub(super) fn from_flat(
 /// Lifts a parameter or result tuple from the guest's memory, starting at `at`.
 pub(super) fn from_memory(
     cx: &mut LiftContext<'_>,
+    part: Part,
     ty: InterfaceType,
     at: usize,
-) -> Result<Vec<u8>, LiftError> {
-    let mut lifter = Lifter::new(cx);
+) -> Result<Bytes, LiftError> {
+    let mut lifter = Lifter::new(cx, part);
     let abi = lifter.types.canonical_abi(&ty);
     lifter.block(at, abi.size32 as usize, abi.align32)?;
     lifter.memory(ty, at)?;
     lifter.finish()
 }
 
-/// Returns `None` for arguments that are too large, and other errors unchanged, because an import
-/// may have a better reply to the former than a trap.
-pub(super) fn unless_too_large(
-    lifted: Result<Vec<u8>, LiftError>,
-) -> Result<Option<Vec<u8>>, LiftError> {
+/// Why arguments were not copied out of a guest, although they may be valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// They are over the size limit.
+    TooLarge,
+    /// There is no room for them now.
+    NoRoom,
+}
+
+/// Returns arguments that were refused as a value, and other errors unchanged, because an import may
+/// have a better reply to the former than a trap.
+pub(super) fn unless_refused(
+    lifted: Result<Bytes, LiftError>,
+) -> Result<Result<Bytes, Refusal>, LiftError> {
     match lifted {
-        Err(LiftError::TooLarge) => Ok(None),
-        lifted => lifted.map(Some),
+        Err(LiftError::TooLarge) => Ok(Err(Refusal::TooLarge)),
+        Err(LiftError::NoRoom) => Ok(Err(Refusal::NoRoom)),
+        lifted => lifted.map(Ok),
     }
 }
 
@@ -119,10 +140,11 @@ struct Lifter<'c, 'a> {
     wire: Vec<u8>,
     /// Wire bytes paid for, never more than the whole value has.
     paid: usize,
+    charge: Charge,
 }
 
 impl<'c, 'a> Lifter<'c, 'a> {
-    fn new(cx: &'c mut LiftContext<'a>) -> Self {
+    fn new(cx: &'c mut LiftContext<'a>, part: Part) -> Self {
         let encoding = cx.options().string_encoding;
         let (types, memory): (&'a ComponentTypes, _) = (cx.types, cx.memory());
         Self {
@@ -132,12 +154,13 @@ impl<'c, 'a> Lifter<'c, 'a> {
             encoding,
             wire: Vec::with_capacity(64),
             paid: 0,
+            charge: Charge::new(part),
         }
     }
 
-    fn finish(mut self) -> Result<Vec<u8>, LiftError> {
+    fn finish(mut self) -> Result<Bytes, LiftError> {
         self.pay_for(0)?;
-        Ok(self.wire)
+        Ok(charged(self.wire, self.charge))
     }
 
     /// Pays for everything written so far, and for `more` bytes that certainly will be written.
@@ -145,7 +168,11 @@ impl<'c, 'a> Lifter<'c, 'a> {
         let due = (self.wire.len() + more).saturating_sub(self.paid);
         self.cx.consume_fuel(due).map_err(|_| LiftError::TooLarge)?;
         self.paid += due;
-        Ok(())
+        if self.charge.reach(self.paid) {
+            Ok(())
+        } else {
+            Err(LiftError::NoRoom)
+        }
     }
 
     fn pay_in_steps(&mut self) -> Result<(), LiftError> {

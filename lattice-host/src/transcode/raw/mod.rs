@@ -16,4 +16,4 @@ mod lower;
 mod types;
 
 pub(super) use carriers::{FlatArguments, FlatParams, FlatResult, FlatReturn, SPILLED};
-pub(crate) use lift::LiftError;
+pub(crate) use lift::{LiftError, Refusal};

@@ -135,8 +135,9 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
 struct Patient;
 
 impl ImportHandler<Seen> for Patient {
-    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Vec<u8>) -> ReplyFuture {
-        store.data().lock().expect("no panic").push(arguments);
+    fn call(&self, store: StoreContextMut<'_, Seen>, arguments: Bytes) -> ReplyFuture {
+        let mut seen = store.data().lock().expect("no panic");
+        seen.push(arguments.to_vec());
         Box::pin(async { Ok(Bytes::new()) })
     }
 
@@ -219,12 +220,12 @@ async fn instance_with(
 fn gate(together: usize) -> Arc<dyn ImportHandler<Seen>> {
     let barrier = Arc::new(Barrier::new(together));
     Arc::new(
-        move |store: StoreContextMut<'_, Seen>, wire: Vec<u8>| -> ReplyFuture {
-            store.data().lock().expect("no panic").push(wire.clone());
+        move |store: StoreContextMut<'_, Seen>, wire: Bytes| -> ReplyFuture {
+            store.data().lock().expect("no panic").push(wire.to_vec());
             let barrier = Arc::clone(&barrier);
             Box::pin(async move {
                 barrier.wait().await;
-                Ok(Bytes::from(wire))
+                Ok(wire)
             })
         },
     )
@@ -239,7 +240,7 @@ async fn together(numbers: &[u8]) -> (Result<()>, Vec<(u8, Result<Vec<u8>>)>, St
         let calls = numbers.iter().map(async |number| {
             let arguments = guest.export.arguments(Bytes::from(vec![*number])).unwrap();
             let result = export.call_concurrent(accessor, arguments).await;
-            done.lock().unwrap().push((*number, result));
+            done.lock().unwrap().push((*number, result.map(Vec::from)));
         });
         futures_util::future::join_all(calls).await;
     });

@@ -89,18 +89,19 @@ impl Guest {
             let mut linker = linker.instance("test:guest/i")?;
             match route {
                 Import::Raw => {
-                    let handler = move |store: StoreContextMut<'_, Seen>,
-                                        arguments: Vec<u8>|
-                          -> ReplyFuture {
-                        store.data().lock().expect("no panic").push(arguments);
-                        let reply = reply.clone();
-                        Box::pin(async move {
-                            if when == When::Later {
-                                tokio::task::yield_now().await;
-                            }
-                            Ok(reply)
-                        })
-                    };
+                    let handler =
+                        move |store: StoreContextMut<'_, Seen>, arguments: Bytes| -> ReplyFuture {
+                            let mut seen = store.data().lock().expect("no panic");
+                            seen.push(arguments.to_vec());
+                            drop(seen);
+                            let reply = reply.clone();
+                            Box::pin(async move {
+                                if when == When::Later {
+                                    tokio::task::yield_now().await;
+                                }
+                                Ok(reply)
+                            })
+                        };
                     link_import(&mut linker, Arc::clone(plan), Arc::new(handler))?;
                 }
                 Import::Val(function) => {
@@ -137,7 +138,8 @@ impl Guest {
         wire: &[u8],
     ) -> Result<Vec<u8>> {
         let arguments = self.export.arguments(Bytes::copy_from_slice(wire))?;
-        self.bind(store, instance).call(store, arguments).await
+        let result = self.bind(store, instance).call(store, arguments).await;
+        result.map(Vec::from)
     }
 }
 

@@ -74,7 +74,7 @@ async fn inspect_prints_the_parts_of_a_component_and_refuses_other_files() {
     let file = greeter().display().to_string();
     let inspected = scene.prints(&["inspect", &file]);
     for part in [
-        "digest     sha256:",
+        "digest      sha256:",
         "\nexports\n  example:hello/greeter@0.1.0\n    interface greeter {\n",
         "greet: func(name: string) -> result<greeting, error>;",
         "\nimports that need a link\n  lattice:keyvalue/store@0.1.0\n",

@@ -4,6 +4,7 @@ mod call;
 mod connect;
 mod images;
 mod life;
+mod limits;
 mod links;
 mod pipes;
 mod see;

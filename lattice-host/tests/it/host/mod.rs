@@ -14,6 +14,7 @@ mod output;
 mod over_nats;
 mod placed;
 mod published;
+mod room;
 mod served;
 mod shapes;
 mod support;

@@ -320,10 +320,10 @@ async fn the_check_and_the_host_agree_about_code() {
     );
     let check = ComponentCheck::of(&good).expect("a component");
     let error = check
-        .fits(lattice_host::ByteSize::kib(64))
+        .fits(&Limits::default().memory(lattice_host::ByteSize::kib(64)))
         .expect_err("it has more");
     assert!(matches!(error, ActorError::TooMuchMemory { .. }), "{error}");
     check
-        .fits(Limits::default().memory)
+        .fits(&Limits::default())
         .expect("the default is enough");
 }

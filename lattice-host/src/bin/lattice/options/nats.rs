@@ -3,7 +3,7 @@
 
 use super::{
     duration,
-    variable::{readable, secret_in, switch, variable},
+    variable::{parsed, readable, secret_in, switch, variable},
 };
 use crate::failure::Failure;
 use clap::Args;
@@ -255,20 +255,6 @@ fn path(
         Some(file) => Some((option, file.clone())),
         None => variable(name)?.map(|file| (name, PathBuf::from(file))),
     })
-}
-
-/// Returns the value of an option, or else of the variable with this name.
-fn parsed<T>(
-    given: Option<T>,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, Failure> {
-    match (given, variable(name)?) {
-        (None, Some(text)) => parse(text.trim())
-            .map(Some)
-            .map_err(|error| Failure::Usage(format!("{name}: {error}"))),
-        (given, _) => Ok(given),
-    }
 }
 
 fn replicas(text: &str) -> Result<NonZeroUsize, String> {

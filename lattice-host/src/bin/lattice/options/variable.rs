@@ -35,6 +35,20 @@ pub(crate) fn switch(name: &str) -> Result<bool, Failure> {
     }
 }
 
+/// Returns the value of an option, or else of the variable with this name.
+pub(crate) fn parsed<T>(
+    given: Option<T>,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Failure> {
+    match (given, variable(name)?) {
+        (None, Some(text)) => parse(text.trim())
+            .map(Some)
+            .map_err(|error| Failure::Usage(format!("{name}: {error}"))),
+        (given, _) => Ok(given),
+    }
+}
+
 /// Reads a secret from a file that `option` names, without the line end after it.
 pub(crate) fn secret_in(option: &str, file: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::new();

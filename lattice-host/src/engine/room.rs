@@ -1,0 +1,318 @@
+//! Room for instances: slots of the pool, and memory.
+//!
+//! A call that needs a new instance waits for both, in order with the other calls of its actor, and
+//! then with those of other actors. An actor has at most half of the slots and half of the memory,
+//! so that what one actor holds never keeps all others from starting.
+
+use super::memory::{MemoryLease, MemoryPot, MemoryShare};
+use lattice_core::{
+    call::{CallError, Context, Turn, Turns},
+    name::ComponentId,
+};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+/// An actor may have one part in so many of the slots and of the memory.
+const SHARE: usize = 2;
+
+/// What an instance needs in order to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoomNeeds {
+    /// Slots of the pool; 0 for an instance that is created on demand.
+    pub(crate) slots: u32,
+    /// Bytes of memory.
+    pub(crate) memory: usize,
+}
+
+/// The room of an engine.
+#[derive(Debug)]
+pub(super) struct Room {
+    slots: Option<Slots>,
+    pub(super) memory: Arc<MemoryPot>,
+    pressure: Pressure,
+    /// An instance has ended.
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct Slots {
+    turns: Turns,
+    count: usize,
+}
+
+/// The part of an engine's room that the instances of one actor may take.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    room: Arc<Room>,
+    slots: Option<Turns>,
+    memory: Arc<MemoryShare>,
+    pressure: Pressure,
+}
+
+/// The room that one instance takes. Drop it after the instance.
+pub(crate) struct Place {
+    slots: Option<(Turn, Turn)>,
+    memory: Arc<MemoryLease>,
+    /// The last field, because it reports that the others are free.
+    _freed: Freed,
+}
+
+struct Freed(Arc<Room>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.freed.notify_waiters();
+    }
+}
+
+/// Whether calls wait for room, so that what is idle should make some.
+#[derive(Debug, Default)]
+struct Pressure {
+    waiting: AtomicUsize,
+    /// One more call waits.
+    began: Notify,
+}
+
+impl Pressure {
+    fn is_high(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Waits for what `work` waits for, and counts as waiting unless it is ready at once.
+    async fn wait<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        if let Some(done) = futures_util::FutureExt::now_or_never(work.as_mut()) {
+            return done;
+        }
+        let _waiting = Waiting::new(self);
+        work.await
+    }
+}
+
+struct Waiting<'p>(&'p Pressure);
+
+impl<'p> Waiting<'p> {
+    fn new(pressure: &'p Pressure) -> Self {
+        pressure.waiting.fetch_add(1, Ordering::AcqRel);
+        pressure.began.notify_waiters();
+        Self(pressure)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Room {
+    /// Creates room with so many slots, if there is a pool, and so much memory.
+    pub(super) fn new(slots: Option<u32>, memory: usize) -> Arc<Self> {
+        let slots = slots.map(|count| Slots {
+            turns: Turns::new(count as usize),
+            count: count as usize,
+        });
+        Arc::new(Self {
+            slots,
+            memory: MemoryPot::new(memory),
+            pressure: Pressure::default(),
+            freed: Notify::new(),
+        })
+    }
+
+    /// Returns the part of one actor.
+    pub(super) fn tenant(self: &Arc<Self>) -> Tenant {
+        let slots = self.slots.as_ref();
+        let own = MemoryPot::new(self.memory.total().div_ceil(SHARE));
+        Tenant {
+            room: self.clone(),
+            slots: slots.map(|slots| Turns::new(slots.count.div_ceil(SHARE))),
+            memory: Arc::new(MemoryShare {
+                own,
+                all: self.memory.clone(),
+            }),
+            pressure: Pressure::default(),
+        }
+    }
+}
+
+impl Tenant {
+    /// Returns the memory that the actor's instances may take.
+    pub(crate) fn memory(&self) -> &Arc<MemoryShare> {
+        &self.memory
+    }
+
+    /// Waits for room for an instance of `component`, until `until`. The call with this context
+    /// needs it.
+    ///
+    /// # Errors
+    /// Fails with [`CallError::Overloaded`] when there is none by then, and at once when the call would
+    /// wait for itself.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes nothing.
+    pub(crate) async fn place(
+        &self,
+        needs: RoomNeeds,
+        component: &ComponentId,
+        context: &mut Context,
+        until: Instant,
+    ) -> Result<Place, CallError> {
+        let taken = timeout_at(until, self.take(needs, component, context)).await;
+        match taken {
+            // A chain of calls that holds all slots is no loop of links: another host may have more.
+            Err(_) | Ok(Err(CallError::TooManyHops { .. })) => {
+                let component = component.clone();
+                Err(CallError::Overloaded { component })
+            }
+            Ok(taken) => taken,
+        }
+    }
+
+    async fn take(
+        &self,
+        needs: RoomNeeds,
+        component: &ComponentId,
+        context: &mut Context,
+    ) -> Result<Place, CallError> {
+        let Self { room, memory, .. } = self;
+        let slots = match (&self.slots, &room.slots) {
+            (Some(own), Some(all)) if needs.slots > 0 => {
+                let own = own.take_many(needs.slots, component, context);
+                let own = self.pressure.wait(own).await?;
+                let all = all.turns.take_many(needs.slots, component, context);
+                Some((own, room.pressure.wait(all).await?))
+            }
+            _ => None,
+        };
+        let own = self.pressure.wait(memory.own.take(needs.memory)).await;
+        let all = room.pressure.wait(memory.all.take(needs.memory)).await;
+        Ok(Place {
+            slots,
+            memory: MemoryLease::new(memory.clone(), (own, all)),
+            _freed: Freed(room.clone()),
+        })
+    }
+
+    /// Returns whether calls wait for room that the actor's idle instances take.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressure.is_high() || self.room.pressure.is_high()
+    }
+
+    /// Waits until one more call waits for such room. Counts from when this returns, not from when
+    /// the future is first polled.
+    pub(crate) fn pressed(&self) -> impl Future<Output = ()> + Send + '_ {
+        let (own, all) = (
+            self.pressure.began.notified(),
+            self.room.pressure.began.notified(),
+        );
+        async move {
+            tokio::select! {
+                () = own => {}
+                () = all => {}
+            }
+        }
+    }
+
+    /// Waits until an instance of the engine has ended. Counts from when this returns.
+    pub(crate) fn freed(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.room.freed.notified()
+    }
+}
+
+impl Place {
+    pub(crate) fn memory(&self) -> &Arc<MemoryLease> {
+        &self.memory
+    }
+
+    /// Makes this the place of the call with this context, which uses the instance next.
+    pub(crate) fn pass_to(&mut self, context: &mut Context) {
+        if let Some((own, all)) = &mut self.slots {
+            own.pass_to(context);
+            all.pass_to(context);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use std::time::Duration;
+
+    fn component(name: &str) -> ComponentId {
+        ComponentId::new(name).expect("an id")
+    }
+
+    const ONE: RoomNeeds = RoomNeeds {
+        slots: 1,
+        memory: 10,
+    };
+
+    async fn place(tenant: &Tenant, needs: RoomNeeds) -> Result<Place, CallError> {
+        let mut context = Context::new(Duration::from_secs(1));
+        let until = context.deadline;
+        let component = component("a");
+        tenant.place(needs, &component, &mut context, until).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_actor_leaves_half_of_the_slots_to_others() {
+        let room = Room::new(Some(4), 1_000);
+        let (one, other) = (room.tenant(), room.tenant());
+        let first = place(&one, ONE).await.expect("a slot");
+        let _second = place(&one, ONE).await.expect("a slot");
+        let refused = place(&one, ONE).await.err().expect("no more for it");
+        assert!(matches!(refused, CallError::Overloaded { .. }), "{refused}");
+        let _third = place(&other, ONE).await.expect("a slot for another");
+        let mut waits = Box::pin(place(&one, ONE));
+        assert!((&mut waits).now_or_never().is_none());
+        assert!(one.is_pressed() && !other.is_pressed());
+        drop(first);
+        assert!(waits.await.is_ok());
+        assert!(!one.is_pressed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_component_that_needs_several_slots_takes_them() {
+        let room = Room::new(Some(4), 1_000);
+        let (one, other, third) = (room.tenant(), room.tenant(), room.tenant());
+        let two = RoomNeeds { slots: 2, ..ONE };
+        let held = place(&one, two).await.expect("two slots");
+        let _also = place(&other, two).await.expect("two slots");
+        let mut waits = Box::pin(place(&third, two));
+        assert!((&mut waits).now_or_never().is_none());
+        assert!(one.is_pressed(), "another actor waits for all of them");
+        drop(held);
+        assert!(waits.await.is_ok());
+        let many = RoomNeeds { slots: 9, ..ONE };
+        assert!(place(&one, many).await.is_ok(), "as many as it may have");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn instances_wait_for_memory_too_and_on_demand_ones_need_no_slot() {
+        let room = Room::new(Some(2), 100);
+        let (one, other) = (room.tenant(), room.tenant());
+        let large = RoomNeeds {
+            slots: 0,
+            memory: 40,
+        };
+        let held = place(&one, large).await.expect("memory");
+        assert!(place(&one, large).await.is_err(), "over its half");
+        let _other = place(&other, large).await.expect("memory for another");
+        assert_eq!(room.memory.used(), 80);
+        let freed = one.freed();
+        drop(held);
+        assert_eq!(freed.now_or_never(), Some(()));
+        assert!(place(&one, large).await.is_ok());
+    }
+}

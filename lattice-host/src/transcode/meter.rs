@@ -1,0 +1,165 @@
+//! Host memory for what is copied out of guests.
+//!
+//! A value that a guest passes is copied before anything but its store is known. So the meter of the
+//! guest that runs is kept by the thread, and each value takes its bytes from it before they are
+//! copied, and gives them back when its last user drops it.
+
+use bytes::Bytes;
+use lattice_core::call::Part;
+use std::{cell::RefCell, sync::Arc};
+
+/// The smallest value that takes anything. A smaller one is a part of what its call takes anyway.
+pub(super) const SMALL: usize = 1024;
+
+/// Grants the host memory for what is copied out of a guest.
+pub(crate) trait Meter: Send + Sync {
+    /// Takes memory. Returns false when there is not enough.
+    fn take(&self, part: Part, bytes: usize) -> bool;
+
+    /// Gives memory back that was taken.
+    fn give_back(&self, part: Part, bytes: usize);
+}
+
+thread_local! {
+    static RUNNING: RefCell<Option<Arc<dyn Meter>>> = const { RefCell::new(None) };
+}
+
+/// Runs a guest. What is copied out of it meanwhile takes its bytes from `meter`.
+pub(crate) fn metered<R>(meter: Arc<dyn Meter>, guest: impl FnOnce() -> R) -> R {
+    let _before = Before(RUNNING.replace(Some(meter)));
+    guest()
+}
+
+/// The meter of the guest around this one.
+struct Before(Option<Arc<dyn Meter>>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        RUNNING.set(self.0.take());
+    }
+}
+
+/// The bytes that one value has taken.
+pub(super) struct Charge {
+    meter: Option<Arc<dyn Meter>>,
+    part: Part,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Creates the charge for a value of the guest that runs on this thread.
+    pub(super) fn new(part: Part) -> Self {
+        Self {
+            meter: None,
+            part,
+            bytes: 0,
+        }
+    }
+
+    /// Takes bytes until the value has `total`. Returns false when there is not enough memory.
+    pub(super) fn reach(&mut self, total: usize) -> bool {
+        let more = total.saturating_sub(self.bytes);
+        if total <= SMALL || more == 0 {
+            return true;
+        }
+        if self.meter.is_none() {
+            self.meter = RUNNING.with_borrow(Clone::clone);
+        }
+        let Some(meter) = &self.meter else {
+            return true;
+        };
+        let taken = meter.take(self.part, more);
+        if taken {
+            self.bytes += more;
+        }
+        taken
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if let Some(meter) = self.meter.as_ref().filter(|_| self.bytes > 0) {
+            meter.give_back(self.part, self.bytes);
+        }
+    }
+}
+
+/// Wire bytes together with what they have taken.
+struct Charged {
+    wire: Vec<u8>,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.wire
+    }
+}
+
+/// Returns the bytes, which give back what they have taken when the last clone is dropped.
+pub(super) fn charged(wire: Vec<u8>, charge: Charge) -> Bytes {
+    if charge.bytes == 0 {
+        return Bytes::from(wire);
+    }
+    Bytes::from_owner(Charged {
+        wire,
+        _charge: charge,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Limited(AtomicUsize);
+
+    impl Meter for Limited {
+        fn take(&self, _: Part, bytes: usize) -> bool {
+            self.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= 5_000
+        }
+
+        fn give_back(&self, _: Part, bytes: usize) {
+            self.0.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn bytes_are_given_back_with_their_last_clone() {
+        let meter = Arc::new(Limited::default());
+        let taken = || meter.0.load(Ordering::Relaxed);
+        let (small, large) = metered(meter.clone(), || {
+            let charge = |total| {
+                let mut charge = Charge::new(Part::Arguments);
+                assert!(charge.reach(total / 2) && charge.reach(total));
+                charged(vec![0; total], charge)
+            };
+            (charge(1_000), charge(3_000))
+        });
+        assert_eq!(taken(), 3_000);
+        let clone = large.clone();
+        drop((small, large));
+        assert_eq!(taken(), 3_000);
+        drop(clone);
+        assert_eq!(taken(), 0);
+        let mut outside = Charge::new(Part::Result);
+        assert!(outside.reach(usize::MAX), "no guest runs");
+    }
+
+    #[test]
+    fn a_guest_inside_another_has_its_own_meter() {
+        let (outer, inner) = (Arc::new(Limited::default()), Arc::new(Limited::default()));
+        metered(outer.clone(), || {
+            metered(inner.clone(), || {
+                let mut charge = Charge::new(Part::Result);
+                assert!(charge.reach(2_000));
+                assert_eq!(inner.0.load(Ordering::Relaxed), 2_000);
+            });
+            let mut charge = Charge::new(Part::Result);
+            assert!(charge.reach(2_000));
+            assert_eq!(outer.0.load(Ordering::Relaxed), 2_000);
+            assert!(!charge.reach(6_000), "too much");
+        });
+    }
+}
