@@ -8,6 +8,7 @@ use crate::{
     sync::Mutex,
     transport::{
         Medium,
+        overflow::Overflow,
         receiver::{Audience, Boot, Receiver, Refused},
     },
     types::Digest,
@@ -84,8 +85,10 @@ impl PresenceWatcher {
             bus,
             subjects,
             auth,
+            budgets,
         } = medium;
         let beats = bus.subscribe(subjects.beat(), WAITING).await?;
+        beats.share(&budgets.received);
         let snapshots = Arc::new(Snapshots {
             presence: Mutex::default(),
             peers: ArcSwap::default(),
@@ -199,7 +202,7 @@ async fn run(
 ) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Instant::now();
+    let (mut last, mut overflow) = (Instant::now(), Overflow::default());
     loop {
         tokio::select! {
             biased;
@@ -220,6 +223,7 @@ async fn run(
                     reader.take(&snapshots, message);
                 }
                 reader.tidy(&snapshots.peers.load());
+                overflow.report(beats.dropped(), "heartbeats");
                 // While the bus is down, this process receives no beats. After a stop, beats that
                 // arrived meanwhile may still be on their way through this process.
                 let now = Instant::now();

@@ -173,7 +173,8 @@ impl Server {
             IfServing::Reject => None,
             IfServing::Replace { fence } => fence,
         };
-        let running = RunningComponent::new(component.clone(), service, limits, fence);
+        let (budget, id) = (&self.connection.budgets.calls, component.clone());
+        let running = RunningComponent::new(id, service, limits, fence, budget);
         let running = Arc::new(running);
         let store_epoch = StoreEpoch::of(&self.connection.replica.health());
         self.publish_types(&running).await?;
@@ -219,13 +220,16 @@ impl Server {
         component: &ComponentId,
     ) -> Result<Subscription, ServeError> {
         let subject = self.connection.subjects.serves(component);
-        self.connection
-            .bus
-            .queue_subscribe(subject, "serves", QUESTIONS)
-            .await
-            .map_err(|source| ServeError::Bus {
+        let bus = &self.connection.bus;
+        match bus.queue_subscribe(subject, "serves", QUESTIONS).await {
+            Ok(questions) => {
+                questions.share(&self.connection.budgets.received);
+                Ok(questions)
+            }
+            Err(source) => Err(ServeError::Bus {
                 component: component.clone(),
                 source,
-            })
+            }),
+        }
     }
 }

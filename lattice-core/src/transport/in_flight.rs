@@ -7,6 +7,7 @@
 
 use super::id::{FrameId, PeerToken};
 use crate::{
+    budget::Held,
     call::{CallError, Ran},
     sync::Mutex,
 };
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::MutexGuard,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker},
 };
 use tokio::time::Instant;
@@ -48,7 +49,8 @@ enum SlotState {
     #[default]
     Free,
     Waiting(Waiting),
-    Done(CallResult),
+    /// With the memory of the frame that has the result.
+    Done(CallResult, Option<Arc<Held>>),
 }
 
 #[derive(Debug)]
@@ -114,7 +116,7 @@ impl Future for ResponseFuture<'_> {
         drop(table);
         self.stage = Stage::Freed;
         Poll::Ready(match freed {
-            Some(SlotState::Done(outcome)) => outcome,
+            Some(SlotState::Done(outcome, _)) => outcome,
             _ => Err(CallError::Disconnected { ran: Ran::Maybe }),
         })
     }
@@ -191,11 +193,13 @@ impl InFlight {
     }
 
     /// Ends calls with the replies of `peer`, and adds the wakers of their callers to `callers`.
-    /// Replies to calls that have ended, or that went to another peer, are ignored.
+    /// Replies to calls that have ended, or that went to another peer, are ignored. The memory of their
+    /// frame is `held` until the last of the callers has its result.
     pub(crate) fn complete(
         &self,
         peer: PeerToken,
         replies: &mut Vec<(u64, CallResult)>,
+        held: Option<&Arc<Held>>,
         callers: &mut Vec<Waker>,
     ) {
         let mut table = self.lock();
@@ -203,7 +207,7 @@ impl InFlight {
             if let Some(slot) = table.slot(id)
                 && matches!(&slot.state, SlotState::Waiting(waiting) if waiting.peer == peer)
             {
-                callers.extend(slot.end(outcome));
+                callers.extend(slot.end(outcome, held.cloned()));
             }
         }
     }
@@ -238,7 +242,7 @@ impl InFlight {
                 && let Some(error) = error(waiting)
             {
                 count += 1;
-                callers.extend(slot.end(Err(error)));
+                callers.extend(slot.end(Err(error), None));
             }
         }
         drop(table);
@@ -305,8 +309,8 @@ impl Table {
 
 impl Slot {
     /// Ends the call, and returns the waker of its caller.
-    fn end(&mut self, outcome: CallResult) -> Option<Waker> {
-        match std::mem::replace(&mut self.state, SlotState::Done(outcome)) {
+    fn end(&mut self, outcome: CallResult, held: Option<Arc<Held>>) -> Option<Waker> {
+        match std::mem::replace(&mut self.state, SlotState::Done(outcome, held)) {
             SlotState::Waiting(waiting) => Some(waiting.caller),
             _ => None,
         }
@@ -351,7 +355,7 @@ mod tests {
     }
 
     fn complete(in_flight: &InFlight, id: u64, peer: u64, outcome: CallResult) {
-        in_flight.complete(token(peer), &mut vec![(id, outcome)], &mut Vec::new());
+        in_flight.complete(token(peer), &mut vec![(id, outcome)], None, &mut Vec::new());
     }
 
     #[test]
@@ -413,7 +417,7 @@ mod tests {
         call.caller = count.clone().into();
         let mut answer = in_flight.open(call, id(1)).expect("room");
         let mut callers = Vec::new();
-        in_flight.complete(token(1), &mut vec![(answer.id, OK)], &mut callers);
+        in_flight.complete(token(1), &mut vec![(answer.id, OK)], None, &mut callers);
         callers.into_iter().for_each(Waker::wake);
         assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
         assert_eq!((&mut answer).now_or_never(), None);
