@@ -62,6 +62,17 @@ impl Presence {
 
     /// A beat arrived.
     pub(crate) fn beat(&mut self, from: &Origin, beat: Beat, now: Instant) -> Change {
+        self.incomplete_beat(from, beat, None, now)
+    }
+
+    /// A beat arrived, of a host that may have left something `unsaid`.
+    pub(crate) fn incomplete_beat(
+        &mut self,
+        from: &Origin,
+        beat: Beat,
+        unsaid: Option<String>,
+        now: Instant,
+    ) -> Change {
         if self
             .tombstones
             .get(&from.host)
@@ -112,6 +123,7 @@ impl Presence {
             versions: beat.versions,
             duty: beat.duty,
             incarnation: beat.incarnation,
+            unsaid,
         };
         let change = match known {
             Some(old) if *old == peer => return Change::None,

@@ -1,6 +1,9 @@
 //! The task around [`Presence`]: reads beats, keeps time, publishes snapshots.
 
-use super::presence::{Change, Peers, Presence};
+use super::{
+    parts::{Assembled, Parts},
+    presence::{Change, Peers, Presence},
+};
 use crate::{
     bus::{BusError, BusState, Message, Subscription},
     name::{ComponentId, HostId},
@@ -12,7 +15,7 @@ use crate::{
         receiver::{Audience, Boot, Receiver, Refused},
     },
     types::Digest,
-    wire::{Beat, Body as _, Goodbye, KeepAlive, Kind, Origin},
+    wire::{Beat, BeatPart, Body as _, Goodbye, KeepAlive, Kind, Origin},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -124,10 +127,10 @@ impl PresenceWatcher {
         self.snapshots.events.subscribe()
     }
 
-    /// Takes a beat of a node on this connection.
-    pub(crate) fn beat(&self, from: &Origin, beat: Beat) {
+    /// Takes a beat of a node on this connection, which may have left something `unsaid` to others.
+    pub(crate) fn beat(&self, from: &Origin, beat: Beat, unsaid: Option<String>) {
         self.snapshots
-            .apply(|presence| presence.beat(from, beat, Instant::now()));
+            .apply(|presence| presence.incomplete_beat(from, beat, unsaid, Instant::now()));
     }
 
     /// Takes a goodbye of a node on this connection.
@@ -175,6 +178,12 @@ impl Snapshots {
         self.apply(|presence| presence.beat(from, Arc::unwrap_or_clone(beat), now));
     }
 
+    /// The host of `beat`, the last one of it that is known, is alive.
+    fn alive(&self, from: &Origin, beat: Beat, unsaid: Option<String>, now: Instant) {
+        self.publish(MemberEvent::Alive(from.clone(), Arc::new(beat.clone())));
+        self.apply(|presence| presence.incomplete_beat(from, beat, unsaid, now));
+    }
+
     fn apply(&self, event: impl FnOnce(&mut Presence) -> Change) {
         let mut presence = self.lock();
         let change = event(&mut presence);
@@ -191,7 +200,11 @@ impl Snapshots {
 
 /// Which frames count as beats.
 fn accepts(kind: Kind, audience: Audience) -> bool {
-    audience == Audience::Everyone && matches!(kind, Kind::Beat | Kind::KeepAlive | Kind::Goodbye)
+    audience == Audience::Everyone
+        && matches!(
+            kind,
+            Kind::Beat | Kind::BeatPart | Kind::KeepAlive | Kind::Goodbye
+        )
 }
 
 async fn run(
@@ -252,6 +265,8 @@ struct BeatReader {
     last: HashMap<HostId, (Origin, Arc<Beat>)>,
     /// The newest beat or keep-alive of each host, by its number.
     newest: HashMap<HostId, (Origin, u64)>,
+    /// Beats that have not arrived whole.
+    parts: Parts,
 }
 
 impl BeatReader {
@@ -260,6 +275,7 @@ impl BeatReader {
             receiver,
             last: HashMap::new(),
             newest: HashMap::new(),
+            parts: Parts::default(),
         }
     }
 
@@ -276,7 +292,7 @@ impl BeatReader {
             Err(refused) => return Err(refused.to_string()),
         };
         let (from, now) = (frame.sender(), Instant::now());
-        let is_beat = matches!(frame.kind(), Kind::Beat | Kind::KeepAlive);
+        let is_beat = matches!(frame.kind(), Kind::Beat | Kind::BeatPart | Kind::KeepAlive);
         if is_beat && boot == Boot::Newest && !self.is_newest(from, frame.sequence()) {
             return Err("a beat that is older than the last one".to_owned());
         }
@@ -284,14 +300,11 @@ impl BeatReader {
             match frame.kind() {
                 Kind::Beat => {
                     let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
-                    let beat = Arc::new(beat);
-                    if boot == Boot::Older {
-                        snapshots.publish(MemberEvent::OlderBeat(from.clone(), beat));
-                        continue;
-                    }
-                    let last = (from.clone(), beat.clone());
-                    self.last.insert(from.host.clone(), last);
-                    snapshots.beat(from, beat, now);
+                    self.whole(snapshots, from, boot, beat);
+                }
+                Kind::BeatPart => {
+                    let part = BeatPart::decode(envelope).map_err(|error| error.to_string())?;
+                    self.part(snapshots, from, boot, part)?;
                 }
                 Kind::KeepAlive => {
                     let keep_alive =
@@ -305,6 +318,51 @@ impl BeatReader {
                 }
                 other => return Err(format!("a frame of kind {other} among the beats")),
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a whole beat.
+    fn whole(&mut self, snapshots: &Snapshots, from: &Origin, boot: Boot, beat: Beat) {
+        let beat = Arc::new(beat);
+        if boot == Boot::Older {
+            return snapshots.publish(MemberEvent::OlderBeat(from.clone(), beat));
+        }
+        let last = (from.clone(), beat.clone());
+        self.last.insert(from.host.clone(), last);
+        snapshots.beat(from, beat, Instant::now());
+    }
+
+    /// Takes a part of a beat. Each shows that the host is alive, but only all of them together say
+    /// what it serves.
+    fn part(
+        &mut self,
+        snapshots: &Snapshots,
+        from: &Origin,
+        boot: Boot,
+        part: BeatPart,
+    ) -> Result<(), String> {
+        let now = Instant::now();
+        let unsaid = Some(part.unsaid.clone()).filter(|unsaid| !unsaid.is_empty());
+        let head = part.beat.clone();
+        match self.parts.take(from, part)? {
+            Assembled::Whole(beat) if unsaid.is_none() => {
+                self.whole(snapshots, from, boot, beat);
+            }
+            Assembled::Whole(_) | Assembled::Begun if boot == Boot::Newest => {
+                let known = self.last.get(&from.host);
+                if let Some((_, last)) = known.filter(|(origin, _)| origin == from) {
+                    let beat = Beat {
+                        labels: last.labels.clone(),
+                        components: last.components.clone(),
+                        ..head
+                    };
+                    snapshots.alive(from, beat, unsaid, now);
+                } else if unsaid.is_some() {
+                    snapshots.alive(from, head, unsaid, now);
+                }
+            }
+            Assembled::Whole(_) | Assembled::Begun | Assembled::Continued => {}
         }
         Ok(())
     }
@@ -338,8 +396,7 @@ impl BeatReader {
             snapshots.beat(from, Arc::new(beat), now);
         } else {
             // A beat was missed: the host is alive, and will send a whole beat again soon.
-            snapshots.publish(MemberEvent::Alive(from.clone(), Arc::new(beat.clone())));
-            snapshots.apply(|presence| presence.beat(from, beat, now));
+            snapshots.alive(from, beat, None, now);
         }
     }
 
@@ -351,6 +408,7 @@ impl BeatReader {
         if self.newest.len() > 2 * peers.iter().count() + SPARE {
             self.newest.retain(|_, (origin, _)| peers.contains(origin));
         }
+        self.parts.tidy(peers, SPARE);
     }
 }
 
@@ -450,6 +508,44 @@ mod tests {
         assert_eq!(host.sends(&keep_alive), refused);
         host.sent = 8;
         assert_eq!(host.sends(&first), "beat of 1");
+    }
+
+    #[test]
+    fn a_beat_in_parts_counts_once_it_is_whole_and_until_then_the_host_lives() {
+        let mut host = Sender::new();
+        let components: Vec<String> = (0..90).map(|at| format!("component-{at:02}")).collect();
+        let all: Vec<&str> = components.iter().map(String::as_str).collect();
+        let (first, second) = (beat(1, &all), beat(2, &all));
+        let parts = |beat: &Beat| beat.parts(2_000).expect("they fit");
+        assert_eq!(parts(&first).len(), 3);
+        let send = |host: &mut Sender, beat: &Beat, order: &[usize]| {
+            let parts = parts(beat);
+            let sent = order.iter().map(|at| host.sends(&parts[*at]));
+            sent.collect::<Vec<_>>()
+        };
+        let joins = ["nothing", "nothing", "nothing", "beat of 90"];
+        assert_eq!(send(&mut host, &first, &[2, 0, 0, 1]), joins);
+        let peers = host.snapshots.peers.load_full();
+        let peer = peers.iter().next().expect("it joined");
+        assert_eq!((peer.components.len(), &peer.unsaid), (90, &None));
+        assert_eq!(send(&mut host, &second, &[0, 1]), ["alive", "nothing"]);
+        let again = ["alive", "nothing", "beat of 90"];
+        assert_eq!(send(&mut host, &beat(3, &all), &[0, 1, 2]), again);
+        let keep_alive = KeepAlive::repeats(&beat(3, &all), &beat(3, &all));
+        assert_eq!(host.sends(&keep_alive.expect("the same")), "beat of 90");
+
+        // What it can't say takes nothing away of what is known.
+        assert_eq!(
+            host.sends(&beat(4, &[]).without_contents("too much")),
+            "alive"
+        );
+        let peers = host.snapshots.peers.load_full();
+        let peer = peers.iter().next().expect("it is live");
+        let unsaid = Some("too much".to_owned());
+        assert_eq!((peer.components.len(), &peer.unsaid), (90, &unsaid));
+        assert_eq!(host.sends(&beat(5, &["a"])), "beat of 1");
+        let peers = host.snapshots.peers.load_full();
+        assert_eq!(peers.iter().next().expect("it is live").unsaid, None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     name::{ComponentId, HostId, NameError},
     serve::Service,
     type_store::PublishError,
+    wire::Beat,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
@@ -31,6 +32,18 @@ pub enum ServeError {
         component: ComponentId,
         /// The host.
         host: HostId,
+    },
+    /// This node serves as many components as it can announce to others.
+    #[error(
+        "host `{host}` serves {limit} components already, and can't announce more; serve `{component}` on another host, or start one more"
+    )]
+    Full {
+        /// The component.
+        component: ComponentId,
+        /// The host.
+        host: HostId,
+        /// How many components a host serves at most.
+        limit: usize,
     },
     /// The node has said goodbye.
     #[error("host `{host}` is leaving; start a new one")]
@@ -57,11 +70,12 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// Returns whether the bus or the store was away, so that another attempt may succeed.
+    /// Returns whether the bus or the store was away, or the host full: another attempt may succeed,
+    /// and the component is not to blame.
     #[cfg(feature = "apps")]
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::Bus { .. } => true,
+            Self::Bus { .. } | Self::Full { .. } => true,
             Self::Publish { source, .. } => matches!(
                 source,
                 PublishError::Store { .. } | PublishError::Contended { .. }
@@ -169,6 +183,7 @@ impl Server {
         if if_serving == IfServing::Reject && self.component(&component).is_some() {
             return Err(already());
         }
+        self.check_room(&component)?;
         let fence = match if_serving {
             IfServing::Reject => None,
             IfServing::Replace { fence } => fence,
@@ -204,6 +219,19 @@ impl Server {
         self.registry.added.notify_one();
         self.membership.announce_changes();
         Ok(handle)
+    }
+
+    /// Checks that this node can announce one more component.
+    fn check_room(&self, component: &ComponentId) -> Result<(), ServeError> {
+        let (served, limit) = (self.registry.load(), Beat::MAX_SERVED);
+        if served.len() < limit || served.contains_key(component) {
+            return Ok(());
+        }
+        Err(ServeError::Full {
+            component: component.clone(),
+            host: self.origin().host.clone(),
+            limit,
+        })
     }
 
     async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
