@@ -8,9 +8,9 @@
 //! | results | frames with results whose callers have not taken them yet |
 //!
 //! Each is a quarter of the memory that a connection may hold for messages. Many users share one
-//! budget: subscriptions, peers, components. None can use it up: a user may only hold as much as is
-//! still free. One user alone gets half of the budget, two get a third each, and a user that holds
-//! nothing finds room, however many others are stuck.
+//! budget: subscriptions, peers, components. The first half goes to the users that need it, one alone
+//! if it comes to that. Of the second half, a user gets a sixteenth of what is still free, so that
+//! there is room for each other one, beside dozens that are stuck.
 //!
 //! Counting costs one atomic addition per message, and no lock. Frames under [`SMALL`] are not
 //! counted where their number is bounded.
@@ -27,6 +27,9 @@ pub(crate) const DEFAULT: ByteSize = ByteSize::gib(1);
 pub(crate) const LEAST: ByteSize = ByteSize::mib(16);
 /// Most bytes of a frame, or of arguments, that are bounded by their number alone.
 pub(crate) const SMALL: usize = 1_024;
+/// Which part of the free bytes a user gets once half of a budget is held. With twenty users that are
+/// stuck, a third of that half stays free.
+const SHARES: usize = 16;
 
 /// A number of bytes that several users share. Cheap to clone; clones are the same budget.
 #[derive(Debug, Clone)]
@@ -69,10 +72,14 @@ impl Budget {
         self.0.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether a user whose bytes are counted by others may hold so many: half of what is free, so
-    /// that the others keep their share.
+    /// Whether a user may hold `own` bytes that are counted already.
     pub(crate) fn allows(&self, own: usize) -> bool {
-        own <= self.0.limit.saturating_sub(self.held()) / 2
+        self.permits(own, self.held())
+    }
+
+    fn permits(&self, own: usize, all: usize) -> bool {
+        let limit = self.0.limit;
+        all <= limit / 2 || own <= limit.saturating_sub(all) / SHARES
     }
 
     /// Bytes held now.
@@ -176,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn one_user_gets_half_and_the_next_ones_get_what_it_left() {
+    fn one_user_gets_half_and_the_next_ones_get_shares_of_the_rest() {
         let budget = Budget::new(LIMIT);
         let (_one, one) = greedy(&budget);
         assert_eq!(one.len() * 10, LIMIT / 2);
         let (_two, two) = greedy(&budget);
-        assert_eq!(two.len() * 10, LIMIT / 4);
+        assert_eq!(two.len() * 10, 20, "a sixteenth of what is left");
         let others: Vec<_> = (0..20).map(|_| greedy(&budget)).collect();
         assert!(
             others.iter().all(|(_, held)| !held.is_empty()),
@@ -206,14 +213,29 @@ mod tests {
     }
 
     #[test]
-    fn a_component_may_hold_half_of_what_is_free() {
+    fn bytes_that_are_counted_already_follow_the_same_rule() {
         let budget = Budget::new(LIMIT);
-        let mut own = 0;
-        while budget.allows(own + 10) {
-            assert!(budget.try_take(0, 10));
-            own += 10;
-        }
-        assert!((LIMIT / 3 - 10..=LIMIT / 3).contains(&own), "{own}");
-        budget.give_back(own);
+        budget.take(LIMIT / 2);
+        assert!(budget.allows(LIMIT / 2));
+        budget.take(20);
+        assert!(!budget.allows(LIMIT / 2));
+        assert!(budget.allows(30) && !budget.allows(31));
+    }
+
+    #[test]
+    fn many_that_are_stuck_leave_room_for_one_that_comes_later() {
+        let budget = Budget::new(256 << 20);
+        let stuck: Vec<_> = (0..20)
+            .map(|_| {
+                let share = Share::of(&budget);
+                let held = std::iter::from_fn(|| share.hold(1 << 20));
+                held.collect::<Vec<_>>()
+            })
+            .collect();
+        let later = Share::of(&budget);
+        let held: Vec<_> = std::iter::from_fn(|| later.hold(100 << 10)).collect();
+        assert!(held.len() > 10, "{}", held.len());
+        drop((stuck, held));
+        assert_eq!(budget.held(), 0);
     }
 }

@@ -131,6 +131,9 @@ async fn floods_take_no_more_memory_than_messages_may() {
                 let args = Bytes::from(vec![0; 400 << 10]);
                 call(&caller, &wait(), args, Context::default()).await
             });
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
         }
         for _ in 0..48 {
             let ended = calls.join_next().await.expect("a call").expect("no panic");

@@ -135,6 +135,35 @@ impl Presence {
         change
     }
 
+    /// The host is alive, but didn't say what it serves, or has left that `unsaid`. What is known of it
+    /// stays; `last` is for a host of which nothing is known.
+    pub(crate) fn alive(
+        &mut self,
+        from: &Origin,
+        last: Beat,
+        unsaid: Option<String>,
+        now: Instant,
+    ) -> Change {
+        let known = self.peers.hosts.get(&from.host);
+        let Some(known) = known.filter(|peer| peer.origin == *from) else {
+            return self.incomplete_beat(from, last, unsaid, now);
+        };
+        let interval = last.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
+        self.last_beats
+            .insert(from.host.clone(), (from.epoch, now, interval));
+        let peer = Peer {
+            duty: last.duty,
+            unsaid: unsaid.or_else(|| known.unsaid.clone()),
+            ..Peer::clone(known)
+        };
+        if **known == peer {
+            return Change::None;
+        }
+        self.peers.hosts.insert(from.host.clone(), Arc::new(peer));
+        self.peers.index();
+        Change::Updated
+    }
+
     /// Another host reports that this one serves `component`. Its own beats will have the rest.
     pub(crate) fn found(
         &mut self,

@@ -127,7 +127,10 @@ impl NatsBus {
         let permits = payload.len().div_ceil(1024).min(most) as u32;
         let room = self.connection.large_payloads().clone();
         match room.acquire_many_owned(permits).await {
-            Ok(_permit) => Bytes::from_owner(Unwritten { payload, _permit }),
+            Ok(permit) => Bytes::from_owner(Unwritten {
+                payload,
+                _permit: permit,
+            }),
             // It is never closed.
             Err(_) => payload,
         }

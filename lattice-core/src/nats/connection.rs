@@ -94,7 +94,7 @@ impl NatsConnection {
                 round_trips,
                 jetstream_domain: options.jetstream_domain.clone(),
                 when_away: options.when_away,
-                large_payloads: bus::permits_for_large_payloads(),
+                large_payloads: super::bus::permits_for_large_payloads(),
                 _watcher: AbortOnDropHandle::new(watcher),
             }),
         })

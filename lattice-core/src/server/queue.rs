@@ -278,9 +278,11 @@ mod tests {
         let first = filled(&small);
         assert_eq!(first.len(), 2, "its own limit");
         let second = filled(&large);
-        assert_eq!(second.len(), 9, "a third of what is left");
-        assert_eq!(enter(&small, 5_000).1, Room::Free, "a neighbour has room");
-        assert_eq!(budget.held(), 110_000);
+        assert_eq!(second.len(), 14, "half of the budget");
+        assert_eq!(budget.held(), 160_000);
+        let third = enter(&serve(1_000_000), 5_000);
+        assert_eq!(third.1, Room::Free, "a neighbour has room");
+        drop(third);
         drop((first, second));
         assert_eq!(
             (
