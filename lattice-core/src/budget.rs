@@ -53,9 +53,10 @@ impl Budget {
     /// whole budget has it alone.
     pub(crate) fn try_take(&self, own: usize, bytes: usize) -> bool {
         let before = self.0.held.fetch_add(bytes, Ordering::Relaxed);
-        let free = self.0.limit.checked_sub(before.saturating_add(bytes));
+        let after = before.saturating_add(bytes);
+        let has_room = after <= self.0.limit;
         let fits =
-            before == 0 || free.is_some_and(|free| own == 0 || own.saturating_add(bytes) <= free);
+            before == 0 || has_room && (own == 0 || self.permits(own.saturating_add(bytes), after));
         if !fits {
             self.give_back(bytes);
         }
