@@ -2,7 +2,10 @@
 //! doesn't fit is dropped and counted.
 
 use super::Message;
-use crate::{budget::Budget, sync::Mutex};
+use crate::{
+    budget::{Budget, SMALL},
+    sync::Mutex,
+};
 use futures_util::Stream;
 use std::{
     collections::VecDeque,
@@ -103,6 +106,8 @@ struct State<T> {
 impl<T> State<T> {
     fn has_room(&self, weight: usize) -> bool {
         match &self.budget {
+            // Small items find room as long as there is any, beside large ones that fill the queue.
+            Some(budget) if weight <= ITEM + SMALL => budget.try_take(0, weight),
             Some(budget) => budget.try_take(self.bytes, weight),
             None => self.bytes == 0 || self.bytes.saturating_add(weight) <= UNSHARED,
         }
@@ -248,19 +253,21 @@ mod tests {
 
     #[test]
     fn queues_share_a_budget_and_give_it_back() {
-        let budget = Budget::new(100);
+        let (budget, kib) = (Budget::new(100 << 10), 1 << 10);
         let ((inlet, mut outlet), (other, unread)) = (queue(1_000), queue(1_000));
-        inlet.push(vec![0; 10]);
+        inlet.push(vec![0; 10 * kib]);
         outlet.bound().share(&budget);
         unread.bound().share(&budget);
-        assert_eq!(budget.held(), 10, "what was there counts");
+        assert_eq!(budget.held(), 10 * kib, "what was there counts");
         let filled = |inlet: &Inlet<Vec<u8>>| {
-            std::iter::from_fn(|| (inlet.push(vec![0; 10]) == Pushed::Taken).then_some(())).count()
+            std::iter::from_fn(|| (inlet.push(vec![0; 10 * kib]) == Pushed::Taken).then_some(()))
+                .count()
         };
         assert_eq!(filled(&inlet), 4, "half of it");
         assert_eq!(filled(&other), 1, "one more finds room");
+        assert_eq!(inlet.push(vec![0; kib]), Pushed::Taken, "a small one too");
         while outlet.next().now_or_never().is_some() {}
-        assert_eq!(budget.held(), 10);
+        assert_eq!(budget.held(), 10 * kib);
         drop(unread);
         assert_eq!(budget.held(), 0);
     }

@@ -260,13 +260,13 @@ mod tests {
             ))
         };
         let (small, large) = (serve(25_000), serve(1_000_000));
-        let enter = |component, bytes: usize| {
+        let enter = |component: &Arc<RunningComponent>, bytes: usize| {
             CallQueue::enter(
                 component,
                 Arguments::of_this_process(&vec![0; bytes].into()),
             )
         };
-        let filled = |component| -> Vec<QueueSlot> {
+        let filled = |component: &Arc<RunningComponent>| -> Vec<QueueSlot> {
             let taken = std::iter::from_fn(|| match enter(component, 10_000) {
                 (slot, Room::Free) => Some(slot),
                 _ => None,

@@ -49,8 +49,11 @@ enum SlotState {
     #[default]
     Free,
     Waiting(Waiting),
-    /// With the memory of the frame that has the result.
-    Done(CallResult, Option<Arc<Held>>),
+    Done {
+        outcome: CallResult,
+        /// The memory of the frame that has the result.
+        _held: Option<Arc<Held>>,
+    },
 }
 
 #[derive(Debug)]
@@ -116,7 +119,7 @@ impl Future for ResponseFuture<'_> {
         drop(table);
         self.stage = Stage::Freed;
         Poll::Ready(match freed {
-            Some(SlotState::Done(outcome, _)) => outcome,
+            Some(SlotState::Done { outcome, .. }) => outcome,
             _ => Err(CallError::Disconnected { ran: Ran::Maybe }),
         })
     }
@@ -310,7 +313,11 @@ impl Table {
 impl Slot {
     /// Ends the call, and returns the waker of its caller.
     fn end(&mut self, outcome: CallResult, held: Option<Arc<Held>>) -> Option<Waker> {
-        match std::mem::replace(&mut self.state, SlotState::Done(outcome, held)) {
+        let done = SlotState::Done {
+            outcome,
+            _held: held,
+        };
+        match std::mem::replace(&mut self.state, done) {
             SlotState::Waiting(waiting) => Some(waiting.caller),
             _ => None,
         }

@@ -61,7 +61,7 @@ async fn works(lattice: &Lattice, component: &str) {
     assert!(!why.to_string().contains("can't announce"), "{why}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_host_with_thousands_of_components_is_known_with_all_of_them() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let (here, there) = (on(&network, &store).await, on(&network, &store).await);
@@ -76,7 +76,7 @@ async fn a_host_with_thousands_of_components_is_known_with_all_of_them() {
     knows(&here, 10).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_bus_with_small_messages_carries_long_heartbeats() {
     let network = MemoryNetwork::with_max_payload(8 << 10);
     let store = Arc::new(MemoryStore::new());
@@ -161,7 +161,7 @@ impl Bus for LoweredBus {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_host_whose_heartbeat_is_refused_stays_live_and_says_why() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let lowered = Arc::new(LoweredBus {
