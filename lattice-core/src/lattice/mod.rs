@@ -292,7 +292,8 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Sets how many calls run and wait at once, and how large a result may be.
+    /// Sets how many calls run and wait at once, how large their arguments may be together, and how
+    /// large a result may be.
     pub fn limits(mut self, limits: ServeLimits) -> Self {
         self.limits = limits;
         self

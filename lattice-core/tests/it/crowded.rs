@@ -92,6 +92,14 @@ async fn a_bus_with_small_messages_carries_long_heartbeats() {
     let peer = peers.iter().find(|peer| peer.labels.len() == 64);
     assert!(peer.is_some_and(|peer| peer.labels["label-63"] == "v".repeat(255)));
     works(&here, &name(299)).await;
+    let view = here.constellation().settled().await;
+    let host = view.hosts.values().find(|host| host.labels.len() == 64);
+    let load = host.and_then(|host| host.load.as_ref());
+    let left_out = load.expect("it reports").left_out;
+    assert!(
+        (100..300).contains(&left_out),
+        "the report fits: {left_out}"
+    );
 }
 
 #[tokio::test]
