@@ -103,7 +103,13 @@ impl Membership {
         *sent = SentBeats::default();
         match result {
             Ok(Err(error)) if is_refused(&error) => {
-                trouble.found(origin, &error);
+                if trouble.found(&error, Instant::now()) {
+                    tracing::error!(
+                        host = %origin.host,
+                        %error,
+                        "this host can't announce what it serves, so others don't learn of it; raise the server's `max_payload`, serve fewer components on this host, or shorten its labels"
+                    );
+                }
                 if let Shortened::Beat(beat) = &shortened {
                     self.send_without_contents(beat, &error).await;
                 }
@@ -181,19 +187,15 @@ struct Trouble {
 }
 
 impl Trouble {
-    /// A beat can't be sent.
-    fn found(&mut self, origin: &Origin, error: &SendError) {
+    /// A beat can't be sent. Returns whether to log that.
+    fn found(&mut self, error: &SendError, now: Instant) -> bool {
         self.unsaid = Some(error.to_string());
-        let now = Instant::now();
         let is_due = |at: Instant| now.saturating_duration_since(at) >= COMPLAIN;
-        if self.logged.is_none_or(is_due) {
+        let is_due = self.logged.is_none_or(is_due);
+        if is_due {
             self.logged = Some(now);
-            tracing::error!(
-                host = %origin.host,
-                %error,
-                "this host can't announce what it serves, so others don't learn of it; raise the server's `max_payload`, serve fewer components on this host, or shorten its labels"
-            );
         }
+        is_due
     }
 
     /// A beat was sent.
@@ -246,6 +248,45 @@ impl SentBeats {
 mod tests {
     use super::*;
     use crate::wire::Duty;
+
+    #[test]
+    fn a_beat_that_cannot_be_sent_is_logged_at_once_and_then_once_a_minute() {
+        let (mut trouble, start) = (Trouble::default(), Instant::now());
+        let host = crate::name::HostId::new("h").expect("a host");
+        let error = SendError::Bus(BusError::TooLarge { size: 2, limit: 1 });
+        assert!(is_refused(&error) && !is_refused(&BusError::Disconnected.into()));
+        let found = |trouble: &mut Trouble, after| trouble.found(&error, start + after);
+        assert!(found(&mut trouble, Duration::ZERO));
+        assert!(!found(&mut trouble, COMPLAIN / 2));
+        assert!(
+            trouble
+                .unsaid
+                .as_ref()
+                .is_some_and(|text| text.contains("`max_payload`"))
+        );
+        trouble.ended(&Origin::new(host, 1));
+        assert_eq!(trouble.unsaid, None);
+        assert!(
+            !found(&mut trouble, COMPLAIN - SOONEST),
+            "also if it comes and goes"
+        );
+        assert!(found(&mut trouble, COMPLAIN));
+    }
+
+    #[test]
+    fn after_a_beat_in_parts_unchanged_beats_are_shortened_among_few_hosts_too() {
+        let mut sent = SentBeats::default();
+        let mut send = |parts| {
+            let shortened = sent.shortened(beat(Duration::from_secs(1), 7, &[]));
+            sent.parts = parts;
+            matches!(shortened, Shortened::KeepAlive(_))
+        };
+        assert!(!send(1) && !send(3));
+        for _ in 0..KeepAlive::BETWEEN_BEATS {
+            assert!(send(3));
+        }
+        assert!(!send(3));
+    }
 
     #[test]
     fn many_hosts_send_beats_less_often() {

@@ -157,7 +157,8 @@ pub enum CallError {
         /// The callee's signature.
         found: String,
     },
-    /// The target's queue is full, or there is no memory for more messages. Did not run; try again after a moment, or add replicas.
+    /// The target's queue is full, or there is no memory for more messages. Did not run; try again
+    /// after a moment, or add replicas.
     #[error(
         "component `{component}` has a full queue; try again after a moment, add replicas or raise its limits"
     )]
