@@ -46,7 +46,7 @@ impl fmt::Display for Ran {
 /// | no host serves the component | [`NotServed`] | within 50 ms, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
 /// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
 /// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
-/// | the component's queue is full | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
+/// | the component's queue is full, or its calls or its host's messages take too much memory | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
 /// | its host has no room for one more instance | [`Overloaded`] | shortly before the deadline | no | call again after a moment, or give the host more memory for guests |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
 /// | a host is killed, and the call was sent to it | [`HostLost`] | 25 ms after the bus reports it: with the next call to it, or 100 ms later | maybe | retry idempotent calls |
@@ -158,8 +158,8 @@ pub enum CallError {
         /// The callee's signature.
         found: String,
     },
-    /// The target's queue is full, or its host had no room for one more instance of it in time. Did not
-    /// run; try again after a moment, or add replicas.
+    /// The target's queue is full, or its host has no memory for more messages, or had no room for
+    /// one more instance in time. Did not run; try again after a moment, or add replicas.
     #[error(
         "component `{component}` is overloaded: its queue is full, or its host has no room for one more instance; try again after a moment, add replicas or raise its limits"
     )]
