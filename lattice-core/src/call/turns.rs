@@ -3,10 +3,13 @@
 //! A call holds its turn until it has ended, and so do the calls that it is nested in. If a nested
 //! call waits for a turn, each turn of the same kind above it in its chain ends only after it. When
 //! all turns are held like that, none will ever be free: the call that would complete the circle is
-//! refused at once, and the others go on.
+//! refused at once, and the others go on. A circle may lead over several kinds of turns, such as those
+//! of a component and those of its pool of instances: see [`waits`].
 //!
 //! A chain is known within one process. The ids of turns form it: each nested turn remembers the one
 //! that it is nested in.
+
+mod waits;
 
 use super::{CallError, Context};
 use crate::{entropy::HashState, name::ComponentId, sync::Mutex};
@@ -19,6 +22,7 @@ use std::{
     },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use waits::Waiting;
 
 /// Parts of the table of nested turns, each with a lock of its own.
 const SHARDS: usize = 16;
@@ -66,8 +70,6 @@ pub struct Turns {
     taken: AtomicU32,
     free: Arc<Semaphore>,
     most: usize,
-    /// Turns that end only after a call that waits for one, each with the number of such calls.
-    stuck: Mutex<HashMap<TurnId, usize, HashState>>,
 }
 
 /// One turn. Dropping it gives it to the next call.
@@ -80,6 +82,7 @@ pub struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        waits::has_ended(self.id);
         if self.is_nested {
             self.id.shard().lock().remove(&self.id);
         }
@@ -95,7 +98,6 @@ impl Turns {
             taken: AtomicU32::new(0),
             free: Arc::new(Semaphore::new(most)),
             most,
-            stuck: Mutex::default(),
         }
     }
 
@@ -147,50 +149,17 @@ impl Turns {
     }
 
     /// Records that a call nested in `outer` waits for a turn, until the guard is dropped.
-    fn wait(&self, component: &ComponentId, outer: TurnId) -> Result<Waiting<'_>, CallError> {
-        let own = outer.chain().filter(|turn| turn.kind() == self.kind);
-        let own: Vec<TurnId> = own.collect();
-        if own.len() >= self.most {
+    fn wait(&self, component: &ComponentId, outer: TurnId) -> Result<Waiting, CallError> {
+        let chain: Vec<TurnId> = outer.chain().collect();
+        let own = chain.iter().filter(|turn| turn.kind() == self.kind);
+        if own.count() >= self.most {
             return Err(CallError::TooManyHops {
                 limit: u8::try_from(self.most).unwrap_or(u8::MAX),
             });
         }
-        let mut stuck = self.stuck.lock();
-        for turn in &own {
-            *stuck.entry(*turn).or_default() += 1;
-        }
-        let is_circle = !own.is_empty() && stuck.len() >= self.most;
-        drop(stuck);
-        let waiting = Waiting { turns: self, own };
-        if is_circle {
-            return Err(CallError::Overloaded {
-                component: component.clone(),
-            });
-        }
-        Ok(waiting)
-    }
-}
-
-/// A call that waits for a turn, and the turns that end only after it.
-struct Waiting<'t> {
-    turns: &'t Turns,
-    own: Vec<TurnId>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.own.is_empty() {
-            return;
-        }
-        let mut stuck = self.turns.stuck.lock();
-        for turn in &self.own {
-            if let Some(count) = stuck.get_mut(turn) {
-                *count -= 1;
-                if *count == 0 {
-                    stuck.remove(turn);
-                }
-            }
-        }
+        Waiting::begin(self.kind, self.most, chain).ok_or_else(|| CallError::Overloaded {
+            component: component.clone(),
+        })
     }
 }
 
@@ -259,6 +228,60 @@ mod tests {
         assert!((&mut right).now_or_never().is_none());
         drop(running);
         assert!((&mut left).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_circle_over_two_kinds_of_turns_is_refused_at_once() {
+        let (component, calls, pool) = (component(), Turns::new(2), Turns::new(1));
+        let (mut one, mut two) = (Context::default(), Context::default());
+        let _first = calls.try_take(&mut one).expect("a free turn");
+        let instance = pool.try_take(&mut one).expect("a free turn");
+        let _second = calls.try_take(&mut two).expect("a free turn");
+        let mut waits = Box::pin(pool.take(&component, &mut two));
+        assert!((&mut waits).now_or_never().is_none(), "the first one runs");
+        // It would wait for the second one, which waits for it.
+        let refused = calls.take(&component, &mut one).now_or_never();
+        let refused = refused.expect("it does not wait").err();
+        assert_eq!(
+            refused,
+            Some(CallError::Overloaded {
+                component: component.clone()
+            })
+        );
+        drop(instance);
+        assert!((&mut waits).now_or_never().is_some(), "the other goes on");
+    }
+
+    #[test]
+    fn a_wait_for_a_call_that_runs_is_no_circle() {
+        let (component, calls, pool) = (component(), Turns::new(2), Turns::new(2));
+        let (mut one, mut two, mut other) =
+            (Context::default(), Context::default(), Context::default());
+        let _first = calls.try_take(&mut one).expect("a free turn");
+        let _instance = pool.try_take(&mut one).expect("a free turn");
+        let running = pool.try_take(&mut other).expect("a free turn");
+        let _second = calls.try_take(&mut two).expect("a free turn");
+        let mut second = Box::pin(pool.take(&component, &mut two));
+        assert!((&mut second).now_or_never().is_none());
+        let mut first = Box::pin(calls.take(&component, &mut one));
+        assert!((&mut first).now_or_never().is_none(), "it is not refused");
+        drop(running);
+        assert!((&mut second).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_turn_that_has_ended_is_part_of_no_circle() {
+        let (component, calls) = (component(), Turns::new(2));
+        let (mut one, mut two) = (Context::default(), Context::default());
+        let ended = calls.try_take(&mut one).expect("a free turn");
+        let _second = calls.try_take(&mut two).expect("a free turn");
+        // A task that goes on after its call.
+        let mut left = Box::pin(calls.take(&component, &mut one));
+        assert!((&mut left).now_or_never().is_none());
+        drop(ended);
+        let mut waits = Box::pin(calls.take(&component, &mut two));
+        let waited = (&mut waits).now_or_never();
+        assert!(waited.is_none(), "the task gets the turn, and gives it back");
     }
 
     #[test]
