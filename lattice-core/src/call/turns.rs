@@ -22,7 +22,7 @@ use std::{
     },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use waits::Waiting;
+use waits::{Need, Waiting};
 
 /// Parts of the table of nested turns, each with a lock of its own.
 const SHARDS: usize = 16;
@@ -157,7 +157,12 @@ impl Turns {
                 limit: u8::try_from(self.most).unwrap_or(u8::MAX),
             });
         }
-        Waiting::begin(self.kind, self.most, chain).ok_or_else(|| CallError::Overloaded {
+        let need = Need {
+            kind: self.kind,
+            count: 1,
+            most: self.most,
+        };
+        Waiting::begin(need, chain).ok_or_else(|| CallError::Overloaded {
             component: component.clone(),
         })
     }
@@ -281,7 +286,10 @@ mod tests {
         drop(ended);
         let mut waits = Box::pin(calls.take(&component, &mut two));
         let waited = (&mut waits).now_or_never();
-        assert!(waited.is_none(), "the task gets the turn, and gives it back");
+        assert!(
+            waited.is_none(),
+            "the task gets the turn, and gives it back"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Nested calls that wait for a turn, and whether a further one would complete a circle.
+//! Nested calls that wait for turns, and whether a further one would complete a circle.
 //!
 //! A turn is *stuck* while a call nested in it waits: it ends only after that call has got its own
-//! turn. A kind of turns is *dead* when all of them are stuck on kinds that are dead. None of these
-//! turns would ever be free.
+//! turns. A *need*, for so many turns of one kind, is *dead* when all others of these turns are stuck
+//! on needs that are dead. None of them would ever be free.
 
 use super::TurnId;
 use crate::{entropy::HashState, sync::Mutex};
@@ -19,48 +19,47 @@ static WAITS: LazyLock<Mutex<Waits>> = LazyLock::new(Default::default);
 /// Their number, so that turns end without the lock while there are none.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// The number of a kind of turns.
-type Kind = u32;
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Need {
+    /// The number of the kind of turns.
+    pub(super) kind: u32,
+    /// How many of them the call takes.
+    pub(super) count: usize,
+    /// How many there are.
+    pub(super) most: usize,
+}
 
 #[derive(Debug, Default)]
 struct Waits {
-    /// The kinds that nested calls wait for.
-    awaited: HashMap<Kind, Awaited, HashState>,
+    /// What nested calls wait for, and how many of them do.
+    needs: HashMap<Need, usize, HashState>,
     /// The turns of each kind that are stuck.
-    stuck: HashMap<Kind, StuckTurns, HashState>,
+    stuck: HashMap<u32, StuckTurns, HashState>,
 }
 
-/// Turns of one kind: for each, the kinds that it is stuck on, with the numbers of waiting calls.
-type StuckTurns = HashMap<TurnId, Vec<(Kind, usize)>, HashState>;
+/// Turns of one kind: for each, the needs that it is stuck on, with the numbers of waiting calls.
+type StuckTurns = HashMap<TurnId, Vec<(Need, usize)>, HashState>;
 
-/// A kind that nested calls wait for.
-#[derive(Debug)]
-struct Awaited {
-    /// How many turns there are.
-    most: usize,
-    /// How many nested calls wait for one.
-    calls: usize,
-}
-
-/// A nested call that waits for a turn, and the turns that end only after it.
+/// A nested call that waits for turns, and the turns that end only after it.
 pub(super) struct Waiting {
-    kind: Kind,
+    need: Need,
     chain: Vec<TurnId>,
 }
 
 impl Waiting {
-    /// Begins to wait for one of the `most` turns of a kind, in a call that is nested in `chain`.
-    /// Returns `None` if the wait would never end.
-    pub(super) fn begin(kind: Kind, most: usize, chain: Vec<TurnId>) -> Option<Self> {
+    /// Begins to wait in a call that is nested in `chain`. Returns `None` if the wait would never
+    /// end.
+    pub(super) fn begin(need: Need, chain: Vec<TurnId>) -> Option<Self> {
         if chain.is_empty() {
-            return Some(Self { kind, chain });
+            return Some(Self { need, chain });
         }
         let mut waits = WAITS.lock();
-        waits.add(kind, most, &chain);
+        waits.add(need, &chain);
         COUNT.fetch_add(1, Ordering::SeqCst);
-        let is_dead = waits.is_dead(kind);
+        let is_dead = waits.is_dead(need);
         drop(waits);
-        let waiting = Self { kind, chain };
+        let waiting = Self { need, chain };
         (!is_dead).then_some(waiting)
     }
 }
@@ -68,14 +67,14 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.chain.is_empty() {
-            WAITS.lock().remove(self.kind, &self.chain);
+            WAITS.lock().remove(self.need, &self.chain);
             COUNT.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
 
-/// Forgets a turn that has ended: calls that a task makes after its own call has ended hold up no
-/// one.
+/// Forgets a turn that has ended. A task may go on after its call has ended, and wait, but then it
+/// holds up no other call.
 pub(super) fn has_ended(turn: TurnId) {
     if COUNT.load(Ordering::SeqCst) > 0 {
         WAITS.lock().forget(turn);
@@ -83,36 +82,32 @@ pub(super) fn has_ended(turn: TurnId) {
 }
 
 impl Waits {
-    fn add(&mut self, kind: Kind, most: usize, chain: &[TurnId]) {
-        let nothing = Awaited { most, calls: 0 };
-        self.awaited.entry(kind).or_insert(nothing).calls += 1;
+    fn add(&mut self, need: Need, chain: &[TurnId]) {
+        *self.needs.entry(need).or_default() += 1;
         for turn in chain {
             let turns = self.stuck.entry(turn.kind()).or_default();
             let on = turns.entry(*turn).or_default();
-            match on.iter_mut().find(|(known, _)| *known == kind) {
+            match on.iter_mut().find(|(known, _)| *known == need) {
                 Some((_, calls)) => *calls += 1,
-                None => on.push((kind, 1)),
+                None => on.push((need, 1)),
             }
         }
     }
 
-    fn remove(&mut self, kind: Kind, chain: &[TurnId]) {
-        if let Some(awaited) = self.awaited.get_mut(&kind) {
-            awaited.calls -= 1;
-            if awaited.calls == 0 {
-                self.awaited.remove(&kind);
+    fn remove(&mut self, need: Need, chain: &[TurnId]) {
+        if let Some(calls) = self.needs.get_mut(&need) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.needs.remove(&need);
             }
         }
         for turn in chain {
-            // It may have ended.
-            let Some(on) = self
-                .stuck
-                .get_mut(&turn.kind())
-                .and_then(|turns| turns.get_mut(turn))
-            else {
+            let turns = self.stuck.get_mut(&turn.kind());
+            // The turn may have ended.
+            let Some(on) = turns.and_then(|turns| turns.get_mut(turn)) else {
                 continue;
             };
-            if let Some((_, calls)) = on.iter_mut().find(|(known, _)| *known == kind) {
+            if let Some((_, calls)) = on.iter_mut().find(|(known, _)| *known == need) {
                 *calls -= 1;
             }
             on.retain(|(_, calls)| *calls > 0);
@@ -131,21 +126,19 @@ impl Waits {
         }
     }
 
-    /// Whether no turn of a kind will ever be free: the kind is in the largest set of kinds of which
-    /// all turns are stuck on kinds of that set.
-    fn is_dead(&self, kind: Kind) -> bool {
-        let stuck = |kind: &Kind| self.stuck.get(kind).map_or(0, HashMap::len);
-        let is_full = |(kind, awaited): &(&Kind, &Awaited)| stuck(kind) >= awaited.most;
-        let full = self.awaited.iter().filter(is_full);
-        let mut dead: Vec<Kind> = full.map(|(kind, _)| *kind).collect();
-        while dead.contains(&kind) {
-            let is_on_dead = |on: &&Vec<(Kind, usize)>| on.iter().any(|(on, _)| dead.contains(on));
-            let holds = |kind: &Kind| {
-                let turns = self.stuck.get(kind).into_iter().flat_map(HashMap::values);
-                let most = self.awaited.get(kind).map_or(0, |awaited| awaited.most);
-                turns.filter(is_on_dead).count() >= most
+    /// Whether a need is in the largest set of needs each of which is dead if the others are.
+    fn is_dead(&self, need: Need) -> bool {
+        let stuck = |need: &Need| self.stuck.get(&need.kind).map_or(0, HashMap::len);
+        let mut dead: Vec<Need> = self.needs.keys().copied().collect();
+        dead.retain(|need| stuck(need) + need.count > need.most);
+        while dead.contains(&need) {
+            let is_on_dead = |on: &&Vec<(Need, usize)>| on.iter().any(|(on, _)| dead.contains(on));
+            let holds = |need: &Need| {
+                let turns = self.stuck.get(&need.kind).into_iter();
+                let stuck = turns.flat_map(HashMap::values).filter(is_on_dead).count();
+                stuck + need.count > need.most
             };
-            let left: Vec<Kind> = dead.iter().copied().filter(holds).collect();
+            let left: Vec<Need> = dead.iter().copied().filter(holds).collect();
             if left.len() == dead.len() {
                 return true;
             }

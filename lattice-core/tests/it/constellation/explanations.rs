@@ -276,10 +276,18 @@ async fn an_app_is_as_it_should_be_apart_from_links_to_what_others_have_to_serve
         format!("[[links]]\nfrom = \"greeter\"\n{link}"),
         format!("[[links]]\nfrom = \"visitor\"\n{link}"),
     );
-    let app = format!("external = [\"store\", \"visitor\"]\n[actors.greeter]\nimage = \"{IMAGE}\"\n");
-    apply(&lattice, &format!("name = \"shop\"\n{app}{own}{from_outside}")).await;
+    let app =
+        format!("external = [\"store\", \"visitor\"]\n[actors.greeter]\nimage = \"{IMAGE}\"\n");
+    apply(
+        &lattice,
+        &format!("name = \"shop\"\n{app}{own}{from_outside}"),
+    )
+    .await;
     let waits = why_app(&lattice, "shop").await.to_string();
-    assert!(!waits.contains("as it should be"), "its actor is missing: {waits}");
+    assert!(
+        !waits.contains("as it should be"),
+        "its actor is missing: {waits}"
+    );
     let (_greeter, _serving) = serve(&a, "greeter").await;
     let beginning = "app `shop` is as it should be, apart from links to `store`\n";
     eventually("only the target is missing", async || {
@@ -295,7 +303,10 @@ async fn an_app_is_as_it_should_be_apart_from_links_to_what_others_have_to_serve
     let (_store, _serving_store) = serve(&a, "store").await;
     eventually("all is well", async || {
         let why = why_app(&lattice, "shop").await;
-        why.severity == Severity::Fine && why.to_string().starts_with("app `shop` is as it should be\n")
+        why.severity == Severity::Fine
+            && why
+                .to_string()
+                .starts_with("app `shop` is as it should be\n")
     })
     .await;
 }
