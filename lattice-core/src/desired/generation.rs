@@ -142,3 +142,30 @@ impl super::ServedGenerations {
         self.generations.drain(..surplus);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        desired::{Declared, ServedGenerations},
+        store::Revision,
+    };
+
+    #[test]
+    fn a_version_that_has_served_is_not_rolled_back_whatever_its_record_says() {
+        let actor = ComponentId::new("greeter").expect("valid");
+        let image = |text: &str| text.parse::<Image>().expect("an image");
+        let mut desired = Desired::default();
+        let mut spec = ActorSpec::new(image("reg.example/greeter:2"));
+        spec.previous = Some(Box::new(ActorSpec::new(image("reg.example/greeter:1"))));
+        let generation = desired.actor_generation(&spec);
+        spec.rejected = Some(generation);
+        assert!(desired.is_rolled_back(&actor, &spec));
+        let mut served = ServedGenerations::default();
+        served.add(&[generation]);
+        let served = Declared::new(Revision(1), served);
+        desired.served.insert(actor.clone(), served);
+        assert!(!desired.is_rolled_back(&actor, &spec));
+        assert_eq!(desired.running(&actor, &spec), &spec);
+    }
+}
