@@ -137,7 +137,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_says_goodbye_before_it_has_answered_does_not_count() {
         let lattice = Lattice::in_memory("dev").await.expect("it opens");
-        let join = async |id| {
+        let join = async |id: &str| {
             let options = NodeOptions::default().host(id).expect("valid");
             lattice.node(options).await.expect("it joins")
         };

@@ -148,11 +148,15 @@ mod tests {
             let op = Op::put(StoreKey::served(&greeter), "a record", Expect::Absent);
             store.commit(vec![op]).await.expect("written");
         }
-        let before = store.read(StoreKey::actor(&greeter)).await;
+        let read = async || {
+            let read = store.read(StoreKey::actor(&greeter)).await;
+            read.expect("in reach")
+        };
+        let before = read().await;
         let mut rejections = Rejections::new(node.parts().clone());
         rejections.reject(&desired, &greeter, generation);
         rejections.written().await.expect("a write");
-        store.read(StoreKey::actor(&greeter)).await != before
+        read().await != before
     }
 
     #[tokio::test]

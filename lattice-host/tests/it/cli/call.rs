@@ -97,7 +97,8 @@ async fn a_call_with_a_snapshot_works_while_the_server_of_the_store_is_dead() {
     let edge = NatsConfig::default().text(&edge).start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let common = ["--nats", &edge.url(), "--jetstream-domain", "hub"];
+    let url = edge.url();
+    let common = ["--nats", url.as_str(), "--jetstream-domain", "hub"];
     let command = |args: &[&str]| {
         let mut command = bare();
         command
