@@ -50,8 +50,9 @@ async fn a_publisher_pauses_between_its_attempts() {
     let store = Arc::new(Contended::default());
     let types = Types::new(Records::new(store.clone(), auth(1)));
     let begun = Instant::now();
-    let published = types.publish(&id("back"), &exporting("get", "func()"));
-    let failed = published.await.expect_err("another writer is faster");
+    let exports = exporting("get", "func()");
+    let published = types.publish(&id("back"), &exports).await;
+    let failed = published.expect_err("another writer is faster");
     assert!(
         matches!(failed, PublishError::Contended { .. }),
         "{failed:?}"
