@@ -6,7 +6,7 @@ use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
     call::CallError,
-    links::{LinkError, WriteError},
+    links::{DeleteError, LinkError, WriteError},
     replica::ReplicaState,
     server::{ServeError, ServeHandle},
     store::{StoreError, disk::OpenError},
@@ -271,13 +271,13 @@ async fn a_store_that_refuses_a_process_with_a_snapshot_may_accept_it_later() {
     fs::write(&config, denied).expect("written");
     server.restart().await;
     let mut refusals = 0;
+    let gone = grant("gone", "callee").key();
     eventually("the server refuses it", async || {
-        let refused = lattice.links().put(grant("new", "callee")).await;
-        let refused = refused.expect_err("the store can't be opened");
-        let reason = match &refused {
-            LinkError::Types(StoreError::Unavailable(reason))
-            | LinkError::Write(WriteError::Store(StoreError::Unavailable(reason))) => reason,
-            other => panic!("{other:?}"),
+        let deleted = lattice.links().delete(&gone).await;
+        let refused = deleted.expect_err("the store can't be opened");
+        let DeleteError::Write(WriteError::Store(StoreError::Unavailable(reason))) = &refused
+        else {
+            panic!("{refused:?}")
         };
         refusals += usize::from(reason.contains("Permissions Violation"));
         refusals >= 1
