@@ -118,6 +118,7 @@ impl InstanceEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lattice_core::name::ComponentId;
 
     #[test]
     fn calls_that_only_crashing_instances_could_have_begun_are_told_of_the_crashes() {
