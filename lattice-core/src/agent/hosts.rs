@@ -207,3 +207,92 @@ fn membership_event(from: &Origin, beat: &Beat) -> members::Event {
         labels: beat.labels.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Lattice,
+        bus::memory::MemoryNetwork,
+        node::{Node, NodeOptions},
+        store::{MemoryStore, Revision},
+        wire::Versions,
+    };
+    use std::collections::BTreeMap;
+    use tokio::time::{sleep, timeout};
+
+    struct Fixture {
+        store: MemoryStore,
+        node: Node,
+        table: HostTable,
+        _lattice: Lattice,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let store = MemoryStore::new();
+            let bus = Arc::new(MemoryNetwork::new().connect());
+            let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").trust_bus();
+            let lattice = lattice.await.expect("it opens");
+            let options = NodeOptions::default().host("here").expect("valid");
+            let node = lattice.node(options).await.expect("it joins");
+            Self {
+                table: HostTable::new(node.parts().clone(), Duration::ZERO),
+                store,
+                node,
+                _lattice: lattice,
+            }
+        }
+
+        fn hears(&mut self, from: &str) {
+            let from = Origin::new(HostId::new(from).expect("valid"), 1);
+            let beat = Beat {
+                sent_ms: 0,
+                interval_ms: 1_000,
+                versions: Versions::OURS,
+                incarnation: Incarnation(7),
+                revision: Revision(1),
+                labels: BTreeMap::new(),
+                duty: Duty::Works,
+                components: Vec::new(),
+            };
+            self.table.receive(&MemberEvent::Beat(from, Arc::new(beat)));
+        }
+
+        async fn until_live(&self, is_live: bool) {
+            let replica = &self.node.parts().connection.replica;
+            let changed = async {
+                while replica.health().state.is_live() != is_live {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let changed = timeout(Duration::from_secs(10), changed).await;
+            changed.expect("the replica notices");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_that_come_and_go_leave_nothing_behind() {
+        let mut fixture = Fixture::new().await;
+        for n in 0..1_000 {
+            fixture.hears(&format!("passing-{n}"));
+        }
+        let (duties, strays) = (fixture.table.duties.len(), fixture.table.strays.len());
+        assert!(duties.max(strays) <= SPARE + 4, "{duties}, {strays}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_does_not_follow_its_store_takes_no_host_for_a_stray() {
+        let mut fixture = Fixture::new().await;
+        fixture.until_live(true).await;
+        fixture.store.disconnect();
+        fixture.until_live(false).await;
+        fixture.hears("other");
+        let other = HostId::new("other").expect("valid");
+        assert!(!fixture.table.strays.contains(&other));
+        fixture.store.reconnect();
+        fixture.until_live(true).await;
+        fixture.hears("other");
+        assert!(fixture.table.strays.contains(&other));
+    }
+}

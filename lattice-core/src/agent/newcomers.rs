@@ -108,3 +108,52 @@ impl Newcomers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Lattice,
+        node::{Node, NodeOptions},
+        store::{Incarnation, Revision},
+        wire::{Beat, Duty, Versions},
+    };
+    use std::{collections::BTreeMap, time::Duration};
+    use tokio::time::timeout;
+
+    fn beat(of: &Node) -> MemberEvent {
+        let beat = Beat {
+            sent_ms: 0,
+            interval_ms: 1_000,
+            versions: Versions::OURS,
+            incarnation: Incarnation(1),
+            revision: Revision(1),
+            labels: BTreeMap::new(),
+            duty: Duty::Works,
+            components: Vec::new(),
+        };
+        MemberEvent::Beat(of.origin().clone(), Arc::new(beat))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_says_goodbye_before_it_has_answered_does_not_count() {
+        let lattice = Lattice::in_memory("dev").await.expect("it opens");
+        let join = async |id: &str| {
+            let options = NodeOptions::default().host(id).expect("valid");
+            lattice.node(options).await.expect("it joins")
+        };
+        let (here, there) = (join("here").await, join("there").await);
+        let mut newcomers = Newcomers::new(here.parts().clone());
+        let within = Duration::from_secs(10);
+        assert!(!newcomers.admits(&beat(&there)));
+        let goodbye = MemberEvent::Goodbye(there.origin().clone());
+        assert!(newcomers.admits(&goodbye));
+        let proved = timeout(within, newcomers.proved()).await;
+        assert!(proved.is_err(), "{proved:?}");
+
+        assert!(!newcomers.admits(&beat(&there)));
+        let proved = timeout(within, newcomers.proved()).await;
+        assert_eq!(proved.expect("it answers").origin(), there.origin());
+        assert!(newcomers.admits(&beat(&there)));
+    }
+}

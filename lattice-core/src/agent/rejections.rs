@@ -113,3 +113,55 @@ impl Rejections {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Lattice,
+        app::App,
+        bus::memory::MemoryNetwork,
+        node::NodeOptions,
+        store::{MemoryStore, Store as _},
+    };
+
+    /// Rejects a version that follows another one, while another host may record that it serves.
+    async fn rejects(is_recorded: bool) -> bool {
+        let store = MemoryStore::new();
+        let bus = Arc::new(MemoryNetwork::new().connect());
+        let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").trust_bus();
+        let lattice = lattice.await.expect("it opens");
+        let options = NodeOptions::default().host("here").expect("valid");
+        let node = lattice.node(options).await.expect("it joins");
+        for version in [1, 2] {
+            let text = format!(
+                "name = \"shop\"\n[actors.greeter]\nimage = \"reg.example/greeter:{version}\"\n"
+            );
+            let app = App::from_toml("app.toml", &text).expect("a manifest");
+            lattice.apply(&app).await.expect("applied");
+        }
+        let desired = lattice.desired();
+        let greeter = ComponentId::new("greeter").expect("valid");
+        let generation = desired.actor_generation(&desired.actors[&greeter].spec);
+        if is_recorded {
+            // This host doesn't know that yet.
+            let op = Op::put(StoreKey::served(&greeter), "a record", Expect::Absent);
+            store.commit(vec![op]).await.expect("written");
+        }
+        let read = async || {
+            let read = store.read(StoreKey::actor(&greeter)).await;
+            read.expect("in reach")
+        };
+        let before = read().await;
+        let mut rejections = Rejections::new(node.parts().clone());
+        rejections.reject(&desired, &greeter, generation);
+        rejections.written().await.expect("a write");
+        read().await != before
+    }
+
+    #[tokio::test]
+    async fn a_version_is_not_rejected_when_another_host_records_that_it_serves() {
+        assert!(rejects(false).await);
+        assert!(!rejects(true).await);
+    }
+}

@@ -137,3 +137,119 @@ pub(super) fn op(
     let value = records.encode(desired.incarnation, &key, number, &Body(&served))?;
     Ok(Some(Op::put(key, value, expect)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Lattice,
+        bus::memory::MemoryNetwork,
+        desired::{ActorSpec, Declared},
+        node::{Node, NodeOptions},
+        store::{MemoryStore, Revision, Store as _},
+        wire::ReplicaCount,
+    };
+    use tokio::time::sleep_until;
+
+    struct Fixture {
+        store: MemoryStore,
+        node: Node,
+        desired: Desired,
+        runs: ReplicaCounts,
+        _lattice: Lattice,
+    }
+
+    impl Fixture {
+        /// A host on which generation 7 of each of these actors serves.
+        async fn serving(actors: &[&str]) -> Self {
+            let store = MemoryStore::new();
+            let bus = Arc::new(MemoryNetwork::new().connect());
+            let lattice = Lattice::on(bus, Arc::new(store.clone()), "dev").trust_bus();
+            let lattice = lattice.await.expect("it opens");
+            let options = NodeOptions::default().host("here").expect("valid");
+            let node = lattice.node(options).await.expect("it joins");
+            let (mut desired, mut runs) = (Desired::default(), ReplicaCounts::new());
+            desired.incarnation = store.incarnation().await.expect("in reach");
+            for actor in actors {
+                let image = "reg.example/greeter:1".parse().expect("an image");
+                let actor = ComponentId::new(actor).expect("valid");
+                let spec = Declared::new(Revision(1), ActorSpec::new(image));
+                desired.actors.insert(actor.clone(), spec);
+                let count = ReplicaCount {
+                    generation: 7,
+                    serving: 1,
+                    kept: 1,
+                };
+                runs.insert(actor, vec![count]);
+            }
+            Self {
+                store,
+                node,
+                desired,
+                runs,
+                _lattice: lattice,
+            }
+        }
+
+        fn recorder(&self) -> ServedRecorder {
+            ServedRecorder::new(self.node.parts().clone())
+        }
+
+        fn reject(&mut self, actor: &str, generation: Generation) {
+            let id = ComponentId::new(actor).expect("valid");
+            let actor = self.desired.actors.get_mut(&id).expect("declared");
+            Arc::make_mut(actor).spec.rejected = Some(generation);
+        }
+
+        /// Another host writes the record of an actor. This host doesn't know that yet.
+        async fn is_written_by_another(&self, actor: &str) {
+            let key = StoreKey::served(&ComponentId::new(actor).expect("valid"));
+            let op = Op::put(key, "a record", Expect::Any);
+            self.store.commit(vec![op]).await.expect("written");
+        }
+
+        /// Records, and waits for the result. Returns whether anything was written.
+        async fn record(&self, recorder: &mut ServedRecorder) -> bool {
+            recorder.record(&self.desired, &self.runs, false);
+            let writes = !recorder.writes.is_empty();
+            recorder.written().await;
+            writes
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_generation_that_was_rejected_is_not_recorded_when_it_serves_late() {
+        let mut fixture = Fixture::serving(&["a"]).await;
+        fixture.reject("a", 7);
+        assert!(!fixture.record(&mut fixture.recorder()).await);
+        fixture.reject("a", 8);
+        assert!(fixture.record(&mut fixture.recorder()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_that_fail_are_repeated_after_longer_and_longer_pauses() {
+        let fixture = Fixture::serving(&["a"]).await;
+        fixture.is_written_by_another("a").await;
+        let (mut recorder, begun) = (fixture.recorder(), Instant::now());
+        let mut writes = 0;
+        while begun.elapsed() < Duration::from_mins(2) {
+            writes += u32::from(fixture.record(&mut recorder).await);
+            sleep_until(recorder.wake().expect("it failed")).await;
+        }
+        assert!((5..=20).contains(&writes), "{writes}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_another_host_has_written_does_not_hold_up_the_others() {
+        let fixture = Fixture::serving(&["a", "b"]).await;
+        fixture.is_written_by_another("b").await;
+        let mut recorder = fixture.recorder();
+        assert!(fixture.record(&mut recorder).await);
+        let key = StoreKey::served(&ComponentId::new("a").expect("valid"));
+        let read = async || fixture.store.read(key.clone()).await.expect("in reach");
+        assert_eq!(read().await, None, "both are in one commit");
+        sleep_until(recorder.wake().expect("it failed")).await;
+        assert!(fixture.record(&mut recorder).await);
+        assert!(read().await.is_some());
+    }
+}

@@ -223,3 +223,53 @@ fn generation(work: &Work, config: &BTreeMap<String, String>) -> Generation {
         Work::Provider { kind, digest } => of_provider(kind, *digest, config),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        desired::{Declared, Unreadable},
+        store::{Revision, StoreKey},
+    };
+
+    fn id(text: &str) -> ComponentId {
+        ComponentId::new(text).expect("valid")
+    }
+
+    fn provider() -> Arc<Declared<ProviderSpec>> {
+        let spec = ProviderSpec::new(ProviderKind::Builtin("keyvalue".into()));
+        Declared::new(Revision(1), spec)
+    }
+
+    #[test]
+    fn a_component_with_a_record_that_was_never_read_is_not_run_as_another_one_says() {
+        let mut desired = Desired::default();
+        for component in ["a", "b"] {
+            desired.providers.insert(id(component), provider());
+        }
+        let unreadable = Unreadable {
+            revision: Revision(2),
+            reason: "garbage".to_owned(),
+            is_newer: false,
+        };
+        desired
+            .unreadable
+            .insert(StoreKey::actor(&id("a")), unreadable);
+        let (_, snapshot) = WorkItems::of(&desired);
+        assert_eq!(snapshot.wanted.keys().collect::<Vec<_>>(), [&id("b")]);
+    }
+
+    #[test]
+    fn what_a_frozen_component_ran_can_be_started_again() {
+        let mut desired = Desired::default();
+        for component in ["a", "b"] {
+            desired.providers.insert(id(component), provider());
+        }
+        let (earlier, snapshot) = WorkItems::of(&desired);
+        let generation = snapshot.wanted[&id("a")].generation;
+        let mut items = WorkItems::default();
+        items.keep(earlier, &BTreeSet::from([id("a")]));
+        assert!(items.get(&id("a"), generation).is_some());
+        assert!(items.get(&id("b"), generation).is_none());
+    }
+}

@@ -4,10 +4,13 @@
 //! A call holds its turn until it has ended, and so do the calls that it is nested in. If a nested
 //! call waits for a turn, each turn of the same kind above it in its chain ends only after it. When
 //! all turns are held by such chains, none of them can become free. The call that would complete
-//! this cycle is refused at once, and the others continue.
+//! this cycle is refused at once, and the others continue. A cycle may lead over several kinds of
+//! turns, such as those of a component and those of its pool of instances; see [`waits`].
 //!
 //! A chain is tracked within one process: a table has, for each nested turn, the id of the turn
 //! that it is nested in.
+
+mod waits;
 
 use super::{CallError, Context};
 use crate::{entropy::HashState, name::ComponentId, sync::Mutex};
@@ -20,6 +23,7 @@ use std::{
     },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use waits::{Need, Waiting};
 
 /// The number of parts of the table of nested turns. Each part has its own lock.
 const SHARDS: usize = 16;
@@ -72,8 +76,6 @@ pub struct Turns {
     taken: AtomicU32,
     free: Arc<Semaphore>,
     most: usize,
-    /// Turns that end only after a call that waits for one, each with the number of such calls.
-    stuck: Mutex<HashMap<TurnId, usize, HashState>>,
 }
 
 /// One turn, or several that were taken together. Dropping it gives them to the next calls.
@@ -90,6 +92,7 @@ impl Turn {
     /// Makes this the turn of the call with this context. The call that had it has ended, and has
     /// left what it needed the turn for.
     pub fn pass_to(&mut self, context: &mut Context) {
+        self.end_waits();
         let last = self.first.later(self.count - 1);
         let outer = std::mem::replace(&mut context.turn, last);
         let was_nested = std::mem::replace(&mut self.is_nested, outer != TurnId::NONE);
@@ -109,6 +112,14 @@ impl Turn {
         }
     }
 
+    /// Forgets what waits in the call that has ended.
+    fn end_waits(&self) {
+        for number in 0..self.count {
+            waits::has_ended(self.first.later(number));
+        }
+    }
+
+    /// Removes the turns from the chain of calls.
     fn leave(&mut self) {
         let first = u32::from(!self.is_nested);
         for number in first..self.count {
@@ -120,6 +131,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        self.end_waits();
         self.leave();
     }
 }
@@ -133,7 +145,6 @@ impl Turns {
             taken: AtomicU32::new(0),
             free: Arc::new(Semaphore::new(most)),
             most,
-            stuck: Mutex::default(),
         }
     }
 
@@ -218,50 +229,22 @@ impl Turns {
         component: &ComponentId,
         outer: TurnId,
         count: usize,
-    ) -> Result<Waiting<'_>, CallError> {
-        let own = outer.chain().filter(|turn| turn.kind() == self.kind);
-        let own: Vec<TurnId> = own.collect();
-        if own.len() + count > self.most {
+    ) -> Result<Waiting, CallError> {
+        let chain: Vec<TurnId> = outer.chain().collect();
+        let own = chain.iter().filter(|turn| turn.kind() == self.kind);
+        if own.count() + count > self.most {
             return Err(CallError::TooManyHops {
                 limit: u8::try_from(self.most).unwrap_or(u8::MAX),
             });
         }
-        let mut stuck = self.stuck.lock();
-        for turn in &own {
-            *stuck.entry(*turn).or_default() += 1;
-        }
-        let is_cycle = !own.is_empty() && stuck.len() + count > self.most;
-        drop(stuck);
-        let waiting = Waiting { turns: self, own };
-        if is_cycle {
-            return Err(CallError::Overloaded {
-                component: component.clone(),
-            });
-        }
-        Ok(waiting)
-    }
-}
-
-/// A call that waits for a turn, and the turns that end only after it.
-struct Waiting<'t> {
-    turns: &'t Turns,
-    own: Vec<TurnId>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.own.is_empty() {
-            return;
-        }
-        let mut stuck = self.turns.stuck.lock();
-        for turn in &self.own {
-            if let Some(count) = stuck.get_mut(turn) {
-                *count -= 1;
-                if *count == 0 {
-                    stuck.remove(turn);
-                }
-            }
-        }
+        let need = Need {
+            kind: self.kind,
+            count,
+            most: self.most,
+        };
+        Waiting::begin(need, chain).ok_or_else(|| CallError::Overloaded {
+            component: component.clone(),
+        })
     }
 }
 
@@ -336,6 +319,63 @@ mod tests {
         assert!((&mut right).now_or_never().is_none());
         drop(running);
         assert!((&mut left).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_circle_over_two_kinds_of_turns_is_refused_at_once() {
+        let (component, calls, pool) = (component(), Turns::new(2), Turns::new(1));
+        let (mut one, mut two) = (Context::default(), Context::default());
+        let _first = calls.try_take(&mut one).expect("a free turn");
+        let instance = pool.try_take(&mut one).expect("a free turn");
+        let _second = calls.try_take(&mut two).expect("a free turn");
+        let mut waits = Box::pin(pool.take(&component, &mut two));
+        assert!((&mut waits).now_or_never().is_none(), "the first one runs");
+        // It would wait for the second one, which waits for it.
+        let refused = calls.take(&component, &mut one).now_or_never();
+        let refused = refused.expect("it does not wait").err();
+        assert_eq!(
+            refused,
+            Some(CallError::Overloaded {
+                component: component.clone()
+            })
+        );
+        drop(instance);
+        assert!((&mut waits).now_or_never().is_some(), "the other goes on");
+    }
+
+    #[test]
+    fn a_wait_for_a_call_that_runs_is_no_circle() {
+        let (component, calls, pool) = (component(), Turns::new(2), Turns::new(2));
+        let (mut one, mut two, mut other) =
+            (Context::default(), Context::default(), Context::default());
+        let _first = calls.try_take(&mut one).expect("a free turn");
+        let _instance = pool.try_take(&mut one).expect("a free turn");
+        let running = pool.try_take(&mut other).expect("a free turn");
+        let _second = calls.try_take(&mut two).expect("a free turn");
+        let mut second = Box::pin(pool.take(&component, &mut two));
+        assert!((&mut second).now_or_never().is_none());
+        let mut first = Box::pin(calls.take(&component, &mut one));
+        assert!((&mut first).now_or_never().is_none(), "it is not refused");
+        drop(running);
+        assert!((&mut second).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_turn_that_has_ended_is_part_of_no_circle() {
+        let (component, calls) = (component(), Turns::new(2));
+        let (mut one, mut two) = (Context::default(), Context::default());
+        let ended = calls.try_take(&mut one).expect("a free turn");
+        let _second = calls.try_take(&mut two).expect("a free turn");
+        // A task that goes on after its call.
+        let mut left = Box::pin(calls.take(&component, &mut one));
+        assert!((&mut left).now_or_never().is_none());
+        drop(ended);
+        let mut waits = Box::pin(calls.take(&component, &mut two));
+        let waited = (&mut waits).now_or_never();
+        assert!(
+            waited.is_none(),
+            "the task gets the turn, and gives it back"
+        );
     }
 
     #[test]

@@ -192,6 +192,10 @@ impl super::ServedGenerations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        desired::{Declared, ServedGenerations},
+        store::Revision,
+    };
 
     fn generation(limits: &LimitOverrides, instance: InstanceMode) -> u64 {
         let image = "file:/srv/greeter.wasm".parse().expect("an image");
@@ -233,5 +237,23 @@ mod tests {
         all.outgoing_bytes = Some(1);
         assert_ne!(generation(&all, InstanceMode::Warm), warm);
         assert_ne!(generation(&none, InstanceMode::Warm), golden[0]);
+    }
+
+    #[test]
+    fn a_version_that_has_served_is_not_rolled_back_whatever_its_record_says() {
+        let actor = ComponentId::new("greeter").expect("valid");
+        let image = |text: &str| text.parse::<Image>().expect("an image");
+        let mut desired = Desired::default();
+        let mut spec = ActorSpec::new(image("reg.example/greeter:2"));
+        spec.previous = Some(Box::new(ActorSpec::new(image("reg.example/greeter:1"))));
+        let generation = desired.actor_generation(&spec);
+        spec.rejected = Some(generation);
+        assert!(desired.is_rolled_back(&actor, &spec));
+        let mut served = ServedGenerations::default();
+        served.add(&[generation]);
+        let served = Declared::new(Revision(1), served);
+        desired.served.insert(actor.clone(), served);
+        assert!(!desired.is_rolled_back(&actor, &spec));
+        assert_eq!(desired.running(&actor, &spec), &spec);
     }
 }

@@ -247,7 +247,68 @@ impl SentBeats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Duty;
+    use crate::{
+        auth::Auth,
+        bus::{Body as Carried, Bus as _, memory::MemoryNetwork},
+        membership::{Announce, PresenceWatcher, ReplicaCounts},
+        name::{HostId, LatticeName},
+        store::{MemoryStore, record::Records},
+        subject::Subjects,
+        transport::{Medium, Transport},
+        wire::{Duty, Frame, Kind, Origin},
+    };
+    use futures_util::StreamExt as _;
+    use std::collections::BTreeMap;
+
+    /// A host that serves nothing.
+    struct Idle;
+
+    impl Roster for Idle {
+        fn is_empty(&self) -> bool {
+            true
+        }
+
+        fn components(&self, _: &ReplicaCounts) -> Vec<Served> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_that_was_not_sent_is_not_repeated_by_a_keep_alive() {
+        let (network, auth) = (MemoryNetwork::new(), Auth::trusting());
+        let bus = network.connect();
+        let medium = || Medium {
+            bus: Arc::new(bus.clone()),
+            subjects: Subjects::new(&LatticeName::new("dev").expect("valid")),
+            auth: auth.clone(),
+        };
+        let presence = PresenceWatcher::start(medium()).await.expect("it starts");
+        let me = Origin::new(HostId::new("me").expect("valid"), 1);
+        let opened = Transport::open(medium(), me).await;
+        let (transport, _subscriptions) = opened.expect("it opens");
+        let (presence, labels) = (Arc::new(presence), BTreeMap::new());
+        let me = Membership::new(transport, presence, labels, Announce::Always);
+        let records = Records::new(Arc::new(MemoryStore::new()), auth.clone());
+        let replica = Replica::follow(records).await.expect("it follows");
+        let other = network.connect();
+        let beats = other.subscribe(medium().subjects.beat(), 16).await;
+        let mut beats = beats.expect("it subscribes");
+
+        let (interval, mut sent) = (Duration::from_secs(5), SentBeats::default());
+        bus.disconnect();
+        me.send_beat(&Idle, &replica, interval, &mut sent).await;
+        bus.reconnect();
+        for kind in [Kind::Beat, Kind::KeepAlive] {
+            me.send_beat(&Idle, &replica, interval, &mut sent).await;
+            let message = timeout(Duration::from_secs(5), beats.next()).await;
+            let message = message.expect("it arrives").expect("a message");
+            let Carried::Payload(bytes) = message.body else {
+                panic!("a payload")
+            };
+            let frame = Frame::open(&auth, bytes).expect("a frame");
+            assert_eq!(frame.kind(), kind);
+        }
+    }
 
     #[test]
     fn a_beat_that_cannot_be_sent_is_logged_at_once_and_then_once_a_minute() {

@@ -111,7 +111,8 @@ impl Claims {
             return;
         }
         let opened = records.open(incarnation, entry);
-        if matches!(opened, Err(RecordError::Forged { .. })) && !self.leases.contains_key(&entry.key)
+        if matches!(opened, Err(RecordError::Forged { .. }))
+            && !self.leases.contains_key(&entry.key)
         {
             // Without the key, nobody makes this process remember leases.
             return;

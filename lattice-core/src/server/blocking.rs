@@ -131,4 +131,17 @@ mod tests {
         blocking.noticed(&id, TELL);
         assert_eq!(blocking.told.load(Ordering::Relaxed), 1);
     }
+
+    #[test]
+    fn a_suspicion_has_few_calls_run_apart_and_does_not_end_what_is_known() {
+        let blocking = Blocking::default();
+        blocking.suspect();
+        for _ in 0..SUSPECT {
+            assert!(blocking.runs_apart());
+        }
+        assert!(!blocking.runs_apart());
+        blocking.isolate();
+        blocking.suspect();
+        assert_eq!(blocking.apart.load(Ordering::Relaxed), ISOLATE);
+    }
 }

@@ -32,7 +32,12 @@ impl Records {
 
     /// Returns the value that gives a lease back. It is written with a term of its own.
     #[cfg(feature = "apps")]
-    pub(crate) fn release(&self, incarnation: Incarnation, key: &StoreKey, generation: u64) -> Bytes {
+    pub(crate) fn release(
+        &self,
+        incarnation: Incarnation,
+        key: &StoreKey,
+        generation: u64,
+    ) -> Bytes {
         self.encode_removal(incarnation, key, generation)
     }
 }

@@ -76,3 +76,23 @@ impl Transport {
         timeout(WITHIN, answer).await.unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::HostId;
+
+    #[test]
+    fn only_the_host_that_was_asked_can_answer() {
+        let boot = |host, epoch| Origin::new(HostId::new(host).expect("valid"), epoch);
+        let (challenges, asked) = (Challenges::default(), boot("a", 2));
+        let (answered, mut answer) = oneshot::channel();
+        challenges.lock().insert(7, (asked.clone(), answered));
+        for (other, nonce) in [(boot("b", 2), 7), (boot("a", 1), 7), (asked.clone(), 8)] {
+            challenges.answered(&other, nonce);
+            assert!(answer.try_recv().is_err(), "{other:?} {nonce}");
+        }
+        challenges.answered(&asked, 7);
+        assert_eq!(answer.try_recv(), Ok(()));
+    }
+}

@@ -119,7 +119,9 @@ impl LeaseTask {
         // When the write itself has arrived here, every earlier claim has.
         let end = self.until.end();
         let incarnation = self.replica.links().incarnation();
-        let has_seen = self.replica.until(end, |table| table.has_seen(incarnation, fence));
+        let has_seen = self
+            .replica
+            .until(end, |table| table.has_seen(incarnation, fence));
         if has_seen.await && self.is_free_at(begun) {
             return Some((last, fence));
         }

@@ -291,6 +291,16 @@ pub enum Finding {
         /// The component to be called.
         target: ComponentId,
     },
+    /// A link of an app leads to a component that the app does not declare, and that nothing serves.
+    #[error(
+        "the link {link} leads to `{target}`, which its app doesn't declare and no host serves; serve `{target}` from a program, or apply an app that declares it"
+    )]
+    NoTarget {
+        /// The key of the link.
+        link: LinkKey,
+        /// The component to be called.
+        target: ComponentId,
+    },
     /// The link was refused.
     #[error(
         "`{target}` refuses the link {link}{}; change the link's config or the names in it, and put it again",
@@ -387,7 +397,8 @@ impl Finding {
             | Self::HandingOver { .. }
             | Self::WaitingForLease { .. }
             | Self::Draining { .. }
-            | Self::LinkPending { .. } => Severity::Waiting,
+            | Self::LinkPending { .. }
+            | Self::NoTarget { .. } => Severity::Waiting,
             _ => Severity::Fault,
         }
     }

@@ -21,6 +21,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, sync::Arc};
+use text::Listed;
 
 /// Most links whose two ends are compared for one explanation. Each comparison reads the store.
 const MAX_COMPARED: usize = 64;
@@ -249,9 +250,25 @@ impl Inquiry<'_> {
 
     fn owned_link(&mut self, app: &AppView, key: &StoreKey, link: &LinkKey) {
         match self.view.links.get(link).cloned() {
+            Some(link) if self.lacks_target(app, &link) => self.found(Finding::NoTarget {
+                link: link.key.clone(),
+                target: link.target.clone(),
+            }),
             Some(link) => self.link_state(&link),
             None => self.missing(app, key),
         }
+    }
+
+    /// Returns whether a link of an app only lacks its target, which is not a part of the app.
+    fn lacks_target(&self, app: &AppView, link: &LinkView) -> bool {
+        let keys = [
+            StoreKey::actor(&link.target),
+            StoreKey::provider(&link.target),
+        ];
+        link.state == LinkState::Pending
+            && !self.mismatches.contains_key(&link.key)
+            && !keys.iter().any(|key| app.owns.contains(key))
+            && self.serving(&link.target).is_empty()
     }
 
     fn missing(&mut self, app: &AppView, key: &StoreKey) {
@@ -315,14 +332,39 @@ impl fmt::Display for Subject {
     }
 }
 
+impl Explanation {
+    /// Returns the components that links lead to and that nothing serves, if nothing else is missing.
+    fn missing_targets(&self) -> Option<Vec<&ComponentId>> {
+        let mut targets = Vec::new();
+        for finding in &self.findings {
+            match finding {
+                Finding::NoTarget { target, .. } if !targets.contains(&target) => {
+                    targets.push(target);
+                }
+                Finding::NoTarget { .. } => {}
+                finding if finding.severity() == Severity::Fine => {}
+                _ => return None,
+            }
+        }
+        (!targets.is_empty()).then_some(targets)
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.severity {
-            Severity::Fine => "has no problems",
-            Severity::Waiting => "is not ready yet",
-            Severity::Fault => "needs attention",
-        };
-        write!(f, "{} {verdict}", self.subject)?;
+        write!(f, "{} ", self.subject)?;
+        match (self.severity, self.missing_targets()) {
+            (Severity::Fine, _) => f.write_str("has no problems"),
+            (Severity::Waiting, Some(targets)) => {
+                write!(
+                    f,
+                    "has no problems, apart from links to {}",
+                    Listed(&targets)
+                )
+            }
+            (Severity::Waiting, None) => f.write_str("is not ready yet"),
+            (Severity::Fault, _) => f.write_str("needs attention"),
+        }?;
         for finding in &self.findings {
             write!(f, "\n- {finding}")?;
         }

@@ -146,6 +146,18 @@ fn a_host_that_is_silent_for_three_intervals_is_removed_and_a_reconnect_restarts
 }
 
 #[test]
+fn a_host_that_a_caller_has_lost_is_reported_as_gone_when_it_stays_silent() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    p.beat(&origin("a", 3), beat(&["x"]), now);
+    assert_eq!(p.lost(&origin("a", 3)), Change::Lost(origin("a", 3)));
+    assert_eq!(p.tick(now + Duration::from_millis(3_000)), Change::None);
+    // The calls that it made end then.
+    let gone = Change::Left(vec![origin("a", 3)]);
+    assert_eq!(p.tick(now + Duration::from_millis(3_001)), gone);
+    assert_eq!(p.tick(now + Duration::from_secs(9)), Change::None, "once");
+}
+
+#[test]
 fn replicas_are_counted_instead_of_hosts() {
     let (mut p, now) = (Presence::default(), Instant::now());
     let id = ComponentId::new("x").expect("valid");

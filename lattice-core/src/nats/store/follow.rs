@@ -10,16 +10,58 @@ use crate::{
 };
 use futures_util::stream;
 use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
 
-/// Pauses between attempts to reach an unavailable store.
+/// Pauses between sessions that end soon, and between attempts to reach an unavailable store.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(1));
+/// After a session that has lasted so long, the next one is opened at once.
+const LASTING: Duration = Duration::from_secs(5);
 
 pub(super) struct Follower {
     store: Arc<Inner>,
     session: Option<Session>,
     reported_lost: bool,
-    /// Attempts in a row that did not reach the store.
+    attempts: Attempts,
+}
+
+/// The sessions so far, and how long to wait before the next one. Pure.
+#[derive(Debug)]
+struct Attempts {
+    /// When the present session was opened.
+    opened: Option<Instant>,
+    /// Sessions in a row that ended soon or could not be opened.
     failures: u32,
+}
+
+impl Attempts {
+    fn opened(now: Instant) -> Self {
+        Self {
+            opened: Some(now),
+            failures: 0,
+        }
+    }
+
+    fn has_opened(&mut self, now: Instant) {
+        self.opened = Some(now);
+    }
+
+    /// The session has ended, or none could be opened.
+    fn has_failed(&mut self, now: Instant) {
+        let has_lasted = |opened| now.saturating_duration_since(opened) >= LASTING;
+        self.failures = if self.opened.take().is_some_and(has_lasted) {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
+    }
+
+    /// Returns how long to wait before a session is opened.
+    fn pause(&self) -> Duration {
+        match self.failures {
+            0 => Duration::ZERO,
+            failures => PAUSES.after(failures),
+        }
+    }
 }
 
 impl Follower {
@@ -28,7 +70,7 @@ impl Follower {
             store,
             session: Some(session),
             reported_lost: false,
-            failures: 0,
+            attempts: Attempts::opened(Instant::now()),
         }
     }
 
@@ -43,32 +85,35 @@ impl Follower {
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
             if let Some(session) = &mut self.session {
-                match session.next().await {
+                let broken = match session.next().await {
                     Ok(event) => {
                         if std::mem::take(&mut self.reported_lost) {
                             tracing::info!("the lattice's store is back");
                         }
-                        self.failures = 0;
                         return Some(event);
                     }
-                    Err(Broken::Gap) => self.session = None,
-                    Err(Broken::OutOfReach) => {
-                        self.session = None;
-                        if let Some(lost) = self.lost() {
-                            return Some(lost);
-                        }
-                    }
+                    Err(broken) => broken,
+                };
+                self.session = None;
+                self.attempts.has_failed(Instant::now());
+                if broken == Broken::OutOfReach
+                    && let Some(lost) = self.lost()
+                {
+                    return Some(lost);
                 }
             }
+            sleep(self.attempts.pause()).await;
             match self.store.within(Session::open(&self.store)).await {
-                Ok(session) => self.session = Some(session),
+                Ok(session) => {
+                    self.session = Some(session);
+                    self.attempts.has_opened(Instant::now());
+                }
                 Err(StoreError::Closed) => return None,
                 Err(_) => {
+                    self.attempts.has_failed(Instant::now());
                     if let Some(lost) = self.lost() {
                         return Some(lost);
                     }
-                    self.failures = self.failures.saturating_add(1);
-                    tokio::time::sleep(PAUSES.after(self.failures)).await;
                 }
             }
         }
@@ -82,5 +127,29 @@ impl Follower {
             );
         }
         (!reported).then_some(WatchEvent::Lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_end_soon_are_opened_again_after_longer_and_longer_pauses() {
+        let start = Instant::now();
+        let mut attempts = Attempts::opened(start);
+        assert_eq!(attempts.pause(), Duration::ZERO);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            attempts.has_failed(start);
+            pauses.push(attempts.pause().as_millis());
+            // It is opened, and ends at once.
+            attempts.has_opened(start);
+        }
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
+        attempts.has_failed(start + LASTING);
+        assert_eq!(attempts.pause(), Duration::ZERO, "it has lasted");
+        attempts.has_failed(start + LASTING);
+        assert_eq!(attempts.pause(), PAUSES.after(1), "none was opened");
     }
 }

@@ -160,7 +160,8 @@ async fn frames_fit_the_largest_message_of_the_bus() {
         .map(|pushed| pushed.expect("room").1)
         .collect();
     drop(guards);
-    queue.sent().await;
+    let sent = tokio::time::timeout(std::time::Duration::from_secs(5), queue.sent()).await;
+    sent.expect("all are sent, and none is too large");
     let mut all = 0;
     while let Some(count) = envelopes(&mut arriving) {
         all += count;

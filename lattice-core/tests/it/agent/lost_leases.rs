@@ -98,7 +98,10 @@ async fn a_lease_that_is_removed_stays_with_its_holder() {
         remove(&store).await;
         let span = Duration::from_millis(1_700 + round * 60);
         let [held, taken] = run([&mut holder, &mut other], span).await;
-        assert_eq!((held >= span - Duration::from_millis(20), taken), (true, Duration::ZERO));
+        assert_eq!(
+            (held >= span - Duration::from_millis(20), taken),
+            (true, Duration::ZERO)
+        );
         // A recording of the lease, and garbage, in place of it.
         let spoiled = if round % 2 == 0 { recorded } else { "x".into() };
         play(&store, &spoiled).await;
@@ -146,7 +149,10 @@ async fn a_forged_answer_makes_nobody_a_holder() {
     let mut other = Contender::over(Arc::new(way), "other", 2).await;
     // They ask at the same moment.
     let [held, taken] = run([&mut holder, &mut other], TERM * 4).await;
-    assert!(held > TERM && taken == Duration::ZERO, "{held:?}, {taken:?}");
+    assert!(
+        held > TERM && taken == Duration::ZERO,
+        "{held:?}, {taken:?}"
+    );
     holder.way.partition();
     let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
     assert!(taken > TERM, "{taken:?}");
@@ -161,7 +167,10 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
     holder.give_back();
     let span = Duration::from_secs(1);
     let [held, taken] = run([&mut holder, &mut other], span).await;
-    assert!(held == Duration::ZERO && taken > span / 4, "{held:?}, {taken:?}");
+    assert!(
+        held == Duration::ZERO && taken > span / 4,
+        "{held:?}, {taken:?}"
+    );
 
     // A recording of the release ends no later lease.
     other.give_back();
@@ -175,7 +184,10 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
         play(&store, &release).await;
         let span = Duration::from_millis(1_900);
         let [held, taken] = run([&mut holder, &mut other], span).await;
-        assert!(held > span / 2 && taken == Duration::ZERO, "{held:?}, {taken:?}");
+        assert!(
+            held > span / 2 && taken == Duration::ZERO,
+            "{held:?}, {taken:?}"
+        );
     }
     // And a lease that is played again for good is taken in the end.
     let recorded = value(&store).await;

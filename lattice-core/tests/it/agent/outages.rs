@@ -173,3 +173,25 @@ async fn a_rejected_version_is_tried_again_when_it_is_applied_again() {
     assert!(plan.is_empty(), "{plan}");
     assert!(!plan.to_string().contains("hosts run"), "{plan}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_while_a_version_starts_does_not_have_it_rolled_back() {
+    let store = MemoryStore::new();
+    let mesh = Mesh::on(&store).await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    mesh.apply(&greeter("greeter:2", 2)).await;
+    // Its host is about to start it, and can't publish its types.
+    store.disconnect();
+    sleep(Duration::from_mins(3)).await;
+    let tries = mesh.record.all().len();
+    assert!(tries >= 5, "it is tried again and again: {tries}");
+    store.reconnect();
+    sleep(Duration::from_mins(3)).await;
+    assert_eq!(mesh.rejected(), None);
+    for _ in 0..10 {
+        assert!(mesh.version().await.ends_with("greeter:2"));
+    }
+}

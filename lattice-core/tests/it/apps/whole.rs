@@ -1,7 +1,6 @@
 //! Readers see an app as it is after a commit, never a part of a commit.
 
 use super::*;
-use futures_util::StreamExt as _;
 use std::collections::BTreeSet;
 
 /// More changes than a reader takes in before it publishes.
@@ -18,10 +17,10 @@ fn version(number: usize) -> App {
 async fn readers_never_see_a_part_of_a_large_commit() {
     let store = MemoryStore::new();
     let (writer, reader) = (join(&store).await, join(&store).await);
-    let follow = tokio::spawn(async move {
-        let mut follow = reader.watch_desired();
+    // It looks all the time, and not only when it is notified.
+    let follow = tokio::task::spawn_blocking(move || {
         loop {
-            let desired = follow.next().await.expect("open");
+            let desired = reader.desired();
             let images = desired.actors.values();
             let images: BTreeSet<String> = images.map(|a| a.spec.image.to_string()).collect();
             assert!(images.len() <= 1, "a part of a commit: {images:?}");

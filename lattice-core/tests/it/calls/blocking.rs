@@ -122,3 +122,34 @@ async fn a_call_that_waited_past_its_deadline_behind_a_blocking_component_does_n
     let calls = two.api.calls.load(Ordering::SeqCst) - before;
     assert_eq!(calls, 1, "only the last one");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_is_known_to_block_takes_no_thread_from_others() {
+    let two = two().await;
+    let blocks = Blocks {
+        time: Duration::from_millis(1_000),
+        is_late: false,
+        calls: Arc::default(),
+    };
+    let _blocks = serve_as(&two.b, "blocks", blocks).await;
+    link(&two.lattice, "blocked", "blocks").await;
+    let blocked = two.a.caller("blocked").expect("valid");
+    let slow = || {
+        let caller = blocked.clone();
+        let context = Context::new(Duration::from_secs(20));
+        tokio::spawn(async move { call(&caller, &echo(), text("slow"), context).await })
+    };
+    slow().await.expect("joined").expect("answered");
+    // More than there are threads.
+    let calls: Vec<_> = (0..6).map(|_| slow()).collect();
+    let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+    while start.elapsed() < Duration::from_millis(700) {
+        let before = Instant::now();
+        two.say().await.expect("a neighbour is served");
+        slowest = slowest.max(before.elapsed());
+    }
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    for call in calls {
+        assert_eq!(call.await.expect("joined"), Ok(text("slow")));
+    }
+}

@@ -77,3 +77,27 @@ async fn the_calls_of_a_host_that_died_end_at_their_callees() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_boot_end_as_soon_as_its_host_starts_again() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let on = async |bus: MemoryBus| {
+        let lattice = Lattice::on(Arc::new(bus), store.clone(), "test").trust_bus();
+        lattice.await.expect("it opens")
+    };
+    let (here, there) = (on(network.connect()).await, on(network.connect()).await);
+    let two = Two::across(&here, &there).await;
+    let running = begin_wait(&two.caller, long());
+    two.api.started.notified().await;
+    two.a.kill();
+    let start = tokio::time::Instant::now();
+    let _again = host(&here, "a").await;
+    eventually("its call has ended there", async || {
+        two.api.running.load(Ordering::SeqCst) == 0
+    })
+    .await;
+    // Before its silence is noticed.
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    assert!(running.await.expect("joined").is_err());
+}

@@ -3,15 +3,22 @@
 use super::*;
 use bytes::Bytes;
 use lattice_core::{
-    call::{CallError, Context, FunctionRef, MAX_HOPS},
+    call::{CallError, Context, FunctionRef, MAX_HOPS, Turns},
     client::Caller,
     serve::{Answer, Request, Service},
     server::ServeLimits,
     types::ComponentTypes,
     value::{from_bytes, to_bytes},
 };
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{task::yield_now, time::Instant};
 
 const BOUNCE: &str = "func(hops: u32) -> u32";
 
@@ -104,4 +111,70 @@ async fn a_long_chain_ends_at_the_hop_limit_when_turns_are_free() {
     let scene = Scene::of(usize::from(MAX_HOPS) * 2).await;
     let circle = scene.bounce(u32::from(MAX_HOPS) + 1).await;
     assert!(too_many(&circle), "{circle:?}");
+}
+
+/// Serves each call with the only instance of a pool, and calls itself once two calls have arrived.
+struct Pooled {
+    caller: Caller,
+    pool: Arc<Turns>,
+    arrived: Arc<AtomicUsize>,
+}
+
+impl Service for Pooled {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::new(types(&[("bounce", BOUNCE)]))
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        let (hops,) = from_bytes::<(u32,)>(&request.args).expect("a number");
+        let (caller, mut context) = (self.caller.clone(), request.context);
+        let (pool, arrived) = (self.pool.clone(), self.arrived.clone());
+        Answer::Later(Box::pin(async move {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            let _instance = pool.take(&id("bouncer"), &mut context).await?;
+            if hops == 0 {
+                return Ok(to_bytes(&0_u32).expect("a number encodes"));
+            }
+            while arrived.load(Ordering::SeqCst) < 2 {
+                yield_now().await;
+            }
+            let next = to_bytes(&(hops - 1,)).expect("a number encodes");
+            call(&caller, &bounce(), next, context.nested()).await
+        }))
+    }
+}
+
+#[tokio::test]
+async fn a_circle_over_calls_and_instances_is_refused_at_once() {
+    let lattice = lattice().await;
+    let node = host(&lattice, "a").await;
+    let limits = ServeLimits::default();
+    let limits = limits.concurrent(NonZeroUsize::new(2).expect("not zero"));
+    let service = Arc::new(Pooled {
+        caller: node.caller("bouncer").expect("valid"),
+        pool: Arc::new(Turns::new(1)),
+        arrived: Arc::default(),
+    });
+    let arrived = service.arrived.clone();
+    let serving = node.serve(id("bouncer"), service, limits).await;
+    let scene = Scene {
+        _serving: serving.expect("it serves"),
+        caller: node.caller("caller").expect("valid"),
+        _node: node,
+    };
+    link(&lattice, "bouncer", "bouncer").await;
+    link(&lattice, "caller", "bouncer").await;
+    let start = Instant::now();
+    // The first call has the instance. The second one has the other turn and waits for the instance,
+    // so that the first one's call to itself would wait for the second one.
+    let second = async {
+        while arrived.load(Ordering::SeqCst) < 1 {
+            yield_now().await;
+        }
+        scene.bounce(0).await
+    };
+    let (first, second) = tokio::join!(scene.bounce(1), second);
+    assert!(first.is_err(), "{first:?}");
+    assert_eq!(second, Ok(Bytes::from_static(b"\0")));
+    assert!(start.elapsed() < Duration::from_secs(1), "they waited");
 }

@@ -203,6 +203,29 @@ async fn calls_end_by_their_deadline_while_the_bus_accepts_no_messages() {
     eventually("it is called again", async || two.say().await.is_ok()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_host_lives_on_and_leaves_while_its_bus_takes_nothing() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let stuck = Arc::new(StuckBus {
+        inner: network.connect(),
+        is_stuck: watch::Sender::new(false),
+    });
+    let lattice = Lattice::on(stuck.clone(), store, "test").trust_bus();
+    let lattice = lattice.await.expect("it opens");
+    let node = host(&lattice, "a").await;
+    let (_api, _serving) = serve(&node, "callee").await;
+    let is_known = || lattice.peers().contains(node.origin());
+    eventually("it is known", async || is_known()).await;
+    stuck.is_stuck.send_replace(true);
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(is_known(), "its heartbeats reach its own process");
+    }
+    let left = node.shutdown(Duration::from_secs(1));
+    let left = tokio::time::timeout(Duration::from_secs(10), left).await;
+    assert!(left.is_ok(), "it does not leave");
+}
+
 fn text_of(value: String) -> Bytes {
     to_bytes(&value).expect("a string encodes")
 }

@@ -267,6 +267,51 @@ async fn an_app_is_explained_by_its_parts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_is_as_it_should_be_apart_from_links_to_what_others_have_to_serve() {
+    let lattice = lattice().await;
+    let a = host(&lattice, "a").await;
+    let _works = takes_work(&lattice, &a).await;
+    let link = "to = \"store\"\ninterface = \"test:calls/api@0.1.0\"\n";
+    let (own, from_outside) = (
+        format!("[[links]]\nfrom = \"greeter\"\n{link}"),
+        format!("[[links]]\nfrom = \"visitor\"\n{link}"),
+    );
+    let app =
+        format!("external = [\"store\", \"visitor\"]\n[actors.greeter]\nimage = \"{IMAGE}\"\n");
+    apply(
+        &lattice,
+        &format!("name = \"shop\"\n{app}{own}{from_outside}"),
+    )
+    .await;
+    let waits = why_app(&lattice, "shop").await.to_string();
+    assert!(
+        !waits.contains("has no problems"),
+        "its actor is missing: {waits}"
+    );
+    let (_greeter, _serving) = serve(&a, "greeter").await;
+    let beginning = "app `shop` has no problems, apart from links to `store`\n";
+    eventually("only the target is missing", async || {
+        let text = why_app(&lattice, "shop").await.to_string();
+        text.starts_with(beginning)
+    })
+    .await;
+    let why = why_app(&lattice, "shop").await;
+    assert_eq!(why.severity, Severity::Waiting);
+    let text = why.to_string();
+    let reason = "leads to `store`, which its app doesn't declare and no host serves; serve `store` from a program, or apply an app that declares it";
+    assert_eq!(text.matches(reason).count(), 2, "{text}");
+    let (_store, _serving_store) = serve(&a, "store").await;
+    eventually("all is well", async || {
+        let why = why_app(&lattice, "shop").await;
+        why.severity == Severity::Fine
+            && why
+                .to_string()
+                .starts_with("app `shop` has no problems\n")
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_malformed_record_and_a_lost_store_are_explained() {
     let memory = MemoryStore::new();
     let faults = FaultStore::new(Arc::new(memory.clone()), 1);

@@ -3,11 +3,17 @@
 use super::*;
 use futures_util::{Stream, StreamExt as _};
 use lattice_core::{
+    bus::{Bus, memory::MemoryNetwork},
     call::Context,
     constellation::{ComponentKind, ComponentStatus, Delta, LinkState, Phase, ReplicaKey, View},
+    name::LatticeName,
     node::NodeOptions,
+    store::MemoryStore,
+    subject::Subjects,
 };
+use lattice_sim::fault::FaultBus;
 use std::time::Duration;
+use tokio::time::sleep;
 
 /// Applies changes until the view satisfies a condition.
 async fn until(
@@ -242,4 +248,26 @@ async fn a_view_serializes_to_json() {
     assert_eq!(json["store"]["state"], "following");
     let delta = serde_json::to_value(view.diff(&View::default())).expect("JSON");
     assert!(delta[1]["host"]["gone"]["id"].is_string(), "{delta}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_report_in_time_is_known_by_its_heartbeat() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let on = async |bus: Arc<dyn Bus>| {
+        let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
+        lattice.await.expect("it opens")
+    };
+    let there = on(Arc::new(network.connect())).await;
+    let _host = host(&there, "a").await;
+    let subjects = Subjects::new(&LatticeName::new("test").expect("valid"));
+    // At any time between two of its heartbeats.
+    for offset in [0, 250, 500, 750] {
+        sleep(Duration::from_millis(offset)).await;
+        let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
+        let wanted = subjects.report_wanted();
+        bus.partition(move |subject| *subject == wanted);
+        let here = on(bus).await;
+        let view = here.constellation().settled().await;
+        assert!(view.hosts.contains_key(&host_id("a")), "{offset} ms");
+    }
 }

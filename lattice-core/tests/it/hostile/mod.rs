@@ -1,6 +1,7 @@
 //! An attacker on the bus, a broken peer and a broken store can do no harm: their messages are
 //! rejected.
 
+mod flood;
 mod forged;
 mod formats;
 mod garbage;

@@ -1,11 +1,67 @@
 //! Published types.
 
 use super::*;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all, ready};
 use lattice_core::{
-    store::MAX_VALUE,
+    store::{CommitError, Entry, Incarnation, MAX_VALUE, StoreError, Watch},
     type_store::{PublishError, TypesError},
 };
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A store in which another writer is always faster.
+#[derive(Debug, Default)]
+struct Contended {
+    inner: MemoryStore,
+    commits: AtomicUsize,
+}
+
+impl Store for Contended {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        self.inner.incarnation()
+    }
+
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        self.inner.read(key)
+    }
+
+    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let key = ops[0].key.clone();
+        Box::pin(ready(Err(CommitError::Conflict { key })))
+    }
+
+    fn lease(
+        &self,
+        key: StoreKey,
+        value: Bytes,
+        ttl: Duration,
+        expect: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.inner.lease(key, value, ttl, expect)
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        self.inner.watch()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_pauses_between_its_attempts() {
+    let store = Arc::new(Contended::default());
+    let types = Types::new(Records::new(store.clone(), auth(1)));
+    let begun = Instant::now();
+    let exports = exporting("get", "func()");
+    let published = types.publish(&id("back"), &exports).await;
+    let failed = published.expect_err("another writer is faster");
+    assert!(
+        matches!(failed, PublishError::Contended { .. }),
+        "{failed:?}"
+    );
+    assert_eq!(store.commits.load(Ordering::SeqCst), 16);
+    // Each pause is a random part of its time. All are 1.9 s.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(100), "{took:?}");
+}
 
 #[tokio::test(start_paused = true)]
 async fn types_are_published_once_and_read_by_all_processes() {

@@ -306,3 +306,20 @@ async fn a_closed_connection_ends_its_stores() {
         .await
         .expect("the watch ends");
 }
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_named_with_its_server() {
+    let config = NatsConfig::default().jetstream().text("server_name: hub-1");
+    let server = config.start().await;
+    let connection = connect(&server.url()).await;
+    let options = NatsStoreOptions::new(&lattice("prod")).timeout(Duration::from_millis(500));
+    server.signal("STOP");
+    let opened = soon("opening", NatsStore::open(&connection, options)).await;
+    server.signal("CONT");
+    let error = opened.expect_err("it does not answer");
+    assert!(matches!(error, OpenError::Unavailable { .. }), "{error:?}");
+    let text = error.to_string();
+    for part in ["stream `KV_LATTICE_prod`", "NATS server `hub-1`"] {
+        assert!(text.contains(part), "{text}");
+    }
+}

@@ -163,3 +163,71 @@ async fn of(artifact: Artifact) -> Result<ComponentCheck, Unchecked> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+    use tempfile::TempDir;
+
+    /// An app with these actors, in a folder of its own.
+    fn app(actors: &[(&str, &str)]) -> (TempDir, App) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let actors: String = actors
+            .iter()
+            .map(|(actor, image)| format!("[actors.{actor}]\nimage = \"{image}\"\n"))
+            .collect();
+        let text = format!("name = \"shop\"\n{actors}");
+        let app = App::from_toml(folder.path().join("app.toml"), &text);
+        (folder, app.expect("a manifest"))
+    }
+
+    fn write(folder: &TempDir, text: &str) {
+        let component = wat::parse_str(text).expect("a component");
+        std::fs::write(folder.path().join("a.wasm"), component).expect("written");
+    }
+
+    async fn notes(app: &App, artifacts: &Artifacts) -> Vec<String> {
+        let checked = check(app, artifacts).await;
+        checked.unwrap_or_else(|error| panic!("it is refused: {error}"))
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_can_not_be_reached_is_waited_for_once() {
+        let digest = "0".repeat(64);
+        let [a, b] = ["a", "b"].map(|name| format!("127.0.0.1:1/{name}@sha256:{digest}"));
+        let (_folder, app) = app(&[("a", &a), ("b", &b)]);
+        let artifacts = Artifacts::builder().plain_http("127.0.0.1:1");
+        let artifacts = artifacts.attempts(NonZeroU32::MIN).build();
+        let notes = notes(&app, &artifacts).await;
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(
+            notes[0].starts_with("actor `a` is not checked: its image can't be fetched here: "),
+            "{notes:?}"
+        );
+        let second = "actor `b` is not checked: registry 127.0.0.1:1 can't be reached";
+        assert_eq!(notes[1], second);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_larger_than_this_command_takes_is_noted() {
+        let (folder, app) = app(&[("a", "file:a.wasm")]);
+        write(&folder, "(component)");
+        let artifacts = Artifacts::builder().max_size(ByteSize::bytes(4)).build();
+        let notes = notes(&app, &artifacts).await;
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("is not checked"), "{notes:?}");
+    }
+
+    #[cfg(not(feature = "p3"))]
+    #[tokio::test]
+    async fn what_a_host_with_more_features_may_serve_is_noted() {
+        let (folder, app) = app(&[("a", "file:a.wasm")]);
+        let newer = "(component (import \"wasi:clocks/monotonic-clock@0.3.0\" (instance)))";
+        write(&folder, newer);
+        let notes = notes(&app, &Artifacts::builder().build()).await;
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("is not checked"), "{notes:?}");
+        assert!(notes[0].contains("feature `p3`"), "{notes:?}");
+    }
+}

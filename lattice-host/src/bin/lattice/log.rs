@@ -69,13 +69,18 @@ impl Log {
             .init();
         let for_panics = log.clone();
         std::panic::set_hook(Box::new(move |panic| {
-            for_panics.line(format!("{panic}\n").into_bytes());
-            // The program may end before the thread of the log has written it.
-            if thread::current().name() != Some(THREAD) {
-                for_panics.flush();
-            }
+            for_panics.last_words(format!("{panic}\n"));
         }));
         log
+    }
+
+    /// Writes a text before the program goes on, because it may end right after that.
+    fn last_words(&self, text: String) {
+        self.line(text.into_bytes());
+        // The thread of the log can't wait for itself.
+        if thread::current().name() != Some(THREAD) {
+            self.flush();
+        }
     }
 
     /// Writes a line, if there is room.
@@ -165,5 +170,30 @@ mod tests {
         }
         assert_eq!(log.lost.load(Ordering::Relaxed), 3);
         log.flush();
+    }
+
+    #[test]
+    fn what_a_panic_says_is_written_before_the_program_goes_on() {
+        let (lines, waiting) = sync_channel(2);
+        let written = Arc::new(AtomicU64::new(0));
+        let seen = written.clone();
+        // A slow writer.
+        thread::spawn(move || {
+            while let Ok(entry) = waiting.recv() {
+                match entry {
+                    Entry::Line(_) => {
+                        thread::sleep(Duration::from_millis(50));
+                        seen.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Entry::Flush(done) => drop(done.try_send(())),
+                }
+            }
+        });
+        let log = Log {
+            lines,
+            lost: Arc::default(),
+        };
+        log.last_words("a panic".to_owned());
+        assert_eq!(written.load(Ordering::SeqCst), 1);
     }
 }

@@ -1,6 +1,12 @@
 //! `lattice call`.
 
-use super::{Scene, greeter, text};
+use super::{PATIENCE, Process, Scene, bare, greeter, text};
+use crate::nats::NatsConfig;
+use std::{
+    net::TcpListener,
+    process::{Output, Stdio},
+    time::Instant,
+};
 
 const SUMS: &str = r#"(component
     (core module $m
@@ -74,4 +80,60 @@ async fn results_and_errors_of_a_call_are_printed_and_set_the_exit_code() {
         let (code, message) = scene.fails(&["call", arguments[0], arguments[1]]);
         assert_eq!(code, 2, "{message}");
     }
+}
+
+/// The lattice's store is on one server, and its bus on another one, which goes on without the first.
+#[tokio::test]
+async fn a_call_with_a_snapshot_works_while_the_server_of_the_store_is_dead() {
+    let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let leaves = reserved.local_addr().expect("bound").to_string();
+    drop(reserved);
+    let hub = format!(
+        "server_name: hub\njetstream {{ store_dir: \"$DIR/js\", domain: hub }}\nleafnodes {{ listen: \"{leaves}\" }}"
+    );
+    let mut hub = NatsConfig::default().text(&hub).start().await;
+    let edge =
+        format!("server_name: edge\nleafnodes {{ remotes: [{{ url: \"nats://{leaves}\" }}] }}");
+    let edge = NatsConfig::default().text(&edge).start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let url = edge.url();
+    let common = ["--nats", url.as_str(), "--jetstream-domain", "hub"];
+    let command = |args: &[&str]| {
+        let mut command = bare();
+        command
+            .args(args)
+            .args(common)
+            .env("LATTICE_KEY", "5a".repeat(32));
+        command
+    };
+    let run = |args: &[&str]| -> Output { command(args).output().expect("runs") };
+
+    let begun = Instant::now();
+    // The edge may not be connected to the hub yet.
+    while !run(&["get", "hosts"]).status.success() {
+        assert!(begun.elapsed() < PATIENCE, "the store is not reached");
+    }
+    let mut host = command(&["up", "--id", "one"]);
+    let host = host.stdin(Stdio::null()).stderr(Stdio::null());
+    let _host = Process(host.spawn().expect("starts"));
+    std::fs::write(file("sums.wasm"), wat::parse_str(SUMS).expect("valid")).expect("written");
+    let manifest = "name = \"shop\"\n[actors.sums]\nimage = \"file:sums.wasm\"\n";
+    std::fs::write(file("app.toml"), manifest).expect("written");
+    let applied = run(&["apply", &file("app.toml")]);
+    assert!(applied.status.success(), "{applied:?}");
+    let settled = run(&["watch", "--until", "settled", "--for", "60s"]);
+    assert!(settled.status.success(), "{settled:?}");
+    let snapshot = file("snapshot");
+    let call = ["call", "sums", ADD, "2", "3", "--snapshot", &snapshot];
+    let before = run(&call);
+    assert_eq!(text(&before.stdout), "5\n", "{before:?}");
+
+    hub.kill();
+    let during = run(&call);
+    assert_eq!(text(&during.stdout), "5\n", "{during:?}");
+    let without = run(&["call", "sums", ADD, "2", "3"]);
+    assert_eq!(without.status.code(), Some(4), "{without:?}");
+    let message = text(&without.stderr);
+    assert!(message.contains("--snapshot FILE"), "{message}");
 }

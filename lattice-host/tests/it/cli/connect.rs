@@ -218,6 +218,22 @@ async fn the_store_has_the_size_that_an_account_wants() {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// One server can't keep three copies.
+#[tokio::test]
+async fn the_store_has_as_many_copies_as_an_option_says() {
+    let server = NatsConfig::default().jetstream().start().await;
+    let url = server.url();
+    let common = ["get", "hosts", "--nats", &url, "--trust-bus"];
+    let three = run(&[&common[..], &["--store-replicas", "3"]].concat(), &[]);
+    assert!(!three.status.success(), "{three:?}");
+    let message = text(&three.stderr);
+    assert!(message.contains("replicas"), "{message}");
+    let three = run(&common, &[("LATTICE_STORE_REPLICAS", "3")]);
+    assert!(!three.status.success(), "{three:?}");
+    let one = run(&common, &[("LATTICE_STORE_REPLICAS", "1")]);
+    assert!(one.status.success(), "{one:?}");
+}
+
 /// A key file of a Windows editor is accepted, and the error for an invalid file names its option.
 #[tokio::test]
 async fn key_files_of_every_editor_are_read() {

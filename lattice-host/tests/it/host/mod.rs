@@ -10,6 +10,7 @@ mod failures;
 mod life;
 mod limits;
 mod links;
+mod outliving;
 mod output;
 mod over_nats;
 mod placed;

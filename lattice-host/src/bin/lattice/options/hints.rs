@@ -32,9 +32,11 @@ fn options(error: &ConnectError) -> Option<&'static str> {
         ConnectError::Open(OpenError::Refused { reason }) if reason.contains("inbox") => {
             Some("--nats-inbox-prefix PREFIX")
         }
-        ConnectError::Open(OpenError::NoSuchDomain { .. } | OpenError::InvalidDomain { .. }) => {
-            Some("--jetstream-domain NAME")
-        }
+        // Its server may be away.
+        ConnectError::Open(OpenError::NoSuchDomain { .. }) => Some(
+            "--jetstream-domain NAME; --snapshot FILE lets `lattice up` and `lattice call` start from what an earlier run with it has seen",
+        ),
+        ConnectError::Open(OpenError::InvalidDomain { .. }) => Some("--jetstream-domain NAME"),
         ConnectError::Open(OpenError::Unavailable { .. }) => Some(
             "--snapshot FILE lets `lattice up` and `lattice call` start from the store's contents at an earlier run",
         ),
