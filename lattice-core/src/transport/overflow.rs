@@ -16,7 +16,7 @@ pub(crate) struct Overflow {
 impl Overflow {
     /// Logs that messages were dropped, once for each burst. `dropped` is how many in total.
     pub(crate) fn report(&mut self, dropped: u64, of: &str) {
-        if let Some(messages) = self.new(dropped, Instant::now) {
+        if let Some(messages) = self.unreported(dropped, Instant::now) {
             tracing::warn!(
                 messages,
                 "{of} were dropped because more arrived than this process holds; it is overloaded or flooded: send less to it, or raise `message_memory` of its connection"
@@ -25,7 +25,7 @@ impl Overflow {
     }
 
     /// Returns how many to report now.
-    fn new(&mut self, dropped: u64, now: impl FnOnce() -> Instant) -> Option<u64> {
+    fn unreported(&mut self, dropped: u64, now: impl FnOnce() -> Instant) -> Option<u64> {
         if dropped == self.reported {
             return None;
         }
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_burst_is_reported_once() {
         let (mut overflow, start) = (Overflow::default(), Instant::now());
-        let mut at = |dropped, after| overflow.new(dropped, || start + after);
+        let mut at = |dropped, after| overflow.unreported(dropped, || start + after);
         assert_eq!(at(0, Duration::ZERO), None);
         assert_eq!(at(3, Duration::ZERO), Some(3));
         assert_eq!(at(3, QUIET), None);
