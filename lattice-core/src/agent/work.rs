@@ -251,6 +251,7 @@ mod tests {
             revision: Revision(2),
             reason: "garbage".to_owned(),
             is_newer: false,
+            is_absent: false,
         };
         desired
             .unreadable

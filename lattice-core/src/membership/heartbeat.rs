@@ -249,6 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::Auth,
+        budget::Budgets,
         bus::{Body as Carried, Bus as _, memory::MemoryNetwork},
         membership::{Announce, PresenceWatcher, ReplicaCounts},
         name::{HostId, LatticeName},
@@ -281,6 +282,7 @@ mod tests {
             bus: Arc::new(bus.clone()),
             subjects: Subjects::new(&LatticeName::new("dev").expect("valid")),
             auth: auth.clone(),
+            budgets: Budgets::default(),
         };
         let presence = PresenceWatcher::start(medium()).await.expect("it starts");
         let me = Origin::new(HostId::new("me").expect("valid"), 1);
@@ -294,12 +296,13 @@ mod tests {
         let beats = other.subscribe(medium().subjects.beat(), 16).await;
         let mut beats = beats.expect("it subscribes");
 
-        let (interval, mut sent) = (Duration::from_secs(5), SentBeats::default());
+        let (mut sent, mut trouble) = (SentBeats::default(), Trouble::default());
+        let beat = || me.next_beat(&Idle, &replica, Duration::from_secs(5));
         bus.disconnect();
-        me.send_beat(&Idle, &replica, interval, &mut sent).await;
+        me.send_beat(beat(), &mut sent, &mut trouble).await;
         bus.reconnect();
         for kind in [Kind::Beat, Kind::KeepAlive] {
-            me.send_beat(&Idle, &replica, interval, &mut sent).await;
+            me.send_beat(beat(), &mut sent, &mut trouble).await;
             let message = timeout(Duration::from_secs(5), beats.next()).await;
             let message = message.expect("it arrives").expect("a message");
             let Carried::Payload(bytes) = message.body else {

@@ -74,18 +74,15 @@ pub(super) async fn call(
     let actor = &instances.actor;
     let turn = instances.turns.take(&actor.context.id, &mut call.context);
     let _turn = turn.await?;
-    let mut warmed = match instances.take() {
-        Some(mut warmed) => {
-            warmed.instance.pass_to(&mut call.context);
-            warmed
-        }
-        None => {
-            let place = actor.place(&mut call.context).await?;
-            let instance = Instance::start(actor, place, &call.context, ActiveCalls::single);
-            WarmInstance {
-                instance: instance.await?,
-                functions: HashMap::new(),
-            }
+    let mut warmed = if let Some(mut warmed) = instances.take() {
+        warmed.instance.pass_to(&mut call.context);
+        warmed
+    } else {
+        let place = actor.place(&mut call.context).await?;
+        let instance = Instance::start(actor, place, &call.context, ActiveCalls::single);
+        WarmInstance {
+            instance: instance.await?,
+            functions: HashMap::new(),
         }
     };
     warmed.instance.serve_next(call.context);

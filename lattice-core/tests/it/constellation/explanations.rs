@@ -304,9 +304,7 @@ async fn an_app_is_as_it_should_be_apart_from_links_to_what_others_have_to_serve
     eventually("all is well", async || {
         let why = why_app(&lattice, "shop").await;
         why.severity == Severity::Fine
-            && why
-                .to_string()
-                .starts_with("app `shop` has no problems\n")
+            && why.to_string().starts_with("app `shop` has no problems\n")
     })
     .await;
 }
