@@ -69,10 +69,9 @@ pub(crate) async fn check(app: &App, artifacts: &Artifacts) -> Result<Vec<String
             check
         };
         match check.map_or(Ok(()), |check| fits(&check, &manifest.limits)) {
-            Ok(()) => {}
+            Ok(()) | Err(Unchecked::Reported) => {}
             Err(Unchecked::Refused(reason)) => return Err(refused(reason)),
             Err(Unchecked::Note(reason)) => notes.push(format!("actor `{actor}`: {reason}")),
-            Err(Unchecked::Reported) => {}
         }
     }
     Ok(notes)
@@ -173,11 +172,10 @@ mod tests {
     /// An app with these actors, in a folder of its own.
     fn app(actors: &[(&str, &str)]) -> (TempDir, App) {
         let folder = tempfile::tempdir().expect("a folder");
-        let actors: String = actors
-            .iter()
-            .map(|(actor, image)| format!("[actors.{actor}]\nimage = \"{image}\"\n"))
-            .collect();
-        let text = format!("name = \"shop\"\n{actors}");
+        let mut text = "name = \"shop\"\n".to_owned();
+        for (actor, image) in actors {
+            text += &format!("[actors.{actor}]\nimage = \"{image}\"\n");
+        }
         let app = App::from_toml(folder.path().join("app.toml"), &text);
         (folder, app.expect("a manifest"))
     }
