@@ -26,6 +26,7 @@ impl Records {
         generation: u64,
         expect: Expect,
     ) -> Op {
+        if crate::mutated("bare") { return Op::delete(key, expect); }
         let value = self.encode_removal(incarnation, &key, generation);
         Op::put(key, value, expect).lasting(REMEMBERED)
     }

@@ -13,15 +13,41 @@ use lattice_core::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// A store that others write to as well. If it lies, it answers each write of a lease as if it had
-/// been accepted, as a client may that reads and forges replies.
+/// A way to a store. If it lies, it answers each write of a lease as if it had been accepted, as a
+/// client may that reads and forges replies.
 #[derive(Debug, Clone)]
-struct Shared {
+pub(super) struct Way {
     store: MemoryStore,
+    is_shared: bool,
     lies: bool,
+    /// How long a lease takes to be written, and as long again until that is answered.
+    slow: Duration,
 }
 
-impl Store for Shared {
+impl Way {
+    /// To a store that others write to as well.
+    fn shared(store: &MemoryStore) -> Self {
+        Self {
+            store: store.clone(),
+            is_shared: true,
+            lies: false,
+            slow: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn slow(store: &MemoryStore, slow: Duration) -> Self {
+        Self {
+            is_shared: false,
+            slow,
+            ..Self::shared(store)
+        }
+    }
+}
+
+impl Store for Way {
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         self.store.incarnation()
     }
@@ -39,7 +65,10 @@ impl Store for Shared {
         expect: Expect,
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
-            match self.store.lease(key, value, ttl, expect).await {
+            sleep(self.slow).await;
+            let answer = self.store.lease(key, value, ttl, expect).await;
+            sleep(self.slow).await;
+            match answer {
                 Err(_) if self.lies => Ok(Revision(1_000)),
                 answer => answer,
             }
@@ -123,10 +152,7 @@ async fn a_lease_that_is_removed_is_taken_only_when_its_holder_has_stopped() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_has_just_started_waits_until_a_removed_lease_has_run_out() {
     let store = MemoryStore::new();
-    let way = Shared {
-        store: store.clone(),
-        lies: false,
-    };
+    let way = Way::shared(&store);
     let mut holder = Contender::holder(&store).await;
     holder.way.partition();
     remove(&store).await;
@@ -138,9 +164,9 @@ async fn a_host_that_has_just_started_waits_until_a_removed_lease_has_run_out() 
 #[tokio::test(start_paused = true)]
 async fn a_forged_answer_makes_nobody_a_holder() {
     let store = MemoryStore::new();
-    let way = Shared {
-        store: store.clone(),
+    let way = Way {
         lies: true,
+        ..Way::shared(&store)
     };
     let mut holder = Contender::over(Arc::new(way.clone()), "holder", 1).await;
     let mut other = Contender::over(Arc::new(way), "other", 2).await;
