@@ -131,4 +131,3 @@ pub use lattice::OnNats;
 pub use lattice::{Backend, Connect, ConnectError, Custom, InMemory, Lattice, Serve};
 pub use replica::{FollowError, OtherKey, Replica, ReplicaHealth, ReplicaState};
 pub use watch::Watch;
-pub(crate) fn mutated(name: &str) -> bool { std::env::var_os("MUT").is_some_and(|v| v == name) }

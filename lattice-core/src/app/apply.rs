@@ -16,7 +16,9 @@ use crate::{
     link::{Link, LinkMismatch, LinkTable},
     name::{AppName, ComponentId, IntoName, NameError},
     replica::OtherKey,
-    store::{InvalidCommit, KeyKind, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError},
+    store::{
+        InvalidCommit, KeyKind, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError,
+    },
     type_store::TypesError,
     types::ComponentTypes,
 };

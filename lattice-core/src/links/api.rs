@@ -10,9 +10,7 @@ use crate::{
     },
     name::{ComponentId, HostId},
     replica::Replica,
-    store::{
-        Entry, Expect, Op, Revision, StoreError, StoreKey, record::Records, rewrite::Current,
-    },
+    store::{Entry, Expect, Op, Revision, StoreError, StoreKey, record::Records, rewrite::Current},
     type_store::{Types, TypesError},
     types::ComponentTypes,
 };
@@ -222,7 +220,8 @@ impl Links {
             ops.push(self.writer.deletion(&slot));
             let committed = self.writer.commit(attempts, &slot.table, &at, ops).await?;
             if let Some(written) = committed
-                && (!self.writer.seen(written).await? || self.writer.is_accepted(key, &slot, written))
+                && (!self.writer.seen(written).await?
+                    || self.writer.is_accepted(key, &slot, written))
             {
                 return Ok(());
             }

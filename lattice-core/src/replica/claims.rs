@@ -111,7 +111,8 @@ impl Claims {
             return;
         }
         let opened = records.open(incarnation, entry);
-        if matches!(opened, Err(RecordError::Forged { .. })) && !self.leases.contains_key(&entry.key)
+        if matches!(opened, Err(RecordError::Forged { .. }))
+            && !self.leases.contains_key(&entry.key)
         {
             // Without the key, nobody makes this process remember leases.
             return;
@@ -122,7 +123,6 @@ impl Claims {
             Ok(record) => seen.claim(record, now),
             // A release that is played again does not end the claims that came after it.
             Err(RecordError::Removed { generation, .. }) => {
-        if crate::mutated("release") { seen.claims.clear(); }
                 seen.claims.retain(|claim| claim.generation >= generation);
             }
             Err(_) => {}

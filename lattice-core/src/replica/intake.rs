@@ -301,7 +301,6 @@ impl Intake {
         standing: Standing,
     ) -> Result<(), Refusal> {
         let unseen = entry.revision.0.saturating_sub(generation);
-        if crate::mutated("unseen") { self.known.remove(&entry.key); self.known.insert(entry.key.clone(), Known { generation, revision: entry.revision, standing }); return Ok(()); }
         if unseen > MAX_UNSEEN {
             return Err(Refusal::Outdated { unseen });
         }
@@ -343,7 +342,6 @@ impl Intake {
     /// was not deleted: anyone who reaches the store can remove a key, so what was accepted there
     /// stands until its deletion is accepted.
     fn is_lost(&mut self, key: &StoreKey, revision: Revision) -> bool {
-        if crate::mutated("lost") { self.mark_gone(key); return false; }
         let is_kept = key.kind().as_ref().is_some_and(is_kept);
         match self.known.get(key).map(|known| known.standing) {
             Some(Standing::Live | Standing::Lost(_)) if is_kept => {

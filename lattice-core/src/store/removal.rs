@@ -26,14 +26,18 @@ impl Records {
         generation: u64,
         expect: Expect,
     ) -> Op {
-        if crate::mutated("bare") { return Op::delete(key, expect); }
         let value = self.encode_removal(incarnation, &key, generation);
         Op::put(key, value, expect).lasting(REMEMBERED)
     }
 
     /// Returns the value that gives a lease back. It is written with a term of its own.
     #[cfg(feature = "apps")]
-    pub(crate) fn release(&self, incarnation: Incarnation, key: &StoreKey, generation: u64) -> Bytes {
+    pub(crate) fn release(
+        &self,
+        incarnation: Incarnation,
+        key: &StoreKey,
+        generation: u64,
+    ) -> Bytes {
         self.encode_removal(incarnation, key, generation)
     }
 }

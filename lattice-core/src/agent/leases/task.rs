@@ -93,7 +93,6 @@ impl LeaseTask {
         // The store is out of reach, another host has the lease, or something without the key has
         // changed it. Reading shows which. As long as the term lasts, no other host takes a lease
         // that was removed.
-        if crate::mutated("rewrite") { return None; }
         match self.look().await {
             Found::Ours(found) | Found::NoHolder(found) => {
                 let last = last.followed_by(found);
@@ -120,7 +119,9 @@ impl LeaseTask {
         // When the write itself has arrived here, every earlier claim has.
         let end = self.until.end();
         let incarnation = self.replica.links().incarnation();
-        let has_seen = self.replica.until(end, |table| table.has_seen(incarnation, fence));
+        let has_seen = self
+            .replica
+            .until(end, |table| table.has_seen(incarnation, fence));
         if has_seen.await && self.is_free_at(begun) {
             return Some((last, fence));
         }
@@ -131,12 +132,10 @@ impl LeaseTask {
 
     /// Returns whether no other host held the lease at this time, by what this host has seen.
     fn is_free_at(&self, at: Instant) -> bool {
-        if crate::mutated("free") { return true; }
         let seen = self.replica.lease_claims(&self.key);
         let Some(since) = seen.followed_since else {
             return false;
         };
-        if crate::mutated("since") { return seen.claims.iter().all(|claim| self.is_own(claim) || claim.at + TERM <= at); }
         // Without other writers, no claim can have been removed before it was seen.
         let is_certain = since + TERM <= at || !self.records.store().is_shared();
         let is_over = |claim: &Claim| self.is_own(claim) || claim.at + TERM <= at;
@@ -150,7 +149,6 @@ impl LeaseTask {
 
     /// Returns whether the store has had the same value for longer than a holder leaves it.
     fn has_stood_still(&self, last: Last) -> bool {
-        if crate::mutated("stale") { return false; }
         let present = self.replica.lease_claims(&self.key).present;
         present.is_some_and(|(revision, since)| {
             last.expect == Expect::At(revision) && since.elapsed() > STALE
@@ -185,7 +183,6 @@ impl LeaseTask {
             }
         }
         let entry = store.read(self.key.clone()).await.ok()??;
-        if crate::mutated("readback") { self.until.set(sent, TERM.saturating_sub(MARGIN)); return Some((Last { expect: Expect::At(entry.revision), generation }, entry.revision)); }
         if entry.value != value {
             return None;
         }
@@ -233,7 +230,6 @@ impl LeaseTask {
     /// Writes that the lease is free, so that another host can take it at once.
     async fn give_back(&self, last: Last) {
         self.until.expire();
-        if crate::mutated("give") { return; }
         let store = self.records.store();
         let Ok(incarnation) = store.incarnation().await else {
             return;

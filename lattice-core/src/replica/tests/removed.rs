@@ -65,7 +65,9 @@ async fn a_recording_of_a_deleted_link_grants_nothing_to_a_host_that_starts_late
     let deletion = script.deletion(key_of(&a), 21, 5);
     script.put(&replica, deletion).await;
     assert_eq!(standing(&replica, &key_of(&a)), "refused");
-    script.put(&replica, script.deletion(key_of(&a), 22, 20)).await;
+    script
+        .put(&replica, script.deletion(key_of(&a), 22, 20))
+        .await;
     assert!(!grants(&replica, &a));
     assert_eq!(standing(&replica, &key_of(&a)), "absent");
 }
@@ -82,7 +84,11 @@ async fn a_link_that_is_simply_gone_grants_nothing_and_can_only_be_put_anew() {
     assert!(!grants(&replica, &a), "it is played again");
     script.put(&replica, script.entry(&a, 6, 5)).await;
     assert!(grants(&replica, &a));
-    assert_eq!(standing(&replica, &key_of(&a)), "absent", "the table has it");
+    assert_eq!(
+        standing(&replica, &key_of(&a)),
+        "absent",
+        "the table has it"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +108,9 @@ async fn a_record_that_is_simply_gone_is_not_deleted() {
     script.snapshot(BORN, 9, Vec::new());
     seen(&replica, 9).await;
     assert_eq!(replica.record_table().get(&key), Some(&lost));
-    script.put(&replica, script.deletion(key.clone(), 12, 11)).await;
+    script
+        .put(&replica, script.deletion(key.clone(), 12, 11))
+        .await;
     assert_eq!(standing(&replica, &key), "absent");
     assert_eq!(replica.record_table().declared, Revision(12));
     // When the deletion expires, nothing changes.
@@ -142,7 +150,9 @@ async fn what_was_never_read_or_is_deleted_is_absent() {
     script.put(&replica, entry(key.clone(), 3, "garbage")).await;
     script.remove(&replica, &key, 4).await;
     assert_eq!(standing(&replica, &key), "absent");
-    script.put(&replica, script.deletion(key.clone(), 6, 5)).await;
+    script
+        .put(&replica, script.deletion(key.clone(), 6, 5))
+        .await;
     script.put(&replica, entry(key.clone(), 7, "garbage")).await;
     assert_eq!(standing(&replica, &key), "refused");
     script.remove(&replica, &key, 8).await;
@@ -154,7 +164,10 @@ async fn what_was_never_read_or_is_deleted_is_absent() {
 async fn an_old_recording_is_refused_by_a_process_that_knows_nothing_of_its_key() {
     let script = Script::new();
     let (a, b) = (link("a", "x"), link("b", "x"));
-    let entries = vec![script.entry(&a, 20_000, 9_999), script.entry(&b, 20_001, 10_001)];
+    let entries = vec![
+        script.entry(&a, 20_000, 9_999),
+        script.entry(&b, 20_001, 10_001),
+    ];
     let replica = script.follow(20_001, entries).await;
     assert!(!grants(&replica, &a), "10,001 writes behind");
     assert!(grants(&replica, &b), "10,000 writes behind");
@@ -164,7 +177,10 @@ async fn an_old_recording_is_refused_by_a_process_that_knows_nothing_of_its_key(
 #[test]
 fn the_bytes_of_a_deletion_are_fixed_and_bound_to_their_key() {
     let script = Script::new();
-    let (key, other) = (actor(), StoreKey::actor(&ComponentId::new("b").expect("valid")));
+    let (key, other) = (
+        actor(),
+        StoreKey::actor(&ComponentId::new("b").expect("valid")),
+    );
     let deletion = script.deletion(key.clone(), 1, 0x0102);
     assert_eq!(hex::encode(&deletion.value[..10]), "ffff0201000000000000");
     assert_eq!(deletion.value.len(), 26);
@@ -180,7 +196,9 @@ fn the_bytes_of_a_deletion_are_fixed_and_bound_to_their_key() {
     let opened = script.records.open(Incarnation(8), &deletion);
     assert!(matches!(opened, Err(RecordError::Forged { .. })));
     let longer = Entry {
-        value: [&deletion.value[..10], b"x", &deletion.value[10..]].concat().into(),
+        value: [&deletion.value[..10], b"x", &deletion.value[10..]]
+            .concat()
+            .into(),
         ..deletion
     };
     let opened = script.records.open(BORN, &longer);

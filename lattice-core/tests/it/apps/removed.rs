@@ -6,9 +6,7 @@ use futures_util::{StreamExt as _, future::BoxFuture};
 use lattice_core::{
     app::Warning,
     desired::Desired,
-    store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch,
-    },
+    store::{CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch},
 };
 use std::time::Duration;
 
@@ -70,7 +68,11 @@ async fn what_is_removed_without_the_key_stays_until_it_is_applied_or_deleted() 
 
     let plan = lattice.plan(&shop).await.expect("a plan");
     let over = |warning: &&Warning| matches!(warning, Warning::WrittenOver { .. });
-    assert_eq!(plan.warnings.iter().filter(over).count(), owned.len(), "{plan}");
+    assert_eq!(
+        plan.warnings.iter().filter(over).count(),
+        owned.len(),
+        "{plan}"
+    );
     lattice.apply(&shop).await.expect("applied");
     let desired = current(&store, &lattice).await;
     assert!(!desired.unreadable.keys().any(|key| owned.contains(key)));
@@ -96,7 +98,12 @@ async fn deletions_are_no_records() {
     let shop = app(SHOP);
     for round in 0..3 {
         let applied = lattice.apply(&shop).await.expect("applied");
-        assert_eq!(applied.plan.create.len(), 5, "round {round}: {}", applied.plan);
+        assert_eq!(
+            applied.plan.create.len(),
+            5,
+            "round {round}: {}",
+            applied.plan
+        );
         lattice.delete_app("shop").await.expect("deleted");
         let later = join(&store).await;
         for lattice in [&lattice, &later] {
@@ -106,7 +113,10 @@ async fn deletions_are_no_records() {
             assert!(desired.actors.is_empty() && desired.apps.is_empty());
             assert!(desired.configs.is_empty() && lattice.links().list().is_empty());
             let plan = lattice.plan(&shop).await.expect("a plan");
-            assert_eq!((plan.create.len(), plan.warnings.len()), (5, applied.plan.warnings.len()));
+            assert_eq!(
+                (plan.create.len(), plan.warnings.len()),
+                (5, applied.plan.warnings.len())
+            );
         }
     }
     // A process that starts later writes over deletions that it has not made.
@@ -174,8 +184,14 @@ async fn a_forged_answer_to_a_commit_is_not_believed() {
     lattice.apply(&app(SHOP)).await.expect("applied");
     let deceived = over(Arc::new(Forged(store.clone()))).await;
     for error in [
-        deceived.apply(&actors("other", &["x"])).await.expect_err("nothing is written"),
-        deceived.delete_app("shop").await.expect_err("nothing is written"),
+        deceived
+            .apply(&actors("other", &["x"]))
+            .await
+            .expect_err("nothing is written"),
+        deceived
+            .delete_app("shop")
+            .await
+            .expect_err("nothing is written"),
     ] {
         assert!(matches!(error, ApplyError::Unknown { .. }), "{error:?}");
     }

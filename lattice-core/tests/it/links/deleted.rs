@@ -88,8 +88,14 @@ async fn a_put_that_succeeds_is_accepted_by_every_process() {
     way.lags.send_replace(false);
     let put = putting.await.expect("no panic").expect("put");
     node.sees(put.revision).await;
-    assert_eq!(node.links.get(&a.key()).map(|it| it.revision), Some(put.revision));
-    assert_eq!(late.links.get(&a.key()).map(|it| it.revision), Some(put.revision));
+    assert_eq!(
+        node.links.get(&a.key()).map(|it| it.revision),
+        Some(put.revision)
+    );
+    assert_eq!(
+        late.links.get(&a.key()).map(|it| it.revision),
+        Some(put.revision)
+    );
 
     // While it lags for good, it fails.
     way.lags.send_replace(true);
@@ -111,16 +117,28 @@ async fn a_forged_answer_to_a_write_is_not_believed() {
     let deceived = Node::over(&store, way.clone(), 1).await;
     let a = link("front", "back");
     way.forged.store(1, Relaxed);
-    let put = deceived.links.put(a.clone()).await.expect("written in the end");
+    let put = deceived
+        .links
+        .put(a.clone())
+        .await
+        .expect("written in the end");
     assert!(put.revision > first.revision);
     node.sees(put.revision).await;
     assert_eq!(node.links.get(&a.key()), Some(put));
     way.forged.store(1, Relaxed);
-    deceived.links.delete(&a.key()).await.expect("deleted in the end");
+    deceived
+        .links
+        .delete(&a.key())
+        .await
+        .expect("deleted in the end");
     node.sees(Revision(3)).await;
     assert_eq!(node.links.get(&a.key()), None);
     way.forged.store(usize::MAX, Relaxed);
-    let failed = deceived.links.put(a.clone()).await.expect_err("nothing is written");
+    let failed = deceived
+        .links
+        .put(a.clone())
+        .await
+        .expect_err("nothing is written");
     assert!(
         matches!(failed, LinkError::Write(WriteError::Contended { .. })),
         "{failed:?}"
@@ -136,7 +154,10 @@ async fn a_recorded_link_stays_deleted_on_hosts_that_start_after_its_deletion() 
     let value = recorded(&node, &a).await;
     node.links.delete(&a.key()).await.expect("deleted");
     let later = Node::join(&store).await;
-    assert_eq!((later.links.list(), later.replica.health().refused), (Vec::new(), 0));
+    assert_eq!(
+        (later.links.list(), later.replica.health().refused),
+        (Vec::new(), 0)
+    );
     for node in [&node, &later] {
         node.scribble(store_key(&a), value.clone()).await;
         assert_eq!(node.links.get(&a.key()), None);
@@ -144,7 +165,10 @@ async fn a_recorded_link_stays_deleted_on_hosts_that_start_after_its_deletion() 
     // What is not there can't be deleted; what is refused can.
     later.links.delete(&a.key()).await.expect("refused");
     let missing = later.links.delete(&a.key()).await.expect_err("deleted");
-    assert!(matches!(missing, DeleteError::NotFound { .. }), "{missing:?}");
+    assert!(
+        matches!(missing, DeleteError::NotFound { .. }),
+        "{missing:?}"
+    );
     let put = later.links.put(a.clone()).await.expect("put");
     node.sees(put.revision).await;
     assert_eq!(node.links.get(&a.key()), Some(put));
@@ -171,7 +195,10 @@ async fn a_link_that_is_removed_without_the_key_can_be_put_and_deleted() {
     remove().await;
     node.links.delete(&a.key()).await.expect("deleted");
     let missing = node.links.delete(&a.key()).await.expect_err("deleted");
-    assert!(matches!(missing, DeleteError::NotFound { .. }), "{missing:?}");
+    assert!(
+        matches!(missing, DeleteError::NotFound { .. }),
+        "{missing:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +217,9 @@ async fn a_deletion_is_forgotten_after_a_year() {
             sleep(Duration::from_secs(1)).await;
         }
     };
-    timeout(Duration::from_mins(1), gone).await.expect("it ends");
+    timeout(Duration::from_mins(1), gone)
+        .await
+        .expect("it ends");
     assert_eq!(node.replica.health().refused, 0);
     node.scribble(store_key(&a), value).await;
     assert_eq!(node.links.get(&a.key()), None, "this process still knows");

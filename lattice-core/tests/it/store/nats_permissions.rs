@@ -41,7 +41,9 @@ async fn member(server: &NatsServer) -> Lattice {
         .inbox_prefix("_LATTICE_prod");
     let key = LatticeKey::from_hex(&"5a".repeat(32)).expect("a key");
     let joins = Lattice::connect(options, "prod").key(key);
-    soon("a member", joins.into_future()).await.expect("it joins")
+    soon("a member", joins.into_future())
+        .await
+        .expect("it joins")
 }
 
 /// A client that sends protocol lines.
@@ -49,7 +51,9 @@ struct Raw(TcpStream);
 
 impl Raw {
     async fn login(server: &NatsServer, user: &str, password: &str) -> Self {
-        let mut stream = TcpStream::connect(server.address()).await.expect("connects");
+        let mut stream = TcpStream::connect(server.address())
+            .await
+            .expect("connects");
         let hello = format!(
             "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\n"
         );
@@ -145,10 +149,17 @@ async fn other_users_of_the_account_can_do_nothing() {
     let mut other = Raw::login(&server, "other", "change-me-too").await;
     let answer = other.send("PUB shop.orders 1\r\nx\r\n").await;
     assert!(!answer.contains("-ERR"), "its own subjects: {answer}");
-    let mut subjects: Vec<String> = ["PURGE", "DELETE", "UPDATE", "CREATE", "MSG.DELETE", "MSG.GET"]
-        .iter()
-        .map(|what| format!("$JS.API.STREAM.{what}.{STREAM}"))
-        .collect();
+    let mut subjects: Vec<String> = [
+        "PURGE",
+        "DELETE",
+        "UPDATE",
+        "CREATE",
+        "MSG.DELETE",
+        "MSG.GET",
+    ]
+    .iter()
+    .map(|what| format!("$JS.API.STREAM.{what}.{STREAM}"))
+    .collect();
     subjects.extend(
         [
             "$KV.LATTICE_prod.actor.a",
@@ -193,8 +204,12 @@ async fn what_a_tool_of_nats_removes_is_not_deleted() {
     let lattice = lattice.await.expect("it joins");
     let ids = ["del", "purge", "rollup", "bare"];
     lattice.apply(&actors(&ids)).await.expect("applied");
+    assert_eq!(lattice.desired().actors.len(), ids.len());
     let (client, jetstream) = super::nats::raw_client(&server.url()).await;
-    let kv = jetstream.get_key_value("LATTICE_prod").await.expect("there");
+    let kv = jetstream
+        .get_key_value("LATTICE_prod")
+        .await
+        .expect("there");
     kv.delete("actor.del").await.expect("deleted");
     kv.purge("actor.purge").await.expect("purged");
     let mut headers = async_nats::HeaderMap::new();
@@ -210,7 +225,10 @@ async fn what_a_tool_of_nats_removes_is_not_deleted() {
     let refused = async {
         loop {
             let desired = follow.next().await.expect("open");
-            if ids.iter().all(|id| desired.unreadable.contains_key(&actor(id))) {
+            if ids
+                .iter()
+                .all(|id| desired.unreadable.contains_key(&actor(id)))
+            {
                 return desired;
             }
         }
@@ -224,7 +242,15 @@ async fn what_a_tool_of_nats_removes_is_not_deleted() {
     stored.await.expect("stored");
     let app = StoreKey::parse("app.shop").expect("valid");
     let mut follow = lattice.watch_desired();
-    let refused = async { while !follow.next().await.expect("open").unreadable.contains_key(&app) {} };
+    let refused = async {
+        while !follow
+            .next()
+            .await
+            .expect("open")
+            .unreadable
+            .contains_key(&app)
+        {}
+    };
     soon("what is refused", refused).await;
     assert_eq!(lattice.desired().actors.len(), ids.len());
     lattice.apply(&actors(&ids)).await.expect("applied again");

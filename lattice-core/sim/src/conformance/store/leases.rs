@@ -162,13 +162,19 @@ async fn values_of_a_commit_may_have_terms((one, two): Pair) {
         }
     }
     let took = begun.elapsed();
-    assert!(took >= term && took < term + SLACK, "it ended after {took:?}");
+    assert!(
+        took >= term && took < term + SLACK,
+        "it ended after {took:?}"
+    );
     assert_eq!(read(&one, "brief").await, None);
     assert_eq!(read(&one, "kept").await.expect("no term").value, "1");
     let bad = Op::put(key("bad"), "1", Expect::Any).lasting(Duration::from_millis(1_500));
     let refused = soon("a commit", one.commit(vec![bad])).await;
     assert!(
-        matches!(refused, Err(CommitError::Invalid(InvalidCommit::LeaseTtl { .. }))),
+        matches!(
+            refused,
+            Err(CommitError::Invalid(InvalidCommit::LeaseTtl { .. }))
+        ),
         "{refused:?}"
     );
 }
