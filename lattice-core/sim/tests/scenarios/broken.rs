@@ -28,6 +28,16 @@ fn partitions() -> Schedule {
     Schedule((0..3).map(cut).collect())
 }
 
+/// Each host in turn loses the bus and keeps the store, so that others try to take over.
+fn unplugged() -> Schedule {
+    let unplug = |host: usize| Event {
+        at: Duration::from_secs(host as u64 * 4),
+        lasts: Duration::from_secs(4),
+        what: Trouble::Unplug(HostIndex(host)),
+    };
+    Schedule((0..3).map(unplug).collect())
+}
+
 #[test]
 fn late_calls_are_found() {
     assert_eq!(
@@ -60,7 +70,7 @@ fn calls_without_a_grant_are_found() {
 #[test]
 fn leases_with_two_holders_are_found() {
     assert_eq!(
-        seen(InjectedBug::GrantsAllLeases, &partitions()),
+        seen(InjectedBug::GrantsAllLeases, &unplugged()),
         Invariant::OneHolder
     );
 }

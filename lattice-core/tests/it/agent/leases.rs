@@ -1,6 +1,7 @@
 //! Leases over stores that are unreachable, slow or uncertain: two hosts never hold one at the same
 //! time.
 
+use super::lost_leases::Way;
 use bytes::Bytes;
 use lattice_core::{
     __private::{Leases, MARGIN, RENEW, TERM, operator_request},
@@ -55,6 +56,7 @@ impl Contender {
     /// Creates a host that holds the lease.
     pub(super) async fn holder(store: &MemoryStore) -> Self {
         let mut holder = Self::new(store, "holder", 1).await;
+        holder.asks_at = None;
         holder.leases.acquire(&once());
         holder.held().await;
         holder
@@ -162,9 +164,8 @@ async fn a_holder_without_the_store_stops_a_second_before_its_lease_could_end() 
 #[tokio::test(start_paused = true)]
 async fn a_lease_term_starts_at_the_request_and_not_at_the_response() {
     let store = MemoryStore::new();
-    let mut holder = Contender::new(&store, "holder", 3).await;
-    let slow = StoreFaults::none().delaying(1.0, Duration::from_millis(1_800));
-    holder.way.set(slow);
+    let slow = Way::slow(&store, Duration::from_millis(900));
+    let mut holder = Contender::over(Arc::new(slow), "holder", 3).await;
     let requested = Instant::now();
     holder.leases.acquire(&once());
     holder.held().await;

@@ -54,14 +54,12 @@ impl Store for Lagging {
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
         Box::pin(async {
             let (events, lags) = (self.store.watch().await?, self.lags.subscribe());
-            let delivered = async |(mut events, mut lags): (Watch, watch::Receiver<bool>)| {
+            let delivered = stream::unfold((events, lags), async |(mut events, mut lags)| {
                 let event = events.next().await?;
-                lags.wait_for(|lags| !lags).await.ok()?;
+                lags.wait_for(|lags| !*lags).await.ok()?;
                 Some((event, (events, lags)))
-            };
-            Ok(Watch::new(stream::unfold((events, lags), move |state| {
-                delivered(state)
-            })))
+            });
+            Ok(Watch::new(delivered))
         })
     }
 }

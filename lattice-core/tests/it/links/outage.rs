@@ -5,7 +5,7 @@ use futures_util::future::join;
 use lattice_core::{
     links::{DeleteError, ReportError, WriteError},
     replica::ReplicaState,
-    store::StoreError,
+    store::{RecordError, StoreError},
     type_store::{PublishError, TypesError},
 };
 use lattice_sim::fault::{FaultStore, StoreFaults};
@@ -108,6 +108,9 @@ impl Own<'_> {
         let incarnation = store.incarnation().await.expect("there");
         let entry = store.read(store_key(&self.link)).await.expect("read")?;
         let record = Records::new(store, auth(1)).decode::<Link>(incarnation, &entry);
+        if let Err(RecordError::Removed { .. }) = record {
+            return None;
+        }
         Some(record.expect("a link").body.target)
     }
 

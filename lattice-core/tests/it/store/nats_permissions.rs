@@ -41,7 +41,9 @@ async fn member(server: &NatsServer) -> Lattice {
         .inbox_prefix("_LATTICE_prod");
     let key = LatticeKey::from_hex(&"5a".repeat(32)).expect("a key");
     let joins = Lattice::connect(options, "prod").key(key);
-    soon("a member", joins).await.expect("it joins")
+    soon("a member", joins.into_future())
+        .await
+        .expect("it joins")
 }
 
 /// A client that sends protocol lines.
@@ -202,6 +204,7 @@ async fn what_a_tool_of_nats_removes_is_not_deleted() {
     let lattice = lattice.await.expect("it joins");
     let ids = ["del", "purge", "rollup", "bare"];
     lattice.apply(&actors(&ids)).await.expect("applied");
+    assert_eq!(lattice.desired().actors.len(), ids.len());
     let (client, jetstream) = super::nats::raw_client(&server.url()).await;
     let kv = jetstream
         .get_key_value("LATTICE_prod")
@@ -233,8 +236,10 @@ async fn what_a_tool_of_nats_removes_is_not_deleted() {
     let desired = soon("what is refused", refused).await;
     assert_eq!(desired.actors.len(), ids.len());
     // The whole stream at once.
-    let stream = jetstream.get_stream(STREAM).await.expect("there");
-    stream.purge().await.expect("purged");
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Nats-Rollup", "all");
+    let stored = client.request_with_headers("$KV.LATTICE_prod.boom", headers, "x".into());
+    stored.await.expect("stored");
     let app = StoreKey::parse("app.shop").expect("valid");
     let mut follow = lattice.watch_desired();
     let refused = async {
