@@ -10,7 +10,7 @@ use lattice_host::{
     ActorError, ByteSize, Engine, EngineBuilder, Host, HostError, Instances, Limits,
 };
 use std::{
-    num::{NonZeroU32, NonZeroUsize},
+    num::NonZeroU32,
     sync::Arc,
     time::Duration,
 };
