@@ -309,9 +309,16 @@ const STACKS: &str = r#"(component
     (component $inner
       (import "wait" (func $wait))
       (core func $lowered (canon lower (func $wait)))
-      (core module $m (import "" "wait" (func $w)) (func (export "g") (call $w)))
-      (core instance $i (instantiate $m (with "" (instance (export "wait" (func $lowered))))))
-      (func (export "g") (canon lift (core func $i "g"))))
+      (core func $return (canon task.return))
+      (core module $m
+        (import "" "wait" (func $wait))
+        (import "" "return" (func $return))
+        (func (export "g") (result i32) (call $wait) (call $return) (i32.const 0))
+        (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
+      (core instance $i (instantiate $m (with "" (instance
+        (export "wait" (func $lowered)) (export "return" (func $return))))))
+      (func $g async (canon lift (core func $i "g") async (callback (core func $i "callback"))))
+      (export "g" (func $g)))
     (instance $one (instantiate $inner (with "wait" (func $wait))))
     (instance $two (instantiate $inner (with "wait" (func $wait))))
     (instance $three (instantiate $inner (with "wait" (func $wait))))
@@ -391,7 +398,7 @@ const POUR: &str = r#"(component
     (core instance $memory (instantiate $memory))
     (core func $wait (canon lower (func $gate "wait")))
     (core func $put (canon lower (func $sink "put") async
-      (memory $memory "memory") (realloc (func $memory "realloc"))))
+      (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core module $m
       (import "" "wait" (func $wait))
       (import "" "put" (func $put (param i32 i32 i32) (result i32)))
