@@ -9,11 +9,7 @@ use lattice_core::{
 use lattice_host::{
     ActorError, ByteSize, Engine, EngineBuilder, Host, HostError, Instances, Limits,
 };
-use std::{
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 const GATE_OF: &str = "test:room/gate@1.0.0";
