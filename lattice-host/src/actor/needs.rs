@@ -69,7 +69,7 @@ mod tests {
         let found = needs(
             "(component
                 (core module $b (memory 448) (table 5 funcref))
-                (core module $m (memory (export \"m\") 10) (table 1 2 externref))
+                (core module $m (memory (export \"m\") 10) (table 1 2 funcref))
                 (core module $u (import \"m\" \"m\" (memory 10)))
                 (core instance (instantiate $b))
                 (core instance (instantiate $b))

@@ -187,9 +187,12 @@ impl Tenant {
         let Self { room, memory, .. } = self;
         let slots = match (&self.slots, &room.slots) {
             (Some(own), Some(all)) if needs.slots > 0 => {
-                let own = own.take_many(needs.slots, component, context);
+                // More than an actor may have count as all that it may have.
+                let most = u32::try_from(all.count.div_ceil(SHARE)).unwrap_or(u32::MAX);
+                let count = needs.slots.min(most);
+                let own = own.take_many(count, component, context);
                 let own = self.pressure.wait(own).await?;
-                let all = all.turns.take_many(needs.slots, component, context);
+                let all = all.turns.take_many(count, component, context);
                 Some((own, room.pressure.wait(all).await?))
             }
             _ => None,

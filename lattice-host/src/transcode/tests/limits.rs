@@ -120,7 +120,7 @@ fn an_error_of_the_handler_reaches_the_caller_of_the_guest() {
             result: None,
         };
         let guest = Guest::new(&forward(&function, Strings::Utf8));
-        let handler = |_: StoreContextMut<'_, Seen>, _: Vec<u8>| -> ReplyFuture {
+        let handler = |_: StoreContextMut<'_, Seen>, _: Bytes| -> ReplyFuture {
             Box::pin(async { Err(Error::new(Gone)) })
         };
         let error = block_on(async {

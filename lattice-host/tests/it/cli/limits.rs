@@ -33,7 +33,7 @@ fn many(functions: usize) -> Vec<u8> {
         let _ = write!(
             component,
             r#"(func $f{number} (param "p" $t) (result u32)
-                (canon lift (core func $m "f") (memory $m "memory") (realloc (func $m "realloc"))))"#
+                (canon lift (core func $m "f") (memory (core memory $m "memory")) (realloc (core func $m "realloc"))))"#
         );
         let _ = write!(exports, r#"(export "f{number}" (func $f{number}))"#);
     }

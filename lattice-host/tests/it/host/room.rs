@@ -9,11 +9,7 @@ use lattice_core::{
 use lattice_host::{
     ActorError, ByteSize, Engine, EngineBuilder, Host, HostError, Instances, Limits,
 };
-use std::{
-    num::{NonZeroU32, NonZeroUsize},
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 const GATE_OF: &str = "test:room/gate@1.0.0";
@@ -309,9 +305,16 @@ const STACKS: &str = r#"(component
     (component $inner
       (import "wait" (func $wait))
       (core func $lowered (canon lower (func $wait)))
-      (core module $m (import "" "wait" (func $w)) (func (export "g") (call $w)))
-      (core instance $i (instantiate $m (with "" (instance (export "wait" (func $lowered))))))
-      (func (export "g") (canon lift (core func $i "g"))))
+      (core func $return (canon task.return))
+      (core module $m
+        (import "" "wait" (func $wait))
+        (import "" "return" (func $return))
+        (func (export "g") (result i32) (call $wait) (call $return) (i32.const 0))
+        (func (export "callback") (param i32 i32 i32) (result i32) (i32.const 0)))
+      (core instance $i (instantiate $m (with "" (instance
+        (export "wait" (func $lowered)) (export "return" (func $return))))))
+      (func $g async (canon lift (core func $i "g") async (callback (core func $i "callback"))))
+      (export "g" (func $g)))
     (instance $one (instantiate $inner (with "wait" (func $wait))))
     (instance $two (instantiate $inner (with "wait" (func $wait))))
     (instance $three (instantiate $inner (with "wait" (func $wait))))
@@ -391,7 +394,7 @@ const POUR: &str = r#"(component
     (core instance $memory (instantiate $memory))
     (core func $wait (canon lower (func $gate "wait")))
     (core func $put (canon lower (func $sink "put") async
-      (memory $memory "memory") (realloc (func $memory "realloc"))))
+      (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core module $m
       (import "" "wait" (func $wait))
       (import "" "put" (func $put (param i32 i32 i32) (result i32)))
