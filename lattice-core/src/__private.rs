@@ -22,6 +22,7 @@ use crate::{
     name::{ComponentId, HostId},
     node::Node,
     serve::Request,
+    server::Arguments,
     store::record::Records,
     wire::{FunctionKey, Source},
 };
@@ -55,7 +56,8 @@ pub fn answers_now(node: &Node, request: Request) -> bool {
     let Some(component) = node.parts().server.component(&request.component) else {
         return false;
     };
-    let Ok(_slot) = component.admit(&request.context) else {
+    let Ok(_slot) = component.admit(&request.context, Arguments::of_this_process(&request.args))
+    else {
         return false;
     };
     let progress = component.begin(request, Instant::now());

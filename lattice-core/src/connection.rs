@@ -2,6 +2,7 @@
 
 use crate::{
     auth::Auth,
+    budget::Budgets,
     bus::{Bus, BusError},
     links::Links,
     membership::PresenceWatcher,
@@ -30,6 +31,8 @@ pub(crate) struct Connection {
     pub(crate) last: Option<Arc<dyn LastKnown>>,
     /// Whether a holder of the key may call any component.
     pub(crate) operator_calls: bool,
+    /// How much memory messages may take, of all nodes on it together.
+    pub(crate) budgets: Budgets,
 }
 
 /// The parts that a connection is made of.
@@ -40,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) auth: Auth,
     pub(crate) last: Option<Arc<dyn LastKnown>>,
     pub(crate) operator_calls: bool,
+    pub(crate) budgets: Budgets,
 }
 
 /// Why a connection could not be opened.
@@ -60,12 +64,14 @@ impl Connection {
             auth,
             last,
             operator_calls,
+            budgets,
         } = parts;
         let subjects = Subjects::new(&name);
         let medium = Medium {
             bus: bus.clone(),
             subjects: subjects.clone(),
             auth: auth.clone(),
+            budgets: budgets.clone(),
         };
         let presence = Arc::new(PresenceWatcher::start(medium).await?);
         let records = Records::new(store, auth.clone());
@@ -86,6 +92,7 @@ impl Connection {
             presence,
             last,
             operator_calls,
+            budgets,
         })
     }
 
@@ -108,6 +115,7 @@ impl Connection {
             types: self.types.clone(),
             last: self.last.clone(),
             operator_calls: self.operator_calls,
+            budgets: self.budgets.clone(),
         })
     }
 
@@ -117,6 +125,7 @@ impl Connection {
             bus: self.bus.clone(),
             subjects: self.subjects.clone(),
             auth: self.auth.clone(),
+            budgets: self.budgets.clone(),
         }
     }
 }

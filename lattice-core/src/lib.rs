@@ -76,6 +76,7 @@ pub mod agent;
 pub mod app;
 #[doc(hidden)]
 pub mod backoff;
+mod budget;
 pub mod bus;
 pub mod call;
 pub mod client;
@@ -128,6 +129,8 @@ pub use drained::Drained;
 pub use lattice::OnDisk;
 #[cfg(feature = "nats")]
 pub use lattice::OnNats;
-pub use lattice::{Backend, Connect, ConnectError, Custom, InMemory, Lattice, Serve};
+pub use lattice::{
+    Backend, Connect, ConnectError, Custom, InMemory, Lattice, MessageMemory, Serve,
+};
 pub use replica::{FollowError, OtherKey, Replica, ReplicaHealth, ReplicaState};
 pub use watch::Watch;

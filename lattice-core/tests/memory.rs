@@ -5,7 +5,16 @@
 mod support;
 
 use bytes::Bytes;
-use lattice_core::{Lattice, bus::memory::MemoryNetwork, call::Context, store::MemoryStore};
+use futures_util::FutureExt as _;
+use lattice_core::{
+    Lattice,
+    bus::{Bus as _, memory::MemoryNetwork},
+    call::Context,
+    name::LatticeName,
+    quantity::ByteSize,
+    store::MemoryStore,
+    subject::Subjects,
+};
 use lattice_sim::fault::{FaultBus, Faults};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -70,6 +79,72 @@ async fn make_calls(two: &Two, count: usize) -> usize {
         });
     }
     answered + calls.join_all().await.into_iter().sum::<usize>()
+}
+
+/// The memory that was taken by what `flood` does, in bytes.
+async fn taken_by(flood: impl Future<Output = ()>) -> isize {
+    let before = HELD.get();
+    flood.await;
+    HELD.get() - before
+}
+
+/// What each quarter of the memory for messages may take, and what else is allocated meanwhile.
+const QUARTER: isize = 4 << 20;
+const BESIDE: isize = 1 << 20;
+
+#[tokio::test]
+async fn floods_take_no_more_memory_than_messages_may() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let lattice = Lattice::on(Arc::new(network.connect()), store, "test")
+        .trust_bus()
+        .message_memory(ByteSize::mib(16));
+    let two = Two::on(lattice.await.expect("it opens")).await;
+    let stranger = network.connect();
+    let subjects = Subjects::new(&LatticeName::new("test").expect("a name"));
+    let (callee, caller) = (two.b.origin(), two.a.origin());
+    let floods = [
+        subjects.call(&callee.host, callee.epoch),
+        subjects.replies(&caller.host, caller.epoch),
+        subjects.beat(),
+    ];
+    let unread = taken_by(async {
+        for subject in floods {
+            for _ in 0..64 {
+                let garbage = Bytes::from(vec![7; 1 << 20]);
+                let sent = stranger.publish(subject.clone(), None, garbage);
+                sent.now_or_never().expect("at once").expect("taken");
+            }
+        }
+    });
+    let unread = unread.await;
+    assert!((1 << 20..QUARTER + BESIDE).contains(&unread), "{unread}");
+    eventually("it is read", async || {
+        two.lattice.message_memory().received == ByteSize::bytes(0)
+    })
+    .await;
+
+    let mut calls = JoinSet::new();
+    let running = taken_by(async {
+        for _ in 0..64 {
+            let caller = two.caller.clone();
+            calls.spawn(async move {
+                let args = Bytes::from(vec![0; 400 << 10]);
+                call(&caller, &wait(), args, Context::default()).await
+            });
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..48 {
+            let ended = calls.join_next().await.expect("a call").expect("no panic");
+            assert!(ended.is_err(), "overloaded");
+        }
+    });
+    let running = running.await;
+    // Callers hold the arguments of their own calls too.
+    assert!(running < 2 * QUARTER + BESIDE, "{running}");
+    drop(calls);
+    two.say().await.expect("it still works");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,14 +1,14 @@
 use crate::allocation::bounded;
 use bytes::Bytes;
 use lattice_core::wire::{
-    Beat, Body, Discover, Discovered, Goodbye, KeepAlive, Kind, Logs, LogsWanted, Probe, ProbeAck,
-    Report, ReportWanted,
+    Beat, BeatPart, Body, Discover, Discovered, Goodbye, KeepAlive, Kind, Logs, LogsWanted, Probe,
+    ProbeAck, Report, ReportWanted,
 };
 use std::fmt::Debug;
 
 /// Decodes any bytes as a body. The first byte selects the kind.
 pub fn body(input: &[u8]) {
-    const KINDS: [Kind; 11] = [
+    const KINDS: [Kind; 12] = [
         Kind::Beat,
         Kind::Goodbye,
         Kind::Discover,
@@ -20,6 +20,7 @@ pub fn body(input: &[u8]) {
         Kind::KeepAlive,
         Kind::LogsWanted,
         Kind::Logs,
+        Kind::BeatPart,
     ];
     if let Some((first, rest)) = input.split_first() {
         of_kind(KINDS[usize::from(*first) % KINDS.len()], rest);
@@ -29,6 +30,7 @@ pub fn body(input: &[u8]) {
 pub(crate) fn of_kind(kind: Kind, envelope: &[u8]) {
     match kind {
         Kind::Beat => decoded::<Beat>(envelope),
+        Kind::BeatPart => decoded::<BeatPart>(envelope),
         Kind::Goodbye => decoded::<Goodbye>(envelope),
         Kind::KeepAlive => decoded::<KeepAlive>(envelope),
         Kind::Discover => decoded::<Discover>(envelope),

@@ -15,9 +15,9 @@
 //!   connection that has seen the subscription: at once on one server, a moment later across a
 //!   cluster. A queue group gives each message to one member.
 //! * **Bounds**: a payload over [`Bus::max_payload`] is refused before it is sent. A subscription
-//!   holds at most its capacity (0 counts as 1). A message that does not fit is dropped for that
-//!   subscription alone, is counted in [`Subscription::dropped`], and neither blocks nor fails the
-//!   publisher.
+//!   holds at most its capacity (0 counts as 1), and a bounded number of bytes. A message that does
+//!   not fit is dropped for that subscription alone, is counted in [`Subscription::dropped`], and
+//!   neither blocks nor fails the publisher.
 //! * **Disconnected**: `publish` fails with [`BusError::Disconnected`] at once, and nothing is
 //!   queued for later. A message that was accepted just before the loss was detected may be lost,
 //!   or may arrive after it. Subscriptions stay and resume by themselves. Every loss notifies
@@ -32,9 +32,10 @@
 pub mod memory;
 pub(crate) mod queue;
 
-use crate::subject::Subject;
+use crate::{budget::Budget, subject::Subject};
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
+use queue::Bounded;
 use std::{
     fmt,
     pin::Pin,
@@ -134,6 +135,8 @@ pub enum Body {
 pub struct Subscription {
     messages: Pin<Box<dyn Stream<Item = Message> + Send>>,
     dropped: Arc<AtomicU64>,
+    /// The bound of its queue, if the queue is one of this crate.
+    bound: Option<Arc<dyn Bounded>>,
 }
 
 impl Subscription {
@@ -146,6 +149,34 @@ impl Subscription {
         Self {
             messages: Box::pin(messages),
             dropped,
+            bound: None,
+        }
+    }
+
+    /// Sets the bound of the queue that the messages come from.
+    pub(crate) fn bounded_by(mut self, bound: Arc<dyn Bounded>) -> Self {
+        self.bound = Some(bound);
+        self
+    }
+
+    /// Returns the subscription with its messages changed by `wrap`, for implementations of [`Bus`]
+    /// that wrap another one.
+    pub fn wrapped<S>(self, wrap: impl FnOnce(Self) -> S) -> Self
+    where
+        S: Stream<Item = Message> + Send + 'static,
+    {
+        let (dropped, bound) = (self.dropped.clone(), self.bound.clone());
+        Self {
+            messages: Box::pin(wrap(self)),
+            dropped,
+            bound,
+        }
+    }
+
+    /// Counts what waits in it against `budget`, together with the other subscriptions that do.
+    pub(crate) fn share(&self, budget: &Budget) {
+        if let Some(bound) = &self.bound {
+            bound.share(budget);
         }
     }
 

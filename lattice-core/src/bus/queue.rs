@@ -1,7 +1,11 @@
-//! The bounded queue behind a subscription. Writers never wait: an item that doesn't fit is dropped
-//! and counted.
+//! The queue behind a subscription, bounded by items and by bytes. Writers never wait: an item that
+//! doesn't fit is dropped and counted.
 
-use crate::sync::Mutex;
+use super::Message;
+use crate::{
+    budget::{Budget, SMALL},
+    sync::Mutex,
+};
 use futures_util::Stream;
 use std::{
     collections::VecDeque,
@@ -14,11 +18,41 @@ use std::{
 };
 use tokio::task::coop;
 
-/// Creates a queue of at most `capacity` items (at least one).
+/// Most bytes in a queue that has no [share](Bounded::share) of a budget.
+const UNSHARED: usize = 64 * 1024 * 1024;
+/// The bytes of an item in addition to its payload: its subjects, and its place in the queue.
+pub(crate) const ITEM: usize = 256;
+
+/// An item whose bytes count.
+pub trait Weighed {
+    /// Returns about how many bytes of memory it takes.
+    fn weight(&self) -> usize;
+}
+
+impl Weighed for Message {
+    fn weight(&self) -> usize {
+        let payload = match &self.body {
+            super::Body::Payload(payload) => payload.len(),
+            super::Body::NoResponders => 0,
+        };
+        ITEM + payload
+    }
+}
+
+/// A queue that may use a budget together with others.
+pub(crate) trait Bounded: Send + Sync {
+    /// Counts what is in the queue, now and later, against `budget`.
+    fn share(&self, budget: &Budget);
+}
+
+/// Creates a queue of at most `capacity` items (at least one), and of 64 MiB or a share of a budget.
+/// One item fits, whatever its size, as long as nothing else uses that budget.
 pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             waiting: VecDeque::new(),
+            bytes: 0,
+            budget: None,
             reader: None,
             writers_done: false,
             reader_gone: false,
@@ -60,25 +94,51 @@ struct Shared<T> {
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
+    /// Each with its weight.
+    waiting: VecDeque<(T, usize)>,
+    bytes: usize,
+    budget: Option<Budget>,
     reader: Option<Waker>,
     writers_done: bool,
     reader_gone: bool,
 }
 
+impl<T> State<T> {
+    fn has_room(&self, weight: usize) -> bool {
+        match &self.budget {
+            // Small items find room as long as there is any, beside large ones that fill the queue.
+            Some(budget) if weight <= ITEM + SMALL => budget.try_take(0, weight),
+            Some(budget) => budget.try_take(self.bytes, weight),
+            None => self.bytes == 0 || self.bytes.saturating_add(weight) <= UNSHARED,
+        }
+    }
+
+    fn free(&mut self, weight: usize) {
+        self.bytes -= weight;
+        if let Some(budget) = &self.budget {
+            budget.give_back(weight);
+        }
+    }
+}
+
 impl<T> Inlet<T> {
     /// Adds an item, if there is room and a reader.
-    pub fn push(&self, item: T) -> Pushed {
+    pub fn push(&self, item: T) -> Pushed
+    where
+        T: Weighed,
+    {
+        let weight = item.weight();
         let mut state = self.shared.state.lock();
         if state.reader_gone || state.writers_done {
             return Pushed::NoReader;
         }
-        if state.waiting.len() >= self.shared.capacity {
+        if state.waiting.len() >= self.shared.capacity || !state.has_room(weight) {
             drop(state);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return Pushed::Dropped;
         }
-        state.waiting.push_back(item);
+        state.bytes += weight;
+        state.waiting.push_back((item, weight));
         let reader = state.reader.take();
         drop(state);
         if let Some(reader) = reader {
@@ -106,13 +166,31 @@ impl<T> Outlet<T> {
     }
 }
 
+impl<T: Send + 'static> Outlet<T> {
+    /// Returns the bound of the queue.
+    pub(crate) fn bound(&self) -> Arc<dyn Bounded> {
+        self.shared.clone()
+    }
+}
+
+impl<T: Send> Bounded for Shared<T> {
+    fn share(&self, budget: &Budget) {
+        let mut state = self.state.lock();
+        budget.take(state.bytes);
+        if let Some(before) = state.budget.replace(budget.clone()) {
+            before.give_back(state.bytes);
+        }
+    }
+}
+
 impl<T> Stream for Outlet<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let coop = ready!(coop::poll_proceed(cx));
         let mut state = self.shared.state.lock();
-        if let Some(item) = state.waiting.pop_front() {
+        if let Some((item, weight)) = state.waiting.pop_front() {
+            state.free(weight);
             coop.made_progress();
             return Poll::Ready(Some(item));
         }
@@ -132,6 +210,8 @@ impl<T> Drop for Outlet<T> {
         let mut state = self.shared.state.lock();
         state.reader_gone = true;
         let unread = std::mem::take(&mut state.waiting);
+        let bytes = state.bytes;
+        state.free(bytes);
         drop(state);
         drop(unread);
     }
@@ -141,6 +221,56 @@ impl<T> Drop for Outlet<T> {
 mod tests {
     use super::*;
     use futures_util::{FutureExt, StreamExt};
+
+    impl Weighed for i32 {
+        fn weight(&self) -> usize {
+            1
+        }
+    }
+
+    impl Weighed for Arc<()> {
+        fn weight(&self) -> usize {
+            1
+        }
+    }
+
+    impl Weighed for Vec<u8> {
+        fn weight(&self) -> usize {
+            self.len()
+        }
+    }
+
+    #[test]
+    fn a_queue_is_bounded_by_bytes_and_takes_one_item_of_any_size() {
+        let (inlet, mut outlet) = queue(1_000);
+        assert_eq!(inlet.push(vec![0; UNSHARED + 1]), Pushed::Taken);
+        assert_eq!(inlet.push(vec![0; 1]), Pushed::Dropped);
+        assert!(outlet.next().now_or_never().is_some());
+        assert_eq!(inlet.push(vec![0; UNSHARED]), Pushed::Taken);
+        assert_eq!(inlet.push(vec![0; 1]), Pushed::Dropped);
+        assert_eq!(outlet.dropped().load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn queues_share_a_budget_and_give_it_back() {
+        let (budget, kib) = (Budget::new(100 << 10), 1 << 10);
+        let ((inlet, mut outlet), (other, unread)) = (queue(1_000), queue(1_000));
+        inlet.push(vec![0; 10 * kib]);
+        outlet.bound().share(&budget);
+        unread.bound().share(&budget);
+        assert_eq!(budget.held(), 10 * kib, "what was there counts");
+        let filled = |inlet: &Inlet<Vec<u8>>| {
+            std::iter::from_fn(|| (inlet.push(vec![0; 10 * kib]) == Pushed::Taken).then_some(()))
+                .count()
+        };
+        assert_eq!(filled(&inlet), 4, "half of it");
+        assert_eq!(filled(&other), 1, "one more finds room");
+        assert_eq!(inlet.push(vec![0; kib]), Pushed::Taken, "a small one too");
+        while outlet.next().now_or_never().is_some() {}
+        assert_eq!(budget.held(), 10 * kib);
+        drop(unread);
+        assert_eq!(budget.held(), 0);
+    }
 
     #[test]
     fn a_full_queue_drops_and_counts_items() {

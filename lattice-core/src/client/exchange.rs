@@ -4,7 +4,10 @@ use super::{Client, OutgoingCall};
 use crate::{
     call::{CallError, Ran},
     serve::Request,
-    server::component::{Progress, RunningComponent},
+    server::{
+        Arguments,
+        component::{Progress, RunningComponent},
+    },
     transport::{CallResult, PeerConn, in_flight::NewCall, lane::lane_of, send_queue::NotQueued},
     wire::Lane,
 };
@@ -26,7 +29,8 @@ impl Client {
         if call.grant.is_none() {
             self.server.allow_operator(&component.id)?;
         }
-        let _slot = component.admit(&call.context)?;
+        let arguments = Arguments::of_this_process(&call.args);
+        let _slot = component.admit(&call.context, arguments)?;
         let function = call.function;
         if component.exports.interface_of(function.key()).is_none() {
             return Err(CallError::not_exported(

@@ -202,6 +202,9 @@ pub struct HostView {
     pub is_astray: bool,
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
+    /// What it can't announce, and why, if there is something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsaid: Option<String>,
 }
 
 /// A host's report about itself.

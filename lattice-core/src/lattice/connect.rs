@@ -8,18 +8,20 @@ use super::{
     Lattice, Shared,
     backend::{Backend, Custom, InMemory, Opened, Remote, WithoutKey},
 };
+#[cfg(feature = "nats")]
+use crate::nats::NatsOptions;
 use crate::{
     auth::{Auth, LatticeKey},
+    budget::{self, Budgets},
     bus::{Bus, BusError},
     client::SameProcess,
     connection::{self, Connection, Parts},
     extensions::Extensions,
     name::{IntoName, LatticeName, NameError},
+    quantity::ByteSize,
     replica::FollowError,
     store::Store,
 };
-#[cfg(feature = "nats")]
-use crate::{nats::NatsOptions, quantity::ByteSize};
 use futures_util::future::BoxFuture;
 #[cfg(feature = "nats")]
 use std::num::NonZeroUsize;
@@ -37,6 +39,7 @@ pub struct Connect<B> {
     backend: B,
     key: Option<LatticeKey>,
     operator_calls: bool,
+    message_memory: ByteSize,
 }
 
 /// Why a lattice could not be joined.
@@ -90,6 +93,7 @@ impl<B> Connect<B> {
             backend,
             key: None,
             operator_calls: true,
+            message_memory: budget::DEFAULT,
         }
     }
 
@@ -104,6 +108,20 @@ impl<B> Connect<B> {
     /// They are accepted by default.
     pub fn deny_operator_calls(mut self) -> Self {
         self.operator_calls = false;
+        self
+    }
+
+    /// Sets the most memory that messages of this connection may take: those that the bus has
+    /// delivered and that were not handled yet, arguments of calls that wait or run here, calls and
+    /// replies on their way to the bus, and results whose callers have not taken them. 1 GiB by
+    /// default, and at least 16 MiB.
+    ///
+    /// Each of the four kinds gets a quarter. Of a quarter, one peer, subscription or component gets
+    /// half at most, and the others find room in the rest. A call for which there is no room fails with
+    /// [`Overloaded`](crate::call::CallError::Overloaded) and did not run.
+    /// [`Lattice::message_memory`] returns what is held.
+    pub fn message_memory(mut self, size: ByteSize) -> Self {
+        self.message_memory = size;
         self
     }
 }
@@ -233,6 +251,7 @@ impl<B: Backend> Connect<B> {
             auth,
             last,
             operator_calls: self.operator_calls,
+            budgets: Budgets::of(self.message_memory),
         };
         let connection = Arc::new(Connection::open(parts).await?);
         Ok(Lattice(Arc::new(Shared {

@@ -11,6 +11,7 @@ pub use backend::{Backend, Custom, InMemory};
 pub use connect::{Connect, ConnectError};
 
 use crate::{
+    budget::Budget,
     bus::BusError,
     client::{Caller, ClientHandle, Operator, SameProcess},
     connection::Connection,
@@ -19,6 +20,7 @@ use crate::{
     membership::{Announce, Peers},
     name::{ComponentId, IntoName, LatticeName, NameError},
     node::{Node, NodeOptions},
+    quantity::ByteSize,
     replica::Replica,
     serve::{IntoService, Service},
     server::{ServeError, ServeHandle, ServeLimits},
@@ -31,6 +33,20 @@ use tokio::sync::OnceCell;
 /// everything created from it, is dropped.
 #[derive(Clone)]
 pub struct Lattice(Arc<Shared>);
+
+/// The memory that messages of a connection take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageMemory {
+    /// Messages that the bus has delivered and that were not read yet.
+    pub received: ByteSize,
+    /// Calls that wait or run here.
+    pub calls: ByteSize,
+    /// Calls and replies that the bus has not taken yet.
+    pub sending: ByteSize,
+    /// Results that their callers have not taken yet.
+    pub results: ByteSize,
+}
 
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
@@ -189,6 +205,19 @@ impl Lattice {
         self.0.connection.presence.peers()
     }
 
+    /// Returns how much memory the messages of this connection take now; see
+    /// [`Connect::message_memory`] for the limit.
+    pub fn message_memory(&self) -> MessageMemory {
+        let budgets = &self.0.connection.budgets;
+        let held = |budget: &Budget| ByteSize::bytes(budget.held() as u64);
+        MessageMemory {
+            received: held(&budgets.received),
+            calls: held(&budgets.calls),
+            sending: held(&budgets.sending),
+            results: held(&budgets.results),
+        }
+    }
+
     /// Waits until a host serves the component `id`, without a deadline: use
     /// `tokio::time::timeout`. Callers don't have to wait: a call to a component that no host
     /// serves fails at once with [`NotServed`](crate::call::CallError::NotServed).
@@ -263,7 +292,8 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Sets how many calls run and wait at once, and how large a result may be.
+    /// Sets how many calls run and wait at once, how large their arguments may be together, and how
+    /// large a result may be.
     pub fn limits(mut self, limits: ServeLimits) -> Self {
         self.limits = limits;
         self

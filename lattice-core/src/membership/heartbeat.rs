@@ -1,12 +1,14 @@
-//! A node's own beats: once a second, and soon after something changed. Among many hosts most of
-//! them are keep-alives.
+//! A node's own beats: once a second, and soon after something changed. Among many hosts, and when a
+//! beat needs several messages, most of them are keep-alives. What can't be sent is logged, and a beat
+//! without contents takes its place: a host that serves is never silent.
 
 use super::{Membership, ReplicaCounts};
 use crate::{
+    bus::BusError,
     entropy,
     replica::Replica,
     transport::endpoint::SendError,
-    wire::{Beat, Goodbye, KeepAlive, Served, Versions},
+    wire::{Beat, Body as _, Goodbye, KeepAlive, Origin, Served, Versions},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -17,6 +19,9 @@ const SOONEST: Duration = Duration::from_millis(50);
 
 /// How long the bus may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How often a beat that can't be sent is logged.
+const COMPLAIN: Duration = Duration::from_mins(1);
 
 /// The components that a node has in service, for its beats.
 pub(crate) trait Roster: Send + Sync + 'static {
@@ -29,19 +34,19 @@ pub(crate) trait Roster: Send + Sync + 'static {
 /// Sends beats for as long as the node lives.
 pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, replica: Replica) {
     let mut known = false;
-    let mut sent = SentBeats::default();
+    let (mut sent, mut trouble) = (SentBeats::default(), Trouble::default());
     loop {
         let interval = Beat::interval_among(membership.presence.peers().iter().count());
         let speaks = membership.speaks(&*roster);
         // Once more after the last component is gone, so that no host looks for it here.
         if (speaks || known) && !membership.is_leaving() {
-            membership
-                .send_beat(&*roster, &replica, interval, &mut sent)
-                .await;
+            let beat = membership.next_beat(&*roster, &replica, interval);
+            membership.send_beat(beat, &mut sent, &mut trouble).await;
             known = speaks;
         }
         let due = Instant::now() + interval;
-        let soonest = Instant::now() + SOONEST;
+        // A beat of many messages would load the bus with each component of many that start.
+        let soonest = Instant::now() + interval.min(SOONEST * u32::from(sent.parts.max(1)));
         tokio::select! {
             biased;
             () = sleep_until(due) => {}
@@ -55,15 +60,9 @@ pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, r
 }
 
 impl Membership {
-    async fn send_beat(
-        &self,
-        roster: &impl Roster,
-        replica: &Replica,
-        interval: Duration,
-        sent: &mut SentBeats,
-    ) {
+    fn next_beat(&self, roster: &impl Roster, replica: &Replica, interval: Duration) -> Beat {
         let table = replica.links();
-        let beat = Beat {
+        Beat {
             sent_ms: entropy::since_1970().as_millis() as u64,
             components: roster.components(&self.replica_counts.load()),
             duty: self.duty(),
@@ -72,37 +71,85 @@ impl Membership {
             revision: table.revision(),
             versions: Versions::OURS,
             interval_ms: interval.as_millis() as u32,
-        };
-        drop(table);
-        let endpoint = &self.transport.endpoint;
+        }
+    }
+
+    async fn send_beat(&self, beat: Beat, sent: &mut SentBeats, trouble: &mut Trouble) {
+        let (origin, interval) = (self.transport.endpoint.origin(), beat.interval());
         // Callers on this connection need not wait until the bus delivers it.
-        self.presence.beat(endpoint.origin(), beat.clone());
-        let subject = endpoint.subjects().beat();
+        self.presence
+            .beat(origin, beat.clone(), trouble.unsaid.clone());
         let shortened = sent.shortened(beat);
         let send = async {
-            match shortened {
-                Shortened::Beat(beat) => endpoint.send(subject, None, None, &*beat).await,
+            match &shortened {
+                Shortened::Beat(beat) => self.send_whole(beat).await,
                 Shortened::KeepAlive(keep_alive) => {
-                    endpoint.send(subject, None, None, &keep_alive).await
+                    let subject = self.transport.endpoint.subjects().beat();
+                    let sent = self
+                        .transport
+                        .endpoint
+                        .send(subject, None, None, keep_alive);
+                    sent.await.map(|()| None)
                 }
             }
         };
         // While the bus takes nothing, callers on this connection still get the next beat.
         let result = timeout(interval, send).await;
-        if !matches!(result, Ok(Ok(()))) {
-            // The next beat is sent whole.
-            *sent = SentBeats::default();
+        if let Ok(Ok(parts)) = result {
+            sent.parts = parts.unwrap_or(sent.parts);
+            return trouble.ended(origin);
         }
-        let Ok(result) = result else {
-            return tracing::debug!("the bus did not take a beat in time");
-        };
+        // The next beat is sent whole.
+        *sent = SentBeats::default();
         match result {
-            Ok(()) => {}
-            Err(SendError::Encode(error)) => tracing::error!(
-                %error,
-                "a beat exceeds the frame limit; serve fewer components on this host, or shorten its labels"
-            ),
-            Err(error) => tracing::debug!(%error, "a beat was not sent"),
+            Ok(Err(error)) if is_refused(&error) => {
+                if trouble.found(&error, Instant::now()) {
+                    tracing::error!(
+                        host = %origin.host,
+                        %error,
+                        "this host can't announce what it serves, so others don't learn of it; raise the server's `max_payload`, serve fewer components on this host, or shorten its labels"
+                    );
+                }
+                if let Shortened::Beat(beat) = &shortened {
+                    self.send_without_contents(beat, &error).await;
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a beat was not sent"),
+            _ => tracing::debug!("the bus did not take a beat in time"),
+        }
+    }
+
+    /// Sends a beat, in several messages if it doesn't fit one. Returns in how many.
+    async fn send_whole(&self, beat: &Beat) -> Result<Option<u16>, SendError> {
+        let endpoint = &self.transport.endpoint;
+        let (subject, largest) = (endpoint.subjects().beat(), endpoint.max_message());
+        match beat.encode() {
+            Ok(encoded) if encoded.len() <= largest => {
+                endpoint.send(subject, None, None, beat).await?;
+                return Ok(Some(1));
+            }
+            _ => {}
+        }
+        let Some(parts) = beat.parts(largest) else {
+            // It says what is wrong.
+            endpoint.send(subject, None, None, beat).await?;
+            return Ok(Some(1));
+        };
+        for part in &parts {
+            endpoint.send(subject.clone(), None, None, part).await?;
+        }
+        Ok(Some(parts.len() as u16))
+    }
+
+    /// Sends that this node lives, and why it can't say more.
+    async fn send_without_contents(&self, beat: &Beat, why: &SendError) {
+        let endpoint = &self.transport.endpoint;
+        let part = beat.without_contents(&why.to_string());
+        let send = endpoint.send(endpoint.subjects().beat(), None, None, &part);
+        match timeout(beat.interval(), send).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "not even a beat without contents was sent"),
+            Err(_) => tracing::debug!("the bus did not take a beat without contents in time"),
         }
     }
 
@@ -124,9 +171,46 @@ impl Membership {
     }
 }
 
+/// Whether the beat itself can't be sent, whatever the state of the bus.
+fn is_refused(error: &SendError) -> bool {
+    match error {
+        SendError::Encode(_) => true,
+        SendError::Bus(error) => matches!(error, BusError::TooLarge { .. } | BusError::Refused(_)),
+    }
+}
+
+/// What others are not told about this node.
+#[derive(Debug, Default)]
+struct Trouble {
+    unsaid: Option<String>,
+    logged: Option<Instant>,
+}
+
+impl Trouble {
+    /// A beat can't be sent. Returns whether to log that.
+    fn found(&mut self, error: &SendError, now: Instant) -> bool {
+        self.unsaid = Some(error.to_string());
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= COMPLAIN;
+        let is_due = self.logged.is_none_or(is_due);
+        if is_due {
+            self.logged = Some(now);
+        }
+        is_due
+    }
+
+    /// A beat was sent.
+    fn ended(&mut self, origin: &Origin) {
+        if self.unsaid.take().is_some() {
+            tracing::info!(host = %origin.host, "this host announces again what it serves");
+        }
+    }
+}
+
 /// The last whole beat, and how often it was repeated.
 #[derive(Debug, Default)]
 struct SentBeats {
+    /// How many messages it needed.
+    parts: u16,
     beat: Option<Arc<Beat>>,
     /// Keep-alives sent since.
     keep_alives: u32,
@@ -141,13 +225,13 @@ enum Shortened {
 
 impl SentBeats {
     /// Returns a keep-alive in place of a beat that repeats the last one. Among few hosts every
-    /// beat is sent whole.
+    /// beat that fits one message is sent whole.
     fn shortened(&mut self, beat: Beat) -> Shortened {
-        let is_crowd = beat.interval() > Beat::interval_among(0);
+        let is_costly = beat.interval() > Beat::interval_among(0) || self.parts > 1;
         let repeats = self
             .beat
             .as_deref()
-            .filter(|_| is_crowd && self.keep_alives < KeepAlive::BETWEEN_BEATS)
+            .filter(|_| is_costly && self.keep_alives < KeepAlive::BETWEEN_BEATS)
             .and_then(|last| KeepAlive::repeats(last, &beat));
         if let Some(keep_alive) = repeats {
             self.keep_alives += 1;
@@ -164,6 +248,45 @@ impl SentBeats {
 mod tests {
     use super::*;
     use crate::wire::Duty;
+
+    #[test]
+    fn a_beat_that_cannot_be_sent_is_logged_at_once_and_then_once_a_minute() {
+        let (mut trouble, start) = (Trouble::default(), Instant::now());
+        let host = crate::name::HostId::new("h").expect("a host");
+        let error = SendError::Bus(BusError::TooLarge { size: 2, limit: 1 });
+        assert!(is_refused(&error) && !is_refused(&BusError::Disconnected.into()));
+        let found = |trouble: &mut Trouble, after: Duration| trouble.found(&error, start + after);
+        assert!(found(&mut trouble, Duration::ZERO));
+        assert!(!found(&mut trouble, COMPLAIN / 2));
+        assert!(
+            trouble
+                .unsaid
+                .as_ref()
+                .is_some_and(|text| text.contains("`max_payload`"))
+        );
+        trouble.ended(&Origin::new(host, 1));
+        assert_eq!(trouble.unsaid, None);
+        assert!(
+            !found(&mut trouble, COMPLAIN - SOONEST),
+            "also if it comes and goes"
+        );
+        assert!(found(&mut trouble, COMPLAIN));
+    }
+
+    #[test]
+    fn after_a_beat_in_parts_unchanged_beats_are_shortened_among_few_hosts_too() {
+        let mut sent = SentBeats::default();
+        let mut send = |parts| {
+            let shortened = sent.shortened(beat(Duration::from_secs(1), 7, &[]));
+            sent.parts = parts;
+            matches!(shortened, Shortened::KeepAlive(_))
+        };
+        assert!(!send(1) && !send(3));
+        for _ in 0..KeepAlive::BETWEEN_BEATS {
+            assert!(send(3));
+        }
+        assert!(!send(3));
+    }
 
     #[test]
     fn many_hosts_send_beats_less_often() {

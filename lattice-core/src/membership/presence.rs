@@ -62,6 +62,17 @@ impl Presence {
 
     /// A beat arrived.
     pub(crate) fn beat(&mut self, from: &Origin, beat: Beat, now: Instant) -> Change {
+        self.incomplete_beat(from, beat, None, now)
+    }
+
+    /// A beat arrived, of a host that may have left something `unsaid`.
+    pub(crate) fn incomplete_beat(
+        &mut self,
+        from: &Origin,
+        beat: Beat,
+        unsaid: Option<String>,
+        now: Instant,
+    ) -> Change {
         if self
             .tombstones
             .get(&from.host)
@@ -112,6 +123,7 @@ impl Presence {
             versions: beat.versions,
             duty: beat.duty,
             incarnation: beat.incarnation,
+            unsaid,
         };
         let change = match known {
             Some(old) if *old == peer => return Change::None,
@@ -121,6 +133,35 @@ impl Presence {
         self.peers.hosts.insert(from.host.clone(), Arc::new(peer));
         self.peers.index();
         change
+    }
+
+    /// The host is alive, but didn't say what it serves, or has left that `unsaid`. What is known of it
+    /// stays; `last` is for a host of which nothing is known.
+    pub(crate) fn alive(
+        &mut self,
+        from: &Origin,
+        last: Beat,
+        unsaid: Option<String>,
+        now: Instant,
+    ) -> Change {
+        let known = self.peers.hosts.get(&from.host);
+        let Some(known) = known.filter(|peer| peer.origin == *from) else {
+            return self.incomplete_beat(from, last, unsaid, now);
+        };
+        let interval = last.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
+        self.last_beats
+            .insert(from.host.clone(), (from.epoch, now, interval));
+        let peer = Peer {
+            duty: last.duty,
+            unsaid: unsaid.or_else(|| known.unsaid.clone()),
+            ..Peer::clone(known)
+        };
+        if **known == peer {
+            return Change::None;
+        }
+        self.peers.hosts.insert(from.host.clone(), Arc::new(peer));
+        self.peers.index();
+        Change::Updated
     }
 
     /// Another host reports that this one serves `component`. Its own beats will have the rest.

@@ -1,22 +1,24 @@
 //! The task around [`Presence`]: reads beats, keeps time, publishes snapshots.
 
-use super::presence::{Change, Peers, Presence};
+use super::{
+    presence::{Change, Peers, Presence},
+    reader::BeatReader,
+};
 use crate::{
-    bus::{BusError, BusState, Message, Subscription},
-    name::{ComponentId, HostId},
-    replay::BootGuard,
+    bus::{BusError, BusState, Subscription},
+    name::ComponentId,
     sync::Mutex,
     transport::{
         Medium,
-        receiver::{Audience, Boot, Receiver, Refused},
+        overflow::Overflow,
+        receiver::{Audience, Receiver},
     },
     types::Digest,
-    wire::{Beat, Body as _, Goodbye, KeepAlive, Kind, Origin},
+    wire::{Beat, Kind, Origin},
 };
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
-    collections::HashMap,
     sync::{Arc, MutexGuard},
     time::Duration,
 };
@@ -31,8 +33,6 @@ use tokio_util::task::AbortOnDropHandle;
 const WAITING: usize = 4_096;
 /// How many changes a slow follower may be behind before it has to read all hosts again.
 const CHANGES: usize = 1_024;
-/// Beats kept of hosts that may be gone.
-const SPARE: usize = 64;
 /// How often silent hosts are looked for.
 const TICK: Duration = Duration::from_millis(250);
 /// If the last tick was longer ago than this, this process or the machine was stopped.
@@ -69,11 +69,11 @@ pub(crate) struct PresenceWatcher {
 }
 
 #[derive(Debug)]
-struct Snapshots {
+pub(super) struct Snapshots {
     presence: Mutex<Presence>,
-    peers: ArcSwap<Peers>,
+    pub(super) peers: ArcSwap<Peers>,
     changes: broadcast::Sender<Change>,
-    events: broadcast::Sender<MemberEvent>,
+    pub(super) events: broadcast::Sender<MemberEvent>,
     version: watch::Sender<u64>,
 }
 
@@ -84,15 +84,11 @@ impl PresenceWatcher {
             bus,
             subjects,
             auth,
+            budgets,
         } = medium;
         let beats = bus.subscribe(subjects.beat(), WAITING).await?;
-        let snapshots = Arc::new(Snapshots {
-            presence: Mutex::default(),
-            peers: ArcSwap::default(),
-            changes: broadcast::Sender::new(CHANGES),
-            events: broadcast::Sender::new(CHANGES),
-            version: watch::Sender::new(0),
-        });
+        beats.share(&budgets.received);
+        let snapshots = Arc::new(Snapshots::new());
         let reader = BeatReader::new(Receiver::new(auth, accepts));
         let task = tokio::spawn(run(snapshots.clone(), reader, beats, bus.state()));
         Ok(Self {
@@ -121,10 +117,10 @@ impl PresenceWatcher {
         self.snapshots.events.subscribe()
     }
 
-    /// Takes a beat of a node on this connection.
-    pub(crate) fn beat(&self, from: &Origin, beat: Beat) {
+    /// Takes a beat of a node on this connection, which may have left something `unsaid` to others.
+    pub(crate) fn beat(&self, from: &Origin, beat: Beat, unsaid: Option<String>) {
         self.snapshots
-            .apply(|presence| presence.beat(from, beat, Instant::now()));
+            .apply(|presence| presence.incomplete_beat(from, beat, unsaid, Instant::now()));
     }
 
     /// Takes a goodbye of a node on this connection.
@@ -158,21 +154,31 @@ impl PresenceWatcher {
 }
 
 impl Snapshots {
+    pub(super) fn new() -> Self {
+        Self {
+            presence: Mutex::default(),
+            peers: ArcSwap::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            events: broadcast::Sender::new(CHANGES),
+            version: watch::Sender::new(0),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Presence> {
         self.presence.lock()
     }
 
-    fn publish(&self, event: MemberEvent) {
+    pub(super) fn publish(&self, event: MemberEvent) {
         // There may be no receiver.
         let _ = self.events.send(event);
     }
 
-    fn beat(&self, from: &Origin, beat: Arc<Beat>, now: Instant) {
+    pub(super) fn beat(&self, from: &Origin, beat: Arc<Beat>, now: Instant) {
         self.publish(MemberEvent::Beat(from.clone(), beat.clone()));
         self.apply(|presence| presence.beat(from, Arc::unwrap_or_clone(beat), now));
     }
 
-    fn apply(&self, event: impl FnOnce(&mut Presence) -> Change) {
+    pub(super) fn apply(&self, event: impl FnOnce(&mut Presence) -> Change) {
         let mut presence = self.lock();
         let change = event(&mut presence);
         if change == Change::None {
@@ -187,8 +193,12 @@ impl Snapshots {
 }
 
 /// Which frames count as beats.
-fn accepts(kind: Kind, audience: Audience) -> bool {
-    audience == Audience::Everyone && matches!(kind, Kind::Beat | Kind::KeepAlive | Kind::Goodbye)
+pub(super) fn accepts(kind: Kind, audience: Audience) -> bool {
+    audience == Audience::Everyone
+        && matches!(
+            kind,
+            Kind::Beat | Kind::BeatPart | Kind::KeepAlive | Kind::Goodbye
+        )
 }
 
 async fn run(
@@ -199,7 +209,7 @@ async fn run(
 ) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Instant::now();
+    let (mut last, mut overflow) = (Instant::now(), Overflow::default());
     loop {
         tokio::select! {
             biased;
@@ -220,6 +230,7 @@ async fn run(
                     reader.take(&snapshots, message);
                 }
                 reader.tidy(&snapshots.peers.load());
+                overflow.report(beats.dropped(), "heartbeats");
                 // While the bus is down, this process receives no beats. After a stop, beats that
                 // arrived meanwhile may still be on their way through this process.
                 let now = Instant::now();
@@ -237,228 +248,5 @@ async fn run(
                 reader.take(&snapshots, message);
             }
         }
-    }
-}
-
-/// Reads beats, and remembers what it needs for the next ones.
-#[derive(Debug)]
-struct BeatReader {
-    receiver: Receiver<BootGuard>,
-    /// The last beat of each host, which keep-alives repeat.
-    last: HashMap<HostId, (Origin, Arc<Beat>)>,
-    /// The newest beat or keep-alive of each host, by its number.
-    newest: HashMap<HostId, (Origin, u64)>,
-}
-
-impl BeatReader {
-    fn new(receiver: Receiver<BootGuard>) -> Self {
-        Self {
-            receiver,
-            last: HashMap::new(),
-            newest: HashMap::new(),
-        }
-    }
-
-    fn take(&mut self, snapshots: &Snapshots, message: Message) {
-        if let Err(reason) = self.read(snapshots, message) {
-            tracing::debug!(reason, "refused a beat");
-        }
-    }
-
-    fn read(&mut self, snapshots: &Snapshots, message: Message) -> Result<(), String> {
-        let (frame, boot) = match self.receiver.open(None, message) {
-            Ok(opened) => opened,
-            Err(Refused::NoPayload) => return Ok(()),
-            Err(refused) => return Err(refused.to_string()),
-        };
-        let (from, now) = (frame.sender(), Instant::now());
-        let is_beat = matches!(frame.kind(), Kind::Beat | Kind::KeepAlive);
-        if is_beat && boot == Boot::Newest && !self.is_newest(from, frame.sequence()) {
-            return Err("a beat that is older than the last one".to_owned());
-        }
-        for envelope in frame.envelopes() {
-            match frame.kind() {
-                Kind::Beat => {
-                    let beat = Beat::decode(envelope).map_err(|error| error.to_string())?;
-                    let beat = Arc::new(beat);
-                    if boot == Boot::Older {
-                        snapshots.publish(MemberEvent::OlderBeat(from.clone(), beat));
-                        continue;
-                    }
-                    let last = (from.clone(), beat.clone());
-                    self.last.insert(from.host.clone(), last);
-                    snapshots.beat(from, beat, now);
-                }
-                Kind::KeepAlive => {
-                    let keep_alive =
-                        KeepAlive::decode(envelope).map_err(|error| error.to_string())?;
-                    self.keep_alive(snapshots, from, &keep_alive, now);
-                }
-                Kind::Goodbye => {
-                    Goodbye::decode(envelope).map_err(|error| error.to_string())?;
-                    snapshots.publish(MemberEvent::Goodbye(from.clone()));
-                    snapshots.apply(|presence| presence.goodbye(from, now));
-                }
-                other => return Err(format!("a frame of kind {other} among the beats")),
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns whether no later beat of that boot was received. An older one may have been kept back
-    /// and says what was true then.
-    fn is_newest(&mut self, from: &Origin, number: u64) -> bool {
-        let newest = self.newest.get(&from.host);
-        if newest.is_some_and(|(origin, newest)| origin == from && *newest > number) {
-            return false;
-        }
-        self.newest
-            .insert(from.host.clone(), (from.clone(), number));
-        true
-    }
-
-    /// Takes a keep-alive. A host that isn't known yet joins with its next beat.
-    fn keep_alive(
-        &self,
-        snapshots: &Snapshots,
-        from: &Origin,
-        keep_alive: &KeepAlive,
-        now: Instant,
-    ) {
-        let known = self.last.get(&from.host);
-        let Some((_, last)) = known.filter(|(origin, _)| origin == from) else {
-            return;
-        };
-        let (beat, is_same) = keep_alive.of(last);
-        if is_same {
-            snapshots.beat(from, Arc::new(beat), now);
-        } else {
-            // A beat was missed: the host is alive, and will send a whole beat again soon.
-            snapshots.publish(MemberEvent::Alive(from.clone(), Arc::new(beat.clone())));
-            snapshots.apply(|presence| presence.beat(from, beat, now));
-        }
-    }
-
-    /// Forgets hosts that are gone.
-    fn tidy(&mut self, peers: &Peers) {
-        if self.last.len() > 2 * peers.iter().count() + SPARE {
-            self.last.retain(|_, (origin, _)| peers.contains(origin));
-        }
-        if self.newest.len() > 2 * peers.iter().count() + SPARE {
-            self.newest.retain(|_, (origin, _)| peers.contains(origin));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        auth::Auth,
-        store::{Incarnation, Revision},
-        subject::Subject,
-        wire::{Duty, FrameWriter, Served, Versions},
-    };
-    use std::collections::BTreeMap;
-
-    fn beat(sent_ms: u64, components: &[&str]) -> Beat {
-        let served = |id: &&str| Served {
-            id: ComponentId::new(id).expect("an id"),
-            digest: Digest([1; 32]),
-            fence: 0,
-            replica_counts: Vec::new(),
-        };
-        Beat {
-            sent_ms,
-            interval_ms: 5_000,
-            versions: Versions::OURS,
-            incarnation: Incarnation(1),
-            revision: Revision(sent_ms),
-            labels: BTreeMap::new(),
-            duty: Duty::Works,
-            components: components.iter().map(served).collect(),
-        }
-    }
-
-    fn snapshots() -> Snapshots {
-        Snapshots {
-            presence: Mutex::default(),
-            peers: ArcSwap::default(),
-            changes: broadcast::Sender::new(CHANGES),
-            events: broadcast::Sender::new(CHANGES),
-            version: watch::Sender::new(0),
-        }
-    }
-
-    /// A host that sends beats, and what the watcher publishes of it.
-    struct Sender {
-        snapshots: Snapshots,
-        reader: BeatReader,
-        published: broadcast::Receiver<MemberEvent>,
-        sent: u64,
-    }
-
-    impl Sender {
-        fn sends<B: crate::wire::Body>(&mut self, body: &B) -> String {
-            self.sent += 1;
-            let (auth, from) = (Auth::trusting(), HostId::new("h").expect("a host"));
-            let frame = FrameWriter::message(&auth, Origin::new(from, 1), None, self.sent, body);
-            let message = Message {
-                subject: Subject::from_wire("beat"),
-                reply: None,
-                body: crate::bus::Body::Payload(frame.expect("a frame")),
-                received: Instant::now(),
-            };
-            if let Err(refused) = self.reader.read(&self.snapshots, message) {
-                return refused;
-            }
-            match self.published.try_recv() {
-                Ok(MemberEvent::Beat(_, beat)) => format!("beat of {}", beat.components.len()),
-                Ok(MemberEvent::Alive(..)) => "alive".to_owned(),
-                Ok(other) => panic!("{other:?}"),
-                Err(_) => "nothing".to_owned(),
-            }
-        }
-    }
-
-    impl Sender {
-        fn new() -> Self {
-            let snapshots = snapshots();
-            Self {
-                published: snapshots.events.subscribe(),
-                snapshots,
-                reader: BeatReader::new(Receiver::new(Auth::trusting(), accepts)),
-                sent: 0,
-            }
-        }
-    }
-
-    #[test]
-    fn a_beat_that_was_kept_back_does_not_replace_a_later_one() {
-        let mut host = Sender::new();
-        let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
-        host.sent = 7;
-        assert_eq!(host.sends(&second), "beat of 2");
-        host.sent = 2;
-        let refused = "a beat that is older than the last one";
-        assert_eq!(host.sends(&first), refused);
-        let keep_alive = KeepAlive::repeats(&first, &first).expect("the same");
-        assert_eq!(host.sends(&keep_alive), refused);
-        host.sent = 8;
-        assert_eq!(host.sends(&first), "beat of 1");
-    }
-
-    #[test]
-    fn a_keep_alive_repeats_the_last_beat_or_only_shows_that_the_host_lives() {
-        let mut host = Sender::new();
-        let (first, second) = (beat(1, &["a"]), beat(2, &["a", "b"]));
-        let keep_alive = |of: &Beat| KeepAlive::repeats(of, of).expect("the same");
-        assert_eq!(host.sends(&keep_alive(&first)), "nothing");
-        assert_eq!(host.sends(&first), "beat of 1");
-        assert_eq!(host.sends(&keep_alive(&first)), "beat of 1");
-        assert_eq!(host.sends(&keep_alive(&second)), "alive");
-        assert_eq!(host.sends(&second), "beat of 2");
-        assert_eq!(host.sends(&keep_alive(&second)), "beat of 2");
-        assert_eq!(KeepAlive::repeats(&first, &second), None);
     }
 }

@@ -11,8 +11,9 @@ use super::{
 use crate::{
     bus::{
         Body, Bus, BusError, BusState, Message, Subscription, checked_group,
-        queue::{Inlet, Outlet, queue},
+        queue::{ITEM, Inlet, Outlet, Weighed, queue},
     },
+    quantity::ByteSize,
     subject::Subject,
 };
 use async_nats::{StatusCode, SubscribeError, client::PublishErrorKind};
@@ -20,9 +21,13 @@ use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture, poll};
 use std::{
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 
 /// A [`Bus`] over NATS. Cheap to clone; created by [`NatsConnection::bus`].
 #[derive(Debug, Clone)]
@@ -32,6 +37,35 @@ pub struct NatsBus {
 
 /// A message, and when the client has got it.
 struct Arrived(async_nats::Message, Instant);
+
+impl Weighed for Arrived {
+    fn weight(&self) -> usize {
+        ITEM + self.0.payload.len()
+    }
+}
+
+/// Most bytes of large payloads that the client has taken and not yet written to its socket. Small
+/// ones are bounded by the number of commands that the client queues.
+const UNWRITTEN: ByteSize = ByteSize::mib(64);
+/// What counts as a large payload: more than a frame of coalesced envelopes.
+const LARGE: usize = 40 * 1024;
+
+/// Permits for large payloads, one for each KiB.
+pub(super) fn permits_for_large_payloads() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(UNWRITTEN.as_usize() / 1024))
+}
+
+/// A payload that the client has not written yet. The client drops it once it has.
+struct Unwritten {
+    payload: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unwritten {
+    fn as_ref(&self) -> &[u8] {
+        &self.payload
+    }
+}
 
 /// The stream of a subscription: converts the messages that the client's task has put into the
 /// queue.
@@ -62,6 +96,11 @@ impl NatsBus {
         let to = async_nats::Subject::from(to.as_str());
         let reply = reply.map(|reply| async_nats::Subject::from(reply.as_str()));
         let mut send = pin!(async move {
+            let payload = if size > LARGE {
+                self.once_there_is_room(payload).await
+            } else {
+                payload
+            };
             match reply {
                 None => client.publish(to, payload).await,
                 Some(reply) => client.publish_with_reply(to, reply, payload).await,
@@ -79,6 +118,21 @@ impl NatsBus {
             Poll::Ready(result) => result,
             // The client's own queue is full. Either it empties or the connection breaks.
             Poll::Pending => self.connection.unless_lost(send).await,
+        }
+    }
+
+    /// Waits until the client has written enough of the large payloads before this one.
+    async fn once_there_is_room(&self, payload: Bytes) -> Bytes {
+        let most = UNWRITTEN.as_usize() / 1024;
+        let permits = payload.len().div_ceil(1024).min(most) as u32;
+        let room = self.connection.large_payloads().clone();
+        match room.acquire_many_owned(permits).await {
+            Ok(permit) => Bytes::from_owner(Unwritten {
+                payload,
+                _permit: permit,
+            }),
+            // It is never closed.
+            Err(_) => payload,
         }
     }
 
@@ -117,13 +171,13 @@ impl NatsBus {
                 return Err(BusError::Refused(complaint.as_ref().to_owned()));
             }
         }
-        let dropped = outlet.dropped();
+        let (dropped, bound) = (outlet.dropped(), outlet.bound());
         let reader = Reader {
             outlet,
             _tap: tap,
             _connection: self.connection.clone(),
         };
-        Ok(Subscription::new(reader, dropped))
+        Ok(Subscription::new(reader, dropped).bounded_by(bound))
     }
 }
 

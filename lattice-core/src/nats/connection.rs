@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long the server may take to confirm a request. Longer than it takes to give up a silent
@@ -38,6 +38,8 @@ struct Shared {
     round_trips: RoundTrips,
     jetstream_domain: Option<String>,
     when_away: WhenAway,
+    /// Room for large payloads that are not written yet.
+    large_payloads: Arc<Semaphore>,
     _watcher: AbortOnDropHandle<()>,
 }
 
@@ -92,9 +94,15 @@ impl NatsConnection {
                 round_trips,
                 jetstream_domain: options.jetstream_domain.clone(),
                 when_away: options.when_away,
+                large_payloads: super::bus::permits_for_large_payloads(),
                 _watcher: AbortOnDropHandle::new(watcher),
             }),
         })
+    }
+
+    /// Returns the room for large payloads that are not written yet.
+    pub(super) fn large_payloads(&self) -> &Arc<Semaphore> {
+        &self.shared.large_payloads
     }
 
     /// Returns the bus over this connection.

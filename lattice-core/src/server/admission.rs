@@ -1,8 +1,13 @@
 //! Whether a call from another host may run here: its target, its deadline, its fence, and its
 //! grant.
 
-use super::{Server, component::RunningComponent, queue::QueueSlot};
+use super::{
+    Server,
+    component::RunningComponent,
+    queue::{Arguments, QueueSlot},
+};
 use crate::{
+    budget::Held,
     call::{CallError, Context, MAX_HOPS},
     id::Fence,
     link::Link,
@@ -28,6 +33,7 @@ impl Server {
         call: CallEnvelope,
         sender: &Origin,
         received: Instant,
+        frame: Option<Arc<Held>>,
     ) -> Result<Admitted, CallError> {
         let component = self.callee(&call, sender)?;
         if call.hops > MAX_HOPS {
@@ -38,7 +44,7 @@ impl Server {
             return Err(component.stopping());
         }
         Ok(Admitted {
-            slot: component.admit(&context)?,
+            slot: component.admit(&context, Arguments::framed(&call.args, frame))?,
             component,
             call,
             context,

@@ -8,9 +8,10 @@ use super::{
     limits::ServeLimits,
     link_admission::{LinkAdmission, LinkState},
     meter::{CallTimer, Meter},
-    queue::{CallQueue, QueueSlot},
+    queue::{Arguments, CallQueue, QueueSlot},
 };
 use crate::{
+    budget::Budget,
     call::{CallError, Context, Ran, Turn},
     id::Fence,
     link::{Link, LinkKey},
@@ -124,13 +125,14 @@ impl RunningComponent {
         service: Arc<dyn Service>,
         limits: ServeLimits,
         fence: Option<Fence>,
+        budget: &Budget,
     ) -> Self {
         Self {
             id,
             fence,
             exports: Exports::new(service.types()),
             service,
-            queue: CallQueue::new(&limits),
+            queue: CallQueue::new(&limits, budget),
             max_result: limits.result,
             phase: AtomicU8::new(Phase::Serving as u8),
             end: CancellationToken::new(),
@@ -157,15 +159,17 @@ impl RunningComponent {
         }
     }
 
-    /// Returns a place in the queue, or why there is none.
-    pub(crate) fn admit(self: &Arc<Self>, context: &Context) -> Result<QueueSlot, CallError> {
+    /// Returns a place in the queue for a call with `arguments`, or why there is none.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        context: &Context,
+        arguments: Arguments,
+    ) -> Result<QueueSlot, CallError> {
         // Counted before the phase is read: a drain sees either the count or the refusal.
-        let (slot, has_room) = CallQueue::enter(self);
-        if !has_room {
+        let (slot, room) = CallQueue::enter(self, arguments);
+        if let Some(error) = room.error(&self.id) {
             self.meter.refused();
-            return Err(CallError::Overloaded {
-                component: self.id.clone(),
-            });
+            return Err(error);
         }
         if self.takes(context) {
             Ok(slot)

@@ -22,7 +22,8 @@ impl Server {
         service: Arc<dyn Service>,
         limits: ServeLimits,
     ) {
-        let component = RunningComponent::new(name, service, limits, None);
+        let budget = &self.connection.budgets.calls;
+        let component = RunningComponent::new(name, service, limits, None, budget);
         self.host_rpc.store(Some(Arc::new(component)));
     }
 

@@ -12,6 +12,11 @@ pub struct ServeLimits {
     /// Calls that may wait for one of those to end; 1,024 by default. One more fails with
     /// `Overloaded`.
     pub queued: usize,
+    /// Most bytes of arguments of the calls that run and wait, together; 64 MiB by default. One more
+    /// call fails with `Overloaded`, and one whose own arguments are larger with `TooLarge`. All
+    /// components of a process together are limited by
+    /// [`Connect::message_memory`](crate::Connect::message_memory).
+    pub arguments: ByteSize,
     /// Largest result; 16 MiB by default.
     pub result: ByteSize,
 }
@@ -21,6 +26,7 @@ impl Default for ServeLimits {
         Self {
             concurrent: NonZeroUsize::MIN.saturating_add(255),
             queued: 1_024,
+            arguments: ByteSize::mib(64),
             result: ByteSize::mib(16),
         }
     }
@@ -36,6 +42,12 @@ impl ServeLimits {
     /// Sets how many calls may wait.
     pub fn queued(mut self, calls: usize) -> Self {
         self.queued = calls;
+        self
+    }
+
+    /// Sets the most bytes of arguments of the calls that run and wait.
+    pub fn arguments(mut self, size: ByteSize) -> Self {
+        self.arguments = size;
         self
     }
 

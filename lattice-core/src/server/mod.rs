@@ -27,6 +27,7 @@ mod registration;
 mod registry;
 
 pub use limits::ServeLimits;
+pub(crate) use queue::Arguments;
 pub(crate) use registration::IfServing;
 pub use registration::{ServeError, ServeHandle};
 

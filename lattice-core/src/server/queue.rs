@@ -2,9 +2,11 @@
 
 use super::{component::RunningComponent, limits::ServeLimits};
 use crate::{
-    call::{CallError, Context, Turn, Turns},
+    budget::{Budget, Held, SMALL, Share},
+    call::{CallError, Context, Part, Turn, Turns},
     name::ComponentId,
 };
+use bytes::Bytes;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -17,16 +19,84 @@ pub(super) struct CallQueue {
     turns: Turns,
     admitted: AtomicUsize,
     most: usize,
+    /// Bytes of arguments of those calls.
+    arguments: AtomicUsize,
+    most_arguments: usize,
+    /// The budget of all calls of this process.
+    budget: Budget,
+    /// Arguments of calls from this process. Those of other calls are counted with their frames.
+    here: Share,
     /// The last of the calls has ended.
     idle: Notify,
 }
 
+/// The arguments of a call that asks for a place.
+pub(crate) struct Arguments {
+    bytes: usize,
+    origin: ArgumentsOrigin,
+}
+
+enum ArgumentsOrigin {
+    Frame(Option<Arc<Held>>),
+    Here,
+}
+
+impl Arguments {
+    /// Those of a call in a frame whose bytes are held.
+    pub(crate) fn framed(arguments: &Bytes, frame: Option<Arc<Held>>) -> Self {
+        Self {
+            bytes: arguments.len(),
+            origin: ArgumentsOrigin::Frame(frame),
+        }
+    }
+
+    /// Those of a call of this process.
+    pub(crate) fn of_this_process(arguments: &Bytes) -> Self {
+        Self {
+            bytes: arguments.len(),
+            origin: ArgumentsOrigin::Here,
+        }
+    }
+}
+
+/// Whether there is room for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    Full,
+    /// The arguments are larger than what all calls may have together.
+    TooLarge {
+        most: usize,
+    },
+}
+
+impl Room {
+    pub(super) fn error(self, component: &ComponentId) -> Option<CallError> {
+        match self {
+            Self::Free => None,
+            Self::Full => Some(CallError::Overloaded {
+                component: component.clone(),
+            }),
+            Self::TooLarge { most } => Some(CallError::TooLarge {
+                what: Part::Arguments,
+                limit: most as u64,
+            }),
+        }
+    }
+}
+
 /// A call's place in the queue. Dropping it frees the place.
-pub(crate) struct QueueSlot(Arc<RunningComponent>);
+pub(crate) struct QueueSlot {
+    component: Arc<RunningComponent>,
+    arguments: usize,
+    /// The memory of its frame, or of its arguments.
+    _held: Option<Arc<Held>>,
+}
 
 impl Drop for QueueSlot {
     fn drop(&mut self) {
-        let queue = self.0.queue();
+        let queue = self.component.queue();
+        queue.arguments.fetch_sub(self.arguments, Ordering::Relaxed);
         if queue.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
             queue.idle.notify_waiters();
         }
@@ -34,21 +104,61 @@ impl Drop for QueueSlot {
 }
 
 impl CallQueue {
-    pub(super) fn new(limits: &ServeLimits) -> Self {
+    pub(super) fn new(limits: &ServeLimits, budget: &Budget) -> Self {
         let concurrent = limits.concurrent.get();
         Self {
             turns: Turns::new(concurrent),
             admitted: AtomicUsize::new(0),
             most: concurrent.saturating_add(limits.queued),
+            arguments: AtomicUsize::new(0),
+            most_arguments: limits.arguments.as_usize(),
+            budget: budget.clone(),
+            here: Share::of(budget),
             idle: Notify::new(),
         }
     }
 
-    /// Takes a place in the queue of `component`. The flag is false if the queue was full.
-    pub(super) fn enter(component: &Arc<RunningComponent>) -> (QueueSlot, bool) {
-        let queue = component.queue();
-        let before = queue.admitted.fetch_add(1, Ordering::SeqCst);
-        (QueueSlot(component.clone()), before < queue.most)
+    /// Takes a place in the queue of `component`, and returns whether there was room for it.
+    pub(super) fn enter(
+        component: &Arc<RunningComponent>,
+        arguments: Arguments,
+    ) -> (QueueSlot, Room) {
+        let (queue, bytes) = (component.queue(), arguments.bytes);
+        let calls = queue.admitted.fetch_add(1, Ordering::SeqCst);
+        let before = queue.arguments.fetch_add(bytes, Ordering::Relaxed);
+        let mut room = if bytes > queue.most_arguments {
+            Room::TooLarge {
+                most: queue.most_arguments,
+            }
+        } else if calls < queue.most && queue.has_room(before, bytes) {
+            Room::Free
+        } else {
+            Room::Full
+        };
+        let held = match arguments.origin {
+            ArgumentsOrigin::Frame(held) => held,
+            ArgumentsOrigin::Here if bytes <= SMALL || room != Room::Free => None,
+            ArgumentsOrigin::Here => {
+                let held = queue.here.hold_beside(0, bytes);
+                if held.is_none() {
+                    room = Room::Full;
+                }
+                held.map(Arc::new)
+            }
+        };
+        let slot = QueueSlot {
+            component: component.clone(),
+            arguments: bytes,
+            _held: held,
+        };
+        (slot, room)
+    }
+
+    /// Whether a call may have `bytes` of arguments while others have `before`. One call may, whatever
+    /// other components hold.
+    fn has_room(&self, before: usize, bytes: usize) -> bool {
+        let after = before.saturating_add(bytes);
+        before == 0 || (after <= self.most_arguments && self.budget.allows(after))
     }
 
     /// Returns a turn, if one is free now.
@@ -89,6 +199,7 @@ mod tests {
     use super::*;
     use crate::{
         name::ComponentId,
+        quantity::ByteSize,
         serve::{Answer, Request, Service},
         types::ComponentTypes,
     };
@@ -113,14 +224,16 @@ mod tests {
             .concurrent(NonZeroUsize::MIN)
             .queued(1);
         let id = ComponentId::new("nothing").expect("valid");
-        let component = RunningComponent::new(id, Arc::new(Nothing), limits, None);
+        let component =
+            RunningComponent::new(id, Arc::new(Nothing), limits, None, &Budget::new(1_000));
         let component = Arc::new(component);
         let queue = component.queue();
-        let (first, has_room) = CallQueue::enter(&component);
-        assert!(has_room);
-        let (second, has_room) = CallQueue::enter(&component);
-        assert!(has_room);
-        assert!(!CallQueue::enter(&component).1, "both places are taken");
+        let enter = || CallQueue::enter(&component, Arguments::framed(&Bytes::new(), None));
+        let (first, room) = enter();
+        assert_eq!(room, Room::Free);
+        let (second, room) = enter();
+        assert_eq!(room, Room::Free);
+        assert_eq!(enter().1, Room::Full, "both places are taken");
         let mut context = Context::default();
         let turn = queue.try_turn(&mut context);
         assert!(turn.is_some() && queue.try_turn(&mut context).is_none());
@@ -130,5 +243,53 @@ mod tests {
         drop(second);
         assert_eq!((&mut idle).now_or_never(), Some(()));
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_queue_is_bounded_by_the_bytes_of_arguments_and_by_the_budget_of_all() {
+        let budget = Budget::new(300_000);
+        let serve = |most| {
+            let id = ComponentId::new("nothing").expect("valid");
+            let limits = ServeLimits::default().arguments(ByteSize::bytes(most));
+            Arc::new(RunningComponent::new(
+                id,
+                Arc::new(Nothing),
+                limits,
+                None,
+                &budget,
+            ))
+        };
+        let (small, large) = (serve(25_000), serve(1_000_000));
+        let enter = |component: &Arc<RunningComponent>, bytes: usize| {
+            CallQueue::enter(
+                component,
+                Arguments::of_this_process(&vec![0; bytes].into()),
+            )
+        };
+        let filled = |component: &Arc<RunningComponent>| -> Vec<QueueSlot> {
+            let taken = std::iter::from_fn(|| match enter(component, 10_000) {
+                (slot, Room::Free) => Some(slot),
+                _ => None,
+            });
+            taken.collect()
+        };
+        let too_large = Room::TooLarge { most: 25_000 };
+        assert_eq!(enter(&small, 30_000).1, too_large);
+        let first = filled(&small);
+        assert_eq!(first.len(), 2, "its own limit");
+        let second = filled(&large);
+        assert_eq!(second.len(), 14, "half of the budget");
+        assert_eq!(budget.held(), 160_000);
+        let third = enter(&serve(1_000_000), 5_000);
+        assert_eq!(third.1, Room::Free, "a neighbour has room");
+        drop(third);
+        drop((first, second));
+        assert_eq!(
+            (
+                budget.held(),
+                small.queue().arguments.load(Ordering::Relaxed)
+            ),
+            (0, 0)
+        );
     }
 }

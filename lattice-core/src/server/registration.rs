@@ -8,6 +8,7 @@ use crate::{
     name::{ComponentId, HostId, NameError},
     serve::Service,
     type_store::PublishError,
+    wire::Beat,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
@@ -31,6 +32,18 @@ pub enum ServeError {
         component: ComponentId,
         /// The host.
         host: HostId,
+    },
+    /// This node serves as many components as it can announce to others.
+    #[error(
+        "host `{host}` serves {limit} components already, and can't announce more; serve `{component}` on another host, or start one more"
+    )]
+    Full {
+        /// The component.
+        component: ComponentId,
+        /// The host.
+        host: HostId,
+        /// How many components a host serves at most.
+        limit: usize,
     },
     /// The node has said goodbye.
     #[error("host `{host}` is leaving; start a new one")]
@@ -57,11 +70,12 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// Returns whether the bus or the store was away, so that another attempt may succeed.
+    /// Returns whether the bus or the store was away, or the host full: another attempt may succeed,
+    /// and the component is not to blame.
     #[cfg(feature = "apps")]
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::Bus { .. } => true,
+            Self::Bus { .. } | Self::Full { .. } => true,
             Self::Publish { source, .. } => matches!(
                 source,
                 PublishError::Store { .. } | PublishError::Contended { .. }
@@ -169,11 +183,13 @@ impl Server {
         if if_serving == IfServing::Reject && self.component(&component).is_some() {
             return Err(already());
         }
+        self.check_room(&component)?;
         let fence = match if_serving {
             IfServing::Reject => None,
             IfServing::Replace { fence } => fence,
         };
-        let running = RunningComponent::new(component.clone(), service, limits, fence);
+        let (budget, id) = (&self.connection.budgets.calls, component.clone());
+        let running = RunningComponent::new(id, service, limits, fence, budget);
         let running = Arc::new(running);
         let store_epoch = StoreEpoch::of(&self.connection.replica.health());
         self.publish_types(&running).await?;
@@ -205,6 +221,19 @@ impl Server {
         Ok(handle)
     }
 
+    /// Checks that this node can announce one more component.
+    fn check_room(&self, component: &ComponentId) -> Result<(), ServeError> {
+        let (served, limit) = (self.registry.load(), Beat::MAX_SERVED);
+        if served.len() < limit || served.contains_key(component) {
+            return Ok(());
+        }
+        Err(ServeError::Full {
+            component: component.clone(),
+            host: self.origin().host.clone(),
+            limit,
+        })
+    }
+
     async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
         let (id, types) = (&component.id, &component.exports.types);
         let published = self.connection.types.publish(id, types).await;
@@ -219,13 +248,16 @@ impl Server {
         component: &ComponentId,
     ) -> Result<Subscription, ServeError> {
         let subject = self.connection.subjects.serves(component);
-        self.connection
-            .bus
-            .queue_subscribe(subject, "serves", QUESTIONS)
-            .await
-            .map_err(|source| ServeError::Bus {
+        let bus = &self.connection.bus;
+        match bus.queue_subscribe(subject, "serves", QUESTIONS).await {
+            Ok(questions) => {
+                questions.share(&self.connection.budgets.received);
+                Ok(questions)
+            }
+            Err(source) => Err(ServeError::Bus {
                 component: component.clone(),
                 source,
-            })
+            }),
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     name::ComponentId,
     server::{component::RunningComponent, meter::Times},
     sync::Mutex,
+    value,
     wire::{
         Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, Report,
         ReportWanted,
@@ -32,6 +33,8 @@ const CROWD: usize = 200;
 const SOONEST: Duration = Duration::from_millis(500);
 /// Most envelopes of one report. With short reasons, it stays below the largest message of NATS.
 const MAX_PARTS: usize = 16;
+/// An upper bound for the bytes of an envelope in addition to its components.
+const HEAD: usize = 128;
 /// Most bytes of reasons in one report. Further reasons are left out.
 const MAX_REASONS: usize = 64 * 1024;
 /// Requests for a report that may wait. One has the same effect as many.
@@ -140,7 +143,7 @@ impl Telemetry {
 
     async fn send_report(&self, windows: &mut Windows, interval: Duration) {
         let mut components = self.component_reports(windows);
-        let most = MAX_PARTS * Report::MAX_COMPONENTS;
+        let most = (MAX_PARTS * Report::MAX_COMPONENTS).min(self.fitting_in_message(&components));
         let left_out = components.len().saturating_sub(most) as u32;
         components.truncate(most);
         let Some(frame) = self.report_frame(components, left_out, interval) else {
@@ -151,6 +154,21 @@ impl Telemetry {
         if let Err(error) = endpoint.bus().publish(subject, None, frame).await {
             tracing::debug!(%error, "a report was not sent");
         }
+    }
+
+    /// Returns how many of the components fit a message of the bus.
+    fn fitting_in_message(&self, components: &[ComponentReport]) -> usize {
+        let mut room = self
+            .endpoint()
+            .max_message()
+            .saturating_sub(MAX_PARTS * HEAD);
+        let fits = |component: &&ComponentReport| {
+            let size = value::to_bytes(component).map_or(usize::MAX, |bytes| bytes.len());
+            room.checked_sub(size)
+                .inspect(|left| room = *left)
+                .is_some()
+        };
+        components.iter().take_while(fits).count()
     }
 
     fn report_frame(

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     auth::Auth,
+    budget::Budgets,
     bus::{Bus, BusError, Message, Subscription},
     entropy,
     replay::ReplayGuard,
@@ -33,6 +34,7 @@ pub(crate) struct Endpoint<G = ReplayGuard> {
     auth: Auth,
     bus: Arc<dyn Bus>,
     subjects: Subjects,
+    budgets: Budgets,
     receiver: Receiver<G>,
     sequence: AtomicU64,
     /// Messages that were received and not acted on.
@@ -57,6 +59,8 @@ pub(crate) struct Medium {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) subjects: Subjects,
     pub(crate) auth: Auth,
+    /// How much memory messages on it may take.
+    pub(crate) budgets: Budgets,
 }
 
 impl<G: Guard> Endpoint<G> {
@@ -66,6 +70,7 @@ impl<G: Guard> Endpoint<G> {
             bus,
             subjects,
             auth,
+            budgets,
         } = medium;
         Self {
             origin,
@@ -73,6 +78,7 @@ impl<G: Guard> Endpoint<G> {
             auth,
             bus,
             subjects,
+            budgets,
             sequence: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -97,18 +103,26 @@ impl<G: Guard> Endpoint<G> {
         &self.subjects
     }
 
-    /// The largest arguments or result that fit a message, in bytes.
-    pub(crate) fn max_message(&self) -> usize {
-        self.bus.max_payload().saturating_sub(OVERHEAD)
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
-    /// Subscribes; of more than `capacity` waiting messages the bus drops some.
+    /// The largest arguments or result that fit a message, in bytes.
+    pub(crate) fn max_message(&self) -> usize {
+        let payload = self.bus.max_payload().saturating_sub(OVERHEAD);
+        payload.min(self.budgets.sending.largest())
+    }
+
+    /// Subscribes; of more than `capacity` waiting messages, or of more bytes than its share, the bus
+    /// drops some.
     pub(crate) async fn subscribe(
         &self,
         subject: Subject,
         capacity: usize,
     ) -> Result<Subscription, BusError> {
-        self.bus.subscribe(subject, capacity).await
+        let subscription = self.bus.subscribe(subject, capacity).await?;
+        subscription.share(&self.budgets.received);
+        Ok(subscription)
     }
 
     /// Opens a message: returns its frame if it is authentic, acceptable here and new.

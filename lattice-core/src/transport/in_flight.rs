@@ -7,6 +7,7 @@
 
 use super::id::{FrameId, PeerToken};
 use crate::{
+    budget::Held,
     call::{CallError, Ran},
     sync::Mutex,
 };
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::MutexGuard,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker},
 };
 use tokio::time::Instant;
@@ -48,7 +49,11 @@ enum SlotState {
     #[default]
     Free,
     Waiting(Waiting),
-    Done(CallResult),
+    Done {
+        outcome: CallResult,
+        /// The memory of the frame that has the result.
+        _held: Option<Arc<Held>>,
+    },
 }
 
 #[derive(Debug)]
@@ -114,7 +119,7 @@ impl Future for ResponseFuture<'_> {
         drop(table);
         self.stage = Stage::Freed;
         Poll::Ready(match freed {
-            Some(SlotState::Done(outcome)) => outcome,
+            Some(SlotState::Done { outcome, .. }) => outcome,
             _ => Err(CallError::Disconnected { ran: Ran::Maybe }),
         })
     }
@@ -191,11 +196,13 @@ impl InFlight {
     }
 
     /// Ends calls with the replies of `peer`, and adds the wakers of their callers to `callers`.
-    /// Replies to calls that have ended, or that went to another peer, are ignored.
+    /// Replies to calls that have ended, or that went to another peer, are ignored. The memory of their
+    /// frame is `held` until the last of the callers has its result.
     pub(crate) fn complete(
         &self,
         peer: PeerToken,
         replies: &mut Vec<(u64, CallResult)>,
+        held: Option<&Arc<Held>>,
         callers: &mut Vec<Waker>,
     ) {
         let mut table = self.lock();
@@ -203,7 +210,7 @@ impl InFlight {
             if let Some(slot) = table.slot(id)
                 && matches!(&slot.state, SlotState::Waiting(waiting) if waiting.peer == peer)
             {
-                callers.extend(slot.end(outcome));
+                callers.extend(slot.end(outcome, held.cloned()));
             }
         }
     }
@@ -238,7 +245,7 @@ impl InFlight {
                 && let Some(error) = error(waiting)
             {
                 count += 1;
-                callers.extend(slot.end(Err(error)));
+                callers.extend(slot.end(Err(error), None));
             }
         }
         drop(table);
@@ -305,8 +312,12 @@ impl Table {
 
 impl Slot {
     /// Ends the call, and returns the waker of its caller.
-    fn end(&mut self, outcome: CallResult) -> Option<Waker> {
-        match std::mem::replace(&mut self.state, SlotState::Done(outcome)) {
+    fn end(&mut self, outcome: CallResult, held: Option<Arc<Held>>) -> Option<Waker> {
+        let done = SlotState::Done {
+            outcome,
+            _held: held,
+        };
+        match std::mem::replace(&mut self.state, done) {
             SlotState::Waiting(waiting) => Some(waiting.caller),
             _ => None,
         }
@@ -351,7 +362,7 @@ mod tests {
     }
 
     fn complete(in_flight: &InFlight, id: u64, peer: u64, outcome: CallResult) {
-        in_flight.complete(token(peer), &mut vec![(id, outcome)], &mut Vec::new());
+        in_flight.complete(token(peer), &mut vec![(id, outcome)], None, &mut Vec::new());
     }
 
     #[test]
@@ -413,7 +424,7 @@ mod tests {
         call.caller = count.clone().into();
         let mut answer = in_flight.open(call, id(1)).expect("room");
         let mut callers = Vec::new();
-        in_flight.complete(token(1), &mut vec![(answer.id, OK)], &mut callers);
+        in_flight.complete(token(1), &mut vec![(answer.id, OK)], None, &mut callers);
         callers.into_iter().for_each(Waker::wake);
         assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
         assert_eq!((&mut answer).now_or_never(), None);

@@ -10,6 +10,7 @@
 //! | `send_queue`, `flow_control`, `lane` | coalescing, back pressure, and lanes |
 //! | `fate` | whether a frame can have arrived, and what follows for its calls |
 //! | `in_flight` | calls that wait for their reply |
+//! | `overflow` | reports of messages that a full subscription dropped |
 //! | `post` | frames outside of send queues that must not hold up their sender |
 //! | `reply_reader`, `failure_detector`, `idle_cleanup` | the tasks |
 
@@ -22,6 +23,7 @@ pub(crate) mod id;
 pub(crate) mod idle_cleanup;
 pub(crate) mod in_flight;
 pub(crate) mod lane;
+pub(crate) mod overflow;
 pub(crate) mod peer;
 mod peer_table;
 mod post;

@@ -10,7 +10,10 @@ use super::{
     lane::{ByLane, lane_of},
     send_queue::{Address, Destination, Lost, NotQueued, SendQueue, Then, Withdrawn},
 };
-use crate::wire::{Cancel, Kind, Lane, Origin};
+use crate::{
+    budget::Share,
+    wire::{Cancel, Kind, Lane, Origin},
+};
 use bytes::BytesMut;
 use std::sync::{
     Arc,
@@ -30,6 +33,8 @@ pub(crate) struct PeerConn {
     /// Whether anything was sent since the last cleanup.
     used: AtomicBool,
     pub(super) liveness: Liveness,
+    /// The memory of results whose callers have not taken them yet.
+    pub(super) results: Share,
 }
 
 /// A call's share of [`PeerConn::calls`].
@@ -82,6 +87,7 @@ impl PeerConn {
             calls: AtomicUsize::new(0),
             used: AtomicBool::new(true),
             liveness: Liveness::default(),
+            results: Share::of(&endpoint.budgets().results),
         }
     }
 

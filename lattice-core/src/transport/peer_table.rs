@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::Auth,
+        budget::Budgets,
         bus::memory::MemoryNetwork,
         name::{HostId, LatticeName},
         subject::Subjects,
@@ -123,6 +124,7 @@ mod tests {
             bus: Arc::new(MemoryNetwork::new().connect()),
             subjects: Subjects::new(&LatticeName::new("dev").expect("a name")),
             auth: Auth::trusting(),
+            budgets: Budgets::default(),
         };
         let endpoint = Arc::new(Endpoint::new(medium, host("a"), |_, _| true));
         let (table, peer) = (PeerTable::default(), host("b"));

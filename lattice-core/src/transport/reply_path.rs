@@ -9,6 +9,7 @@ use super::{
     send_queue::{Address, Destination, FlushGuard, NotQueued, SendQueue},
 };
 use crate::{
+    budget::{Held, Share},
     call::{CallError, Part},
     entropy::HashState,
     sync::Mutex,
@@ -19,7 +20,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +40,24 @@ pub(crate) struct ReplyPath {
     running: Mutex<HashMap<u64, Option<AbortHandle>, HashState>>,
     /// Whether it was used since the last cleanup.
     used: AtomicBool,
+    /// The bytes of frames of that caller whose calls were not all taken yet.
+    pub(crate) backlog: Backlog,
+    /// The memory of its frames until their calls have ended.
+    frames: Share,
+}
+
+/// Bytes of frames that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog(AtomicUsize);
+
+impl Backlog {
+    pub(crate) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// A queued reply that has to be flushed: at once, or by the queue's task when this is dropped.
@@ -110,7 +129,17 @@ impl ReplyPath {
             queues,
             running: Mutex::default(),
             used: AtomicBool::new(true),
+            backlog: Backlog::default(),
+            frames: Share::of(&endpoint.budgets().calls),
         }
+    }
+
+    /// Holds the memory of a frame of that caller, if there is room. What counts for the caller is what
+    /// waits: a component that doesn't finish its calls uses its own share, and delays no calls to
+    /// others.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+        let own = self.backlog.0.load(Ordering::Relaxed);
+        self.frames.hold_beside(own, bytes)
     }
 
     /// Starts a task that runs a call.

@@ -5,9 +5,12 @@ use super::{
     Events, Transport,
     id::{PeerToken, ReplyAddress},
     in_flight::CallResult,
+    overflow::Overflow,
 };
 use crate::{
+    budget::SMALL,
     bus::{Body as Carried, Message, Subscription},
+    call::CallError,
     wire::{Body as _, Discovered, EnvelopeError, Frame, Kind, ProbeAck, ReplyEnvelope},
 };
 use bytes::Bytes;
@@ -23,7 +26,7 @@ pub(crate) async fn run(
     events: Arc<impl Events>,
     mut replies: Subscription,
 ) {
-    let mut batch = Batch::default();
+    let (mut batch, mut overflow) = (Batch::default(), Overflow::default());
     while let Some(message) = replies.next().await {
         transport.take_reply(&*events, message, &mut batch);
         for _ in 1..BATCH {
@@ -32,10 +35,19 @@ pub(crate) async fn run(
             };
             transport.take_reply(&*events, message, &mut batch);
         }
+        overflow.report(replies.dropped(), "replies");
         // Woken together, callers share a frame with their next calls.
         for caller in batch.callers.drain(..) {
             caller.wake();
         }
+    }
+}
+
+/// The error of a call whose result finds no room beside those that wait for their callers.
+fn too_many_results() -> CallError {
+    CallError::CalleeFailed {
+        reason: "it has a result, but too many results wait for their callers in this process; await calls sooner, ask for less, or raise `message_memory` of the connection"
+            .to_owned(),
     }
 }
 
@@ -62,13 +74,29 @@ impl Transport {
         }
         if frame.kind() == Kind::Reply {
             let token = peer.map_or_else(|| PeerToken::of(frame.sender()), |peer| peer.token);
+            let size = frame.size();
+            // Small frames are bounded by the number of calls in flight.
+            let (held, has_room) = match peer.filter(|_| size > SMALL) {
+                None => (None, true),
+                Some(peer) => {
+                    let held = peer.results.hold(size).map(Arc::new);
+                    let has_room = held.is_some();
+                    (held, has_room)
+                }
+            };
             let results = frame
                 .envelopes()
                 .filter_map(|envelope| self.result_in(envelope));
+            let results = results.map(|(id, result)| match result {
+                Ok(_) if !has_room => (id, Err(too_many_results())),
+                result => (id, result),
+            });
             // Decoded first: callers wait while the table is locked.
             batch.results.extend(results);
             let Batch { results, callers } = batch;
-            return self.in_flight.complete(token, results, callers);
+            return self
+                .in_flight
+                .complete(token, results, held.as_ref(), callers);
         }
         for envelope in frame.envelopes() {
             if let Err(error) = self.take_answer(events, &frame, envelope) {

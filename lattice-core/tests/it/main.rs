@@ -6,6 +6,7 @@ mod bus;
 mod bytes;
 mod calls;
 mod constellation;
+mod crowded;
 mod hostile;
 mod leaf;
 mod links;

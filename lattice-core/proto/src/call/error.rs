@@ -46,7 +46,7 @@ impl fmt::Display for Ran {
 /// | no host serves the component | [`NotServed`] | within 50 ms, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
 /// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
 /// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
-/// | the component's queue is full | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
+/// | the component's queue is full, or its calls or its host's messages take too much memory | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
 /// | a host is killed, and the call was sent to it | [`HostLost`] | 25 ms after the bus reports it: with the next call to it, or 100 ms later | maybe | retry idempotent calls |
 /// | a host is killed, and the call was not sent yet | [`HostGone`] | when its death is noticed | no | nothing: it is tried on another replica |
@@ -157,7 +157,8 @@ pub enum CallError {
         /// The callee's signature.
         found: String,
     },
-    /// The target's queue is full. Did not run; try again after a moment, or add replicas.
+    /// The target's queue is full, or there is no memory for more messages. Did not run; try again
+    /// after a moment, or add replicas.
     #[error(
         "component `{component}` has a full queue; try again after a moment, add replicas or raise its limits"
     )]

@@ -127,6 +127,11 @@ impl Frame {
         self.target.as_ref().is_none_or(|target| target == receiver)
     }
 
+    /// The bytes of its envelopes. They stay in memory as long as one of the envelopes does.
+    pub fn size(&self) -> usize {
+        self.envelopes.rest.len()
+    }
+
     /// Its envelopes, in order; at least one.
     pub fn envelopes(&self) -> Envelopes {
         self.envelopes.clone()

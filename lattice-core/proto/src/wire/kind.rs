@@ -62,6 +62,8 @@ kinds! {
     Logs = 0x0d, "logs";
     /// A host's heartbeat when nothing has changed since its last beat.
     KeepAlive = 0x0e, "keep-alive";
+    /// A part of a heartbeat that doesn't fit one message.
+    BeatPart = 0x0f, "beat part";
     /// Calls whose replies are no longer awaited.
     Cancel = 0x24, "cancel";
 }

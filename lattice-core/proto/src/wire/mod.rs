@@ -40,7 +40,7 @@ pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
 pub use kind::{Kind, Lane};
 pub use logs::{LogLevel, LogLine, Logs, LogsWanted};
 pub use names::Names;
-pub use presence::{Beat, Duty, Goodbye, KeepAlive, ReplicaCount, Served, Versions};
+pub use presence::{Beat, BeatPart, Duty, Goodbye, KeepAlive, ReplicaCount, Served, Versions};
 pub use reply::ReplyEnvelope;
 pub use report::{ComponentReport, Latency, Report, ReportWanted};
 pub use writer::{FrameFull, FrameWriter};

@@ -10,14 +10,19 @@ use crate::{
     id::{Incarnation, Revision},
     name::ComponentId,
     types::Digest,
-    value::bounded,
+    value::{self, bounded},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Most components in one beat. A beat is sent every second to all members, so more would load the
-/// bus too much.
+/// Most components in one beat, or in one part of one.
 const MAX_COMPONENTS: usize = 4096;
+/// Most parts of one beat.
+const MAX_PARTS: u16 = 1_024;
+/// Most bytes of the text that says what a beat lacks.
+const MAX_UNSAID: usize = 512;
+/// An upper bound for the bytes of a part in addition to its labels and components.
+const PART_HEAD: usize = 64;
 /// Most generations of one component on one host: the old one, the new one, and some that drain.
 const MAX_TALLIES: usize = 16;
 /// Most labels of one host.
@@ -45,6 +50,23 @@ pub struct Beat {
     /// The components that the host serves.
     #[serde(deserialize_with = "components")]
     pub components: Vec<Served>,
+}
+
+/// One part of a heartbeat that doesn't fit one message.
+///
+/// A heartbeat that fits is sent as a [`Beat`]. The parts of another one travel in frames of their
+/// own kind, so that a receiver which doesn't know them never takes a part for the whole: it sees
+/// nothing of that host. `sent_ms` is the same in all parts of one heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeatPart {
+    /// Its number, from 0.
+    pub part: u16,
+    /// How many parts the heartbeat has.
+    pub parts: u16,
+    /// What the host can't say, and why. Empty if the parts say everything.
+    pub unsaid: String,
+    /// The heartbeat, with some of the labels and components. The rest is the same in each part.
+    pub beat: Beat,
 }
 
 /// A host's heartbeat when nothing has changed, used in place of a beat when there are many hosts.
@@ -128,6 +150,73 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const CROWD: usize = 200;
 
 impl Beat {
+    /// Most components that one host can announce.
+    pub const MAX_SERVED: usize = 16_384;
+
+    /// Returns the parts of a heartbeat that doesn't fit one message, each of at most `largest`
+    /// bytes. Returns `None` if there is no such division.
+    pub fn parts(&self, largest: usize) -> Option<Vec<BeatPart>> {
+        let room = largest.checked_sub(PART_HEAD)?;
+        let head = Self {
+            labels: BTreeMap::new(),
+            components: Vec::new(),
+            ..self.clone()
+        };
+        let (mut beats, mut used) = (vec![head.clone()], 0);
+        let mut next = |beats: &mut Vec<Self>, size: usize| {
+            let is_full = beats
+                .last()
+                .is_some_and(|last| used + size > room || last.components.len() == MAX_COMPONENTS);
+            if is_full && used > 0 {
+                beats.push(head.clone());
+                used = 0;
+            }
+            used += size;
+            size <= room
+        };
+        for (name, value) in &self.labels {
+            let size = value::to_bytes(&(name, value)).ok()?.len();
+            if !next(&mut beats, size) {
+                return None;
+            }
+            let last = beats.last_mut()?;
+            last.labels.insert(name.clone(), value.clone());
+        }
+        for served in &self.components {
+            let size = value::to_bytes(served).ok()?.len();
+            if !next(&mut beats, size) {
+                return None;
+            }
+            beats.last_mut()?.components.push(served.clone());
+        }
+        let count = u16::try_from(beats.len()).ok()?;
+        let parts = (0..).zip(beats).map(|(part, beat)| BeatPart {
+            part,
+            parts: count,
+            unsaid: String::new(),
+            beat,
+        });
+        (count <= MAX_PARTS).then(|| parts.collect())
+    }
+
+    /// Returns the heartbeat of a host that can't say what it serves: that it lives, and why it can't.
+    pub fn without_contents(&self, why: &str) -> BeatPart {
+        let mut end = why.len().min(MAX_UNSAID);
+        while !why.is_char_boundary(end) {
+            end -= 1;
+        }
+        BeatPart {
+            part: 0,
+            parts: 1,
+            unsaid: why[..end].to_owned(),
+            beat: Self {
+                labels: BTreeMap::new(),
+                components: Vec::new(),
+                ..self.clone()
+            },
+        }
+    }
+
     /// Returns the time between two beats among this many hosts: a second for up to 200, then more
     /// in proportion.
     pub fn interval_among(hosts: usize) -> Duration {
@@ -192,6 +281,22 @@ impl Body for Beat {
     }
 }
 
+impl BeatPart {
+    /// Returns whether its numbers make sense.
+    pub fn is_valid(&self) -> bool {
+        self.part < self.parts && self.parts <= MAX_PARTS && self.unsaid.len() <= MAX_UNSAID
+    }
+}
+
+impl Body for BeatPart {
+    const KIND: Kind = Kind::BeatPart;
+    const SMALLEST_ELEMENT: usize = Beat::SMALLEST_ELEMENT;
+
+    fn check(&self) -> Result<(), EnvelopeError> {
+        self.beat.check()
+    }
+}
+
 impl Body for KeepAlive {
     const KIND: Kind = Kind::KeepAlive;
 }
@@ -212,4 +317,68 @@ fn replica_counts<'de, D: serde::Deserializer<'de>>(
     from: D,
 ) -> Result<Vec<ReplicaCount>, D::Error> {
     bounded::list::<_, _, MAX_TALLIES>(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(components: usize, labels: usize) -> Beat {
+        let served = |at| Served {
+            id: ComponentId::new(&format!("component-{at}-{}", "x".repeat(40))).expect("an id"),
+            digest: Digest([1; 32]),
+            fence: u64::MAX,
+            replica_counts: Vec::new(),
+        };
+        Beat {
+            sent_ms: u64::MAX,
+            interval_ms: u32::MAX,
+            versions: Versions::OURS,
+            incarnation: Incarnation(u64::MAX),
+            revision: Revision(u64::MAX),
+            labels: (0..labels)
+                .map(|at| (at.to_string(), "v".repeat(255)))
+                .collect(),
+            duty: Duty::Works,
+            components: (0..components).map(served).collect(),
+        }
+    }
+
+    #[test]
+    fn parts_fit_and_are_the_whole_together() {
+        for (components, labels, largest) in [
+            (0, 0, 600),
+            (1, 0, 600),
+            (200, 64, 600),
+            (900, 3, 4_000),
+            (5_000, 0, 1 << 20),
+        ] {
+            let whole = beat(components, labels);
+            let parts = whole.parts(largest).expect("they fit");
+            let mut merged = beat(0, 0);
+            for (at, part) in parts.iter().enumerate() {
+                assert_eq!(
+                    (usize::from(part.part), part.parts as usize),
+                    (at, parts.len())
+                );
+                assert!(part.is_valid() && part.unsaid.is_empty());
+                let encoded = part.encode().expect("in bounds");
+                assert!(encoded.len() <= largest, "{} over {largest}", encoded.len());
+                assert_eq!(BeatPart::decode(encoded).as_ref(), Ok(part));
+                merged.labels.extend(part.beat.labels.clone());
+                merged.components.extend(part.beat.components.clone());
+            }
+            assert_eq!(merged, whole);
+        }
+        assert_eq!(beat(1, 0).parts(150), None, "one component is too large");
+        assert_eq!(beat(1, 0).parts(10), None);
+        assert_eq!(beat(6_000, 0).parts(600), None, "too many parts");
+    }
+
+    #[test]
+    fn a_heartbeat_without_contents_says_why_and_is_short() {
+        let part = beat(500, 64).without_contents(&"é".repeat(1_000));
+        assert!(part.is_valid());
+        assert!(part.encode().expect("in bounds").len() <= MAX_UNSAID + PART_HEAD + 2);
+    }
 }

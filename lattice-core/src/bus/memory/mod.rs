@@ -228,13 +228,13 @@ impl MemoryBus {
         subscriptions.insert(subscriber.id, subscriber.clone());
         self.connection.hub.table.write().add(&subscriber);
         drop(subscriptions);
-        let dropped = outlet.dropped();
+        let (dropped, bound) = (outlet.dropped(), outlet.bound());
         let reader = Reader {
             outlet,
             subscriber,
             connection: self.connection.clone(),
         };
-        Ok(Subscription::new(reader, dropped))
+        Ok(Subscription::new(reader, dropped).bounded_by(bound))
     }
 }
 

@@ -242,6 +242,16 @@ pub enum Finding {
         /// The host.
         host: HostId,
     },
+    /// A host can't announce what it serves.
+    #[error(
+        "host `{host}` is live and can't announce all that it serves: {reason}; serve fewer components on it, shorten its labels, or raise the server's `max_payload`"
+    )]
+    Unannounced {
+        /// The host.
+        host: HostId,
+        /// Why.
+        reason: String,
+    },
     /// There is no such link.
     #[error(
         "there is no link {link}{}; declare it in an app or put it, with the component to call as its target",

@@ -76,6 +76,12 @@ pub fn explain(
         let host = host.id.clone();
         inquiry.found(Finding::Astray { host });
     }
+    for host in view.hosts.values() {
+        if let Some(reason) = host.unsaid.clone() {
+            let host = host.id.clone();
+            inquiry.found(Finding::Unannounced { host, reason });
+        }
+    }
     match subject {
         Subject::Component(id) => inquiry.component(id),
         Subject::Link(key) => inquiry.link(key),

@@ -162,6 +162,7 @@ impl Projection {
             store: peer.incarnation,
             is_astray: self.view.store.incarnation.differs_from(peer.incarnation),
             rival: rival.map(|rival| rival.epoch),
+            unsaid: peer.unsaid.clone(),
         })
     }
 

@@ -34,6 +34,8 @@ pub struct Peer {
     pub duty: Duty,
     /// The incarnation of the store that it sees; the default one if it is not known.
     pub incarnation: Incarnation,
+    /// What its heartbeats can't say, and why, if there is something.
+    pub unsaid: Option<String>,
 }
 
 impl Peer {
@@ -48,6 +50,7 @@ impl Peer {
             versions: Versions::OURS,
             duty: Duty::Apart,
             incarnation: Incarnation::default(),
+            unsaid: None,
         }
     }
 }

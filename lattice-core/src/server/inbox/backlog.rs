@@ -3,6 +3,7 @@
 
 use super::super::{Server, component::RunningComponent};
 use crate::{
+    budget::{Held, SMALL},
     sync::Mutex,
     transport::reply_path::{ReplyFlush, ReplyPath},
     wire::{Envelopes, Frame, Kind, Names},
@@ -41,6 +42,14 @@ struct WaitingFrame {
     /// Those that are still to be taken.
     envelopes: Envelopes,
     received: Instant,
+    memory: FrameMemory,
+}
+
+/// The memory of a frame: until its last envelope is taken, it counts for its sender, and until the
+/// last of its calls has ended, for the budget of all calls.
+struct FrameMemory {
+    bytes: usize,
+    held: Option<Arc<Held>>,
 }
 
 /// One envelope of a frame.
@@ -50,6 +59,8 @@ pub(super) struct Arrived {
     pub(super) envelope: Bytes,
     /// When its frame reached this process.
     pub(super) received: Instant,
+    /// The memory of its frame.
+    pub(super) held: Option<Arc<Held>>,
 }
 
 /// Runs calls one after the other, each as far as it goes without waiting.
@@ -82,23 +93,25 @@ impl Backlog {
             self.server.frames.fetch_add(1, Ordering::Relaxed);
         }
         let path = self.server.transport.reply_path(frame.sender());
-        let waiting = WaitingFrame {
-            kind,
-            path,
-            envelopes: frame.envelopes(),
-            received,
-        };
-        let mut frames = self.frames.lock();
-        if frames.len() < MOST {
-            frames.push_back(waiting);
-            return;
+        if let Some(memory) = FrameMemory::hold(frame, &path) {
+            let waiting = WaitingFrame {
+                kind,
+                path: path.clone(),
+                envelopes: frame.envelopes(),
+                received,
+                memory,
+            };
+            let mut frames = self.frames.lock();
+            if frames.len() < MOST {
+                return frames.push_back(waiting);
+            }
+            drop(frames);
+            path.backlog.sub(waiting.memory.bytes);
         }
-        drop(frames);
         if kind == Kind::Call {
-            let due = waiting.envelopes.filter_map(|envelope| {
-                let path = &waiting.path;
-                self.server.refuse_call(path, envelope)
-            });
+            let due = frame
+                .envelopes()
+                .filter_map(|envelope| self.server.refuse_call(&path, envelope));
             drop(due.collect::<Vec<_>>());
             self.server.handled.fetch_add(1, Ordering::Relaxed);
         }
@@ -119,10 +132,12 @@ impl Backlog {
                     path: first.path.clone(),
                     envelope,
                     received: first.received,
+                    held: first.memory.held.clone(),
                 });
             }
-            let done = frames.pop_front();
-            if done.is_some_and(|done| done.kind == Kind::Call) {
+            let done = frames.pop_front()?;
+            done.path.backlog.sub(done.memory.bytes);
+            if done.kind == Kind::Call {
                 self.server.handled.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -154,6 +169,20 @@ impl Backlog {
             number: self.current.fetch_add(1, Ordering::AcqRel) + 1,
             ..Runner::default()
         }
+    }
+}
+
+impl FrameMemory {
+    /// Returns `None` if there is no room. Small frames are bounded by their number.
+    fn hold(frame: &Frame, path: &ReplyPath) -> Option<Self> {
+        let bytes = frame.size();
+        let held = if bytes > SMALL {
+            Some(Arc::new(path.hold(bytes)?))
+        } else {
+            None
+        };
+        path.backlog.add(bytes);
+        Some(Self { bytes, held })
     }
 }
 

@@ -5,7 +5,8 @@ use super::{
     backlog::{Arrived, Runner},
 };
 use crate::{
-    call::{CallError, Context, Ran},
+    budget::Held,
+    call::{CallError, Context, Part, Ran},
     link::Link,
     serve::Request,
     transport::{
@@ -19,6 +20,12 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// When the frame of a call reached this process, and its memory.
+struct Arrival {
+    received: Instant,
+    held: Option<Arc<Held>>,
+}
+
 impl Server {
     /// Takes one call or cancellation. Returns what has to be flushed, if a call has ended.
     pub(super) fn take_envelope(
@@ -27,8 +34,14 @@ impl Server {
         names: &mut Names,
         runner: &Runner,
     ) -> Option<ReplyFlush> {
-        let Arrived { path, envelope, .. } = arrived;
-        if arrived.kind == Kind::Cancel {
+        let Arrived {
+            kind,
+            path,
+            envelope,
+            received,
+            held,
+        } = arrived;
+        if kind == Kind::Cancel {
             match Cancel::decode(&envelope) {
                 Ok(cancel) => path.cancel(cancel.id),
                 Err(error) => self.transport.endpoint.refuse(&error.to_string()),
@@ -37,7 +50,10 @@ impl Server {
         }
         let id = envelope_id(&envelope);
         match CallEnvelope::decode_with(envelope, names) {
-            Ok(call) => self.take_call(&path, call, arrived.received, runner),
+            Ok(call) => {
+                let arrival = Arrival { received, held };
+                self.take_call(&path, call, arrival, runner)
+            }
             Err(error) => self.refuse_unreadable(&path, id, &error),
         }
     }
@@ -58,14 +74,26 @@ impl Server {
         self.transport.reply(path, id?, Err(error))
     }
 
-    /// Refuses a call for which this host has no room.
+    /// Refuses a call for which this host has no room, or never has.
     pub(super) fn refuse_call(&self, path: &Arc<ReplyPath>, envelope: Bytes) -> Option<ReplyFlush> {
-        let id = envelope_id(&envelope);
+        let (id, limit) = (
+            envelope_id(&envelope),
+            self.connection.budgets.calls.largest(),
+        );
+        let is_too_large = envelope.len() > limit;
         match CallEnvelope::decode(envelope) {
             Ok(call) => {
-                let component = call.target;
-                let overloaded = CallError::Overloaded { component };
-                self.transport.reply(path, call.id, Err(overloaded))
+                let refused = if is_too_large {
+                    CallError::TooLarge {
+                        what: Part::Arguments,
+                        limit: limit as u64,
+                    }
+                } else {
+                    CallError::Overloaded {
+                        component: call.target,
+                    }
+                };
+                self.transport.reply(path, call.id, Err(refused))
             }
             Err(error) => self.refuse_unreadable(path, id, &error),
         }
@@ -77,11 +105,12 @@ impl Server {
         self: &Arc<Self>,
         path: &Arc<ReplyPath>,
         call: CallEnvelope,
-        received: Instant,
+        arrival: Arrival,
         runner: &Runner,
     ) -> Option<ReplyFlush> {
         let id = call.id;
-        let admitted = match self.admit(call, &path.caller, received) {
+        let Arrival { received, held } = arrival;
+        let admitted = match self.admit(call, &path.caller, received, held) {
             Ok(admitted) => admitted,
             Err(error) => return self.transport.reply(path, id, Err(error)),
         };

@@ -18,6 +18,7 @@ mod watch;
 use super::Server;
 use crate::{
     bus::{Message, Subscription},
+    transport::overflow::Overflow,
     wire::Kind,
 };
 use backlog::Backlog;
@@ -38,6 +39,7 @@ pub(crate) async fn run(server: Arc<Server>, inbox: Subscription) {
 }
 
 async fn read(backlog: &Backlog, mut inbox: Subscription) {
+    let mut overflow = Overflow::default();
     while let Some(message) = inbox.next().await {
         take(backlog, message);
         for _ in 1..BATCH {
@@ -46,6 +48,7 @@ async fn read(backlog: &Backlog, mut inbox: Subscription) {
             };
             take(backlog, message);
         }
+        overflow.report(inbox.dropped(), "calls");
         backlog.wake();
     }
 }

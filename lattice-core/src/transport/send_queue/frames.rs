@@ -3,6 +3,7 @@
 
 use super::{super::fate::Fate, NotQueued, Sealed, Then};
 use crate::{
+    budget::Budget,
     bus::BusError,
     wire::{FrameWriter, MAX_COALESCED},
 };
@@ -10,6 +11,10 @@ use std::collections::VecDeque;
 
 /// Most bytes that may be queued for one destination. A dead destination is detected long before.
 const MAX_WAITING: usize = 64 * 1024 * 1024;
+/// Bytes that an open frame takes from the budget at once, so that not every envelope does.
+const STEP: usize = 4 * 1024;
+/// The bytes of a frame in addition to its envelopes, roughly.
+const HEAD: usize = 256;
 
 /// The frames that are not sent yet, and the numbers that the queue has reached.
 #[derive(Debug, Default)]
@@ -27,6 +32,10 @@ pub(super) struct Frames {
     closed: bool,
     /// Bytes of open and full frames.
     waiting: usize,
+    /// Bytes taken from the budget: for these frames, and for those that the bus is taking.
+    reserved: usize,
+    /// How many of them are for the next frame.
+    spare: usize,
     /// A guard is held, or the task is about to flush.
     pub(super) flushing: bool,
     /// The length of the last frame. The next one will be about as long.
@@ -38,6 +47,8 @@ pub(super) struct Frames {
 pub(super) struct Open {
     pub(super) number: u64,
     pub(super) writer: FrameWriter,
+    /// Its bytes of the budget.
+    pub(super) reserved: usize,
 }
 
 /// The next frame to send.
@@ -60,8 +71,13 @@ impl Frames {
     }
 
     /// Returns the number of the frame that takes an envelope of about `size` bytes, in a frame of at
-    /// most `limit` bytes unless it is alone in it.
-    pub(super) fn number_for(&mut self, size: usize, limit: usize) -> Result<u64, NotQueued> {
+    /// most `limit` bytes unless it is alone in it. Takes its bytes from `budget`.
+    pub(super) fn number_for(
+        &mut self,
+        size: usize,
+        limit: usize,
+        budget: &Budget,
+    ) -> Result<u64, NotQueued> {
         if self.closed {
             return Err(NotQueued::Closed);
         }
@@ -73,8 +89,41 @@ impl Frames {
         if let Some(full) = self.open.take_if(full) {
             self.full.push_back(full);
         }
+        self.reserve(size, budget)?;
         let open = self.open.as_ref();
         Ok(open.map_or(self.newest + 1, |open| open.number))
+    }
+
+    /// Takes bytes for another envelope of `size` bytes, unless its frame has them.
+    fn reserve(&mut self, size: usize, budget: &Budget) -> Result<(), NotQueued> {
+        let (needed, has) = match &self.open {
+            Some(open) => (open.writer.len() + size, open.reserved),
+            None => (size.max(self.usual) + HEAD, self.spare),
+        };
+        let Some(more) = needed.checked_sub(has).filter(|more| *more > 0) else {
+            return Ok(());
+        };
+        let mut tries = [more.max(STEP), more].into_iter();
+        let taken = tries.find(|bytes| budget.try_take(self.reserved, *bytes));
+        let taken = taken.ok_or(NotQueued::Full)?;
+        self.reserved += taken;
+        match &mut self.open {
+            Some(open) => open.reserved += taken,
+            None => self.spare += taken,
+        }
+        Ok(())
+    }
+
+    /// Gives back the bytes of a frame that the bus has taken or refused.
+    pub(super) fn release(&mut self, bytes: usize, budget: &Budget) {
+        self.reserved -= bytes;
+        budget.give_back(bytes);
+    }
+
+    /// Gives back all bytes, when the queue is gone.
+    pub(super) fn release_all(&mut self, budget: &Budget) {
+        self.spare = 0;
+        self.release(self.reserved, budget);
     }
 
     /// Appends an envelope to the frame with the number that [`number_for`](Self::number_for) has
@@ -90,6 +139,7 @@ impl Frames {
             Open {
                 number: self.newest,
                 writer: create(size.max(self.usual)),
+                reserved: std::mem::take(&mut self.spare),
             }
         });
         let before = open.writer.len();
@@ -125,10 +175,12 @@ impl Frames {
     }
 
     /// Drops what has not been given to the bus.
-    pub(super) fn withdraw(&mut self, then: Then) -> Withdrawn {
-        self.open = None;
-        self.full.clear();
-        self.refused = None;
+    pub(super) fn withdraw(&mut self, then: Then, budget: &Budget) -> Withdrawn {
+        let frames = self.full.drain(..).chain(self.open.take());
+        let frames: usize = frames.map(|frame| frame.reserved).sum();
+        let refused = self.refused.take().map_or(0, |frame| frame.reserved);
+        self.release(frames + refused + self.spare, budget);
+        self.spare = 0;
         self.waiting = 0;
         self.closed |= then == Then::Close;
         // For tasks that wait for an empty queue, frames that were opened and dropped count as

@@ -17,6 +17,7 @@ use super::{
     id::{FrameId, PeerToken, ReplyAddress},
 };
 use crate::{
+    budget::Budget,
     bus::BusError,
     subject::Subject,
     sync::Mutex,
@@ -167,7 +168,7 @@ impl SendQueue {
 
     /// Drops what has not been given to the bus, and returns what is certain of each frame so far.
     pub(super) fn withdraw(&self, then: Then) -> Withdrawn {
-        let withdrawn = self.queue.lock().withdraw(then);
+        let withdrawn = self.queue.lock().withdraw(then, self.queue.budget());
         self.queue.sent.notify_waiters();
         withdrawn
     }
@@ -220,6 +221,8 @@ struct Sealed {
     to: Subject,
     reply: Option<Subject>,
     bytes: Bytes,
+    /// Its bytes of the budget.
+    reserved: usize,
     /// The bus was asked to take it before, and may have.
     was_tried: bool,
 }
@@ -241,7 +244,17 @@ impl fmt::Debug for OnLost {
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.lock().release_all(self.budget());
+    }
+}
+
 impl Queue {
+    fn budget(&self) -> &Budget {
+        &self.endpoint.budgets().sending
+    }
+
     fn lock(&self) -> MutexGuard<'_, Frames> {
         self.frames.lock()
     }
@@ -259,7 +272,7 @@ impl Queue {
     ) -> Result<(T, bool), NotQueued> {
         let most = self.endpoint.bus().max_payload();
         let mut frames = self.lock();
-        let number = frames.number_for(size, most)?;
+        let number = frames.number_for(size, most, self.budget())?;
         let ticket = admit(self.frame_id(number)).ok_or(NotQueued::Full)?;
         let push = |writer: &mut FrameWriter| writer.push(|buffer| encode(&ticket, buffer)).is_ok();
         frames.append(size, |room| self.open(room), push)?;
@@ -285,7 +298,12 @@ impl Queue {
         })
     }
 
-    fn seal(&self, Open { number, writer }: Open) -> Sealed {
+    fn seal(&self, open: Open) -> Sealed {
+        let Open {
+            number,
+            writer,
+            reserved,
+        } = open;
         let (to, reply) = match &self.address.to {
             Destination::Inbox { subject, replies } => {
                 let frame = self.frame_id(number).as_number();
@@ -300,6 +318,7 @@ impl Queue {
             to,
             reply,
             bytes: self.endpoint.seal_numbered(writer, number),
+            reserved,
             was_tried: false,
         }
     }
@@ -360,6 +379,7 @@ impl Queue {
         }
         let mut frames = self.lock();
         frames.published = sealed.number.max(frames.published);
+        frames.release(sealed.reserved, self.budget());
         drop(frames);
         self.sent.notify_waiters();
     }

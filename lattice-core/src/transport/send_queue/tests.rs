@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     auth::Auth,
+    budget::Budgets,
     bus::{
         Bus as _, Subscription,
         memory::{MemoryBus, MemoryNetwork},
@@ -29,6 +30,7 @@ async fn queue_on(bus: Arc<MemoryBus>) -> (SendQueue, Subscription) {
         bus,
         subjects: Subjects::new(&LatticeName::new("dev").expect("a name")),
         auth: Auth::trusting(),
+        budgets: Budgets::default(),
     };
     let endpoint = Endpoint::new(medium, host("a"), |_, _| true);
     let address = Address {

@@ -224,3 +224,32 @@ async fn a_subscription_outlives_its_bus_and_ends_the_connection_with_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_is_given_a_bounded_number_of_bytes() {
+    let server = NatsServer::start().await;
+    let connection = NatsOptions::new(server.url()).connect().await;
+    let connection = connection.expect("connects");
+    let (bus, beat) = (connection.bus(), subjects().beat());
+    server.signal("STOP");
+    let mut taken = 0;
+    loop {
+        let mebibyte = vec![7; 1 << 20].into();
+        let publish = bus.publish(beat.clone(), None, mebibyte);
+        let patience = Duration::from_millis(300);
+        match tokio::time::timeout(patience, publish).await {
+            Ok(published) => published.expect("connected"),
+            Err(_) => break,
+        }
+        taken += 1;
+        assert!(taken < 128, "64 in the client, and some in the sockets");
+    }
+    server.signal("CONT");
+    for _ in taken..128 {
+        let publish = bus.publish(beat.clone(), None, vec![7; 1 << 20].into());
+        within("there is room again", publish)
+            .await
+            .expect("publishes");
+    }
+    within("all are sent", bus.flush()).await.expect("flushes");
+}

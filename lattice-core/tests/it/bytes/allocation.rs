@@ -11,8 +11,8 @@ use lattice_core::{
     types::{ComponentTypes, Digest},
     value::{from_bytes, to_bytes},
     wire::{
-        Beat, Body, CallEnvelope, Discover, Frame, Goodbye, Logs, LogsWanted, Probe, ProbeAck,
-        ReplyEnvelope, Report, ReportWanted,
+        Beat, BeatPart, Body, CallEnvelope, Discover, Frame, Goodbye, Logs, LogsWanted, Probe,
+        ProbeAck, ReplyEnvelope, Report, ReportWanted,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -214,7 +214,9 @@ fn floods_of_beats() {
             }
             // This makes the count valid.
             flood.resize(flood.len() + components - components / share, 0xff);
+            let part = [b"\x01\x00\x01\x00", &flood[1..]].concat();
             bounded("beat", [flood.into()], Beat::decode);
+            bounded("beat part", [part.into()], BeatPart::decode);
         }
     }
 }

@@ -10,9 +10,9 @@ use lattice_core::{
     name::LinkName,
     store::{Incarnation, Revision},
     wire::{
-        Beat, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey, Goodbye,
-        KeepAlive, Kind, LogLevel, Logs, LogsWanted, Probe, ProbeAck, ReplyEnvelope, Report,
-        ReportWanted, Source, TraceContext, Versions, envelope_id,
+        Beat, BeatPart, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey,
+        Goodbye, KeepAlive, Kind, LogLevel, Logs, LogsWanted, Probe, ProbeAck, ReplyEnvelope,
+        Report, ReportWanted, Source, TraceContext, Versions, envelope_id,
     },
 };
 use proptest::prelude::*;
@@ -109,6 +109,19 @@ fn golden_bodies() {
         &beat(1),
         Kind::Beat,
         &format!("01e807f403010109ac0201047a6f6e650265750001026b76{digest}ac0201010202"),
+    );
+    let part = BeatPart {
+        part: 2,
+        parts: 300,
+        unsaid: "why".to_owned(),
+        beat: beat(1),
+    };
+    golden(
+        &part,
+        Kind::BeatPart,
+        &format!(
+            "0102ac0203776879e807f403010109ac0201047a6f6e650265750001026b76{digest}ac0201010202"
+        ),
     );
     let keep_alive = KeepAlive {
         of_ms: 1000,
@@ -403,6 +416,7 @@ proptest! {
         let _ = CallEnvelope::decode(envelope.clone());
         let _ = ReplyEnvelope::decode(envelope.clone());
         let _ = Beat::decode(envelope.clone());
+        let _ = BeatPart::decode(envelope.clone());
         let _ = Goodbye::decode(envelope.clone());
         let _ = KeepAlive::decode(envelope.clone());
         let _ = Discover::decode(envelope.clone());

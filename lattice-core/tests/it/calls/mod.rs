@@ -15,6 +15,7 @@ mod grants;
 mod hosts;
 mod lagging;
 mod local;
+mod memory;
 mod routes;
 mod storm;
 

@@ -171,6 +171,10 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         (Kind::ProbeAck, ack.encode().expect("encodes")),
         (Kind::Beat, beat.encode().expect("encodes")),
         (
+            Kind::BeatPart,
+            beat.without_contents("too long").encode().expect("encodes"),
+        ),
+        (
             Kind::Goodbye,
             Goodbye { grace_ms: 1 }.encode().expect("encodes"),
         ),

@@ -176,10 +176,10 @@ impl FaultBus {
 
     fn wrapped(&self, subscription: Subscription) -> Subscription {
         let shared = self.shared.clone();
-        let dropped = subscription.dropped_counter();
-        let seen = subscription
-            .filter(move |message: &Message| std::future::ready(!shared.cuts(&message.subject)));
-        Subscription::new(seen, dropped)
+        subscription.wrapped(|messages| {
+            messages
+                .filter(move |message: &Message| std::future::ready(!shared.cuts(&message.subject)))
+        })
     }
 }
 
