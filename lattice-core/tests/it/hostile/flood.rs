@@ -40,6 +40,7 @@ async fn a_host_that_had_to_refuse_calls_leaves_without_waiting_for_them() {
         let mut writer = FrameWriter::new(from, to, Kind::Call, Lane::Small);
         let mut call = call_envelope(Source::Operator);
         (call.id, call.target) = (number, id("slow"));
+        call.deadline_left = Duration::from_secs(60);
         let pushed = writer.push(|buffer| call.encode_into(buffer));
         pushed.expect("room");
         let bytes = writer.seal(&scene.auth, number);
