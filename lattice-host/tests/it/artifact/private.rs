@@ -1,7 +1,6 @@
 //! Registries that require credentials, and registries over TLS.
 
 use super::{
-    fake::{Answer, Contents, Fake},
     registry::{PASSWORD, Registry, USER},
     support::{PATIENCE, component, error_chain, image, plain},
 };
@@ -9,15 +8,8 @@ use lattice_host::artifact::{
     Artifacts, Credentials, FetchError, ImageDigest, PushError, RegistryError,
 };
 use std::{
-    fs::Permissions,
-    num::NonZeroU32,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
+    fs::Permissions, num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::Path,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 #[tokio::test]
@@ -322,34 +314,4 @@ async fn plain_http_must_be_enabled() {
         );
         assert!(error.to_string().contains("`plain_http`"), "{error}");
     }
-}
-
-#[tokio::test]
-async fn a_login_that_is_not_accepted_any_more_is_named() {
-    let (contents, is_barred) = (Contents::of(&component("a")), AtomicBool::new(false));
-    let barred = Arc::new(is_barred);
-    let bars = barred.clone();
-    let fake = Fake::start(move |asked| {
-        if barred.load(Ordering::SeqCst) {
-            return Answer::status(403);
-        }
-        if asked.headers.contains_key("authorization") {
-            return contents.answer(asked);
-        }
-        Answer::Content {
-            status: 401,
-            headers: vec![("www-authenticate", "Basic realm=\"tests\"".to_owned())],
-            body: Vec::new(),
-        }
-    })
-    .await;
-    let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let artifacts = plain(fake.address())
-        .credentials(fake.address(), Credentials::basic("captain", "open sesame"))
-        .build();
-    artifacts.fetch(&tag, None).await.unwrap();
-    bars.store(true, Ordering::SeqCst);
-    let error = artifacts.fetch(&tag, None).await.unwrap_err();
-    let text = lattice_core::error::chain(&error);
-    assert!(text.contains("`captain`"), "{text}");
 }
