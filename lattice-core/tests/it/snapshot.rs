@@ -12,7 +12,7 @@ use lattice_core::{
     server::{ServeError, ServeHandle},
     store::{Revision, StoreError, disk::OpenError},
 };
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 fn key() -> LatticeKey {
     LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
@@ -256,36 +256,4 @@ async fn a_process_without_its_own_snapshot_does_not_start() {
     assert!(matches!(refused, Err(ConnectError::Nats(_))), "{refused:?}");
     let lattice = join(&url, &path).await;
     assert_eq!(lattice.links().list().len(), 1);
-}
-
-#[tokio::test]
-async fn a_store_that_refuses_a_process_with_a_snapshot_may_accept_it_later() {
-    let mut server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("last.redb");
-    earlier_process(&server.url(), &path).await;
-    server.kill();
-    let lattice = join(&server.url(), &path).await;
-    let config = server.path("nats.conf");
-    let allowed = fs::read_to_string(&config).expect("read");
-    let user = "{ user: u, password: p, permissions: { publish: { deny: [\"$JS.API.>\"] } } }";
-    let denied = format!("{allowed}\nauthorization {{ users: [{user}] }}\nno_auth_user: u\n");
-    fs::write(&config, denied).expect("written");
-    server.restart().await;
-    let mut refusals = 0;
-    let gone = grant("gone", "callee").key();
-    eventually("the server refuses it", async || {
-        let deleted = lattice.links().delete(&gone).await;
-        let refused = deleted.expect_err("the store can't be opened");
-        let DeleteError::Write(WriteError::Store(StoreError::Unavailable(reason))) = &refused
-        else {
-            panic!("{refused:?}")
-        };
-        refusals += usize::from(reason.contains("Permissions Violation"));
-        refusals >= 1
-    })
-    .await;
-    fs::write(&config, allowed).expect("written");
-    server.restart().await;
-    follows(&lattice).await;
 }

@@ -118,26 +118,3 @@ impl InstanceEnd {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lattice_core::name::ComponentId;
-
-    #[test]
-    fn calls_that_only_crashing_instances_could_have_begun_are_told_of_the_crashes() {
-        let ended = |is_crash| InstanceEnd::Failed {
-            component: ComponentId::new("a").expect("valid"),
-            reason: "it trapped".to_owned(),
-            is_crash,
-            culprit: None,
-        };
-        let crashed = ended(true).for_calls_not_begun();
-        let CallError::InstanceLost { reason } = &crashed else {
-            panic!("{crashed:?}")
-        };
-        assert!(reason.contains("it trapped"), "{reason}");
-        let retired = ended(false).for_calls_not_begun();
-        assert!(matches!(retired, CallError::Stopping { .. }), "{retired:?}");
-    }
-}

@@ -358,36 +358,6 @@ async fn a_login_that_was_refused_after_it_was_accepted_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_not_accepted_any_more_is_named() {
-    let (contents, is_barred) = (Contents::of(&component("a")), AtomicBool::new(false));
-    let barred = Arc::new(is_barred);
-    let bars = barred.clone();
-    let fake = Fake::start(move |asked| {
-        if barred.load(Ordering::SeqCst) {
-            return Answer::status(403);
-        }
-        if asked.headers.contains_key("authorization") {
-            return contents.answer(asked);
-        }
-        Answer::Content {
-            status: 401,
-            headers: vec![("www-authenticate", "Basic realm=\"tests\"".to_owned())],
-            body: Vec::new(),
-        }
-    })
-    .await;
-    let tag = image(&format!("oci:{}/a:1", fake.address()));
-    let artifacts = plain(fake.address())
-        .credentials(fake.address(), Credentials::basic("captain", "open sesame"))
-        .build();
-    artifacts.fetch(&tag, None).await.unwrap();
-    bars.store(true, Ordering::SeqCst);
-    let error = artifacts.fetch(&tag, None).await.unwrap_err();
-    let text = lattice_core::error::chain(&error);
-    assert!(text.contains("`captain`"), "{text}");
-}
-
-#[tokio::test]
 async fn an_identity_token_is_exchanged_for_one_that_the_registry_takes() {
     let contents = Contents::of(&component("a"));
     let fake = Fake::start(move |asked| match asked.headers.get("authorization") {
