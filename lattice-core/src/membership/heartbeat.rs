@@ -319,45 +319,6 @@ mod tests {
         let host = crate::name::HostId::new("h").expect("a host");
         let error = SendError::Bus(BusError::TooLarge { size: 2, limit: 1 });
         assert!(is_refused(&error) && !is_refused(&BusError::Disconnected.into()));
-        let found = |trouble: &mut Trouble, after| trouble.found(&error, start + after);
-        assert!(found(&mut trouble, Duration::ZERO));
-        assert!(!found(&mut trouble, COMPLAIN / 2));
-        assert!(
-            trouble
-                .unsaid
-                .as_ref()
-                .is_some_and(|text| text.contains("`max_payload`"))
-        );
-        trouble.ended(&Origin::new(host, 1));
-        assert_eq!(trouble.unsaid, None);
-        assert!(
-            !found(&mut trouble, COMPLAIN - SOONEST),
-            "also if it comes and goes"
-        );
-        assert!(found(&mut trouble, COMPLAIN));
-    }
-
-    #[test]
-    fn after_a_beat_in_parts_unchanged_beats_are_shortened_among_few_hosts_too() {
-        let mut sent = SentBeats::default();
-        let mut send = |parts| {
-            let shortened = sent.shortened(beat(Duration::from_secs(1), 7, &[]));
-            sent.parts = parts;
-            matches!(shortened, Shortened::KeepAlive(_))
-        };
-        assert!(!send(1) && !send(3));
-        for _ in 0..KeepAlive::BETWEEN_BEATS {
-            assert!(send(3));
-        }
-        assert!(!send(3));
-    }
-
-    #[test]
-    fn a_beat_that_cannot_be_sent_is_logged_at_once_and_then_once_a_minute() {
-        let (mut trouble, start) = (Trouble::default(), Instant::now());
-        let host = crate::name::HostId::new("h").expect("a host");
-        let error = SendError::Bus(BusError::TooLarge { size: 2, limit: 1 });
-        assert!(is_refused(&error) && !is_refused(&BusError::Disconnected.into()));
         let found = |trouble: &mut Trouble, after: Duration| trouble.found(&error, start + after);
         assert!(found(&mut trouble, Duration::ZERO));
         assert!(!found(&mut trouble, COMPLAIN / 2));

@@ -7,7 +7,7 @@ use lattice_core::{
     auth::LatticeKey,
     call::CallError,
     link::LinkEntry,
-    links::{DeleteError, LinkError, WriteError},
+    links::{LinkError, WriteError},
     replica::ReplicaState,
     server::{ServeError, ServeHandle},
     store::{Revision, StoreError, disk::OpenError},

@@ -30,7 +30,7 @@ async fn current(store: &MemoryStore, lattice: &Lattice) -> Arc<Desired> {
     desired
 }
 
-async fn owned(lattice: &Lattice) -> Vec<StoreKey> {
+fn owned(lattice: &Lattice) -> Vec<StoreKey> {
     let desired = lattice.desired();
     let app = desired.apps.get(&name("shop")).expect("there");
     let mut owned: Vec<StoreKey> = app.spec.owns.iter().cloned().collect();
@@ -45,7 +45,7 @@ async fn what_is_removed_without_the_key_stays_until_it_is_applied_or_deleted() 
     let shop = app(SHOP);
     lattice.apply(&shop).await.expect("applied");
     let before = lattice.desired();
-    let owned = owned(&lattice).await;
+    let owned = owned(&lattice);
     assert_eq!(owned.len(), 5);
     let remove = async || {
         for key in &owned {
@@ -131,7 +131,7 @@ async fn a_recorded_app_stays_deleted_for_processes_that_start_after_its_deletio
     let lattice = join(&store).await;
     lattice.apply(&app(SHOP)).await.expect("applied");
     let mut values = Vec::new();
-    for key in owned(&lattice).await {
+    for key in owned(&lattice) {
         let entry = store.read(key.clone()).await.expect("in reach");
         values.push((key, entry.expect("there").value));
     }

@@ -210,7 +210,8 @@ impl Bus for SlowBus {
         payload: Bytes,
     ) -> BoxFuture<'_, Result<(), BusError>> {
         let mut stalls = self.stalls.subscribe();
-        let is_call = to.as_str().contains(".stalled-") && to.as_str().ends_with(".call");
+        let is_last = to.as_str().rsplit('.').next() == Some("call");
+        let is_call = to.as_str().contains(".stalled-") && is_last;
         Box::pin(async move {
             if is_call {
                 stalls.wait_for(|stalls| !stalls).await.expect("ours");

@@ -94,11 +94,10 @@ impl Raw {
 
 fn actors(actors: &[&str]) -> App {
     let image = "image = \"registry.example/shop/greeter:1\"";
-    let actors: String = actors
-        .iter()
-        .map(|id| format!("[actors.{id}]\n{image}\n"))
-        .collect();
-    App::from_toml("app.toml", &format!("name = \"shop\"\n{actors}")).expect("a manifest")
+    let actors = actors.iter().map(|id| format!("[actors.{id}]\n{image}"));
+    let lines: Vec<String> = actors.collect();
+    let text = format!("name = \"shop\"\n{}", lines.join("\n"));
+    App::from_toml("app.toml", &text).expect("a manifest")
 }
 
 #[tokio::test]
@@ -116,7 +115,7 @@ async fn a_member_can_do_everything_with_the_documented_permissions() {
     let node = here.node(options).await.expect("it joins");
     let caller = node.caller("caller").expect("valid");
     for args in ["x".to_owned(), "x".repeat(200_000)] {
-        let answer = call(&caller, &echo(), text(&args), Default::default()).await;
+        let answer = call(&caller, &echo(), text(&args), Context::default()).await;
         assert_eq!(answer, Ok(text(&args)));
     }
 

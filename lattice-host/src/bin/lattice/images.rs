@@ -172,10 +172,11 @@ mod tests {
     /// An app with these actors, in a folder of its own.
     fn app(actors: &[(&str, &str)]) -> (TempDir, App) {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut text = "name = \"shop\"\n".to_owned();
-        for (actor, image) in actors {
-            text += &format!("[actors.{actor}]\nimage = \"{image}\"\n");
-        }
+        let tables = actors
+            .iter()
+            .map(|(actor, image)| format!("[actors.{actor}]\nimage = \"{image}\""));
+        let tables: Vec<String> = tables.collect();
+        let text = format!("name = \"shop\"\n{}", tables.join("\n"));
         let app = App::from_toml(folder.path().join("app.toml"), &text);
         (folder, app.expect("a manifest"))
     }
