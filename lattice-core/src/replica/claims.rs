@@ -1,7 +1,7 @@
 //! Who has claimed which lease, as this process has seen it.
 //!
 //! Anyone who reaches the store can remove the value of a lease, so a lease whose key has no value
-//! isn't necessarily free. What proves that nobody holds it is that no holder has renewed it for the
+//! isn't necessarily free. What proves that it has no holder is that none has renewed it for the
 //! whole of its term, or that its holder has given it back. Both are seen here, because the store
 //! delivers every renewal.
 
@@ -114,7 +114,7 @@ impl Claims {
         if matches!(opened, Err(RecordError::Forged { .. }))
             && !self.leases.contains_key(&entry.key)
         {
-            // Without the key, nobody makes this process remember leases.
+            // Values without a tag don't make this process remember leases.
             return;
         }
         let seen = self.leases.entry(entry.key.clone()).or_default();

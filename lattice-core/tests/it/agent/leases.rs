@@ -96,11 +96,6 @@ impl Contender {
         self.asks_at = None;
     }
 
-    /// Asks for the lease from now on.
-    pub(super) fn asks(&mut self) {
-        self.asks_at = Some(Instant::now());
-    }
-
     /// Returns how many of its services reply, including those that it stopped long ago.
     pub(super) fn replying(&self) -> usize {
         self.services

@@ -182,17 +182,6 @@ async fn a_forged_answer_makes_nobody_a_holder() {
     holder.way.partition();
     let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
     assert!(taken > TERM, "{taken:?}");
-
-    // A holder whose renewals are refused, and answered as if they weren't.
-    let claim = value(&store).await;
-    other.way.partition();
-    holder.way.heal();
-    let [held, _] = run([&mut holder, &mut other], TERM * 4).await;
-    assert!(held > TERM, "{held:?}");
-    play(&store, &claim).await;
-    run([&mut holder, &mut other], TERM).await;
-    let [held, _] = run([&mut holder, &mut other], TERM / 2).await;
-    assert_eq!(held, Duration::ZERO, "another host has claimed it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,29 +194,4 @@ async fn a_lease_that_is_given_back_is_taken_at_once() {
     let span = Duration::from_secs(1);
     let [held, taken] = run([&mut holder, &mut other], span).await;
     assert!(held < span / 20 && taken > span / 4, "{held:?}, {taken:?}");
-
-    // A recording of the release ends no later lease.
-    other.give_back();
-    sleep(Duration::from_millis(50)).await;
-    let release = value(&store).await;
-    holder.asks();
-    let [held, _] = run([&mut holder, &mut other], TERM).await;
-    assert!(held > TERM / 2, "{held:?}");
-    other.asks();
-    for _ in 0..5 {
-        play(&store, &release).await;
-        let span = Duration::from_millis(1_900);
-        let [held, taken] = run([&mut holder, &mut other], span).await;
-        assert!(
-            held > span / 2 && taken == Duration::ZERO,
-            "{held:?}, {taken:?}"
-        );
-    }
-    // And a lease that is played again for good is taken in the end.
-    let recorded = value(&store).await;
-    holder.way.partition();
-    run([&mut holder, &mut other], Duration::from_millis(10)).await;
-    play(&store, &recorded).await;
-    let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
-    assert!(taken > TERM, "{taken:?}");
 }
