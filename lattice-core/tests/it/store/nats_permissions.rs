@@ -7,6 +7,7 @@ use lattice_core::{
     Lattice,
     app::App,
     auth::LatticeKey,
+    call::Context,
     name::{ComponentId, HostId},
     nats::NatsOptions,
     node::NodeOptions,
