@@ -114,9 +114,7 @@ impl Turn {
 
     /// Forgets what waits in the call that has ended.
     fn end_waits(&self) {
-        for number in 0..self.count {
-            waits::has_ended(self.first.later(number));
-        }
+        waits::have_ended((0..self.count).map(|number| self.first.later(number)));
     }
 
     /// Removes the turns from the chain of calls.

@@ -8,7 +8,7 @@ use crate::{
     entropy,
     replica::Replica,
     transport::endpoint::SendError,
-    wire::{Beat, Body as _, Goodbye, KeepAlive, Origin, Served, Versions},
+    wire::{Beat, Body as _, Goodbye, KeepAlive, MAX_COALESCED, Origin, Served, Versions},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -119,10 +119,15 @@ impl Membership {
         }
     }
 
-    /// Sends a beat, in several messages if it doesn't fit one. Returns in how many.
+    /// Sends a beat, in several messages if it is large: a large message waits behind others of its
+    /// kind, and hosts that receive no beat for three seconds take this one for lost. Returns in how
+    /// many.
     async fn send_whole(&self, beat: &Beat) -> Result<Option<u16>, SendError> {
         let endpoint = &self.transport.endpoint;
-        let (subject, largest) = (endpoint.subjects().beat(), endpoint.max_message());
+        let (subject, largest) = (
+            endpoint.subjects().beat(),
+            endpoint.max_message().min(MAX_COALESCED),
+        );
         match beat.encode() {
             Ok(encoded) if encoded.len() <= largest => {
                 endpoint.send(subject, None, None, beat).await?;

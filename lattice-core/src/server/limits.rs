@@ -12,7 +12,7 @@ pub struct ServeLimits {
     /// Calls that may wait for one of those to end; 1,024 by default. One more fails with
     /// `Overloaded`.
     pub queued: usize,
-    /// Most bytes of arguments of the calls that run and wait, together; 64 MiB by default. One more
+    /// Most bytes of arguments of the calls that run and wait, together; 128 MiB by default. One more
     /// call fails with `Overloaded`, and one whose own arguments are larger with `TooLarge`. All
     /// components of a process together are limited by
     /// [`Connect::message_memory`](crate::Connect::message_memory).
@@ -26,7 +26,7 @@ impl Default for ServeLimits {
         Self {
             concurrent: NonZeroUsize::MIN.saturating_add(255),
             queued: 1_024,
-            arguments: ByteSize::mib(64),
+            arguments: ByteSize::mib(128),
             result: ByteSize::mib(16),
         }
     }

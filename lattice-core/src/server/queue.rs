@@ -158,7 +158,8 @@ impl CallQueue {
     /// other components hold.
     fn has_room(&self, before: usize, bytes: usize) -> bool {
         let after = before.saturating_add(bytes);
-        before == 0 || (after <= self.most_arguments && self.budget.allows(after))
+        let is_shared = || bytes <= SMALL || self.budget.allows(after);
+        before == 0 || (after <= self.most_arguments && is_shared())
     }
 
     /// Returns a turn, if one is free now.

@@ -11,7 +11,9 @@ use crate::{
     budget::SMALL,
     bus::{Body as Carried, Message, Subscription},
     call::CallError,
-    wire::{Body as _, Discovered, EnvelopeError, Frame, Kind, ProbeAck, ReplyEnvelope},
+    wire::{
+        Body as _, Discovered, EnvelopeError, Frame, Kind, MAX_COALESCED, ProbeAck, ReplyEnvelope,
+    },
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -33,11 +35,21 @@ pub(crate) async fn run(
             let Some(Some(message)) = replies.next().now_or_never() else {
                 break;
             };
+            if transport.results_need_room(&message) {
+                batch.wake_callers();
+                tokio::task::yield_now().await;
+            }
             transport.take_reply(&*events, message, &mut batch);
         }
         overflow.report(replies.dropped(), "replies");
-        // Woken together, callers share a frame with their next calls.
-        for caller in batch.callers.drain(..) {
+        batch.wake_callers();
+    }
+}
+
+impl Batch {
+    /// Woken together, callers share a frame with their next calls.
+    fn wake_callers(&mut self) {
+        for caller in self.callers.drain(..) {
             caller.wake();
         }
     }
@@ -60,6 +72,15 @@ struct Batch {
 }
 
 impl Transport {
+    /// Whether callers should take their results before this message is read.
+    fn results_need_room(&self, message: &Message) -> bool {
+        let Carried::Payload(payload) = &message.body else {
+            return false;
+        };
+        let results = &self.endpoint.budgets().results;
+        payload.len() > MAX_COALESCED && results.held() + payload.len() > results.largest()
+    }
+
     fn take_reply(&self, events: &impl Events, message: Message, batch: &mut Batch) {
         if message.body == Carried::NoResponders {
             return self.take_no_responders(events, &message);
@@ -75,11 +96,17 @@ impl Transport {
         if frame.kind() == Kind::Reply {
             let token = peer.map_or_else(|| PeerToken::of(frame.sender()), |peer| peer.token);
             let size = frame.size();
-            // Small frames are bounded by the number of calls in flight.
+            // Small frames are bounded by the number of calls in flight. Frames of many small results
+            // get room beside large ones that wait for their callers.
             let (held, has_room) = match peer.filter(|_| size > SMALL) {
                 None => (None, true),
                 Some(peer) => {
-                    let held = peer.results.hold(size).map(Arc::new);
+                    let held = if size <= MAX_COALESCED {
+                        peer.results.hold_beside(0, size)
+                    } else {
+                        peer.results.hold(size)
+                    };
+                    let held = held.map(Arc::new);
                     let has_room = held.is_some();
                     (held, has_room)
                 }

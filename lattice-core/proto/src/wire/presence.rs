@@ -156,6 +156,9 @@ impl Beat {
     /// Returns the parts of a heartbeat that doesn't fit one message, each of at most `largest`
     /// bytes. Returns `None` if there is no such division.
     pub fn parts(&self, largest: usize) -> Option<Vec<BeatPart>> {
+        if self.components.len() > Self::MAX_SERVED {
+            return None;
+        }
         let room = largest.checked_sub(PART_HEAD)?;
         let head = Self {
             labels: BTreeMap::new(),

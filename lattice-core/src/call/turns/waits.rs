@@ -73,11 +73,12 @@ impl Drop for Waiting {
     }
 }
 
-/// Forgets a turn that has ended. A task may go on after its call has ended, and wait, but then it
+/// Forgets turns that have ended. A task may continue after its call has ended, and wait, but then it
 /// holds up no other call.
-pub(super) fn has_ended(turn: TurnId) {
+pub(super) fn have_ended(turns: impl Iterator<Item = TurnId>) {
     if COUNT.load(Ordering::SeqCst) > 0 {
-        WAITS.lock().forget(turn);
+        let mut waits = WAITS.lock();
+        turns.for_each(|turn| waits.forget(turn));
     }
 }
 

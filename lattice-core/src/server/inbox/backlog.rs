@@ -173,10 +173,11 @@ impl Backlog {
 }
 
 impl FrameMemory {
-    /// Returns `None` if there is no room. Small frames are bounded by their number.
+    /// Returns `None` if there is no room. Small frames are bounded by their number, and so are
+    /// cancellations, which free memory.
     fn hold(frame: &Frame, path: &ReplyPath) -> Option<Self> {
         let bytes = frame.size();
-        let held = if bytes > SMALL {
+        let held = if bytes > SMALL && frame.kind() == Kind::Call {
             Some(Arc::new(path.hold(bytes)?))
         } else {
             None

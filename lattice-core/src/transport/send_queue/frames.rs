@@ -120,6 +120,12 @@ impl Frames {
         budget.give_back(bytes);
     }
 
+    /// Gives back the bytes of a frame that was not opened.
+    pub(super) fn release_spare(&mut self, budget: &Budget) {
+        let spare = std::mem::take(&mut self.spare);
+        self.release(spare, budget);
+    }
+
     /// Gives back all bytes, when the queue is gone.
     pub(super) fn release_all(&mut self, budget: &Budget) {
         self.spare = 0;

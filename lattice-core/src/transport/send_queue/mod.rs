@@ -273,7 +273,10 @@ impl Queue {
         let most = self.endpoint.bus().max_payload();
         let mut frames = self.lock();
         let number = frames.number_for(size, most, self.budget())?;
-        let ticket = admit(self.frame_id(number)).ok_or(NotQueued::Full)?;
+        let Some(ticket) = admit(self.frame_id(number)) else {
+            frames.release_spare(self.budget());
+            return Err(NotQueued::Full);
+        };
         let push = |writer: &mut FrameWriter| writer.push(|buffer| encode(&ticket, buffer)).is_ok();
         frames.append(size, |room| self.open(room), push)?;
         let is_first = !std::mem::replace(&mut frames.flushing, true);

@@ -91,7 +91,7 @@ fn golden_replies() {
         component: component("b"),
     };
     let golden = format!(
-        "0200000000000000010000005a000000{}050162",
+        "02000000000000000100000099000000{}050162",
         hex::encode(overloaded.to_string())
     );
     assert_eq!(hex::encode(encode_reply(2, Err(overloaded))), golden);
