@@ -58,8 +58,12 @@ pub enum PlanError {
     /// Everything in the store was written with another key.
     #[error(transparent)]
     OtherKey(#[from] OtherKey),
-    /// No app has this name.
-    #[error("there is no app `{app}`; there are {}", Names(there))]
+    /// No app has this name. If its record was removed without the lattice's key, hosts may run it
+    /// still: apply it again, and then delete it.
+    #[error(
+        "there is no app `{app}`; there are {}; if its record was removed without this lattice's key, apply it again, then delete it",
+        Names(there)
+    )]
     NoSuchApp {
         /// The app.
         app: AppName,

@@ -365,9 +365,11 @@ impl Draft {
             let Some(resource) = ResourceRef::owned_at(key) else {
                 continue;
             };
-            let expect = match present.standing(&resource) {
-                Standing::Nothing => continue,
-                Standing::Record(expect, _) | Standing::Garbage(expect, _) => expect,
+            let (expect, is_known) = match present.standing(&resource) {
+                // If its record was removed without the key before this process started, hosts that
+                // started earlier keep it until they receive its deletion.
+                Standing::Nothing => (present.desired.expect_none(key), false),
+                Standing::Record(expect, _) | Standing::Garbage(expect, _) => (expect, true),
                 Standing::Newer(reason) => {
                     let newer = ProblemKind::Newer { resource, reason };
                     self.found.push((ManifestPath::default(), newer));
@@ -384,7 +386,9 @@ impl Draft {
                 self.served.extend(present.served(id));
             }
             self.deletes.push((key.clone(), expect));
-            self.plan.delete.push(resource);
+            if is_known {
+                self.plan.delete.push(resource);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{ActorSpec, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind};
 use crate::name::ComponentId;
-use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The most generations of one actor that are remembered to have served.
 const REMEMBERED: usize = 16;
@@ -21,14 +21,13 @@ pub(crate) fn of_actor(code: ActorCode<'_>, config: &BTreeMap<String, String>) -
     let mut digest = Parts::default();
     digest.add("actor");
     digest.add(&source(code.image, code.digest));
-    digest.add(&limits(code.limits));
-    digest.add(mode(code.instance));
+    digest.add(&settings(code.limits, code.instance));
     digest.finish(config)
 }
 
-/// Writes the limits that are set, each with its name. A limit that isn't set adds nothing, so that a
-/// version of Lattice with more limits finds the same generations.
-fn limits(limits: &LimitOverrides) -> String {
+/// Writes the limits and the mode as all versions of Lattice do, because another text is another
+/// generation. A limit that earlier versions don't know adds to it only when it is set.
+fn settings(limits: &LimitOverrides, instance: InstanceMode) -> String {
     let LimitOverrides {
         memory,
         cpu,
@@ -40,35 +39,20 @@ fn limits(limits: &LimitOverrides) -> String {
         outgoing,
         outgoing_bytes,
     } = *limits;
-    let nanos = |time: Option<Duration>| time.map(|time| time.as_nanos());
-    let count = |count: Option<NonZeroU32>| count.map(|count| u128::from(count.get()));
-    let all = [
-        ("memory", memory.map(u128::from)),
-        ("cpu", nanos(cpu)),
-        ("wall", nanos(wall)),
-        ("concurrent", count(concurrent)),
-        ("queued", queued.map(u128::from)),
-        ("result", result.map(u128::from)),
-        ("table-elements", table_elements.map(u128::from)),
-        ("outgoing", count(outgoing)),
-        ("outgoing-bytes", outgoing_bytes.map(u128::from)),
-    ];
-    let set = all
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    let mut text = String::new();
-    for (name, value) in set {
+    let instance = match instance {
+        InstanceMode::Fresh => "Fresh",
+        InstanceMode::Warm => "Warm",
+    };
+    let mut text = format!(
+        "LimitOverrides {{ memory: {memory:?}, cpu: {cpu:?}, wall: {wall:?}, \
+         concurrent: {concurrent:?}, queued: {queued:?}, result: {result:?}, \
+         table_elements: {table_elements:?}, outgoing: {outgoing:?} }} {instance}"
+    );
+    if let Some(bytes) = outgoing_bytes {
         // Writing to a string never fails.
-        let _ = write!(text, "{name}={value};");
+        let _ = write!(text, " outgoing_bytes: {bytes}");
     }
     text
-}
-
-fn mode(instance: InstanceMode) -> &'static str {
-    match instance {
-        InstanceMode::Fresh => "fresh",
-        InstanceMode::Warm => "warm",
-    }
 }
 
 /// Returns the generation of a provider.
@@ -196,6 +180,7 @@ mod tests {
         desired::{Declared, ServedGenerations},
         store::Revision,
     };
+    use std::{num::NonZeroU32, time::Duration};
 
     fn generation(limits: &LimitOverrides, instance: InstanceMode) -> u64 {
         let image = "file:/srv/greeter.wasm".parse().expect("an image");
@@ -223,20 +208,36 @@ mod tests {
             outgoing: NonZeroU32::new(5),
             outgoing_bytes: None,
         };
-        assert_eq!(limits(&none), "");
         assert_eq!(
-            limits(&all),
-            "memory=1048576;cpu=1500000000;wall=30000000000;concurrent=3;queued=0;result=7;table-elements=30000;outgoing=5;"
+            settings(&none, InstanceMode::Fresh),
+            "LimitOverrides { memory: None, cpu: None, wall: None, concurrent: None, queued: None, \
+             result: None, table_elements: None, outgoing: None } Fresh"
         );
+        let set = "LimitOverrides { memory: Some(1048576), cpu: Some(1.5s), wall: Some(30s), \
+                   concurrent: Some(3), queued: Some(0), result: Some(7), \
+                   table_elements: Some(30000), outgoing: Some(5) } Warm";
+        assert_eq!(settings(&all, InstanceMode::Warm), set);
         let warm = generation(&all, InstanceMode::Warm);
         let golden = [generation(&none, InstanceMode::Fresh), warm];
         assert_eq!(
             golden,
-            [12_022_510_733_837_560_809, 11_963_793_157_072_168_200]
+            [13_173_050_467_443_571_305, 11_249_386_662_190_462_207]
         );
         all.outgoing_bytes = Some(1);
+        assert_eq!(
+            settings(&all, InstanceMode::Warm),
+            format!("{set} outgoing_bytes: 1")
+        );
         assert_ne!(generation(&all, InstanceMode::Warm), warm);
         assert_ne!(generation(&none, InstanceMode::Warm), golden[0]);
+        let mut short = none;
+        short.cpu = Some(Duration::from_micros(1_500));
+        short.wall = Some(Duration::from_nanos(2_050));
+        let text = settings(&short, InstanceMode::Fresh);
+        assert!(
+            text.contains("cpu: Some(1.5ms), wall: Some(2.05µs),"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -66,8 +66,11 @@ pub enum LinkError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeleteError {
-    /// There is no such link.
-    #[error("there is no link {key}; `list` shows the existing ones")]
+    /// There is no such link. If it was removed without the lattice's key, put it again, and then
+    /// delete it.
+    #[error(
+        "there is no link {key}; `list` shows the existing ones; if it was removed without this lattice's key, put it again, then delete it"
+    )]
     NotFound {
         /// The given key.
         key: LinkKey,
@@ -199,10 +202,10 @@ impl Links {
         loop {
             let slot = self.slot(key, attempts).await?;
             let is_deleted = match self.current::<Link>(&slot)? {
-                Current::Removed(_) => true,
-                // A link that the store lost, or that was removed without the key, is deleted too,
-                // so that every process receives the deletion.
-                Current::Absent => {
+                // A link that the store lost, that was removed without the key, or of which an old
+                // deletion was played again, is deleted too, so that every process receives the
+                // deletion.
+                Current::Absent | Current::Removed(_) => {
                     let records = self.writer.replica.record_table();
                     !slot.table.is_held(key) && records.get(&at).is_none()
                 }

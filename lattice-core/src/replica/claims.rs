@@ -135,9 +135,17 @@ impl Seen {
         let Record {
             generation, body, ..
         } = record;
+        let known = self.claims.iter().find(|claim| claim.holder == body);
+        // An old claim of the same holder that is played again doesn't make its last one older.
+        let generation = known.map_or(generation, |known| known.generation.max(generation));
         self.claims.retain(|claim| claim.holder != body);
         if self.claims.len() >= MAX_HOLDERS {
-            self.claims.remove(0);
+            // Old claims that are played again don't replace the newest claim.
+            let claims = self.claims.iter().enumerate();
+            let lowest = claims.min_by_key(|(_, claim)| claim.generation);
+            if let Some(at) = lowest.map(|(at, _)| at) {
+                self.claims.swap_remove(at);
+            }
         }
         self.claims.push(Claim {
             // A slice of a larger buffer would keep all of that buffer in memory.
@@ -145,5 +153,41 @@ impl Seen {
             at: now,
             generation,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::SCHEMA;
+
+    impl Seen {
+        fn claimed(&mut self, holder: u64, generation: u64) {
+            let record = Record {
+                schema: SCHEMA,
+                generation,
+                body: Bytes::from(format!("host {holder}")),
+            };
+            self.claim(record, Instant::now());
+        }
+
+        fn generation_of(&self, holder: u64) -> Option<u64> {
+            let body = Bytes::from(format!("host {holder}"));
+            let claim = self.claims.iter().find(|claim| claim.holder == body);
+            claim.map(|claim| claim.generation)
+        }
+    }
+
+    #[test]
+    fn claims_that_are_played_again_replace_no_newer_claim() {
+        let mut seen = Seen::default();
+        seen.claimed(0, 1_000);
+        for old in 1..=2 * MAX_HOLDERS as u64 {
+            seen.claimed(old, old);
+            // One of the same holder.
+            seen.claimed(0, old);
+        }
+        assert_eq!(seen.claims.len(), MAX_HOLDERS);
+        assert_eq!(seen.generation_of(0), Some(1_000));
     }
 }

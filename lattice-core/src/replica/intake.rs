@@ -28,8 +28,7 @@ const MAX_GONE: usize = 65_536;
 /// nothing of its key.
 const MAX_UNSEEN: u64 = 10_000;
 /// What is known of a key that something without the lattice key has removed.
-const REMOVED_BY_OTHERS: &str =
-    "it was removed without this lattice's key, or by an older version; put it again or delete it";
+const REMOVED_BY_OTHERS: &str = "it was removed without this lattice's key, or by an older version; apply or put it again, then delete it if it should go";
 
 /// Authenticates the events of the store. Pure except for logging.
 #[derive(Debug)]

@@ -283,7 +283,9 @@ mod tests {
         assert_eq!(budget.held(), 160_000);
         let third = enter(&serve(1_000_000), 5_000);
         assert_eq!(third.1, Room::Free, "a neighbour has room");
-        drop(third);
+        let small_call = enter(&large, 100);
+        assert_eq!(small_call.1, Room::Free, "a small call has room");
+        drop((third, small_call));
         drop((first, second));
         assert_eq!(
             (

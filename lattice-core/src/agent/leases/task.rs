@@ -6,7 +6,7 @@ use crate::{
     place::plan::Event,
     replica::{Claim, Replica},
     store::{
-        CommitError, Expect, Revision, StoreKey,
+        CommitError, Expect, Op, Revision, StoreKey,
         record::{Record, RecordError, Records},
         rewrite::Current,
     },
@@ -67,9 +67,9 @@ impl LeaseTask {
         if self.events.send(held).await.is_err() {
             return;
         }
+        let mut next = self.next_renewal();
         loop {
             let end = self.until.end();
-            let next = (Instant::now() + RENEW).min(end);
             tokio::select! {
                 biased;
                 () = self.release.cancelled() => return self.give_back(last).await,
@@ -82,7 +82,21 @@ impl LeaseTask {
                 Ok(Some(renewed)) => last = renewed,
                 Ok(None) | Err(_) => return self.report_lost().await,
             }
+            let is_renewed = self.until.end() > end;
+            next = if is_renewed {
+                self.next_renewal()
+            } else {
+                (Instant::now() + RENEW).min(end)
+            };
         }
+    }
+
+    /// Returns the time of the renewal that follows a successful write. It is counted from when the
+    /// write was sent, as the term is, so that a slow store leaves time for the renewal.
+    fn next_renewal(&self) -> Instant {
+        let left = TERM.saturating_sub(MARGIN).saturating_sub(RENEW);
+        let now = Instant::now();
+        self.until.end().checked_sub(left).unwrap_or(now).max(now)
     }
 
     /// Renews the lease, or finds out what to renew next time. Returns `None` if another host has it.
@@ -126,7 +140,7 @@ impl LeaseTask {
             return Some((last, fence));
         }
         tracing::debug!(component = %self.component, "a lease is given back, because another host may have it still");
-        self.give_back(last).await;
+        self.withdraw(last).await;
         None
     }
 
@@ -240,6 +254,16 @@ impl LeaseTask {
         let released = store.lease(self.key.clone(), value, TERM, last.expect);
         if let Err(error) = released.await {
             tracing::debug!(component = %self.component, %error, "a lease was not given back; it ends by itself");
+        }
+    }
+
+    /// Removes a claim that may be made while another host has the lease. A release would end that
+    /// host's claim as well, because its generation is higher.
+    async fn withdraw(&self, last: Last) {
+        self.until.expire();
+        let removal = Op::delete(self.key.clone(), last.expect);
+        if let Err(error) = self.records.store().commit(vec![removal]).await {
+            tracing::debug!(component = %self.component, %error, "a claim to a lease was not removed; it ends by itself");
         }
     }
 

@@ -176,6 +176,30 @@ async fn a_lease_term_starts_at_the_request_and_not_at_the_response() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_store_leaves_time_to_renew_a_lease() {
+    const STEP: Duration = Duration::from_millis(100);
+    let store = MemoryStore::new();
+    // A write takes 1.8 s, which is longer than the time between two renewals.
+    let slow = Way::slow(&store, Duration::from_millis(900));
+    let mut holder = Contender::over(Arc::new(slow), "holder", 3).await;
+    holder.asks_at = None;
+    holder.leases.acquire(&once());
+    holder.held().await;
+    let end = Instant::now() + TERM * 4;
+    while Instant::now() < end {
+        assert_eq!(
+            holder.replying(),
+            1,
+            "{:?} before the end",
+            end - Instant::now()
+        );
+        sleep(STEP).await;
+    }
+    let lost = holder.events.try_recv();
+    assert!(lost.is_err(), "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn under_any_store_faults_two_holders_never_reply() {
     // In steps of 10 ms, for longer than the term of a lease.
     const TURN: u64 = 700;

@@ -2,16 +2,19 @@
 
 use super::leases::{Contender, once};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use lattice_core::{
-    __private::TERM,
+    __private::{RENEW, TERM},
     store::{
         CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
         StoreKey, Watch,
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 /// A way to a store. If it lies, it answers each write of a lease as if it had been accepted, as a
 /// client may that reads and forges replies.
@@ -22,6 +25,8 @@ pub(super) struct Way {
     lies: bool,
     /// How long a lease takes to be written, and as long again until that is answered.
     slow: Duration,
+    /// Whether changes are not delivered for now.
+    lags: Arc<watch::Sender<bool>>,
 }
 
 impl Way {
@@ -32,6 +37,7 @@ impl Way {
             is_shared: true,
             lies: false,
             slow: Duration::ZERO,
+            lags: Arc::new(watch::Sender::new(false)),
         }
     }
 
@@ -75,7 +81,15 @@ impl Store for Way {
         })
     }
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
-        self.store.watch()
+        Box::pin(async {
+            let (events, lags) = (self.store.watch().await?, self.lags.subscribe());
+            let delivered = stream::unfold((events, lags), async |(mut events, mut lags)| {
+                let event = events.next().await?;
+                lags.wait_for(|lags| !*lags).await.ok()?;
+                Some((event, (events, lags)))
+            });
+            Ok(Watch::new(delivered))
+        })
     }
 }
 
@@ -150,6 +164,32 @@ async fn a_lease_that_is_removed_is_taken_only_when_its_holder_has_stopped() {
     let [held, taken] = run([&mut holder, &mut other], TERM * 2).await;
     assert!(held > TERM / 3, "{held:?}");
     assert!(taken > TERM / 2, "{taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_withdrawn_leaves_the_lease_to_its_holder() {
+    const MOMENT: Duration = Duration::from_millis(10);
+    let store = MemoryStore::new();
+    let begun = Instant::now();
+    let mut holder = Contender::holder(&store).await;
+    let mut third = Contender::new(&store, "third", 3).await;
+    let way = Way::shared(&store);
+    let mut late = Contender::over(Arc::new(way.clone()), "late", 2).await;
+    // Between two renewals each.
+    sleep_until(begun + RENEW * 2 + RENEW / 3).await;
+    way.lags.send_replace(true);
+    sleep_until(begun + RENEW * 8 + RENEW / 3).await;
+    remove(&store).await;
+    // It has not seen the holder for longer than a term, until its own claim has been written.
+    late.request_if_missing();
+    sleep(MOMENT).await;
+    assert!(store.read(key()).await.expect("in reach").is_some());
+    way.lags.send_replace(false);
+    sleep(MOMENT).await;
+    assert_eq!(late.replying(), 0);
+    let [held, taken] = run([&mut holder, &mut third], TERM).await;
+    assert!(held + MOMENT * 2 >= TERM, "{held:?}");
+    assert_eq!(taken, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,3 +156,31 @@ async fn a_component_deleted_before_its_record_became_unreadable_stays_deleted()
     mesh.until("nothing serves", || mesh.serving("greeter").is_empty())
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_without_the_key_is_stopped_by_a_process_that_never_saw_it() {
+    let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
+    let mesh = Mesh::between(&network, &store).await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(CONFIGURED).await;
+    mesh.both_serve().await;
+    for key in [
+        StoreKey::actor(&id("greeter")),
+        StoreKey::provider(&id("kv")),
+    ] {
+        let op = Op::delete(key.clone(), Expect::Any);
+        store.commit(vec![op]).await.expect("removed");
+        mesh.until("it is missed", || {
+            mesh.lattice.desired().unreadable.contains_key(&key)
+        })
+        .await;
+    }
+    sleep(Duration::from_mins(1)).await;
+    mesh.both_serve().await;
+    let later = Mesh::between(&network, &store).await;
+    later.lattice.delete_app("shop").await.expect("deleted");
+    mesh.until("nothing serves", || {
+        mesh.serving("greeter").is_empty() && mesh.serving("kv").is_empty()
+    })
+    .await;
+}

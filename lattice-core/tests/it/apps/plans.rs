@@ -116,7 +116,10 @@ async fn applying_creates_changes_deletes_and_then_does_nothing() {
     assert!(desired.apps.is_empty() && desired.actors.is_empty() && desired.configs.is_empty());
     assert!(lattice.links().list().is_empty());
     let error = lattice.delete_app(&name("shop")).await.expect_err("gone");
-    assert_eq!(error.to_string(), "there is no app `shop`; there are none");
+    assert_eq!(
+        error.to_string(),
+        "there is no app `shop`; there are none; if its record was removed without this lattice's key, apply it again, then delete it"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,6 +92,31 @@ async fn what_is_removed_without_the_key_stays_until_it_is_applied_or_deleted() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_is_deleted_also_by_a_process_that_never_saw_what_was_removed_without_the_key() {
+    let store = MemoryStore::new();
+    let lattice = join(&store).await;
+    lattice.apply(&app(SHOP)).await.expect("applied");
+    let shop = StoreKey::app(&name("shop"));
+    let (of_app, rest): (Vec<_>, Vec<_>) =
+        owned(&lattice).into_iter().partition(|key| *key == shop);
+    assert_eq!((of_app.len(), rest.len()), (1, 4));
+    for key in &rest {
+        let op = Op::delete(key.clone(), Expect::Any);
+        store.commit(vec![op]).await.expect("removed");
+    }
+    let desired = current(&store, &lattice).await;
+    assert_eq!(desired.actors.len(), 2, "they stay as they were");
+
+    let later = join(&store).await;
+    assert!(later.desired().actors.is_empty(), "it never saw them");
+    let deleted = later.delete_app("shop").await.expect("deleted");
+    assert_eq!(deleted.plan.delete.len(), 1, "{}", deleted.plan);
+    let desired = current(&store, &lattice).await;
+    assert!(desired.actors.is_empty() && desired.configs.is_empty() && desired.apps.is_empty());
+    assert!(!desired.unreadable.keys().any(|key| rest.contains(key)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletions_are_no_records() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;

@@ -202,6 +202,25 @@ async fn a_link_that_is_removed_without_the_key_can_be_put_and_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_over_which_an_old_deletion_was_played_again_can_be_deleted() {
+    let store = MemoryStore::new();
+    let node = Node::join(&store).await;
+    let a = link("front", "back");
+    node.links.put(a.clone()).await.expect("put");
+    node.links.delete(&a.key()).await.expect("deleted");
+    let deletion = recorded(&node, &a).await;
+    node.links.put(a.clone()).await.expect("put");
+    node.scribble(store_key(&a), deletion).await;
+    assert_eq!(node.links.get(&a.key()), None, "it fails closed");
+    node.links.delete(&a.key()).await.expect("deleted");
+    let missing = node.links.delete(&a.key()).await.expect_err("deleted");
+    assert!(
+        matches!(missing, DeleteError::NotFound { .. }),
+        "{missing:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deletion_is_forgotten_after_a_year() {
     let store = MemoryStore::new();
     let node = Node::join(&store).await;
