@@ -20,6 +20,8 @@ const PARTS: u32 = 32;
 /// Memories and tables for which a slot has room. A component with more takes several slots.
 pub(super) const SLOT_MEMORIES: u32 = 2;
 pub(super) const SLOT_TABLES: u32 = 4;
+/// The least memory of all guests together when none is set. With less, few actors would start.
+const LEAST_GUEST_MEMORY: ByteSize = ByteSize::mib(64);
 /// Memory that is not given back to the system when an instance ends. It is cleared instead, which
 /// is faster for the first few pages that every program touches.
 const KEEP: usize = 128 << 10;
@@ -61,7 +63,18 @@ pub(super) fn features() -> WasmFeatures {
 /// Returns the memory of all guests together when none is set: half of what this process can use. The
 /// other half is for compiled code, messages, and what allocators waste.
 pub(super) fn default_guest_memory() -> ByteSize {
-    ByteSize::bytes(available_memory().as_u64() / 2)
+    guest_memory_of(available_memory())
+}
+
+fn guest_memory_of(available: ByteSize) -> ByteSize {
+    let half = ByteSize::bytes(available.as_u64() / 2);
+    if half < LEAST_GUEST_MEMORY {
+        tracing::warn!(
+            %available,
+            "this process has little memory left; guests may use {LEAST_GUEST_MEMORY} together all the same. Give the process more, or set the memory for guests with `lattice up --guest-memory` or `EngineBuilder::guest_memory`"
+        );
+    }
+    half.max(LEAST_GUEST_MEMORY)
 }
 
 /// Creates an engine with a pool of slots for instances, and returns it with their number. When the
@@ -141,6 +154,13 @@ mod tests {
     fn the_default_number_of_slots_is_bounded() {
         assert_eq!(default_instances(ByteSize::gib(4_000_000)).get(), 64);
         assert_eq!(default_instances(ByteSize::bytes(0)).get(), 2_048);
+    }
+
+    #[test]
+    fn guests_have_half_of_the_memory_and_at_least_a_little() {
+        assert_eq!(guest_memory_of(ByteSize::gib(4)), ByteSize::gib(2));
+        assert_eq!(guest_memory_of(ByteSize::mib(100)), LEAST_GUEST_MEMORY);
+        assert_eq!(guest_memory_of(ByteSize::bytes(0)), LEAST_GUEST_MEMORY);
     }
 
     #[test]

@@ -114,19 +114,27 @@ impl MemoryPot {
     /// # Cancel safety
     /// Dropping the future takes nothing.
     pub(super) async fn take(self: &Arc<Self>, bytes: usize) -> Taken {
-        let (granted, grant) = oneshot::channel();
-        {
+        let grant = {
             let mut state = self.state.lock();
             if state.waiting.is_empty() && self.fits(&state, bytes) {
                 state.used += bytes;
                 let pot = self.clone();
                 return Taken { pot, bytes };
             }
+            let (granted, grant) = oneshot::channel();
             state.waiting.push_back(Waiter { bytes, granted });
-        }
-        let mut waiting = Waiting { pot: self, grant };
+            grant
+        };
+        let mut waiting = Waiting {
+            pot: self,
+            grant,
+            is_granted: false,
+        };
         match (&mut waiting.grant).await {
-            Ok(taken) => taken,
+            Ok(taken) => {
+                waiting.is_granted = true;
+                taken
+            }
             Err(_) => unreachable!("the pot keeps those that wait"),
         }
     }
@@ -136,13 +144,21 @@ impl MemoryPot {
 struct Waiting<'p> {
     pot: &'p Arc<MemoryPot>,
     grant: oneshot::Receiver<Taken>,
+    is_granted: bool,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        if self.is_granted {
+            return;
+        }
         // What was granted meanwhile is given back.
         self.grant.close();
         drop(self.grant.try_recv());
+        {
+            let mut state = self.pot.state.lock();
+            state.waiting.retain(|waiter| !waiter.granted.is_closed());
+        }
         self.pot.grant();
     }
 }
@@ -267,13 +283,6 @@ impl MemoryLease {
         self.used.store(used, Ordering::Relaxed);
         Ok(())
     }
-
-    /// Gives back memory that could not be used after all.
-    pub(crate) fn shrink(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
-        self.share.give_back(bytes);
-    }
 }
 
 impl Drop for MemoryLease {
@@ -306,8 +315,6 @@ mod tests {
         assert_eq!(one.grow(60), Ok(()));
         assert_eq!(share.own.used(), 90);
         assert_eq!(one.grow(11), Err(Limit::ActorMemory(100)));
-        one.shrink(20);
-        assert_eq!((share.own.used(), share.all.used()), (70, 70));
         drop(one);
         assert_eq!((share.own.used(), share.all.used()), (0, 0));
         share.all.clone().take(100).await.keep();
@@ -333,6 +340,21 @@ mod tests {
         let small = (&mut small).now_or_never().expect("there is room");
         assert_eq!(pot.used(), 70);
         drop((large, small));
+        assert_eq!(pot.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn those_that_give_up_behind_others_are_not_kept() {
+        let pot = MemoryPot::new(100);
+        let held = pot.take(100).await;
+        let mut first = Box::pin(pot.take(60));
+        assert!((&mut first).now_or_never().is_none());
+        for _ in 0..3 {
+            assert!(pot.take(10).now_or_never().is_none());
+        }
+        assert_eq!(pot.state.lock().waiting.len(), 1);
+        drop(held);
+        assert!((&mut first).now_or_never().is_some());
         assert_eq!(pot.used(), 0);
     }
 

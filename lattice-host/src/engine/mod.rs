@@ -254,7 +254,8 @@ impl EngineBuilder {
 
     /// Sets the memory that all guests of the engine may use together: linear memories, tables, the
     /// state of instances, and what the host copies out of them. By default, it is half of the memory
-    /// that the process can use when the engine is built, by the system and by its control groups.
+    /// that the process can use when the engine is built, by the system and by its control groups, and
+    /// at least 64 MiB.
     ///
     /// One actor of a host may use half of it. A call that needs an instance waits for memory, until
     /// shortly before its deadline, and then fails with `Overloaded`; it did not run. A guest that
@@ -292,6 +293,7 @@ impl EngineBuilder {
         let memory = self
             .guest_memory
             .unwrap_or_else(config::default_guest_memory);
+        tracing::debug!(%memory, "the memory that all guests of the engine may use together");
         let on_demand = wasmtime::Engine::new(&config::code(cache.as_ref()))
             .map_err(EngineError::unsupported)?;
         let ticked: Vec<_> = pooled.iter().chain([&on_demand]).cloned().collect();

@@ -55,11 +55,17 @@ impl ExclusivePool {
 
     /// Keeps the instance for the next call, unless others wait for its room.
     fn put_back(&self, instance: WarmInstance) {
-        if !instance.instance.is_bloated() && !self.actor.tenant.is_pressed() {
-            lock(&self.idle).push(IdleInstance {
-                instance,
-                since: Instant::now(),
-            });
+        if instance.instance.is_bloated() || self.actor.tenant.is_pressed() {
+            return;
+        }
+        lock(&self.idle).push(IdleInstance {
+            instance,
+            since: Instant::now(),
+        });
+        // A call that began to wait just before may have found nothing idle.
+        if self.actor.tenant.is_pressed() {
+            let unused = std::mem::take(&mut *lock(&self.idle));
+            drop(unused);
         }
     }
 }

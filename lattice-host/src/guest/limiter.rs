@@ -3,7 +3,7 @@
 use crate::{engine::MemoryLease, limits::Limits};
 use lattice_core::call::Limit;
 use std::sync::Arc;
-use wasmtime::{Error, ResourceLimiter, Result};
+use wasmtime::{ResourceLimiter, Result};
 
 /// The most core instances, memories and tables of one instance, each. A component made from one
 /// program has four, and one that is composed of twenty programs eighty.
@@ -21,24 +21,21 @@ pub(crate) struct InstanceLimiter {
     denied: Option<Limit>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Quota {
     used: usize,
     limit: usize,
     /// Bytes for each of what is counted.
     bytes: usize,
-    /// The last growth that was allowed. It is given back when the growth failed for another
-    /// reason.
-    last: usize,
 }
 
 impl InstanceLimiter {
     /// Creates the limiter of an instance that uses the memory of `lease`.
     pub(crate) fn new(limits: &Limits, lease: Arc<MemoryLease>) -> Self {
         let quota = |limit, bytes| Quota {
+            used: 0,
             limit,
             bytes,
-            ..Quota::default()
         };
         Self {
             memory: quota(limits.memory.as_usize(), 1),
@@ -66,58 +63,60 @@ impl InstanceLimiter {
 }
 
 impl Quota {
-    /// Allows the growth if it is within the limit, and within what the lease can get.
+    /// Allows the growth if it is within the limit, and within what the lease can get. A growth over
+    /// the `maximum` of the guest's own type takes nothing, because Wasmtime then refuses it.
     fn grow(
         &mut self,
         (current, desired): (usize, usize),
+        maximum: Option<usize>,
         lease: &MemoryLease,
         limit: fn(u64) -> Limit,
     ) -> std::result::Result<(), Limit> {
-        self.last = 0;
         let more = desired.saturating_sub(current);
         let used = self.used.checked_add(more);
         let Some(used) = used.filter(|used| *used <= self.limit) else {
             return Err(limit(self.limit as u64));
         };
-        lease.grow(more.saturating_mul(self.bytes))?;
-        (self.used, self.last) = (used, more);
-        Ok(())
-    }
-
-    fn give_back(&mut self, lease: &MemoryLease) {
-        let last = std::mem::take(&mut self.last);
-        self.used -= last;
-        if last > 0 {
-            lease.shrink(last * self.bytes);
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(());
         }
+        lease.grow(more.saturating_mul(self.bytes))?;
+        self.used = used;
+        Ok(())
     }
 }
 
+// Nothing is given back when a growth fails after it was allowed, as it does when the system has no
+// memory. Wasmtime also reports failures of growths that it has not announced, which would give back
+// what is in use. The instance's end gives back everything.
 impl ResourceLimiter for InstanceLimiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
         let grown = self
             .memory
-            .grow((current, desired), &self.lease, Limit::Memory);
+            .grow((current, desired), maximum, &self.lease, Limit::Memory);
         self.denied = grown.err().or(self.denied);
         Ok(grown.is_ok())
     }
 
-    fn memory_grow_failed(&mut self, _: Error) -> Result<()> {
-        self.memory.give_back(&self.lease);
-        Ok(())
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
-        let grown = self
-            .tables
-            .grow((current, desired), &self.lease, Limit::TableElements);
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        let grown = self.tables.grow(
+            (current, desired),
+            maximum,
+            &self.lease,
+            Limit::TableElements,
+        );
         self.denied = grown.err().or(self.denied);
         Ok(grown.is_ok())
-    }
-
-    fn table_grow_failed(&mut self, _: Error) -> Result<()> {
-        self.tables.give_back(&self.lease);
-        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -151,9 +150,6 @@ mod tests {
             "the second memory"
         );
         assert_eq!(limiter.denied(), Some(Limit::Memory(100 << 10)));
-        limiter
-            .memory_grow_failed(Error::msg("denied"))
-            .expect("no error");
         assert!(!limiter.is_bloated());
         assert!(
             limiter
@@ -161,15 +157,32 @@ mod tests {
                 .expect("no error")
         );
         assert!(limiter.is_bloated());
-        limiter
-            .memory_grow_failed(Error::msg("out of memory"))
-            .expect("no error");
-        assert!(!limiter.is_bloated());
         assert!(limiter.table_growing(0, 10, None).expect("no error"));
         assert!(!limiter.table_growing(10, 11, None).expect("no error"));
         assert_eq!(limiter.denied(), Some(Limit::TableElements(10)));
         limiter.forget_denied();
         assert_eq!(limiter.denied(), None);
+    }
+
+    #[test]
+    fn what_wasmtime_refuses_takes_nothing_and_gives_nothing_back() {
+        let limits = Limits::default().memory(ByteSize::bytes(80));
+        let lease = MemoryLease::for_tests(100);
+        let mut limiter = InstanceLimiter::new(&limits, lease);
+        assert!(limiter.memory_growing(0, 60, Some(60)).expect("no error"));
+        let over = limiter.memory_growing(60, 80, Some(60));
+        assert!(over.expect("no error"), "Wasmtime refuses it");
+        assert_eq!(limiter.memory.used, 60);
+        assert!(limiter.table_growing(0, 5, Some(9)).expect("no error"));
+        for _ in 0..2 {
+            let error = wasmtime::Error::msg("overflow calculating new table size");
+            limiter.table_grow_failed(error).expect("no error");
+            let error = wasmtime::Error::msg("memory growth exceeds memory type's limits");
+            limiter.memory_grow_failed(error).expect("no error");
+        }
+        assert_eq!((limiter.memory.used, limiter.tables.used), (60, 5));
+        assert!(!limiter.table_growing(5, 6, Some(9)).expect("no error"));
+        assert_eq!(limiter.denied(), Some(Limit::ActorMemory(100)));
     }
 
     #[test]
@@ -181,10 +194,6 @@ mod tests {
         assert!(!limiter.table_growing(0, 6, None).expect("no error"));
         assert_eq!(limiter.denied(), Some(Limit::ActorMemory(100)));
         assert!(limiter.table_growing(0, 5, None).expect("no error"));
-        limiter
-            .table_grow_failed(Error::msg("out of memory"))
-            .expect("no error");
-        assert!(limiter.memory_growing(60, 100, None).expect("no error"));
-        assert!(!limiter.memory_growing(100, 101, None).expect("no error"));
+        assert!(!limiter.memory_growing(60, 61, None).expect("no error"));
     }
 }

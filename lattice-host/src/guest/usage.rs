@@ -3,7 +3,7 @@
 
 use crate::{
     engine::{MemoryShare, TICK, Ticks},
-    limits::Limits,
+    limits::{ByteSize, Limits},
     transcode::{Meter, metered},
 };
 use lattice_core::{
@@ -15,7 +15,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +39,9 @@ pub(crate) struct InstanceUsage {
     memory: Arc<MemoryShare>,
     /// The limit on memory for which the host refused to hold more.
     denied: Mutex<Option<Limit>>,
+    /// Whether arguments were refused last because of `most_arguments`, and not for lack of memory.
+    is_over_own: AtomicBool,
+    has_reported: AtomicBool,
 }
 
 /// A guest exceeded its CPU time.
@@ -68,6 +71,8 @@ impl InstanceUsage {
             most_arguments: limits.outgoing_bytes.max(limits.result).as_usize(),
             memory,
             denied: Mutex::default(),
+            is_over_own: AtomicBool::new(false),
+            has_reported: AtomicBool::new(false),
         }
     }
 
@@ -85,6 +90,24 @@ impl InstanceUsage {
     /// Returns the limit on memory for which the host refused to hold more of the guest's values.
     pub(super) fn denied(&self) -> Option<Limit> {
         *self.denied.lock()
+    }
+
+    /// Returns why the host held no more arguments of the guest, and what to do about it. Returns it
+    /// once for each instance, because a guest may try again and again.
+    pub(super) fn refusal_to_report(&self) -> Option<String> {
+        if self.has_reported.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let denied = self.denied();
+        Some(match denied {
+            Some(limit) if !self.is_over_own.load(Ordering::Relaxed) => format!(
+                "its actor is at the limit of {limit}; raise it with `lattice up --guest-memory`, or with `EngineBuilder::guest_memory`"
+            ),
+            _ => format!(
+                "the arguments of its calls in flight may take {} together; raise that with `limits = {{ outgoing-bytes = … }}` in the manifest, or with `Limits::outgoing_bytes`",
+                ByteSize::bytes(self.most_arguments as u64)
+            ),
+        })
     }
 
     /// Returns whether the guest was running when the last tick passed. If not, it was waiting, and
@@ -131,6 +154,7 @@ impl Meter for InstanceUsage {
             let taken = self
                 .arguments
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            self.is_over_own.store(taken.is_err(), Ordering::Relaxed);
             if taken.is_err() {
                 return false;
             }
@@ -162,7 +186,6 @@ impl Drop for OutgoingPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::ByteSize;
 
     fn usage(ticks: &Ticks, cpu: Option<Duration>) -> Arc<InstanceUsage> {
         let limits = Limits::default().cpu(cpu).result(ByteSize::bytes(100));
@@ -182,6 +205,26 @@ mod tests {
         assert!(!usage.take(Part::Result, 301));
         assert_eq!(usage.denied(), Some(Limit::ActorMemory(1_000)));
         assert!(usage.take(Part::Arguments, 300), "nothing is lost");
+    }
+
+    #[test]
+    fn the_limit_for_which_arguments_are_refused_is_reported_once() {
+        let own = usage(&Ticks::default(), None);
+        assert!(own.take(Part::Result, 900));
+        assert!(!own.take(Part::Result, 900));
+        assert!(!own.take(Part::Arguments, 301));
+        let reason = own.refusal_to_report().expect("the first time");
+        assert!(reason.contains("300"), "{reason}");
+        assert!(
+            reason.contains("`limits = { outgoing-bytes = … }`"),
+            "{reason}"
+        );
+        assert_eq!(own.refusal_to_report(), None);
+        let shared = usage(&Ticks::default(), None);
+        assert!(shared.take(Part::Result, 900));
+        assert!(!shared.take(Part::Arguments, 300));
+        let reason = shared.refusal_to_report().expect("the first time");
+        assert!(reason.contains("--guest-memory"), "{reason}");
     }
 
     #[tokio::test]

@@ -144,7 +144,7 @@ impl Inspected {
                 })
                 .collect(),
             image,
-            check: ComponentCheck::of(bytes),
+            check: check(bytes),
         })
     }
 
@@ -260,6 +260,15 @@ impl Inspected {
             "imports": imports.collect::<Json>(),
             "refused": self.check.as_ref().err().map(|refused| chain(refused)),
         })
+    }
+}
+
+/// Checks a component as a host does. One with too many parts is refused whatever the limits are.
+fn check(bytes: &[u8]) -> Result<ComponentCheck, ActorError> {
+    let check = ComponentCheck::of(bytes)?;
+    match check.fits(&Limits::default()) {
+        Err(refused @ ActorError::TooManyParts { .. }) => Err(refused),
+        _ => Ok(check),
     }
 }
 

@@ -12,6 +12,9 @@ use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
 use lattice_host::{ByteSize, Engine, Host};
 use std::{io, path::PathBuf, time::Duration};
 
+/// The least memory for guests that can be set. With less, hardly any actor starts.
+const LEAST_GUEST_MEMORY: ByteSize = ByteSize::mib(16);
+
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// The host's id, random by default
@@ -29,8 +32,8 @@ pub(crate) struct Up {
     /// File for the last snapshot of the store. The host starts from it while the server is down
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     snapshot: Option<PathBuf>,
-    /// Memory that all actors of the host may use together, such as `4GiB`. One actor may use half of
-    /// it. The default is half of the memory that this process can use [env:
+    /// Memory that all actors of the host may use together, such as `4GiB`, and at least 16 MiB. One
+    /// actor may use half of it. The default is half of the memory that this process can use [env:
     /// `LATTICE_GUEST_MEMORY`]
     #[arg(long, value_name = "SIZE")]
     guest_memory: Option<ByteSize>,
@@ -110,6 +113,11 @@ fn engine(guest_memory: Option<ByteSize>) -> Result<Option<Engine>, Failure> {
     let Some(memory) = parsed::<ByteSize>(guest_memory, "LATTICE_GUEST_MEMORY", parse)? else {
         return Ok(None);
     };
+    if memory < LEAST_GUEST_MEMORY {
+        return Err(Failure::Usage(format!(
+            "{memory} is too little memory for guests; set at least {LEAST_GUEST_MEMORY} with `--guest-memory` or LATTICE_GUEST_MEMORY"
+        )));
+    }
     let engine = Engine::builder().guest_memory(memory).build();
     engine
         .map(Some)

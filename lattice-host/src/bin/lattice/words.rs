@@ -2,7 +2,7 @@
 //! methods are replaced by the command's options, and control characters are removed.
 
 /// Phrases of the library that name its API, each with the phrase for the command line.
-const PHRASES: [(&str, &str); 15] = [
+const PHRASES: [(&str, &str); 18] = [
     (
         "; give this one a name of its own with `Link::named`, or put it with `replace`",
         "; give this one another name with `--name`, or replace that one with `--replace`",
@@ -15,10 +15,10 @@ const PHRASES: [(&str, &str); 15] = [
         "; `list` shows the existing ones",
         "; `lattice link list` shows the existing ones",
     ),
-    (
-        "with `Limits::memory`",
-        "with `limits = { memory = … }` in the manifest",
-    ),
+    (", or with `Limits::memory`", ""),
+    (", or with `Limits::table_elements`", ""),
+    (", or with `EngineBuilder::guest_memory`", ""),
+    (" or `EngineBuilder::guest_memory`", ""),
     (
         "with `Connect::store_max_bytes`",
         "with `--store-max-bytes`",
@@ -178,7 +178,10 @@ fn with_login_options(text: &str) -> String {
 mod tests {
     use super::*;
     use lattice_core::{app::App, call::CallError};
-    use lattice_host::artifact::{FetchError, RegistryError};
+    use lattice_host::{
+        ActorError, ByteSize,
+        artifact::{FetchError, RegistryError},
+    };
 
     /// Names of Rust items that a message for the command line must not contain.
     fn rust_in(text: &str) -> Option<&'static str> {
@@ -231,6 +234,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn limits_are_raised_in_the_manifest_or_with_options() {
+        let (needs, limit) = (ByteSize::mib(3), ByteSize::mib(2));
+        let memory = ActorError::TooMuchMemory { needs, limit };
+        let elements = ActorError::TooManyTableElements {
+            needs: 30,
+            limit: 20,
+        };
+        let guests = ActorError::OverGuestMemory { needs, limit };
+        for (error, advice) in [
+            (
+                memory,
+                "raise it with `limits = { memory = \"3MiB\" }` in the manifest",
+            ),
+            (
+                elements,
+                "raise it with `limits = { table-elements = 30 }` in the manifest",
+            ),
+            (guests, "raise that with `lattice up --guest-memory`"),
+        ] {
+            let text = for_terminal(&error.to_string());
+            assert!(text.ends_with(advice), "{text}");
+        }
+    }
+
     /// Every phrase occurs in the library's sources. Without this test, a changed wording there
     /// would go unnoticed.
     #[test]
@@ -243,6 +271,7 @@ mod tests {
             "lattice-host/src/actor/error.rs",
             "lattice-host/src/artifact/error.rs",
             "lattice-host/src/artifact/ranges/mod.rs",
+            "lattice-host/src/guest/failure.rs",
             "lattice-host/src/host/runtime.rs",
             "lattice-host/src/host/error.rs",
         ];

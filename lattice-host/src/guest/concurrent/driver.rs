@@ -38,8 +38,9 @@ pub(super) fn start(
     // All concurrent calls of an actor may go to one instance.
     let (queue, inbox) = mpsc::channel(actor.context.limits.concurrent.get());
     let state = Arc::new(InstanceState::new());
-    let driver = tokio::spawn(drive(actor, context, inbox, state.clone(), idle));
-    InstanceHandle::new(queue, state, AbortOnDropHandle::new(driver))
+    let driver = tokio::spawn(drive(actor.clone(), context, inbox, state.clone(), idle));
+    let driver = AbortOnDropHandle::new(driver);
+    InstanceHandle::new(actor, queue, state, driver)
 }
 
 /// Records that the instance ended, however the task ends.
@@ -140,6 +141,7 @@ async fn retire(state: &InstanceState, tenant: &Tenant, idle: Duration) {
     let idle = idle.max(Instances::SHORTEST_IDLE);
     loop {
         let (retired, pressed) = (state.retire.notified(), tenant.pressed());
+        let unused = state.unused.notified();
         if state.is_retired() {
             break;
         }
@@ -153,6 +155,7 @@ async fn retire(state: &InstanceState, tenant: &Tenant, idle: Duration) {
             tokio::select! {
                 () = retired => {}
                 () = pressed => {}
+                () = unused => {}
             }
         };
         if tokio::time::timeout(idle, waited).await.is_err() && is_unused() {

@@ -1,6 +1,6 @@
 //! Connects callers with the task that drives an instance.
 
-use super::super::{Call, CallResult};
+use super::super::{Call, CallResult, HostedActor};
 use lattice_core::{call::CallError, name::ComponentId};
 use std::sync::{
     Arc,
@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// A caller's handle to an instance. Dropping the last one ends the instance.
 pub(super) struct InstanceHandle {
+    actor: Arc<HostedActor>,
     queue: mpsc::Sender<QueuedCall>,
     state: Arc<InstanceState>,
     _driver: AbortOnDropHandle<()>,
@@ -23,6 +24,8 @@ pub(super) struct InstanceState {
     next: AtomicU64,
     retired: AtomicBool,
     pub(super) retire: Notify,
+    /// No call holds a slot any more, while others wait for the instance's room.
+    pub(super) unused: Notify,
     end: SetOnce<InstanceEnd>,
 }
 
@@ -67,11 +70,13 @@ pub(super) struct CallSlot {
 
 impl InstanceHandle {
     pub(super) fn new(
+        actor: Arc<HostedActor>,
         queue: mpsc::Sender<QueuedCall>,
         state: Arc<InstanceState>,
         driver: AbortOnDropHandle<()>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            actor,
             queue,
             state,
             _driver: driver,
@@ -94,6 +99,7 @@ impl InstanceState {
             next: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             retire: Notify::new(),
+            unused: Notify::new(),
             end: SetOnce::new(),
         }
     }
@@ -178,6 +184,9 @@ impl Drop for CallSlot {
         if !self.replied && self.has_begun() {
             self.handle.state.retire();
         }
-        self.handle.state.load.fetch_sub(1, Ordering::AcqRel);
+        let InstanceHandle { actor, state, .. } = &*self.handle;
+        if state.load.fetch_sub(1, Ordering::AcqRel) == 1 && actor.tenant.is_pressed() {
+            state.unused.notify_waiters();
+        }
     }
 }

@@ -71,8 +71,17 @@ impl ImportHandler<Guest> for RemoteFunction {
 
     /// The guest has made more calls at once than the host holds arguments for.
     fn no_room(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
+        let guest = store.data();
+        if let Some(reason) = guest.usage.refusal_to_report() {
+            tracing::warn!(
+                component = %guest.actor.id,
+                function = %self.function.function(),
+                %reason,
+                "a call that the actor made was refused, because the host has no room for its arguments"
+            );
+        }
         self.refused(CallError::Overloaded {
-            component: store.data().actor.id.clone(),
+            component: guest.actor.id.clone(),
         })
     }
 }

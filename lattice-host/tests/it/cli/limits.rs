@@ -97,6 +97,14 @@ async fn what_an_instance_starts_with_is_checked_before_it_is_applied() {
             assert_eq!(note.contains(says), is_noted, "{limits}: {note}");
         }
     }
+    let parts = " (core instance (instantiate $p))".repeat(257);
+    let parts = scene.file("parts.wasm", &with(&format!("(core module $p){parts}")));
+    let planned = manifest(&parts, "");
+    for args in [["inspect", &*parts], ["plan", &*planned]] {
+        let (code, message) = scene.fails(&args);
+        assert_eq!(code, 3, "{message}");
+        assert!(message.contains("the most is 256"), "{message}");
+    }
     // A host refuses the same, by the same code, and says so.
     scene.prints(&["apply", &manifest(&tables, "")]);
     let begun = Instant::now();
@@ -120,7 +128,7 @@ async fn types_that_can_not_be_published_leave_the_others_served() {
     let _host = scene.up("one");
     let image = scene.file("many.wasm", &many(120));
     let inspected = scene.prints(&["inspect", &image]);
-    let cut_off = "\nwhat can't be served\n  export `field:many/probe@1.0.0` (`f";
+    let cut_off = "\nparts that can't be served\n  export `field:many/probe@1.0.0` (`f";
     assert!(inspected.contains(cut_off), "{}", tail(&inspected));
     assert!(
         inspected.contains("can publish 520192"),
@@ -154,12 +162,17 @@ async fn a_host_takes_the_memory_for_guests_from_its_options() {
     let scene = Scene::new().await;
     let (code, message) = scene.fails(&["up", "--guest-memory", "lots"]);
     assert_eq!(code, 2, "{message}");
-    let variable = scene
-        .command(&["up"])
-        .env("LATTICE_GUEST_MEMORY", "lots")
-        .output()
-        .expect("runs");
-    assert_eq!(variable.status.code(), Some(2));
-    let message = text(&variable.stderr);
-    assert!(message.contains("LATTICE_GUEST_MEMORY"), "{message}");
+    let (code, message) = scene.fails(&["up", "--guest-memory", "15MiB"]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("at least 16 MiB"), "{message}");
+    for value in ["lots", "15MiB"] {
+        let variable = scene
+            .command(&["up"])
+            .env("LATTICE_GUEST_MEMORY", value)
+            .output()
+            .expect("runs");
+        assert_eq!(variable.status.code(), Some(2));
+        let message = text(&variable.stderr);
+        assert!(message.contains("LATTICE_GUEST_MEMORY"), "{message}");
+    }
 }
