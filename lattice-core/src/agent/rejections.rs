@@ -53,6 +53,7 @@ impl Rejections {
     /// Waits until a write has ended. Returns `None` if no write is in progress.
     pub(super) async fn written(&mut self) -> Option<()> {
         tokio::select! {
+            biased;
             Some(_) = self.writes.join_next() => Some(()),
             Some(()) = self.served.written() => Some(()),
             else => None,

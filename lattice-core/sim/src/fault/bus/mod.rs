@@ -336,6 +336,7 @@ async fn pump(shared: Arc<Shared>) {
             None => shared.held.notified().await,
             Some(due) => {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(due) => {}
                     () = shared.held.notified() => continue,
                 }
