@@ -63,7 +63,7 @@ impl Budget {
         fits
     }
 
-    /// Takes `bytes` even if there is no room, for what is held already.
+    /// Takes `bytes` even beyond the limit, for messages that are in memory already.
     pub(crate) fn take(&self, bytes: usize) {
         self.0.held.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -100,6 +100,7 @@ pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod node;
+mod ordered_watch;
 mod panic;
 #[cfg(feature = "apps")]
 pub mod place;

@@ -1,5 +1,6 @@
 //! The newest state of something that changes.
 
+use crate::ordered_watch::Receiver;
 use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
 use std::{
     fmt,
@@ -7,7 +8,6 @@ use std::{
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
 };
-use tokio::sync::watch::Receiver;
 
 /// The newest state of something that changes: [`current`](Self::current) returns it now, and as a
 /// [`Stream`] it returns the state at once the first time, then whenever it has changed.
@@ -92,8 +92,8 @@ impl<T: fmt::Debug> fmt::Debug for Watch<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ordered_watch::Sender;
     use futures_util::FutureExt as _;
-    use tokio::sync::watch::Sender;
 
     #[test]
     fn a_watch_returns_the_first_state_and_each_newest_one() {

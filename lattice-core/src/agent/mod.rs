@@ -32,6 +32,7 @@ use crate::{
     drained::Drained,
     name::ComponentId,
     node::Node,
+    ordered_watch,
     place::Assignment,
     watch::Watch,
     wire::{ComponentStatus, Duty, Phase as ReportedPhase},
@@ -39,7 +40,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Publishers, Task};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -117,8 +118,8 @@ pub struct AgentState {
 #[derive(Debug)]
 pub struct Agent {
     commands: mpsc::Sender<Command>,
-    state: watch::Receiver<Arc<AgentState>>,
-    assignment: watch::Receiver<Arc<Assignment>>,
+    state: ordered_watch::Receiver<Arc<AgentState>>,
+    assignment: ordered_watch::Receiver<Arc<Assignment>>,
     _task: AbortOnDropHandle<()>,
 }
 

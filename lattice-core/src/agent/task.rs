@@ -15,6 +15,7 @@ use crate::{
     membership::MemberEvent,
     name::ComponentId,
     node::NodeParts,
+    ordered_watch,
     place::{
         self, Assignment, members,
         plan::{Action, Event, Generation, LiveHost, Reconciler, ReplicaId},
@@ -24,7 +25,7 @@ use crate::{
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use tokio::{
-    sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
+    sync::{broadcast::error::RecvError, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
@@ -44,8 +45,8 @@ pub(super) enum Command {
 /// Where an agent publishes its state.
 #[derive(Debug, Default)]
 pub(super) struct Publishers {
-    pub(super) state: watch::Sender<Arc<AgentState>>,
-    pub(super) assignment: watch::Sender<Arc<Assignment>>,
+    pub(super) state: ordered_watch::Sender<Arc<AgentState>>,
+    pub(super) assignment: ordered_watch::Sender<Arc<Assignment>>,
 }
 
 pub(super) struct Task {

@@ -27,8 +27,9 @@ use waits::{Need, Waiting};
 
 /// The number of parts of the table of nested turns. Each part has its own lock.
 const SHARDS: usize = 16;
-/// Longest chain that is followed. Each hop takes two turns at most.
-const LONGEST: usize = 128;
+/// Longest chain that is followed, when a call waits. A hop takes the turns of its component and of
+/// its pool, and up to 16 slots each of its actor and of the engine.
+const LONGEST: usize = 2_048;
 
 /// For each nested turn of this process, the one that it is nested in.
 static OUTER: LazyLock<[Mutex<HashMap<TurnId, TurnId, HashState>>; SHARDS]> =
@@ -151,8 +152,8 @@ impl Turns {
         self.try_take_many(1, context)
     }
 
-    /// Takes so many turns for the call with this context, if they are free now. More than there are
-    /// count as all of them.
+    /// Takes `count` turns for the call with this context, if they are free now. A larger `count` than
+    /// there are turns means all of them.
     pub fn try_take_many(&self, count: u32, context: &mut Context) -> Option<Turn> {
         let count = self.count(count);
         let permit = self.free.clone().try_acquire_many_owned(count).ok()?;
@@ -182,8 +183,8 @@ impl Turns {
         self.take_many(1, component, context).await
     }
 
-    /// Waits for so many turns of `component` at once, in order with the other calls that wait. More
-    /// than there are count as all of them.
+    /// Waits for `count` turns of `component` at once, in order with the other calls that wait. A larger
+    /// `count` than there are turns means all of them.
     ///
     /// # Errors
     /// Fails as [`take`](Self::take).

@@ -9,6 +9,7 @@ use super::{
     schema::{Fields, NotUnderstood},
 };
 use crate::{
+    error::chain,
     replica::{RecordContent, RecordTable, Replica, StoredRecord},
     store::{
         KeyKind, StoreKey,
@@ -18,7 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 
 /// The latest state that was read. Each replica has one.
 #[derive(Debug, Default)]
@@ -90,22 +91,10 @@ impl ReadError {
     fn unreadable(&self, record: &StoredRecord) -> Unreadable {
         Unreadable {
             revision: record.revision,
-            reason: self.reason(),
+            reason: chain(self),
             is_newer: matches!(self, Self::NotUnderstood(_)),
             is_absent: false,
         }
-    }
-
-    /// Returns the message, with its causes.
-    fn reason(&self) -> String {
-        let mut reason = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            reason.push_str(": ");
-            reason.push_str(&error.to_string());
-            cause = error.source();
-        }
-        reason
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Desired, reader::DesiredReader};
 use crate::{
-    Lattice,
+    Lattice, ordered_watch,
     replica::{RecordTable, Replica, ReplicaHealth, ReplicaState},
     watch::Watch,
 };
@@ -53,7 +53,7 @@ impl Replica {
 
 struct DesiredStates {
     tables: Receiver<Arc<RecordTable>>,
-    health: Receiver<ReplicaHealth>,
+    health: ordered_watch::Receiver<ReplicaHealth>,
     returned: Option<Arc<Desired>>,
     replica: Replica,
 }

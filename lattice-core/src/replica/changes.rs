@@ -1,9 +1,11 @@
 //! Changes of the link table.
 
 use super::{Replica, ReplicaHealth, ReplicaState};
-use crate::link::{LinkChange, LinkTable};
+use crate::{
+    link::{LinkChange, LinkTable},
+    ordered_watch,
+};
 use std::{collections::VecDeque, sync::Arc};
-use tokio::sync::watch;
 
 /// Link changes, from [`Replica::changes`]. It compares the table of its last change
 /// with the present one, so a slow reader misses what came and went in between, and no queue is
@@ -11,7 +13,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct LinkChanges {
     replica: Replica,
-    health: watch::Receiver<ReplicaHealth>,
+    health: ordered_watch::Receiver<ReplicaHealth>,
     reported: Arc<LinkTable>,
     pending: VecDeque<LinkChange>,
 }

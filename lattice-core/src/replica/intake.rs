@@ -6,6 +6,7 @@ use super::{
     refusals::Refusals,
 };
 use crate::{
+    error::chain,
     link::{Link, LinkKey, LinkReports, TableEvent},
     store::{
         Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
@@ -16,7 +17,6 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    error::Error,
     sync::Arc,
 };
 
@@ -75,9 +75,11 @@ enum Standing {
 enum Refusal {
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("it was there before and is played again (generation {generation}, known {known})")]
+    #[error("it is a replayed older value (generation {generation}, known {known})")]
     Replayed { generation: u64, known: u64 },
-    #[error("its writer had not seen the last {unseen} writes of the store, so it is played again")]
+    #[error(
+        "its writer had not seen the last {unseen} writes of the store, so it counts as replayed"
+    )]
     Outdated { unseen: u64 },
     #[error("it is the link {found}, which belongs at another key")]
     Misplaced { found: LinkKey },
@@ -87,19 +89,6 @@ impl Refusal {
     /// Returns whether a newer version most likely wrote it.
     fn is_newer(&self) -> bool {
         matches!(self, Self::Record(RecordError::Newer { .. }))
-    }
-
-    /// Returns this error and its causes as one line.
-    fn reason(&self) -> String {
-        let mut said = vec![self.to_string()];
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            said.push(error.to_string());
-            cause = error.source();
-        }
-        // A transparent error has the text of its cause.
-        said.dedup();
-        said.join(": ")
     }
 }
 
@@ -200,7 +189,7 @@ impl Intake {
                 }
                 if is_kept {
                     let content = RecordContent::Refused {
-                        reason: refusal.reason().into(),
+                        reason: chain(&refusal).into(),
                         is_newer: refusal.is_newer(),
                         is_absent: false,
                     };

@@ -49,6 +49,7 @@ pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 use crate::{
     extensions::Extensions,
     link::LinkTable,
+    ordered_watch,
     store::{LastKnown, StoreError, StoreKey, record::Records},
     watch::Watch,
 };
@@ -84,7 +85,7 @@ struct Shared {
     claims: crate::sync::Mutex<Claims>,
     extensions: Extensions,
     /// Set after the table that it describes is published.
-    health: watch::Sender<ReplicaHealth>,
+    health: ordered_watch::Sender<ReplicaHealth>,
     waiters: Semaphore,
     accepted: Notify,
 }
@@ -145,7 +146,7 @@ impl Replica {
             #[cfg(feature = "apps")]
             claims: crate::sync::Mutex::default(),
             extensions: Extensions::default(),
-            health: watch::Sender::default(),
+            health: ordered_watch::Sender::default(),
             waiters: Semaphore::new(MAX_WAITERS),
             accepted: Notify::new(),
         });
@@ -253,7 +254,7 @@ impl Replica {
         Watch::of(self.follow_health())
     }
 
-    pub(crate) fn follow_health(&self) -> watch::Receiver<ReplicaHealth> {
+    pub(crate) fn follow_health(&self) -> ordered_watch::Receiver<ReplicaHealth> {
         self.shared.health.subscribe()
     }
 

@@ -55,10 +55,11 @@ impl Batch {
     }
 }
 
-/// The error of a call whose result finds no room beside those that wait for their callers.
+/// The error of a call with a result for which there is no memory beside those that were not taken
+/// yet.
 fn too_many_results() -> CallError {
     CallError::CalleeFailed {
-        reason: "it has a result, but too many results wait for their callers in this process; await calls sooner, ask for less, or raise `message_memory` of the connection"
+        reason: "the call returned a result, but this process has no memory for it, because too many results were not taken yet; await calls sooner, request less, or raise `message_memory` of the connection"
             .to_owned(),
     }
 }

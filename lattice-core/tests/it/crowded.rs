@@ -1,26 +1,20 @@
 //! Hosts that serve more than one heartbeat holds, or that can't say what they serve.
 
-use crate::{nats, support::*};
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use crate::{
+    nats,
+    ruled_bus::{Rule, RuledBus},
+    support::*,
+};
 use lattice_core::{
     Lattice,
     auth::LatticeKey,
-    bus::{
-        Bus, BusError, BusState, Subscription,
-        memory::{MemoryBus, MemoryNetwork},
-    },
+    bus::memory::MemoryNetwork,
     constellation::Subject as Question,
     node::{Node, NodeOptions},
     server::ServeHandle,
     store::MemoryStore,
-    subject::Subject,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-use tokio::sync::watch;
+use std::sync::Arc;
 
 /// The name of a component, 48 letters long.
 fn name(at: usize) -> String {
@@ -118,64 +112,10 @@ async fn a_nats_server_with_small_messages_carries_long_heartbeats() {
     works(&here, &name(999)).await;
 }
 
-/// A bus that refuses larger payloads than it says, as a server whose limit was lowered.
-#[derive(Debug)]
-struct LoweredBus {
-    inner: MemoryBus,
-    limit: AtomicUsize,
-}
-
-impl Bus for LoweredBus {
-    fn publish(
-        &self,
-        to: Subject,
-        reply: Option<Subject>,
-        payload: Bytes,
-    ) -> BoxFuture<'_, Result<(), BusError>> {
-        let (size, limit) = (payload.len(), self.limit.load(Ordering::Relaxed));
-        if size > limit {
-            return Box::pin(async move { Err(BusError::TooLarge { size, limit }) });
-        }
-        self.inner.publish(to, reply, payload)
-    }
-
-    fn subscribe(
-        &self,
-        subject: Subject,
-        capacity: usize,
-    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
-        self.inner.subscribe(subject, capacity)
-    }
-
-    fn queue_subscribe(
-        &self,
-        subject: Subject,
-        group: &str,
-        capacity: usize,
-    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
-        self.inner.queue_subscribe(subject, group, capacity)
-    }
-
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.inner.state()
-    }
-
-    fn max_payload(&self) -> usize {
-        self.inner.max_payload()
-    }
-
-    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.inner.flush()
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_host_whose_heartbeat_is_refused_stays_live_and_says_why() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let lowered = Arc::new(LoweredBus {
-        inner: network.connect(),
-        limit: AtomicUsize::new(1 << 20),
-    });
+    let lowered = RuledBus::new(network.connect());
     let there = Lattice::on(lowered.clone(), store.clone(), "test").trust_bus();
     let there = there.await.expect("it opens");
     let here = on(&network, &store).await;
@@ -183,7 +123,7 @@ async fn a_host_whose_heartbeat_is_refused_stays_live_and_says_why() {
     let mut serving = serve_many(&node, 50).await;
     knows(&here, 50).await;
 
-    lowered.limit.store(1_000, Ordering::Relaxed);
+    lowered.set(Rule::Refuse { over: 1_000 });
     serving.extend([serve_as(&node, "one-more", Serve(Arc::default())).await]);
     let unsaid = async |lattice: &Lattice| {
         eventually("it says that something is missing", async || {
@@ -208,7 +148,7 @@ async fn a_host_whose_heartbeat_is_refused_stays_live_and_says_why() {
     // One that starts now knows of the host at least.
     unsaid(&on(&network, &store).await).await;
 
-    lowered.limit.store(1 << 20, Ordering::Relaxed);
+    lowered.set(Rule::Take);
     knows(&here, 51).await;
     works(&here, "one-more").await;
 }

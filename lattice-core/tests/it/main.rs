@@ -26,6 +26,8 @@ mod jwt;
 mod nats;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/ruled_bus.rs"]
+mod ruled_bus;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/who.rs"]

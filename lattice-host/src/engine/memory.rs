@@ -215,7 +215,7 @@ impl MemoryShare {
         self.all.give_back(bytes);
     }
 
-    /// Returns a share of so much memory.
+    /// Returns a share of this much memory.
     #[cfg(test)]
     pub(crate) fn for_tests(bytes: usize) -> Arc<Self> {
         let (own, all) = (MemoryPot::new(bytes), MemoryPot::new(bytes));
@@ -238,7 +238,7 @@ pub(crate) struct MemoryLease {
 }
 
 impl MemoryLease {
-    /// Creates the lease of an instance that needs so much, and takes it as two parts: from the
+    /// Creates the lease of an instance that needs this much, and takes it as two parts: from the
     /// actor's share, and from the memory of all guests.
     pub(super) fn new(share: Arc<MemoryShare>, (own, all): (Taken, Taken)) -> Arc<Self> {
         let held = own.bytes;
@@ -251,7 +251,7 @@ impl MemoryLease {
         })
     }
 
-    /// Returns a lease that can get so much.
+    /// Returns a lease that can get this much.
     #[cfg(test)]
     pub(crate) fn for_tests(bytes: usize) -> Arc<Self> {
         let (own, all) = (MemoryPot::new(bytes), MemoryPot::new(bytes));
@@ -262,7 +262,7 @@ impl MemoryLease {
         })
     }
 
-    /// Begins with nothing in use, and uses so much of what was taken ahead.
+    /// Begins with nothing in use, and uses this much of what was taken ahead.
     pub(crate) fn begin(&self, bytes: usize) {
         let held = self.held.load(Ordering::Relaxed);
         self.used.store(bytes.min(held), Ordering::Relaxed);

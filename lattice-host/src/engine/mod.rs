@@ -151,7 +151,7 @@ impl Engine {
         self.0.room.tenant()
     }
 
-    /// Returns the slots that an instance with so many memories and tables takes.
+    /// Returns the number of slots that an instance with these memories and tables takes.
     pub(crate) fn slots_for(class: SlotClass, memories: u32, tables: u32) -> u32 {
         match class {
             SlotClass::Pooled => {

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// An actor may have one part in so many of the slots and of the memory.
+/// Divides the slots and the memory: an actor may have one such part of each.
 const SHARE: usize = 2;
 
 /// What an instance needs in order to start.
@@ -115,7 +115,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Room {
-    /// Creates room with so many slots, if there is a pool, and so much memory.
+    /// Creates room with this number of slots, if there is a pool, and this much memory.
     pub(super) fn new(slots: Option<u32>, memory: usize) -> Arc<Self> {
         let slots = slots.map(|count| Slots {
             turns: Turns::new(count as usize),

@@ -45,7 +45,7 @@ pub(crate) struct InstanceNeeds {
 const OVERHEAD: u64 = 64 << 10;
 
 impl InstanceNeeds {
-    /// Returns the needs of an instance without any core instance, with so much state.
+    /// Returns the needs of an instance without core instances, whose state has this size.
     pub(crate) fn of_state(state: u64) -> Self {
         Self {
             core_instances: 0,

@@ -28,8 +28,8 @@ pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
         Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
     }
 
-    /// Replies to a call for whose arguments there is no room now. They were not copied. By default,
-    /// the guest traps.
+    /// Replies to a call for whose arguments there is no memory now. What was copied of them is
+    /// dropped. By default, the guest traps.
     fn no_room(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
         Box::pin(ready(Err(Error::new(LiftError::NoRoom))))
     }

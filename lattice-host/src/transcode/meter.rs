@@ -8,6 +8,8 @@ use bytes::Bytes;
 use lattice_core::call::Part;
 use std::{cell::RefCell, sync::Arc};
 
+/// How much a value takes at once, so that a list of a million strings doesn't take a million times.
+const STEP: usize = 64 * 1024;
 /// The smallest value that takes anything. A smaller one is a part of what its call takes anyway.
 pub(super) const SMALL: usize = 1024;
 
@@ -68,11 +70,19 @@ impl Charge {
         let Some(meter) = &self.meter else {
             return true;
         };
-        let taken = meter.take(self.part, more);
-        if taken {
-            self.bytes += more;
+        let mut tries = [more.max(STEP), more].into_iter();
+        let taken = tries.find(|bytes| meter.take(self.part, *bytes));
+        self.bytes += taken.unwrap_or_default();
+        taken.is_some()
+    }
+
+    /// Gives back what was taken beyond the `total` that the value has in the end.
+    fn settle(&mut self, total: usize) {
+        let surplus = self.bytes.saturating_sub(total);
+        if let Some(meter) = self.meter.as_ref().filter(|_| surplus > 0) {
+            meter.give_back(self.part, surplus);
+            self.bytes -= surplus;
         }
-        taken
     }
 }
 
@@ -97,7 +107,8 @@ impl AsRef<[u8]> for Charged {
 }
 
 /// Returns the bytes, which give back what they have taken when the last clone is dropped.
-pub(super) fn charged(wire: Vec<u8>, charge: Charge) -> Bytes {
+pub(super) fn charged(wire: Vec<u8>, mut charge: Charge) -> Bytes {
+    charge.settle(wire.len());
     if charge.bytes == 0 {
         return Bytes::from(wire);
     }
@@ -117,7 +128,12 @@ mod tests {
 
     impl Meter for Limited {
         fn take(&self, _: Part, bytes: usize) -> bool {
-            self.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= 5_000
+            let taken = self.0.load(Ordering::Relaxed) + bytes;
+            let fits = taken <= 5_000;
+            if fits {
+                self.0.store(taken, Ordering::Relaxed);
+            }
+            fits
         }
 
         fn give_back(&self, _: Part, bytes: usize) {

@@ -57,7 +57,7 @@ impl fmt::Display for Ran {
 /// | a guest traps, or a provider panics | [`CalleeFailed`] | at once | yes | read the reason; its neighbours continue |
 /// | a guest uses too much CPU, memory or stack | [`LimitExceeded`] | when it does | yes; over the wall-time limit: maybe | do less in one call, or raise the limit |
 /// | another call ended a shared instance | [`InstanceLost`] | at once | maybe | retry idempotent calls |
-/// | the caller's own host is taken for dead by the callee's | [`InstanceLost`] | after three missed heartbeats | maybe | retry idempotent calls |
+/// | the caller's own host is considered lost by the callee's | [`InstanceLost`] | after three missed heartbeats | maybe | retry idempotent calls |
 /// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
 /// | links form a loop | [`TooManyHops`] | after 32 hops, or when all calls that a component may run at once wait for this one | no | look for the loop in the links |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |

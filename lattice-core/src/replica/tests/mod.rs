@@ -149,7 +149,7 @@ fn grants(replica: &Replica, link: &Link) -> bool {
 async fn until(replica: &Replica, holds: impl Fn(&ReplicaHealth) -> bool) -> ReplicaHealth {
     let mut health = replica.shared.health.subscribe();
     let found = tokio::time::timeout(Duration::from_secs(5), health.wait_for(holds)).await;
-    *found.expect("in time").expect("it lives")
+    found.expect("in time").expect("it lives")
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,7 +73,7 @@ async fn a_recording_of_a_deleted_link_grants_nothing_to_a_host_that_starts_late
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_that_is_simply_gone_grants_nothing_and_can_only_be_put_anew() {
+async fn a_link_with_a_missing_record_grants_nothing_until_it_is_put_again() {
     let script = Script::new();
     let a = link("a", "x");
     let replica = script.follow(2, vec![script.entry(&a, 2, 1)]).await;

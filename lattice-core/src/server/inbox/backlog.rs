@@ -173,8 +173,8 @@ impl Backlog {
 }
 
 impl FrameMemory {
-    /// Returns `None` if there is no room. Small frames are bounded by their number, and so are
-    /// cancellations, which free memory.
+    /// Returns `None` if the memory budget is used up. Small frames and cancellations are not counted:
+    /// their number is bounded, and a cancellation frees memory.
     fn hold(frame: &Frame, path: &ReplyPath) -> Option<Self> {
         let bytes = frame.size();
         let held = if bytes > SMALL && frame.kind() == Kind::Call {

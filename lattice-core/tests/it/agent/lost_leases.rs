@@ -205,7 +205,7 @@ async fn a_host_that_has_just_started_waits_until_a_removed_lease_has_run_out() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_answer_makes_nobody_a_holder() {
+async fn a_forged_response_grants_no_lease() {
     let store = MemoryStore::new();
     let way = Way {
         lies: true,

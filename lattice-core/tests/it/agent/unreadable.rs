@@ -22,14 +22,24 @@ fn keys() -> [StoreKey; 4] {
     ]
 }
 
-/// Writes bytes without the lattice's key, as any client of the store can.
-async fn scribble(mesh: &Mesh, store: &MemoryStore, key: &StoreKey) {
-    let op = Op::put(key.clone(), "garbage", Expect::Any);
-    store.commit(vec![op]).await.expect("written");
+/// Changes a record without the lattice's key, as any client of the store can.
+async fn change(mesh: &Mesh, store: &MemoryStore, op: Op) {
+    let key = op.key.clone();
+    store.commit(vec![op]).await.expect("committed");
     mesh.until("it is refused", || {
-        mesh.lattice.desired().unreadable.contains_key(key)
+        mesh.lattice.desired().unreadable.contains_key(&key)
     })
     .await;
+}
+
+async fn scribble(mesh: &Mesh, store: &MemoryStore, key: &StoreKey) {
+    let op = Op::put(key.clone(), "garbage", Expect::Any);
+    change(mesh, store, op).await;
+}
+
+async fn remove(mesh: &Mesh, store: &MemoryStore, key: &StoreKey) {
+    let op = Op::delete(key.clone(), Expect::Any);
+    change(mesh, store, op).await;
 }
 
 impl Mesh {
@@ -38,6 +48,26 @@ impl Mesh {
             .await;
         self.until("the provider serves", || self.serving("kv").len() == 1)
             .await;
+    }
+
+    /// Waits for a minute after a change of `key`, which changes nothing.
+    async fn goes_on(&self, key: &StoreKey) {
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(self.serving("greeter").len(), 2, "{key}");
+        assert_eq!(self.serving("kv").len(), 1, "{key}");
+    }
+
+    /// Applies the app again, after which everything can be read, and then removes its components.
+    async fn recovers(&self) {
+        self.apply(CONFIGURED).await;
+        assert!(self.lattice.desired().unreadable.is_empty());
+        sleep(Duration::from_mins(1)).await;
+        self.both_serve().await;
+        self.apply("name = \"shop\"\n").await;
+        self.until("nothing serves", || {
+            self.serving("greeter").is_empty() && self.serving("kv").is_empty()
+        })
+        .await;
     }
 
     async fn why(&self, component: &str) -> String {
@@ -56,9 +86,7 @@ async fn an_unreadable_record_stops_nothing_and_changes_nothing() {
     let starts = mesh.record.all().len();
     for key in keys() {
         scribble(&mesh, &store, &key).await;
-        sleep(Duration::from_mins(1)).await;
-        assert_eq!(mesh.serving("greeter").len(), 2, "{key}");
-        assert_eq!(mesh.serving("kv").len(), 1, "{key}");
+        mesh.goes_on(&key).await;
     }
     assert_eq!(mesh.record.all().len(), starts, "nothing is started again");
     let why = mesh.why("greeter").await;
@@ -67,15 +95,7 @@ async fn an_unreadable_record_stops_nothing_and_changes_nothing() {
     assert!(why.contains("it is frozen"), "{why}");
     // A lost replica is still replaced.
     let _third = mesh.host("h2").await;
-    mesh.apply(CONFIGURED).await;
-    assert!(mesh.lattice.desired().unreadable.is_empty());
-    sleep(Duration::from_mins(1)).await;
-    mesh.both_serve().await;
-    mesh.apply("name = \"shop\"\n").await;
-    mesh.until("nothing serves", || {
-        mesh.serving("greeter").is_empty() && mesh.serving("kv").is_empty()
-    })
-    .await;
+    mesh.recovers().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,29 +107,13 @@ async fn a_record_that_is_removed_without_the_key_stops_nothing() {
     mesh.both_serve().await;
     let starts = mesh.record.all().len();
     for key in keys() {
-        // As anyone may who reaches the store.
-        let op = Op::delete(key.clone(), Expect::Any);
-        store.commit(vec![op]).await.expect("removed");
-        mesh.until("it is refused", || {
-            mesh.lattice.desired().unreadable.contains_key(&key)
-        })
-        .await;
-        sleep(Duration::from_mins(1)).await;
-        assert_eq!(mesh.serving("greeter").len(), 2, "{key}");
-        assert_eq!(mesh.serving("kv").len(), 1, "{key}");
+        remove(&mesh, &store, &key).await;
+        mesh.goes_on(&key).await;
     }
     assert_eq!(mesh.record.all().len(), starts, "nothing is started again");
     let why = mesh.why("greeter").await;
     assert!(why.contains("removed without this lattice's key"), "{why}");
-    mesh.apply(CONFIGURED).await;
-    assert!(mesh.lattice.desired().unreadable.is_empty());
-    sleep(Duration::from_mins(1)).await;
-    mesh.both_serve().await;
-    mesh.apply("name = \"shop\"\n").await;
-    mesh.until("nothing serves", || {
-        mesh.serving("greeter").is_empty() && mesh.serving("kv").is_empty()
-    })
-    .await;
+    mesh.recovers().await;
     mesh.apply(CONFIGURED).await;
     mesh.both_serve().await;
 }

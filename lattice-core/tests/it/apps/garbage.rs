@@ -179,7 +179,7 @@ async fn a_copied_or_replayed_record_is_rejected() {
     let desired = scribble(&store, &lattice, &key, old).await;
     assert!(desired.actors.is_empty());
     assert!(
-        desired.unreadable[&key].reason.contains("played again"),
+        desired.unreadable[&key].reason.contains("replayed"),
         "{desired:?}"
     );
 }

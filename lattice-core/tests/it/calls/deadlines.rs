@@ -1,15 +1,14 @@
 //! Every call ends by its deadline, which is sent with it.
 
 use super::*;
+use crate::ruled_bus::{Rule, RuledBus};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use lattice_core::{
     Lattice,
-    bus::{Bus, BusError, BusState, Subscription, memory::MemoryBus, memory::MemoryNetwork},
+    bus::{Bus, memory::MemoryNetwork},
     call::{CallError, Context, MAX_HOPS, Ran},
     server::ServeLimits,
     store::MemoryStore,
-    subject::Subject,
     value::{from_bytes, to_bytes},
 };
 use std::{
@@ -17,7 +16,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::watch;
 
 #[tokio::test]
 async fn a_deadline_passes_while_running_and_while_queued() {
@@ -117,64 +115,10 @@ async fn unlimited_timeouts_and_queues_do_not_panic() {
     assert_eq!(endless, "x");
 }
 
-/// A bus that accepts no messages while it is stuck, as when a server stops reading.
-#[derive(Debug)]
-struct StuckBus {
-    inner: MemoryBus,
-    is_stuck: watch::Sender<bool>,
-}
-
-impl Bus for StuckBus {
-    fn publish(
-        &self,
-        to: Subject,
-        reply: Option<Subject>,
-        payload: Bytes,
-    ) -> BoxFuture<'_, Result<(), BusError>> {
-        let mut is_stuck = self.is_stuck.subscribe();
-        Box::pin(async move {
-            is_stuck.wait_for(|is_stuck| !is_stuck).await.expect("ours");
-            self.inner.publish(to, reply, payload).await
-        })
-    }
-
-    fn subscribe(
-        &self,
-        subject: Subject,
-        capacity: usize,
-    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
-        self.inner.subscribe(subject, capacity)
-    }
-
-    fn queue_subscribe(
-        &self,
-        subject: Subject,
-        group: &str,
-        capacity: usize,
-    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
-        self.inner.queue_subscribe(subject, group, capacity)
-    }
-
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.inner.state()
-    }
-
-    fn max_payload(&self) -> usize {
-        self.inner.max_payload()
-    }
-
-    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.inner.flush()
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn calls_end_by_their_deadline_while_the_bus_accepts_no_messages() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let stuck = Arc::new(StuckBus {
-        inner: network.connect(),
-        is_stuck: watch::Sender::new(false),
-    });
+    let stuck = RuledBus::new(network.connect());
     let on = async |bus: Arc<dyn Bus>| {
         let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
         lattice.await.expect("it opens")
@@ -187,7 +131,7 @@ async fn calls_end_by_their_deadline_while_the_bus_accepts_no_messages() {
     // Longer than the time after which its host is probed.
     let sent = begin_wait(&two.caller, Context::new(Duration::from_millis(500)));
     two.api.started.notified().await;
-    stuck.is_stuck.send_replace(true);
+    stuck.stall();
     let unsent = begin_wait(&two.caller, Context::new(Duration::from_millis(400)));
     let unasked = here.operator().component("elsewhere");
     let unasked = tokio::spawn(async move {
@@ -199,24 +143,21 @@ async fn calls_end_by_their_deadline_while_the_bus_accepts_no_messages() {
         let ended = ended.expect("in time").expect("joined");
         assert!(ended.is_err(), "{ended:?}");
     }
-    stuck.is_stuck.send_replace(false);
+    stuck.set(Rule::Take);
     eventually("it is called again", async || two.say().await.is_ok()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_lives_on_and_leaves_while_its_bus_takes_nothing() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let stuck = Arc::new(StuckBus {
-        inner: network.connect(),
-        is_stuck: watch::Sender::new(false),
-    });
+    let stuck = RuledBus::new(network.connect());
     let lattice = Lattice::on(stuck.clone(), store, "test").trust_bus();
     let lattice = lattice.await.expect("it opens");
     let node = host(&lattice, "a").await;
     let (_api, _serving) = serve(&node, "callee").await;
     let is_known = || lattice.peers().contains(node.origin());
     eventually("it is known", async || is_known()).await;
-    stuck.is_stuck.send_replace(true);
+    stuck.stall();
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(is_known(), "its heartbeats reach its own process");

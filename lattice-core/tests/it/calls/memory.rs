@@ -2,25 +2,23 @@
 //! room of its neighbours.
 
 use super::*;
+use crate::ruled_bus::{Rule, RuledBus};
 use bytes::Bytes;
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::FutureExt as _;
 use lattice_core::{
     Lattice,
     auth::LatticeKey,
-    bus::{
-        Bus, BusError, BusState, Subscription,
-        memory::{MemoryBus, MemoryNetwork},
-    },
+    bus::{Bus, memory::MemoryNetwork},
     call::{CallError, Context, Part, Ran},
     name::LatticeName,
     quantity::ByteSize,
     server::ServeLimits,
     store::MemoryStore,
-    subject::{Subject, Subjects},
+    subject::Subjects,
     value::to_bytes,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 /// The least that a connection may have, of which each kind of message gets a quarter.
 const MEMORY: ByteSize = ByteSize::mib(16);
@@ -195,68 +193,14 @@ async fn results_that_their_callers_do_not_take_are_bounded() {
     nothing_is_held(&two.lattice).await;
 }
 
-/// A bus that takes nothing for hosts named `stalled…`, as one whose server is slow to deliver.
-#[derive(Debug)]
-struct SlowBus {
-    inner: MemoryBus,
-    stalls: watch::Sender<bool>,
-}
-
-impl Bus for SlowBus {
-    fn publish(
-        &self,
-        to: Subject,
-        reply: Option<Subject>,
-        payload: Bytes,
-    ) -> BoxFuture<'_, Result<(), BusError>> {
-        let mut stalls = self.stalls.subscribe();
-        let is_last = to.as_str().rsplit('.').next() == Some("call");
-        let is_call = to.as_str().contains(".stalled-") && is_last;
-        Box::pin(async move {
-            if is_call {
-                stalls.wait_for(|stalls| !stalls).await.expect("ours");
-            }
-            self.inner.publish(to, reply, payload).await
-        })
-    }
-
-    fn subscribe(
-        &self,
-        subject: Subject,
-        capacity: usize,
-    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
-        self.inner.subscribe(subject, capacity)
-    }
-
-    fn queue_subscribe(
-        &self,
-        subject: Subject,
-        group: &str,
-        capacity: usize,
-    ) -> BoxFuture<'_, Result<Subscription, BusError>> {
-        self.inner.queue_subscribe(subject, group, capacity)
-    }
-
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.inner.state()
-    }
-
-    fn max_payload(&self) -> usize {
-        self.inner.max_payload()
-    }
-
-    fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.inner.flush()
-    }
-}
-
 #[tokio::test]
 async fn calls_to_twenty_stalled_hosts_leave_room_for_others() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let slow = Arc::new(SlowBus {
-        inner: network.connect(),
-        stalls: watch::Sender::new(true),
-    });
+    let slow = RuledBus::new(network.connect());
+    slow.set(Rule::Stall(|to| {
+        let is_call = to.as_str().rsplit('.').next() == Some("call");
+        is_call && to.as_str().contains(".stalled-")
+    }));
     let on = async |bus: Arc<dyn Bus>| {
         let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
         lattice.message_memory(MEMORY).await.expect("it opens")
@@ -308,6 +252,6 @@ async fn calls_to_twenty_stalled_hosts_leave_room_for_others() {
             "{error:?}"
         );
     }
-    slow.stalls.send_replace(false);
+    slow.set(Rule::Take);
     nothing_is_held(&here).await;
 }

@@ -174,6 +174,15 @@ async fn a_recorded_link_stays_deleted_on_hosts_that_start_after_its_deletion() 
     assert_eq!(node.links.get(&a.key()), Some(put));
 }
 
+/// Deletes a link, which then is not found.
+async fn deletes_once(node: &Node, link: &Link) {
+    let key = link.key();
+    node.links.delete(&key).await.expect("deleted");
+    let missing = node.links.delete(&key).await.expect_err("deleted");
+    let is_missing = matches!(missing, DeleteError::NotFound { .. });
+    assert!(is_missing, "{missing:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_link_that_is_removed_without_the_key_can_be_put_and_deleted() {
     let store = MemoryStore::new();
@@ -193,12 +202,7 @@ async fn a_link_that_is_removed_without_the_key_can_be_put_and_deleted() {
     let again = node.links.put(a.clone()).await.expect("put");
     assert!(again.revision > first.revision);
     remove().await;
-    node.links.delete(&a.key()).await.expect("deleted");
-    let missing = node.links.delete(&a.key()).await.expect_err("deleted");
-    assert!(
-        matches!(missing, DeleteError::NotFound { .. }),
-        "{missing:?}"
-    );
+    deletes_once(&node, &a).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,12 +216,7 @@ async fn a_link_over_which_an_old_deletion_was_played_again_can_be_deleted() {
     node.links.put(a.clone()).await.expect("put");
     node.scribble(store_key(&a), deletion).await;
     assert_eq!(node.links.get(&a.key()), None, "it fails closed");
-    node.links.delete(&a.key()).await.expect("deleted");
-    let missing = node.links.delete(&a.key()).await.expect_err("deleted");
-    assert!(
-        matches!(missing, DeleteError::NotFound { .. }),
-        "{missing:?}"
-    );
+    deletes_once(&node, &a).await;
 }
 
 #[tokio::test(start_paused = true)]

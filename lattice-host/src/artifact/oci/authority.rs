@@ -127,7 +127,7 @@ impl Authority {
         accepted.insert((request.registry(), request.scope()), header);
     }
 
-    /// Returns the header that answers a challenge. `None` when these credentials can't answer it.
+    /// Returns the header that responds to a challenge, or `None` if these credentials don't fit it.
     async fn authorize(
         &self,
         http: &Http,

@@ -107,7 +107,7 @@ impl Up {
     }
 }
 
-/// Returns the engine of a host with so much memory for guests. `None` when none is set.
+/// Returns the engine of a host with this much memory for guests, or `None` if no size is set.
 fn engine(guest_memory: Option<ByteSize>) -> Result<Option<Engine>, Failure> {
     let parse = |text: &str| text.parse().map_err(|error| format!("{error}"));
     let Some(memory) = parsed::<ByteSize>(guest_memory, "LATTICE_GUEST_MEMORY", parse)? else {

@@ -215,7 +215,7 @@ impl Service for Silent {
     }
 }
 
-/// A node that sends a wrong map for every request at once, and no ranges.
+/// A node that responds to each request with a wrong map at once, and sends no ranges.
 struct Liar {
     size: usize,
     asked: Arc<AtomicUsize>,
