@@ -84,7 +84,7 @@ impl<T> Receiver<T> {
     /// Waits for a state that was not seen, and marks it as seen.
     ///
     /// # Errors
-    /// Fails when the sender was dropped.
+    /// Fails when the sender was dropped and its last state was seen.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -92,10 +92,12 @@ impl<T> Receiver<T> {
         loop {
             // Whatever is published from here on wakes the wait below.
             let changed = self.changed.notified();
-            if self.state.has_changed()? {
-                self.state.mark_unchanged();
+            // Asked before the state is read: the last state may have been published since.
+            let open = self.state.has_changed();
+            if self.state.borrow_and_update().has_changed() {
                 return Ok(());
             }
+            open?;
             changed.await;
         }
     }
@@ -160,7 +162,10 @@ mod tests {
         assert_eq!(*states.borrow_and_update(), 2);
         assert!(states.changed().now_or_never().is_none());
         assert!(matches!(states.wait_for(|state| *state == 2).await, Ok(2)));
+        sender.send_replace(3);
         drop(sender);
+        assert!(states.changed().await.is_ok());
+        assert_eq!(*states.borrow(), 3);
         assert!(states.changed().await.is_err());
     }
 }

@@ -10,7 +10,11 @@ use crate::faults::{
 };
 use crate::{Failure, native::ECHO, program::Program, proxy::Proxy, summary::Row};
 use lattice_core::{app::App, name::ComponentId};
-use std::{collections::BTreeMap, time::Duration};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
 
 const HOSTS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -42,6 +46,8 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         host.program.ask(POLL, PATIENCE).await?;
     }
     for _ in 0..options.length.pick(3, 1) {
+        // It may be moving to another host.
+        until(|| holder(&mesh).is_some()).await?;
         let before = holder(&mesh).ok_or("no host holds the lease")?;
         // The holder and one other host are on the side without the server.
         let other = HOSTS.iter().find(|id| **id != before).copied();
@@ -57,15 +63,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         until(|| mesh.lattice.peers().iter().count() >= HOSTS.len()).await?;
         sleep(SETTLED).await;
     }
-    let answered: bytes::Bytes = mesh
-        .lattice
-        .operator()
-        .component(LEDGER)
-        .call(ECHO, "echo", (bytes::Bytes::from_static(b"one again"),))
-        .await?;
-    if answered != "one again" {
-        return Err("the single-instance component returned something else".into());
-    }
+    replies(&mesh).await?;
     let mut held = Vec::new();
     for (id, host) in &mut hosts {
         let times = host.program.ask(HELD, PATIENCE).await?;
@@ -98,6 +96,24 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         Bar::AtMost(0.0),
     );
     Ok(())
+}
+
+/// Calls the single-instance component until it replies, because it may be moving to another host.
+async fn replies(mesh: &Mesh) -> Result<(), Failure> {
+    let (body, begun) = (Bytes::from_static(b"one again"), Instant::now());
+    loop {
+        let call = mesh
+            .lattice
+            .operator()
+            .component(LEDGER)
+            .call::<Bytes>(ECHO, "echo", (body.clone(),));
+        match call.await {
+            Ok(answered) if answered == body => return Ok(()),
+            Ok(_) => return Err("the single-instance component returned something else".into()),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
 }
 
 fn holder(mesh: &Mesh) -> Option<String> {

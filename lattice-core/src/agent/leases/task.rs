@@ -2,6 +2,7 @@
 
 use super::{Holder, LeaseDeadline, MARGIN, RENEW, TERM};
 use crate::{
+    link::LinkTable,
     name::ComponentId,
     place::plan::Event,
     replica::{Claim, Replica},
@@ -24,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 /// the store removes it a few seconds after its term. What stands longer was not put there by a
 /// holder.
 const STALE: Duration = Duration::from_secs(2 * TERM.as_secs());
+
+/// How long an attempt to take a lease waits for its holder to give it back.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes a lease, renews it, and gives it back.
 pub(super) struct LeaseTask {
@@ -120,10 +124,13 @@ impl LeaseTask {
 
     /// Takes the lease if no other host can hold it. Returns the revision of the write as its fence.
     async fn acquire(&self) -> Option<(Last, Revision)> {
+        // When its holder gives the lease back, it is taken at once.
+        let is_free = |_: &LinkTable| self.is_free_at(Instant::now());
         let begun = Instant::now();
-        if !self.is_free_at(begun) {
+        if !self.replica.until(begun + PATIENCE, is_free).await {
             return None;
         }
+        let begun = Instant::now();
         let last = match self.look().await {
             Found::Ours(last) | Found::NoHolder(last) => last,
             Found::Others(last) if self.has_stood_still(last) => last,

@@ -44,6 +44,8 @@ pub(super) struct ComponentReconciler {
     /// Whether the wanted generation has started here.
     proven: bool,
     pub(super) lease: LeaseState,
+    /// When this host gives up a component that runs once and is assigned to another host.
+    pub(super) moves_at: Option<Instant>,
     /// The earliest time at which the next update may continue.
     turn: Option<Instant>,
     reported: Option<Status>,
@@ -77,6 +79,7 @@ impl ComponentReconciler {
             fallback_failures: Failures::default(),
             proven: false,
             lease: LeaseState::default(),
+            moves_at: None,
             turn: None,
             reported: None,
         }
@@ -158,9 +161,11 @@ impl ComponentReconciler {
         let again = self.failures.again(context.now);
         let fallback = self.fallback_failures.again(context.now);
         let lease = self.lease.again(context.now);
+        let moves = self.moves_at.filter(|at| *at > context.now);
         ages.chain(again)
             .chain(fallback)
             .chain(lease)
+            .chain(moves)
             .chain(self.turn)
             .min()
     }
@@ -442,8 +447,8 @@ impl ComponentReconciler {
                 failures: self.failures.count(),
                 again,
             },
-            _ if self.need() == 0 && self.owed == 0 => Phase::Draining,
-            _ if self.owed > 0 => Phase::HandingOver,
+            _ if self.owed > 0 || self.moves_at.is_some_and(|at| now < at) => Phase::HandingOver,
+            _ if self.need() == 0 => Phase::Draining,
             _ if self.lease.is_awaited() => Phase::WaitingForLease,
             _ if updated >= self.need() => Phase::Serving,
             _ if self.serving() >= self.need() && self.starting() == 0 => Phase::Updating,

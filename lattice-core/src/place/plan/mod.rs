@@ -236,6 +236,8 @@ struct StepContext {
     now: Instant,
     /// Nothing may be changed yet.
     quiet: bool,
+    /// The host shuts down.
+    leaving: bool,
     /// The time to wait for other hosts is over.
     leave: bool,
 }
@@ -421,6 +423,7 @@ impl Reconciler {
         let context = StepContext {
             now,
             quiet: self.quiet_until.is_some(),
+            leaving: self.leave_by.is_some(),
             leave: self.leave_by.is_some_and(|by| by <= now),
         };
         let begun = self.effects.actions.len();

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 /// The longest pause before a host requests again a lease that was refused or lost.
 const RETRY: Backoff = Backoff::constant(Duration::from_secs(1));
+/// How long a holder keeps a component that is assigned to another host by now. The other host
+/// takes a lease only after it has followed the store for a whole term, which is 5 s, so without
+/// this delay nothing would serve while a host that has just returned waits for that.
+pub(super) const KEEP: Duration = Duration::from_secs(7);
 
 /// The state of a component's lease on this host.
 #[derive(Debug, Default)]
@@ -61,10 +65,21 @@ impl ComponentReconciler {
         }
     }
 
+    /// Returns whether this host keeps a component that is assigned to another one, until that one
+    /// can take the lease.
+    fn keeps(&mut self, context: StepContext) -> bool {
+        let moves = self.wanted.is_some() && self.need() == 0 && self.serving() > 0;
+        if !moves || context.leaving {
+            self.moves_at = None;
+            return false;
+        }
+        let moves_at = *self.moves_at.get_or_insert(context.now + KEEP);
+        context.now < moves_at
+    }
+
     pub(super) fn step_once(&mut self, context: StepContext, effects: &mut Effects) {
-        let generation = self
-            .generation()
-            .filter(|_| self.need() > 0 && !context.leave);
+        let stays = self.keeps(context) || self.need() > 0;
+        let generation = self.generation().filter(|_| stays && !context.leave);
         let held = matches!(self.lease, LeaseState::Held { .. });
         let other = |replica: &&mut Replica| !held || Some(replica.generation) != generation;
         let others = self.replicas.iter_mut().filter(other);

@@ -408,13 +408,38 @@ fn a_component_that_runs_once_runs_under_its_lease() {
     assert_eq!(bench.handle(held), ["start 3 of 2 fence 41"]);
     bench.serves(3);
     let others = ["b", "c", "d", "e", "f", "g", "h"];
-    assert_eq!(bench.hosts(&others), ["drain 3"]);
+    assert_eq!(bench.hosts(&others), NOTHING, "it is kept for a while");
+    assert_eq!(bench.phase(), Phase::HandingOver);
+    assert_eq!(bench.hosts(&["a"]), NOTHING, "it is assigned here again");
+    assert_eq!(bench.phase(), Phase::Serving);
+    assert_eq!(bench.hosts(&others), NOTHING);
+    let kept = once::KEEP.as_millis() as u64;
+    let (pause, actions) = std::iter::from_fn(|| Some(bench.wake()))
+        .find(|(_, actions)| !actions.is_empty())
+        .expect("it moves");
+    assert_eq!((pause <= kept, actions), (true, vec!["drain 3".to_owned()]));
+    assert_eq!(bench.phase(), Phase::Draining);
     assert_eq!(
         bench.ends(3),
         ["release"],
         "when nothing runs under it any more"
     );
     assert!(bench.reconciler.is_idle());
+}
+
+#[test]
+fn a_host_that_shuts_down_gives_its_lease_back_at_once() {
+    let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
+    let held = Event::LeaseHeld {
+        component: actor(),
+        fence: 1,
+    };
+    assert_eq!(bench.handle(held), ["start 1 of 1 fence 1"]);
+    bench.serves(1);
+    let by = bench.begun + Duration::from_secs(60);
+    assert_eq!(bench.hosts(&["a", "b"]), NOTHING);
+    assert_eq!(bench.handle(Event::Leave { by }), ["drain 1"]);
+    assert_eq!(bench.ends(1), ["release"]);
 }
 
 #[test]
