@@ -11,6 +11,8 @@ pub enum Guest {
     Callee,
     /// Never ends.
     Spinner,
+    /// Takes all the memory that it can get.
+    Filler,
 }
 
 /// The guest has not been built.
@@ -30,6 +32,7 @@ impl Guest {
             Self::Caller => "bench_caller.wasm",
             Self::Callee => "bench_callee.wasm",
             Self::Spinner => "bench_spinner.wasm",
+            Self::Filler => "bench_filler.wasm",
         };
         let guests = concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -15,6 +15,7 @@ pub use generated::World;
 pub use generated::lattice_bench::calls::{
     drive::DriveClient,
     echo::{Echo, EchoClient, Quality, Reading},
+    fill::FillClient,
     silence::SilenceClient,
     spin::SpinClient,
 };
@@ -29,6 +30,8 @@ pub const DRIVE: &str = "lattice-bench:calls/drive@0.1.0";
 pub const SILENCE: &str = "lattice-bench:calls/silence@0.1.0";
 /// The interface that keeps a CPU busy.
 pub const SPIN: &str = "lattice-bench:calls/spin@0.1.0";
+/// The interface that takes memory.
+pub const FILL: &str = "lattice-bench:calls/fill@0.1.0";
 
 /// Returns the bytes that it receives.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::{
     native::{EchoProvider, SilentProvider},
 };
 use lattice_core::{Lattice, auth::LatticeKey};
-use lattice_host::{Actor, Host, Instances};
+use lattice_host::{Actor, ByteSize, Engine, Host, Instances};
 use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -35,6 +35,11 @@ pub(crate) const RESULTS: &str = "results";
 pub(crate) const POLL: &str = "poll";
 /// Requests the times at which a host served such calls.
 pub(crate) const HELD: &str = "held";
+/// Requests the bytes of memory that a host's guests use.
+pub(crate) const GUESTS: &str = "guests";
+
+/// What the guests of a host may use together if one of them fills its memory.
+pub(crate) const GUEST_MEMORY: ByteSize = ByteSize::mib(64);
 
 /// How long a host that shuts down may take to hand over and finish.
 const GRACE: Duration = Duration::from_secs(20);
@@ -57,6 +62,8 @@ enum Serves {
     EchoActor,
     /// An actor that uses all the CPU time that it is given.
     SpinActor,
+    /// An actor that takes all the memory that it can get.
+    FillActor,
 }
 
 impl FromStr for Component {
@@ -71,6 +78,7 @@ impl FromStr for Component {
             "silence" => Serves::Silence,
             "echo-actor" => Serves::EchoActor,
             "spin-actor" => Serves::SpinActor,
+            "fill-actor" => Serves::FillActor,
             _ => return Err(format!("there is no component of kind `{kind}`").into()),
         };
         Ok(Self {
@@ -83,10 +91,12 @@ impl FromStr for Component {
 /// Runs a host of the lattice.
 pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failure> {
     let lattice = connect().await?;
+    let engine = engine(components)?;
     let answers = Answers::default();
     let of_ledger = answers.clone();
     let mut host = Host::builder(&lattice)
         .id(id)
+        .engine(engine.clone())
         .builtin(LEDGER, move |_| Ok(Ledger::new(&of_ledger)));
     for Component { id, serves } in components {
         let actor = |guest: Guest| Ok::<_, Failure>(Actor::from_file(guest.path()?));
@@ -95,6 +105,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::Silence => host.provider(id, SilentProvider),
             Serves::EchoActor => host.actor(id, actor(Guest::Callee)?.instances(Instances::warm())),
             Serves::SpinActor => host.actor(id, actor(Guest::Spinner)?),
+            Serves::FillActor => host.actor(id, actor(Guest::Filler)?),
         };
     }
     let host = host.start().await?;
@@ -126,11 +137,22 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
                 println!("{READY}");
             }
             HELD => println!("{}", answers.results()),
+            GUESTS => println!("{}", engine.guest_memory().used.as_u64()),
             other => return Err(format!("a host got an unknown request `{other}`").into()),
         }
     }
     let _ = host.shutdown(GRACE).await;
     Ok(())
+}
+
+/// Returns the engine of a host with these components.
+fn engine(components: &[Component]) -> Result<Engine, Failure> {
+    let mut serves = components.iter().map(|component| component.serves);
+    if serves.any(|serves| serves == Serves::FillActor) {
+        Ok(Engine::builder().guest_memory(GUEST_MEMORY).build()?)
+    } else {
+        Ok(Engine::shared()?)
+    }
 }
 
 /// Joins the lattice that the first process names.

@@ -12,12 +12,14 @@
 //! | `fault.nats.*` | the server is killed, and restarted half a second later | requests of bare `async-nats` |
 //! | `fault.slow.*` | a host is stopped, or a component never replies | the same calls without it |
 //! | `fault.spin.*` | an actor spins | the same calls without it |
+//! | `fault.memory.*` | an actor fills its memory | the same calls without it |
 //! | `memory.growth.unanswered` | one call in ten never gets a reply | requests of bare `async-nats` |
 //!
 //! `faults soak` runs all of these faults together for a long time and checks whether anything
 //! grows.
 
 mod caller;
+mod fill;
 mod heal;
 mod host;
 mod kill;
@@ -73,6 +75,9 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("fault.spin") {
         spin::measure(&options, &mut report).await?;
+    }
+    if options.wants("fault.memory") {
+        fill::measure(&options, &mut report).await?;
     }
     if options.wants("heal") {
         heal::measure(&options, &mut report).await?;

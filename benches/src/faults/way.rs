@@ -2,7 +2,7 @@
 
 use crate::{
     Failure, bare,
-    native::{EchoClient, SilenceClient, SpinClient},
+    native::{EchoClient, FillClient, SilenceClient, SpinClient},
 };
 use bytes::Bytes;
 use lattice_core::{Lattice, call::CallError};
@@ -46,6 +46,12 @@ pub(crate) struct Hold(SilenceClient<Caller>);
 /// Calls that never end by themselves.
 pub(crate) struct Spin(SpinClient<Caller>);
 
+/// Calls that take all the memory that they can get.
+pub(crate) struct Fill {
+    client: FillClient<Caller>,
+    hold_ms: u32,
+}
+
 /// Requests of `async-nats`.
 pub(crate) struct Bare {
     client: async_nats::Client,
@@ -77,6 +83,16 @@ impl Spin {
     }
 }
 
+impl Fill {
+    /// Makes calls that keep the memory for `hold_ms`.
+    pub(crate) fn new(lattice: &Lattice, link: &str, hold_ms: u32) -> Result<Self, Failure> {
+        Ok(Self {
+            client: FillClient::new(through(lattice, link)?),
+            hold_ms,
+        })
+    }
+}
+
 impl Bare {
     pub(crate) async fn new(url: &str, subject: &'static str) -> Result<Self, Failure> {
         let client = bare::connect(url).await?;
@@ -105,6 +121,13 @@ impl Way for Hold {
 impl Way for Spin {
     async fn call(&self, _: &Bytes, deadline: Duration) -> Result<(), Failed> {
         Ok(self.0.spin().timeout(deadline).await?)
+    }
+}
+
+impl Way for Fill {
+    async fn call(&self, _: &Bytes, deadline: Duration) -> Result<(), Failed> {
+        self.client.fill(self.hold_ms).timeout(deadline).await?;
+        Ok(())
     }
 }
 

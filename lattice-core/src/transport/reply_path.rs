@@ -58,6 +58,10 @@ impl Backlog {
     pub(crate) fn sub(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A queued reply that has to be flushed: at once, or by the queue's task when this is dropped.
@@ -138,8 +142,7 @@ impl ReplyPath {
     /// waits: a component that doesn't finish its calls uses its own share, and delays no calls to
     /// others.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        let own = self.backlog.0.load(Ordering::Relaxed);
-        self.frames.hold_beside(own, bytes)
+        self.frames.hold_beside(self.backlog.bytes(), bytes)
     }
 
     /// Starts a task that runs a call.

@@ -1,12 +1,17 @@
 //! Calls over a real NATS server.
 
 use crate::{nats, support::*};
+use bytes::Bytes;
 use lattice_core::{
     ConnectError, Lattice,
     auth::LatticeKey,
+    bus::Bus as _,
     call::{CallError, Context, Ran},
+    nats::NatsOptions,
     node::NodeOptions,
+    quantity::ByteSize,
     server::{ServeHandle, ServeLimits},
+    subject::Subjects,
 };
 use std::{
     io,
@@ -129,6 +134,35 @@ async fn many_concurrent_calls_all_end() {
         ended.expect("a result");
     }
     assert_eq!(node.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_flood_through_the_server_takes_no_more_memory_than_messages_may() {
+    let server = server().await;
+    let lattice = Lattice::connect(server.url(), "prod")
+        .key(key())
+        .message_memory(ByteSize::mib(16));
+    let lattice = lattice.await.expect("it connects");
+    let logs = lattice.logs(None, 0).await.expect("it subscribes");
+    let stranger = NatsOptions::new(server.url()).connect().await;
+    let bus = stranger.expect("it connects").bus();
+    let subject = Subjects::new(lattice.name()).logs();
+    for _ in 0..64 {
+        let garbage = Bytes::from(vec![7; 500 << 10]);
+        let sent = bus.publish(subject.clone(), None, garbage).await;
+        sent.expect("sent");
+    }
+    bus.flush().await.expect("the server has it");
+    // The server's answers to this come after the flood.
+    link(&lattice, "caller", "callee").await;
+    let held = lattice.message_memory().received;
+    let quarter = ByteSize::mib(4);
+    assert!(held > ByteSize::mib(1) && held <= quarter, "{held}");
+    drop(logs);
+    eventually("nothing is held", async || {
+        lattice.message_memory().received == ByteSize::bytes(0)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A bucket that is opened once a server is connected.
 
-use super::{NatsStore, NatsStoreOptions, out_of_reach};
+use super::{NatsStore, NatsStoreOptions, OpenError, out_of_reach};
 use crate::{
     nats::NatsConnection,
     store::{
@@ -67,13 +67,7 @@ impl LateStore {
                 let opened = NatsStore::open(&self.connection, self.options.clone()).await;
                 opened.map_err(|error| {
                     tracing::warn!(%error, "the lattice's store can't be opened yet");
-                    match StoreError::from(error) {
-                        // It may become usable later, so this error isn't permanent.
-                        StoreError::Unsupported(reason) | StoreError::Forbidden(reason) => {
-                            StoreError::Unavailable(reason)
-                        }
-                        error => error,
-                    }
+                    not_yet(error)
                 })
             })
             .await
@@ -105,5 +99,38 @@ impl Store for LateStore {
 
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
         Box::pin(async { self.store().await?.watch().await })
+    }
+}
+
+/// Returns the error of a call for which the store could not be opened. A store that can't be used now
+/// may become usable later, so that isn't permanent.
+fn not_yet(error: OpenError) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Unsupported(reason) | StoreError::Forbidden(reason) => {
+            StoreError::Unavailable(reason)
+        }
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_can_not_be_opened_yet_is_away_and_a_full_one_is_full() {
+        let refused = || OpenError::Refused {
+            reason: "Permissions Violation".to_owned(),
+        };
+        for error in [refused(), OpenError::JetStreamOff] {
+            let text = error.to_string();
+            let away = not_yet(error);
+            assert!(matches!(away, StoreError::Unavailable(_)), "{text}: {away}");
+        }
+        let away = not_yet(refused()).to_string();
+        assert!(away.contains("Permissions Violation"), "{away}");
+        let reason = "no space left".to_owned();
+        let full = not_yet(OpenError::Limit { reason });
+        assert!(matches!(full, StoreError::Limit(_)), "{full}");
     }
 }

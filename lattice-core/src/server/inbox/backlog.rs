@@ -227,3 +227,73 @@ impl Runner {
         self.steps.fetch_add(1, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Lattice,
+        auth::Auth,
+        name::{ComponentId, HostId, LinkName},
+        node::NodeOptions,
+        store::{Incarnation, Revision},
+        wire::{CallEnvelope, FrameWriter, FunctionKey, Lane, Origin, Source},
+    };
+    use std::time::Duration;
+
+    /// Returns a frame of one call with so many bytes of arguments.
+    fn frame(args: usize) -> Frame {
+        let caller = Origin::new(HostId::new("caller").expect("a host"), 1);
+        let call = CallEnvelope {
+            id: 1,
+            function: FunctionKey(7),
+            deadline_left: Duration::from_secs(1),
+            incarnation: Incarnation::default(),
+            link_revision: Revision::default(),
+            fence: 0,
+            idempotent: false,
+            hops: 0,
+            attempt: 0,
+            source: Source::Operator,
+            target: ComponentId::new("callee").expect("an id"),
+            link: LinkName::default(),
+            trace: None,
+            args: vec![7; args].into(),
+        };
+        let mut writer = FrameWriter::new(caller, None, Kind::Call, Lane::Small);
+        let written = writer.push(|buffer| call.encode_into(buffer));
+        written.expect("it fits");
+        let auth = Auth::trusting();
+        Frame::open(&auth, writer.seal(&auth, 1)).expect("a frame")
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_finds_no_place_is_refused_and_leaves_nothing_behind() {
+        let lattice = Lattice::in_memory("dev").await.expect("it opens");
+        let node = lattice.node(NodeOptions::default()).await;
+        let node = node.expect("it joins");
+        let server = node.parts().server.clone();
+        // Only this test takes calls from it.
+        let backlog = Backlog::new(server.clone());
+        let (small, large) = (frame(10), frame(100_000));
+        for _ in 0..MOST {
+            backlog.push(&small, Instant::now());
+        }
+        let path = server.transport.reply_path(small.sender());
+        let waiting = small.size() * MOST;
+        assert_eq!(path.backlog.bytes(), waiting);
+        for refused in [&small, &large] {
+            backlog.push(refused, Instant::now());
+            assert_eq!(path.backlog.bytes(), waiting);
+            assert_eq!(server.connection.budgets.calls.held(), 0);
+        }
+        assert_eq!(server.handled.load(Ordering::Relaxed), 2, "those refused");
+        let taken = std::iter::from_fn(|| backlog.next()).count();
+        assert_eq!((taken, path.backlog.bytes()), (MOST, 0));
+        let (frames, handled) = (&server.frames, &server.handled);
+        let counts = [frames, handled].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [MOST as u64 + 2; 2]);
+        backlog.push(&large, Instant::now());
+        assert_eq!(path.backlog.bytes(), large.size());
+    }
+}

@@ -225,6 +225,28 @@ async fn a_forged_response_grants_no_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_forged_response_renews_no_lease() {
+    const MOMENT: Duration = Duration::from_millis(50);
+    let store = MemoryStore::new();
+    let mut first = Contender::holder(&store).await;
+    let recorded = value(&store).await;
+    first.give_back();
+    sleep(MOMENT).await;
+    let way = Way {
+        is_shared: false,
+        lies: true,
+        ..Way::shared(&store)
+    };
+    let mut second = Contender::over(Arc::new(way), "second", 2).await;
+    let [_, held] = run([&mut first, &mut second], TERM).await;
+    assert!(held > TERM / 2, "{held:?}");
+    // The store has a claim of the first one again, and its answer to a renewal says otherwise.
+    play(&store, &recorded).await;
+    let [_, held] = run([&mut first, &mut second], TERM).await;
+    assert!(held < RENEW + MOMENT, "{held:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_is_given_back_is_taken_at_once() {
     let store = MemoryStore::new();
     let mut holder = Contender::holder(&store).await;

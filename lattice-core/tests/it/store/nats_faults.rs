@@ -9,6 +9,7 @@ use super::{
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
 };
+use futures_util::StreamExt as _;
 use lattice_core::{
     nats::{NatsStore, NatsStoreOptions},
     store::{CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent},
@@ -326,5 +327,48 @@ async fn a_watch_that_stops_in_the_middle_of_a_commit_delivers_nothing_of_it() {
         }
     }
     let after = commit_until_done(&direct, "after", "x").await;
+    assert!(matches!(next(&mut watch).await, WatchEvent::Put(e) if e.revision == after));
+}
+
+#[tokio::test]
+async fn a_commit_whose_last_change_was_removed_is_delivered_without_it() {
+    let server = server().await;
+    let store = open(&server.url(), "prod").await;
+    let mut watch = store.watch().await.expect("in reach");
+    snapshot(&mut watch).await;
+    let (client, jetstream) = raw_client(&server.url()).await;
+    let bucket = jetstream.get_stream("KV_LATTICE_prod").await;
+    let bucket = bucket.expect("a bucket");
+    let consumer = soon("a consumer", bucket.consumer_names().next()).await;
+    let consumer = consumer.expect("that of the watch").expect("a name");
+    // A consumer sends its heartbeats also while it is paused.
+    let pause = async |until: &'static str, is_paused: &str| {
+        let subject = format!("$JS.API.CONSUMER.PAUSE.KV_LATTICE_prod.{consumer}");
+        let answer = client.request(subject, until.into()).await;
+        let answer = answer.expect("answered").payload;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains(is_paused), "{answer}");
+    };
+    pause(
+        r#"{"pause_until":"2099-01-01T00:00:00Z"}"#,
+        r#""paused":true"#,
+    )
+    .await;
+    let ops = ["a", "b", "c"].map(|name| put(name, "1", Expect::Absent));
+    let committed = ends("a commit", store.commit(ops.concat())).await;
+    committed.expect("committed");
+    let last = format!("$KV.LATTICE_prod.{}", key("c"));
+    let purged = bucket.purge().filter(last).await.expect("purged");
+    assert_eq!(purged.purged, 1);
+    pause("{}", r#""paused":false"#).await;
+    let WatchEvent::Commit(changes) = next(&mut watch).await else {
+        panic!("the rest of the commit is one event");
+    };
+    let keys = changes.iter().map(|change| match change {
+        WatchEvent::Put(entry) => entry.key.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(keys.collect::<Vec<_>>(), [key("a"), key("b")]);
+    let after = commit_until_done(&store, "after", "x").await;
     assert!(matches!(next(&mut watch).await, WatchEvent::Put(e) if e.revision == after));
 }

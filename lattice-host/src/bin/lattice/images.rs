@@ -123,6 +123,17 @@ impl Unchecked {
             },
         }
     }
+
+    fn failed(error: &ActorError) -> Self {
+        let text = chain(error);
+        match error {
+            // Hosts may have the feature that this command lacks.
+            ActorError::Missing {
+                feature: Some(_), ..
+            } => Self::Note(text),
+            _ => Self::Refused(text),
+        }
+    }
 }
 
 fn registry_of(image: &Image) -> Option<String> {
@@ -150,13 +161,7 @@ async fn of(artifact: Artifact) -> Result<ComponentCheck, Unchecked> {
     let check = move || ComponentCheck::of(&artifact.bytes);
     match tokio::task::spawn_blocking(check).await {
         Ok(Ok(check)) => Ok(check),
-        // Hosts may have the feature that this command lacks.
-        Ok(Err(
-            error @ ActorError::Missing {
-                feature: Some(_), ..
-            },
-        )) => Err(Unchecked::Note(chain(&error))),
-        Ok(Err(error)) => Err(Unchecked::Refused(chain(&error))),
+        Ok(Err(error)) => Err(Unchecked::failed(&error)),
         Err(lost) => Err(Unchecked::Note(format!(
             "the check ended unexpectedly: {lost}"
         ))),
@@ -218,15 +223,20 @@ mod tests {
         assert!(notes[0].contains("is not checked"), "{notes:?}");
     }
 
-    #[cfg(not(feature = "p3"))]
-    #[tokio::test]
-    async fn what_a_host_with_more_features_may_serve_is_noted() {
-        let (folder, app) = app(&[("a", "file:a.wasm")]);
-        let newer = "(component (import \"wasi:clocks/monotonic-clock@0.3.0\" (instance)))";
-        write(&folder, newer);
-        let notes = notes(&app, &Artifacts::builder().build()).await;
-        assert_eq!(notes.len(), 1, "{notes:?}");
-        assert!(notes[0].contains("is not checked"), "{notes:?}");
-        assert!(notes[0].contains("feature `p3`"), "{notes:?}");
+    #[test]
+    fn what_a_host_with_more_features_may_serve_is_noted() {
+        let missing = |feature| ActorError::Missing {
+            import: "wasi:clocks/monotonic-clock@0.3.0".to_owned(),
+            advice: "build the host with the feature `p3`",
+            feature,
+        };
+        let Unchecked::Note(note) = Unchecked::failed(&missing(Some("p3"))) else {
+            panic!("a host may serve it");
+        };
+        assert!(note.contains("feature `p3`"), "{note}");
+        let Unchecked::Refused(reason) = Unchecked::failed(&missing(None)) else {
+            panic!("no host serves it");
+        };
+        assert!(reason.contains("feature `p3`"), "{reason}");
     }
 }

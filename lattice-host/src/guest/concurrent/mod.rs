@@ -118,3 +118,42 @@ impl InstanceEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_core::{call::Ran, name::ComponentId};
+
+    fn failed(is_crash: bool) -> InstanceEnd {
+        let reason = "it panicked".to_owned();
+        let culprit = is_crash.then(|| {
+            let reason = reason.clone();
+            (7, CallError::CalleeFailed { reason })
+        });
+        InstanceEnd::Failed {
+            component: ComponentId::new("a").expect("an id"),
+            reason,
+            is_crash,
+            culprit,
+        }
+    }
+
+    #[test]
+    fn calls_return_why_their_instances_ended() {
+        let crashed = failed(true);
+        let culprit = crashed.error(7);
+        assert!(
+            matches!(culprit, CallError::CalleeFailed { .. }),
+            "{culprit}"
+        );
+        for error in [crashed.error(8), crashed.for_calls_not_begun()] {
+            let CallError::InstanceLost { reason } = &error else {
+                panic!("failed in another way: {error}");
+            };
+            assert!(reason.contains("it panicked"), "{reason}");
+        }
+        let stopped = failed(false).for_calls_not_begun();
+        assert!(matches!(stopped, CallError::Stopping { .. }), "{stopped}");
+        assert_eq!(stopped.ran(), Ran::No);
+    }
+}

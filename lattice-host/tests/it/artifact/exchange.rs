@@ -202,6 +202,43 @@ async fn a_host_delivers_only_what_is_assigned_to_the_requesting_host() {
     );
 }
 
+#[tokio::test]
+async fn requests_for_artifacts_in_turns_read_none_of_them_again() {
+    let lattice = Lattice::in_memory("test").await.unwrap();
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let big = keeping(&here).keep(component("big")).await.digest;
+    let other = keeping(&here).keep(component("other")).await.digest;
+    let has = host(&lattice, "has", keeping(&here)).await;
+    let asks = host(&lattice, "asks", keeping(&there)).await;
+    let manifest = format!(
+        "name = \"test\"\n[actors.big]\nimage = \"{big}\"\nreplicas = \"per-host\"\n\
+         [actors.other]\nimage = \"{other}\"\nreplicas = \"per-host\"\n"
+    );
+    let app = App::from_toml("app.toml", &manifest).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+    let hosts = |component: &str| {
+        let component = ComponentId::new(component).expect("an id");
+        lattice.peers().serving(&component).len()
+    };
+    until("both serve both", || {
+        hosts("big") == 2 && hosts("other") == 2
+    })
+    .await;
+    let turns = [("big", big), ("other", other)];
+    for round in 0..4 {
+        for (component, digest) in turns {
+            let given = map(asks.node(), has.node().origin(), component, digest).await;
+            assert_eq!(given, Ok(true), "{component} in round {round}");
+        }
+        if round == 0 {
+            // Whoever reads an artifact from now on doesn't find it.
+            for (_, digest) in turns {
+                std::fs::remove_file(cached_file(here.path(), digest)).unwrap();
+            }
+        }
+    }
+}
+
 /// A component without functions.
 struct Silent;
 

@@ -11,6 +11,7 @@ use lattice_core::{
 use lattice_host::{ByteSize, Host, Instances, Limits};
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -122,6 +123,48 @@ async fn calls_to_an_actor_that_traps_each_time_return_the_reason() {
             }
         }
     }
+}
+
+/// A component whose `async func` traps at once.
+const BOOM: &str = r#"(component
+    (core module $m
+      (func (export "boom") (result i32) (unreachable))
+      (func (export "callback") (param i32 i32 i32) (result i32) (unreachable)))
+    (core instance $i (instantiate $m))
+    (func $boom async (canon lift (core func $i "boom") async (callback (core func $i "callback"))))
+    (instance (export "test:boom/it@1.0.0") (export "boom" (func $boom))))"#;
+
+#[tokio::test]
+async fn calls_that_no_instance_begins_before_it_crashes_return_the_reason() {
+    // An instance takes a part of these from its queue, up to Tokio's budget of 128 for one turn, and
+    // then runs the first one.
+    const CALLS: NonZeroUsize = NonZeroUsize::new(512).expect("some");
+    let lattice = lattice().await;
+    let boom = wat(BOOM)
+        .limits(Limits::default().concurrent(CALLS))
+        .instances(Instances::Warm {
+            most: NonZeroUsize::MIN,
+            idle: Duration::from_mins(1),
+        });
+    let _host = started(Host::builder(&lattice).actor("boom", boom)).await;
+    let boom = || {
+        let lattice = lattice.clone();
+        async move { call::<()>(&lattice, "boom", "test:boom/it@1.0.0", "boom", ()).await }
+    };
+    // Joins the lattice.
+    let _ = boom().await;
+    let calls: Vec<_> = (0..CALLS.get()).map(|_| tokio::spawn(boom())).collect();
+    let mut never_begun = 0;
+    for call in calls {
+        match call.await.expect("no panic") {
+            Err(CallError::CalleeFailed { reason } | CallError::InstanceLost { reason }) => {
+                assert!(reason.contains("unreachable"), "{reason}");
+                never_begun += usize::from(reason.contains("one after the other"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(never_begun > 0, "each was begun by one of three instances");
 }
 
 #[tokio::test]

@@ -190,6 +190,7 @@ async fn a_guest_that_goes_over_what_its_actor_may_use_is_told_so() {
         panic!("failed in another way: {error:?}");
     };
     assert_eq!(*limit, Limit::ActorMemory(16 << 20));
+    assert_eq!(error.ran(), Ran::Yes);
     let text = error.to_string();
     assert!(text.contains("16 MiB of memory for all of its"), "{text}");
     assert!(text.contains("--guest-memory"), "{text}");
@@ -263,6 +264,97 @@ async fn unused_warm_instances_make_room_for_calls_that_wait() {
         // Both slots are taken by instances that serve no call now.
         assert_eq!(add(&lattice).await, 5);
     }
+}
+
+/// Calls `run` of [`STEPS`] on an engine with this many slots, and returns how often it reached the
+/// gate.
+async fn run_steps(count: u32, instances: Instances) -> (Result<u32, CallError>, usize) {
+    let engine = slots(count).build().expect("an engine");
+    let (gate, lattice) = (Gate::new(), lattice().await);
+    let host = Host::builder(&lattice)
+        .engine(engine)
+        .actor("steps", wat(STEPS).instances(instances))
+        .provider("gate", gate.serve().serve());
+    let _host = started(host).await;
+    link(&lattice, "steps", GATE_OF, "gate").await;
+    gate.let_go(8);
+    let called = call(&lattice, "steps", IT, "run", ()).await;
+    (called, gate.entered.available_permits())
+}
+
+#[tokio::test]
+async fn a_call_for_which_the_stacks_run_out_after_it_began_may_have_run() {
+    for instances in [Instances::Fresh, Instances::warm()] {
+        // A slot has two stacks.
+        assert_eq!(run_steps(2, instances).await, (Ok(7), 2));
+        let (called, entered) = run_steps(1, instances).await;
+        let error = called.expect_err("two stacks are too few");
+        let CallError::InstanceLost { reason } = &error else {
+            panic!("failed in another way: {error:?}");
+        };
+        assert!(reason.contains("the engine is full"), "{reason}");
+        assert_eq!(error.ran(), Ran::Maybe);
+        assert_eq!(entered, 2, "both steps ran, once");
+    }
+}
+
+/// `run()` waits at the gate and calls the next component, which does the same with the last one. Each
+/// has its own stack until it returns, so that the call takes three.
+const STEPS: &str = r#"(component
+    (import "test:room/gate@1.0.0" (instance $gate (export "wait" (func))))
+    (component $last
+      (core func $return (canon task.return (result u32)))
+      (core module $m
+        (import "" "return" (func $return (param i32)))
+        (func (export "run") (result i32) (call $return (i32.const 7)) (i32.const 0))
+        (func (export "callback") (param i32 i32 i32) (result i32) (unreachable)))
+      (core instance $i (instantiate $m (with "" (instance (export "return" (func $return))))))
+      (func $run async (result u32)
+        (canon lift (core func $i "run") async (callback (core func $i "callback"))))
+      (export "run" (func $run)))
+    (component $step
+      (import "wait" (func $wait))
+      (import "next" (func $next async (result u32)))
+      (core func $wait (canon lower (func $wait)))
+      (core func $next (canon lower (func $next)))
+      (core func $return (canon task.return (result u32)))
+      (core module $m
+        (import "" "wait" (func $wait))
+        (import "" "next" (func $next (result i32)))
+        (import "" "return" (func $return (param i32)))
+        (func (export "run") (result i32)
+          (call $wait)
+          (call $return (call $next))
+          (i32.const 0))
+        (func (export "callback") (param i32 i32 i32) (result i32) (unreachable)))
+      (core instance $i (instantiate $m (with "" (instance
+        (export "wait" (func $wait)) (export "next" (func $next)) (export "return" (func $return))))))
+      (func $run async (result u32)
+        (canon lift (core func $i "run") async (callback (core func $i "callback"))))
+      (export "run" (func $run)))
+    (alias export $gate "wait" (func $wait))
+    (instance $third (instantiate $last))
+    (alias export $third "run" (func $third))
+    (instance $second (instantiate $step (with "wait" (func $wait)) (with "next" (func $third))))
+    (alias export $second "run" (func $second))
+    (instance $first (instantiate $step (with "wait" (func $wait)) (with "next" (func $second))))
+    (alias export $first "run" (func $first))
+    (instance (export "test:room/it@1.0.0") (export "run" (func $first))))"#;
+
+#[tokio::test]
+async fn a_call_for_whose_result_there_is_no_memory_ran() {
+    let engine = engine().guest_memory(ByteSize::mib(32)).build();
+    let lattice = lattice().await;
+    let host = Host::builder(&lattice).engine(engine.expect("an engine"));
+    let _host = started(host.actor("mischief", actor("mischief"))).await;
+    // Its actor may use 16 MiB, for the guest's own 10 MiB and for the host's copy.
+    let result = act::<bytes::Bytes>(&lattice, "huge", (10_u32 << 20,)).await;
+    let error = result.expect_err("no memory for the copy");
+    let CallError::LimitExceeded { limit, .. } = &error else {
+        panic!("failed in another way: {error:?}");
+    };
+    assert_eq!(*limit, Limit::ActorMemory(16 << 20));
+    assert_eq!(error.ran(), Ran::Yes);
 }
 
 /// `seven()`, an `async func`.
