@@ -1,0 +1,78 @@
+//! Components that run once, and their leases.
+
+use super::*;
+
+#[test]
+fn a_component_that_runs_once_runs_under_its_lease() {
+    let (mut bench, actions) = Bench::with(&["a"], Placement::default(), Run::Once);
+    assert_eq!(
+        (actions, bench.phase()),
+        (vec!["acquire".to_owned()], Phase::WaitingForLease)
+    );
+    assert_eq!(bench.handle(Event::LeaseLost(actor())), NOTHING);
+    let (pause, actions) = bench.wake();
+    assert_eq!(actions, ["acquire"]);
+    assert!((500..=1_001).contains(&pause));
+    let held = Event::LeaseHeld {
+        component: actor(),
+        fence: 41,
+    };
+    assert_eq!(bench.handle(held.clone()), ["start 1 of 1 fence 41"]);
+    bench.serves(1);
+    assert_eq!(bench.update(2, None), ["drain 1"], "break before make");
+    assert_eq!(bench.ends(1), ["start 2 of 2 fence 41"]);
+    assert_eq!(bench.handle(Event::LeaseLost(actor())), ["stop 2"]);
+    bench.ends(2);
+    assert_eq!(bench.wake().1, ["acquire"]);
+    assert_eq!(bench.handle(held), ["start 3 of 2 fence 41"]);
+    bench.serves(3);
+    let others = ["b", "c", "d", "e", "f", "g", "h"];
+    assert_eq!(bench.hosts(&others), NOTHING, "it is kept for a while");
+    assert_eq!(bench.phase(), Phase::HandingOver);
+    assert_eq!(bench.hosts(&["a"]), NOTHING, "it is assigned here again");
+    assert_eq!(bench.phase(), Phase::Serving);
+    assert_eq!(bench.hosts(&others), NOTHING);
+    let kept = once::KEEP.as_millis() as u64;
+    let (pause, actions) = bench.wake();
+    assert!(pause <= kept + 1, "{pause}");
+    assert_eq!(actions, ["drain 3"]);
+    assert_eq!(bench.phase(), Phase::Draining);
+    assert_eq!(
+        bench.ends(3),
+        ["release"],
+        "when nothing runs under it any more"
+    );
+    assert!(bench.reconciler.is_idle());
+}
+
+#[test]
+fn a_host_that_shuts_down_gives_its_lease_back_at_once() {
+    let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
+    let held = Event::LeaseHeld {
+        component: actor(),
+        fence: 1,
+    };
+    assert_eq!(bench.handle(held), ["start 1 of 1 fence 1"]);
+    bench.serves(1);
+    let by = bench.begun + Duration::from_secs(60);
+    assert_eq!(bench.hosts(&["a", "b"]), NOTHING);
+    assert_eq!(bench.handle(Event::Leave { by }), ["drain 1"]);
+    assert_eq!(bench.ends(1), ["release"]);
+}
+
+#[test]
+fn a_lease_that_arrives_too_late_is_released() {
+    let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
+    assert_eq!(bench.hosts(&["b"]), NOTHING);
+    assert!(
+        !bench.reconciler.is_idle(),
+        "the lease request is not settled yet"
+    );
+    let held = Event::LeaseHeld {
+        component: actor(),
+        fence: 1,
+    };
+    assert_eq!(bench.handle(held.clone()), ["release"]);
+    assert!(bench.reconciler.is_idle());
+    assert_eq!(bench.handle(held), ["release"]);
+}
