@@ -8,16 +8,24 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 use tokio::sync::oneshot;
 
+/// Instances that are kept for later calls, and can be given up at any time.
+pub(crate) trait Unused: Send + Sync {
+    /// Drops the instance that has been unused for longest. Returns false if there is none.
+    fn drop_one(&self) -> bool;
+}
+
 /// An amount of memory, from which guests take and to which they give back.
 pub(super) struct MemoryPot {
     total: usize,
     state: Mutex<State>,
+    /// What gives memory back when a guest that runs needs it.
+    unused: Mutex<Vec<Weak<dyn Unused>>>,
 }
 
 #[derive(Default)]
@@ -44,6 +52,7 @@ impl MemoryPot {
         Arc::new(Self {
             total,
             state: Mutex::default(),
+            unused: Mutex::default(),
         })
     }
 
@@ -64,6 +73,16 @@ impl MemoryPot {
             state.used += bytes;
         }
         fits
+    }
+
+    /// Drops an unused instance, so that its memory is given back. Returns false if there is none.
+    fn drop_unused(&self) -> bool {
+        let mut unused = self.unused.lock();
+        unused.retain(|instances| instances.strong_count() > 0);
+        // Dropped instances give memory back, for which no lock may be held.
+        let all: Vec<_> = unused.iter().filter_map(Weak::upgrade).collect();
+        drop(unused);
+        all.iter().any(|instances| instances.drop_one())
     }
 
     fn fits(&self, state: &State, bytes: usize) -> bool {
@@ -195,19 +214,30 @@ pub(crate) struct MemoryShare {
 }
 
 impl MemoryShare {
-    /// Takes memory if there is enough.
+    /// Takes memory if there is enough, or as soon as unused instances were dropped for it.
     ///
     /// # Errors
     /// Fails with the limit that it is over.
     pub(crate) fn try_take(&self, bytes: usize) -> Result<(), Limit> {
-        if !self.own.try_take(bytes) {
-            return Err(Limit::ActorMemory(self.own.total as u64));
+        while !self.own.try_take(bytes) {
+            if bytes > self.own.total || !self.own.drop_unused() {
+                return Err(Limit::ActorMemory(self.own.total as u64));
+            }
         }
-        if !self.all.try_take(bytes) {
-            self.own.give_back(bytes);
-            return Err(Limit::HostMemory(self.all.total as u64));
+        while !self.all.try_take(bytes) {
+            if bytes > self.all.total || !self.all.drop_unused() {
+                self.own.give_back(bytes);
+                return Err(Limit::HostMemory(self.all.total as u64));
+            }
         }
         Ok(())
+    }
+
+    /// Lets guests that run have the memory of these instances, which belong to the actor.
+    pub(crate) fn may_drop(&self, unused: &Weak<dyn Unused>) {
+        for pot in [&self.own, &self.all] {
+            pot.unused.lock().push(unused.clone());
+        }
     }
 
     pub(crate) fn give_back(&self, bytes: usize) {
@@ -320,6 +350,39 @@ mod tests {
         share.all.clone().take(100).await.keep();
         assert_eq!(share.try_take(60), Err(Limit::HostMemory(150)));
         assert_eq!(share.own.used(), 0, "nothing is kept of what failed");
+    }
+
+    #[tokio::test]
+    async fn guests_that_run_get_the_memory_of_unused_instances() {
+        struct Kept(Mutex<Vec<Arc<MemoryLease>>>);
+
+        impl Unused for Kept {
+            fn drop_one(&self) -> bool {
+                let dropped = self.0.lock().pop();
+                dropped.is_some()
+            }
+        }
+
+        let share = share(100, 150);
+        let other = MemoryShare {
+            own: MemoryPot::new(100),
+            all: share.all.clone(),
+        };
+        let running = lease(&share, 20).await;
+        running.begin(20);
+        let kept: Arc<dyn Unused> = Arc::new(Kept(Mutex::new(vec![
+            lease(&share, 30).await,
+            lease(&share, 30).await,
+        ])));
+        share.may_drop(&Arc::downgrade(&kept));
+        assert_eq!(running.grow(40), Ok(()));
+        assert_eq!(share.own.used(), 90, "one was dropped");
+        assert_eq!(other.try_take(80), Ok(()), "another actor");
+        assert_eq!(share.own.used(), 60);
+        assert_eq!(running.grow(30), Err(Limit::HostMemory(150)));
+        drop(kept);
+        assert_eq!(running.grow(41), Err(Limit::ActorMemory(100)));
+        assert!(share.own.unused.lock().is_empty());
     }
 
     #[tokio::test]

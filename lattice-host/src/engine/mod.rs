@@ -16,7 +16,7 @@ mod room;
 mod ticker;
 
 pub(crate) use config::WASM_STACK;
-pub(crate) use memory::{MemoryLease, MemoryShare};
+pub(crate) use memory::{MemoryLease, MemoryShare, Unused};
 pub(crate) use room::{Place, RoomNeeds, Tenant};
 pub(crate) use ticker::{TICK, Ticks};
 

@@ -4,25 +4,24 @@ use super::{
     Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ExportedFunction,
     instance::Instance, settings::Instances, state::Guest,
 };
-use crate::transcode::BoundExport;
+use crate::{engine::Unused, transcode::BoundExport};
 use lattice_core::{call::Turns, sync::Mutex, wire::FunctionKey};
-use std::{
-    collections::HashMap,
-    num::NonZeroUsize,
-    sync::{Arc, MutexGuard},
-    time::Duration,
-};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The warm instances of one actor.
 pub(super) struct ExclusivePool {
     actor: Arc<HostedActor>,
-    idle: Arc<Mutex<Vec<IdleInstance>>>,
+    idle: Arc<IdleInstances>,
     /// One for each instance that there may be. Its holder may take or create an instance.
     turns: Turns,
     _sweeper: AbortOnDropHandle<()>,
 }
+
+/// The instances that no call uses, the one that was used last at the end.
+#[derive(Default)]
+struct IdleInstances(Mutex<Vec<IdleInstance>>);
 
 struct IdleInstance {
     instance: WarmInstance,
@@ -35,9 +34,20 @@ struct WarmInstance {
     functions: HashMap<FunctionKey, BoundExport<Guest>>,
 }
 
+impl Unused for IdleInstances {
+    fn drop_one(&self) -> bool {
+        let mut idle = self.0.lock();
+        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
+        drop(idle);
+        oldest.is_some()
+    }
+}
+
 impl ExclusivePool {
     pub(super) fn new(actor: Arc<HostedActor>, most: NonZeroUsize, after: Duration) -> Arc<Self> {
-        let idle = Arc::default();
+        let idle = Arc::<IdleInstances>::default();
+        let unused: Arc<dyn Unused> = idle.clone();
+        actor.tenant.memory().may_drop(&Arc::downgrade(&unused));
         let sweeper = tokio::spawn(sweep(actor.clone(), Arc::clone(&idle), after));
         Arc::new(Self {
             actor,
@@ -50,7 +60,7 @@ impl ExclusivePool {
     /// Takes the most recently used instance, because its memory is the most likely to be in a
     /// cache.
     fn take(&self) -> Option<WarmInstance> {
-        lock(&self.idle).pop().map(|idle| idle.instance)
+        self.idle.0.lock().pop().map(|idle| idle.instance)
     }
 
     /// Keeps the instance for the next call, unless others wait for its room.
@@ -58,13 +68,13 @@ impl ExclusivePool {
         if instance.instance.is_bloated() || self.actor.tenant.is_pressed() {
             return;
         }
-        lock(&self.idle).push(IdleInstance {
+        self.idle.0.lock().push(IdleInstance {
             instance,
             since: Instant::now(),
         });
         // A call that began to wait just before may have found nothing idle.
         if self.actor.tenant.is_pressed() {
-            let unused = std::mem::take(&mut *lock(&self.idle));
+            let unused = std::mem::take(&mut *self.idle.0.lock());
             drop(unused);
         }
     }
@@ -114,13 +124,15 @@ impl WarmInstance {
 
 /// Drops instances that have not been used for a while, and all unused ones when calls wait for
 /// their room.
-async fn sweep(actor: Arc<HostedActor>, idle: Arc<Mutex<Vec<IdleInstance>>>, after: Duration) {
+async fn sweep(actor: Arc<HostedActor>, idle: Arc<IdleInstances>, after: Duration) {
     let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / 2);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let pressed = actor.tenant.pressed();
         let (is_pressed, now) = (actor.tenant.is_pressed(), Instant::now());
-        let stale: Vec<IdleInstance> = lock(&idle)
+        let stale: Vec<IdleInstance> = idle
+            .0
+            .lock()
             .extract_if(.., |idle| {
                 is_pressed || now.duration_since(idle.since) >= after
             })
@@ -131,8 +143,4 @@ async fn sweep(actor: Arc<HostedActor>, idle: Arc<Mutex<Vec<IdleInstance>>>, aft
             () = pressed => {}
         }
     }
-}
-
-fn lock(idle: &Mutex<Vec<IdleInstance>>) -> MutexGuard<'_, Vec<IdleInstance>> {
-    idle.lock()
 }

@@ -266,6 +266,29 @@ async fn unused_warm_instances_make_room_for_calls_that_wait() {
     }
 }
 
+#[tokio::test]
+async fn unused_warm_instances_make_room_for_guests_that_grow() {
+    let engine = engine().guest_memory(ByteSize::mib(64)).build();
+    let engine = engine.expect("an engine");
+    let (gate, lattice) = (Gate::new(), lattice().await);
+    let host = Host::builder(&lattice)
+        .engine(engine)
+        .actor("fill", wat(FILL).instances(Instances::warm()))
+        .provider("gate", gate.serve().serve());
+    let _host = started(host).await;
+    link(&lattice, "fill", GATE_OF, "gate").await;
+    // 10 MiB in each of two instances, of the 32 MiB that the actor may have.
+    let both = [(); 2].map(|()| fill(&lattice, 160, PATIENCE));
+    gate.entered(2).await;
+    gate.let_go(2);
+    for one in both {
+        assert_eq!(one.await.expect("no panic"), Ok(160));
+    }
+    let more = fill(&lattice, 300, PATIENCE);
+    gate.let_go(1);
+    assert_eq!(more.await.expect("no panic"), Ok(300), "all that it wanted");
+}
+
 /// Calls `run` of [`STEPS`] on an engine with this many slots, and returns how often it reached the
 /// gate.
 async fn run_steps(count: u32, instances: Instances) -> (Result<u32, CallError>, usize) {
