@@ -8,7 +8,9 @@
 //! turns, such as those of a component and those of its pool of instances; see [`waits`].
 //!
 //! A chain is tracked within one process: a table has, for each nested turn, the id of the turn
-//! that it is nested in.
+//! that it is nested in. A message to another host doesn't carry it. So a circle that leads over
+//! another host isn't detected, and its calls end at their deadline, which all calls of a chain
+//! share. The hop limit bounds its length.
 
 mod waits;
 

@@ -186,7 +186,9 @@ pub enum CallError {
         ran: Ran,
     },
     /// The chain of calls is longer than the limit: most likely a loop of links. The limit is that of
-    /// hops, or, in a loop, the number of calls that a component runs at once. Did not run.
+    /// hops, or, in a loop within one process, the number of calls that a component runs at once. A
+    /// loop over several hosts whose calls wait for each other ends with
+    /// [`DeadlineExceeded`](Self::DeadlineExceeded) instead. Did not run.
     #[error("a chain of calls is longer than {limit} hops; look for a loop in the links")]
     TooManyHops {
         /// The limit.
