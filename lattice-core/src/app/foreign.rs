@@ -1,6 +1,7 @@
 //! Recognizes manifests of other tools, and returns advice on what to write instead.
 
 use super::{
+    encoding,
     load::{self, LoadError},
     tree::{Node, Value},
 };
@@ -74,12 +75,30 @@ fn named(api: Option<&str>, has: impl Fn(&str) -> bool) -> Option<Foreign> {
     }
 }
 
-/// Returns the error for a YAML file. Its top-level fields show which tool it is for.
+/// Returns the error for a YAML file.
 pub(super) fn yaml(path: &Path) -> LoadError {
-    let text = match load::read(path) {
-        Ok(text) => text,
-        Err(error) => return error,
-    };
+    match load::read(path) {
+        Ok(text) => LoadError::Foreign {
+            path: path.into(),
+            found: of_yaml(encoding::without_mark(&text)),
+        },
+        Err(error) => error,
+    }
+}
+
+/// Recognizes YAML in a text that could not be read as TOML or JSON: in a file that was given the
+/// ending of another format.
+pub(super) fn in_yaml(text: &str) -> Option<Foreign> {
+    let mut lines = text.lines().filter(|line| {
+        let line = line.trim_start();
+        !line.is_empty() && !line.starts_with('#')
+    });
+    let begins_so = lines.next().is_some_and(begins_yaml);
+    (begins_so && !lines.any(begins_toml)).then(|| of_yaml(text))
+}
+
+/// Returns which tool a YAML text is for, by its top-level fields.
+fn of_yaml(text: &str) -> Foreign {
     let value = |name: &str| {
         text.lines().find_map(|line| {
             let rest = line.strip_prefix(name)?.trim_start().strip_prefix(':')?;
@@ -87,8 +106,29 @@ pub(super) fn yaml(path: &Path) -> LoadError {
             Some(value.trim().trim_matches(['"', '\'']))
         })
     };
-    LoadError::Foreign {
-        path: path.into(),
-        found: named(value("apiVersion"), |name| value(name).is_some()).unwrap_or(Foreign::Yaml),
-    }
+    named(value("apiVersion"), |name| value(name).is_some()).unwrap_or(Foreign::Yaml)
+}
+
+/// Whether this can be the first line of a YAML text: it starts a document or a list, or it is a
+/// field with a colon, which is never TOML.
+fn begins_yaml(line: &str) -> bool {
+    let is_field = line.split_once(':').is_some_and(|(name, value)| {
+        is_bare(name) && (value.is_empty() || value.starts_with(char::is_whitespace))
+    });
+    is_field
+        || ["---", "%YAML", "- "]
+            .iter()
+            .any(|start| line.starts_with(start))
+}
+
+/// Whether this is a line of TOML and not of YAML: a table, or a field with an equals sign.
+fn begins_toml(line: &str) -> bool {
+    let name = line.split_once('=').map(|(name, _)| name.trim_end());
+    line.starts_with('[') || name.is_some_and(is_bare)
+}
+
+fn is_bare(name: &str) -> bool {
+    let is_part =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    !name.is_empty() && name.chars().all(is_part)
 }

@@ -3,6 +3,7 @@
 use super::{
     AppManifest,
     check::{self, Found},
+    encoding,
     foreign::{self, Foreign},
     problem::{Position, Problem, Problems},
     shape::{self, Shaped},
@@ -93,7 +94,8 @@ pub enum LoadError {
 }
 
 impl App {
-    /// Loads the app in a `.toml` or `.json` file. Its `file:` images are relative to the file.
+    /// Loads the app in a `.toml` or `.json` file. Its `file:` images are relative to the file. The
+    /// file is in UTF-8 or UTF-16, with or without a byte order mark.
     ///
     /// # Errors
     /// Fails with a [`LoadError`]. [`LoadError::Problems`] lists every problem that can be found
@@ -107,7 +109,7 @@ impl App {
             _ => return Err(LoadError::Format { path: path.into() }),
         };
         let text = read(path)?;
-        Self::parse(path, text, format)
+        Self::parse(path, &text, format)
     }
 
     /// Reads the app in a TOML text. `file` is named in problems, and the app's `file:` images are
@@ -116,7 +118,7 @@ impl App {
     /// # Errors
     /// Fails with [`LoadError::TooLarge`] or [`LoadError::Problems`].
     pub fn from_toml(file: impl AsRef<Path>, text: &str) -> Result<Self, LoadError> {
-        Self::parse(file.as_ref(), text.to_owned(), Format::Toml)
+        Self::parse(file.as_ref(), text, Format::Toml)
     }
 
     /// Reads the app in a JSON text. `file` is named in problems, and the app's `file:` images are
@@ -125,7 +127,7 @@ impl App {
     /// # Errors
     /// Fails with [`LoadError::TooLarge`] or [`LoadError::Problems`].
     pub fn from_json(file: impl AsRef<Path>, text: &str) -> Result<Self, LoadError> {
-        Self::parse(file.as_ref(), text.to_owned(), Format::Json)
+        Self::parse(file.as_ref(), text, Format::Json)
     }
 
     /// Makes an app from a manifest that was made in Rust. Its `file:` images are relative to the
@@ -139,27 +141,27 @@ impl App {
         }
     }
 
-    fn parse(file: &Path, text: String, format: Format) -> Result<Self, LoadError> {
+    fn parse(file: &Path, text: &str, format: Format) -> Result<Self, LoadError> {
         if text.len() > MAX_MANIFEST {
             return Err(LoadError::TooLarge { path: file.into() });
         }
+        let text = encoding::without_mark(text);
         let tree = match format {
-            Format::Toml => text::toml(&text),
-            Format::Json => text::json(&text),
+            Format::Toml => text::toml(text),
+            Format::Json => text::json(text),
         };
-        let tree = match tree {
-            Ok(tree) => match foreign::of(&tree) {
-                Some(found) => {
-                    let path = file.into();
-                    return Err(LoadError::Foreign { path, found });
-                }
-                None => tree,
-            },
-            Err(problems) => return Err(text_problems(file, &text, problems).into()),
+        let found = match &tree {
+            Ok(tree) => foreign::of(tree),
+            Err(_) => foreign::in_yaml(text),
         };
+        if let Some(found) = found {
+            let path = file.into();
+            return Err(LoadError::Foreign { path, found });
+        }
+        let tree = tree.map_err(|problems| text_problems(file, text, problems))?;
         let source = Source {
             file: file.into(),
-            text,
+            text: text.to_owned(),
             tree,
         };
         let mut shaped = shape::read(source.tree.clone());
@@ -298,18 +300,22 @@ impl Source {
     }
 }
 
-/// Reads a manifest, and at most one byte more than the limit, which shows that it is over it.
+/// Returns the text of a manifest. At most one byte more than the limit is read, which shows that the
+/// file is over it.
 pub(super) fn read(path: &Path) -> Result<String, LoadError> {
     let io = |source| LoadError::Io {
         path: path.into(),
         source,
     };
     let file = super::files::open(path).map_err(io)?;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(MAX_MANIFEST as u64 + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(io)?;
-    Ok(text)
+    if bytes.len() > MAX_MANIFEST {
+        return Err(LoadError::TooLarge { path: path.into() });
+    }
+    encoding::decode(bytes).map_err(io)
 }
 
 fn text_problems(file: &Path, text: &str, problems: Vec<text::TextProblem>) -> Problems {

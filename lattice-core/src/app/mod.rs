@@ -80,6 +80,7 @@
 mod apply;
 mod check;
 mod draft;
+mod encoding;
 mod files;
 mod foreign;
 mod load;
