@@ -261,3 +261,59 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Lattice,
+        node::NodeOptions,
+        serve::{Answer, Request},
+        types::ComponentTypes,
+    };
+    use bytes::Bytes;
+
+    struct Idle;
+
+    impl Service for Idle {
+        fn types(&self) -> Arc<ComponentTypes> {
+            Arc::default()
+        }
+
+        fn call(&self, _: Request) -> Answer {
+            Answer::Ready(Ok(Bytes::new()))
+        }
+    }
+
+    fn id(number: usize) -> ComponentId {
+        ComponentId::new(&format!("c{number}")).expect("an id")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_serves_as_many_components_as_it_can_announce_and_refuses_more() {
+        let lattice = Lattice::in_memory("dev").await.expect("it opens");
+        let options = NodeOptions::default().host("full").expect("valid");
+        let node = lattice.node(options).await.expect("it joins");
+        let serve = |number| node.serve(id(number), Idle, ServeLimits::default());
+        let first = serve(0).await.expect("it serves");
+        // To put each into service would take seconds. They are all the same one.
+        let server = &node.parts().server;
+        server.registry.change(|all| {
+            let more =
+                (1..Beat::MAX_SERVED - 1).map(|number| (id(number), first.component.clone()));
+            all.extend(more);
+        });
+        let last = serve(Beat::MAX_SERVED - 1).await;
+        last.as_ref().expect("there is room for one");
+        let error = serve(Beat::MAX_SERVED).await.expect_err("it is full");
+        assert_eq!(
+            error.to_string(),
+            "host `full` serves 16384 components already, and can't announce more; serve `c16384` on another host, or start one more"
+        );
+        // An update of a component needs no room.
+        server.check_room(&id(7)).expect("it is served already");
+        assert!(server.check_room(&id(Beat::MAX_SERVED)).is_err());
+        drop(last);
+        serve(Beat::MAX_SERVED).await.expect("there is room again");
+    }
+}

@@ -88,7 +88,7 @@ impl Registry {
             .collect()
     }
 
-    fn change(&self, mut change: impl FnMut(&mut Components)) {
+    pub(super) fn change(&self, mut change: impl FnMut(&mut Components)) {
         self.components.rcu(|all| {
             let mut all = Components::clone(all);
             change(&mut all);
