@@ -4,6 +4,10 @@
 //! back: when they are set by hand, or at each start of a machine whose clock has no battery. Peers
 //! would then take the host's frames for replays. So a host with a chosen id reads its last epoch
 //! from the store and takes a higher one. A random id needs none of this.
+//!
+//! A recorded epoch that is far ahead of the clock is believed, because the clock may be the one that
+//! is wrong, and the next boots still get higher ones. Only one that no clock can have given is
+//! dropped: soon there would be no higher epoch, and every boot would be a replay of the last one.
 
 use crate::{
     backoff::Backoff,
@@ -25,6 +29,9 @@ use tokio::time::{Instant, error::Elapsed, timeout};
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses between attempts to record the epoch.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_millis(500));
+
+/// Recorded epochs from this one on are not believed. It is in the year 10889.
+const LATEST: u64 = 1 << 48;
 
 /// Why the last epoch is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +76,11 @@ async fn after_the_last(records: &Records, host: &HostId, epoch: &mut u64) -> Re
             }
             Current::Absent => 0,
         };
-        *epoch = (*epoch).max(last.saturating_add(1));
+        if last < LATEST {
+            *epoch = (*epoch).max(last + 1);
+        } else {
+            tracing::warn!(%host, last, "overwriting an epoch that no clock can have given; hosts that have received frames of that boot ignore this host until they are restarted, unless it gets another id");
+        }
         let value = records.encode(incarnation, &key, *epoch, &())?;
         let put = Op::put(key.clone(), value, Expect::of(entry.as_ref()));
         if rewrite.commit(records, vec![put]).await?.is_some() {
@@ -142,6 +153,23 @@ mod tests {
         let incarnation = records.store().incarnation().await.expect("there");
         let record: Record<()> = records.decode(incarnation, &entry).expect("a record");
         assert!(record.generation > first);
+    }
+
+    #[tokio::test]
+    async fn an_epoch_that_leaves_none_for_later_boots_is_overwritten() {
+        let records = Records::new(Arc::new(MemoryStore::new()), Auth::trusting());
+        for last in [LATEST, u64::MAX - 1, u64::MAX] {
+            let before = by_the_clock();
+            at(&records, last).await;
+            let first = epoch(&records, Some(&host())).await;
+            assert!((before..LATEST).contains(&first), "{last}: {first}");
+            let second = epoch(&records, Some(&host())).await;
+            assert!((first + 1..LATEST).contains(&second), "{last}: {second}");
+        }
+        // The clock of the last boot was a century ahead: later boots follow it.
+        let ahead = by_the_clock() + 100 * 365 * 24 * 3_600_000;
+        at(&records, ahead).await;
+        assert_eq!(epoch(&records, Some(&host())).await, ahead + 1);
     }
 
     #[tokio::test]
