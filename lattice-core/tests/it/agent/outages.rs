@@ -2,7 +2,7 @@
 //! restart.
 
 use super::*;
-use lattice_core::place::plan::Phase;
+use lattice_core::{app::Warning, constellation::Subject, place::plan::Phase};
 
 fn greeter_id() -> ComponentId {
     ComponentId::new("greeter").expect("valid")
@@ -132,7 +132,7 @@ async fn hosts_that_start_while_a_new_image_is_unavailable_run_the_settled_versi
     mesh.until("both serve", || mesh.serving("greeter").len() == 2)
         .await;
     assert!(mesh.version().await.ends_with("greeter:1"));
-    let subject = lattice_core::constellation::Subject::Component(greeter_id());
+    let subject = Subject::Component(greeter_id());
     sleep(Duration::from_secs(30)).await;
     let why = mesh.lattice.explain(&subject).await.to_string();
     assert!(
@@ -194,4 +194,42 @@ async fn a_store_that_is_away_while_a_version_starts_does_not_have_it_rolled_bac
     for _ in 0..10 {
         assert!(mesh.version().await.ends_with("greeter:2"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_instead_of_the_declared_version_is_planned_and_explained() {
+    let mesh = Mesh::new().await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(&greeter("greeter:1", 2)).await;
+    mesh.until("two serve", || mesh.serving("greeter").len() == 2)
+        .await;
+    sleep(Duration::from_secs(10)).await;
+    mesh.record.trouble("greeter:2", Trouble::Away);
+    mesh.apply(&greeter("greeter:2", 2)).await;
+    sleep(Duration::from_secs(10)).await;
+    let app = App::from_toml("app.toml", &greeter("greeter:2", 2)).expect("a manifest");
+    let plan = mesh.lattice.plan(&app).await.expect("planned");
+    assert!(plan.is_empty(), "{plan}");
+    let runs = Warning::OtherVersion {
+        id: greeter_id(),
+        runs: "2 of oci:reg.example/greeter:1".to_owned(),
+    };
+    assert!(plan.warnings.contains(&runs), "{plan}");
+    let line = "\n  ! actor `greeter`: hosts run 2 of oci:reg.example/greeter:1, in addition to or instead of the declared version\n";
+    assert!(plan.to_string().contains(line), "{plan}");
+
+    mesh.record.heal();
+    sleep(Duration::from_mins(3)).await;
+    assert!(mesh.version().await.ends_with("greeter:2"));
+    let plan = mesh.lattice.plan(&app).await.expect("planned");
+    assert!(!plan.to_string().contains("hosts run"), "{plan}");
+
+    mesh.apply(&greeter("broken:3", 2)).await;
+    mesh.until("it is rejected", || mesh.rejected().is_some())
+        .await;
+    sleep(Duration::from_secs(10)).await;
+    let subject = Subject::Component(greeter_id());
+    let why = mesh.lattice.explain(&subject).await.to_string();
+    let runs = "the last version of `greeter` failed to start (it is broken; fix it) and was rolled back, and oci:reg.example/greeter:2 runs; apply one that starts";
+    assert!(why.contains(runs), "{why}");
 }
