@@ -2,11 +2,11 @@
 
 use super::*;
 use lattice_core::{
-    call::Context,
+    call::{CallError, Context, Ran},
     wire::{Beat, Body as _},
 };
 use lattice_sim::fault::FaultBus;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 #[tokio::test]
 async fn a_replayed_frame_runs_once() {
@@ -142,4 +142,72 @@ async fn a_delayed_beat_does_not_undo_a_goodbye() {
     for lattice in [lattice, &listener] {
         assert!(!lattice.peers().contains(b.origin()));
     }
+}
+
+/// A process that starts after a host has died can't tell recorded beats of it from new ones.
+#[tokio::test(start_paused = true)]
+async fn a_call_to_a_replayed_host_ends_soon_and_may_have_run() {
+    let scene = Scene::set().await;
+    let b = &scene.two.b;
+    let mut tap = scene.tap(scene.subjects.beat()).await;
+    sleep(Duration::from_secs(12)).await;
+    let mut beats = beats_of(b.origin(), &scene.auth, &mut tap).into_iter();
+    assert!(beats.len() >= 9, "{}", beats.len());
+    b.kill();
+    let join = async || {
+        let bus = Arc::new(scene.attacker.network().connect());
+        let lattice = Lattice::on(bus, scene.store.clone(), "prod").key(key());
+        lattice.await.expect("it opens")
+    };
+    let (late, there) = (join().await, join().await);
+    let c = host(&late, "c").await;
+    let caller = c.caller("caller").expect("valid");
+    assert!(!late.peers().contains(b.origin()));
+    let replay = async |beat: Bytes, serving: usize| {
+        scene.send(scene.subjects.beat(), beat).await;
+        eventually("the recording is believed", async || {
+            late.peers().serving(&id("callee")).len() == serving
+        })
+        .await;
+        assert!(late.peers().contains(b.origin()));
+    };
+    let gone = CallError::HostLost { host: host_id("b") };
+    assert_eq!(gone.ran(), Ran::Maybe);
+
+    // First the bus reports that no one has received the call. Then the attacker receives it.
+    let mut inboxes = Vec::new();
+    for within in [400, 1_000] {
+        for beat in beats.by_ref().take(3) {
+            replay(beat, 1).await;
+            let start = Instant::now();
+            let lost = say(&caller).await;
+            let took = start.elapsed();
+            assert_eq!(lost, Err(gone.clone()));
+            assert!(took < Duration::from_millis(within), "{took:?}");
+            let next = say(&caller).await.expect_err("it was lost");
+            assert_eq!(next.ran(), Ran::No, "{next:?}");
+        }
+        inboxes.push(scene.tap(scene.inbox_of_b()).await);
+    }
+
+    // Beside a live host, each recorded beat costs one call at most.
+    let d = host(&there, "d").await;
+    let (api, _serving) = serve(&d, "callee").await;
+    let replays = beats.len();
+    let mut lost = 0;
+    for beat in beats {
+        replay(beat, 2).await;
+        for _ in 0..16 {
+            match say(&caller).await {
+                Ok(answer) => assert_eq!(answer, text("x")),
+                Err(error) => {
+                    assert_eq!(error, gone);
+                    lost += 1;
+                }
+            }
+        }
+    }
+    assert!(lost <= replays, "{lost} of {replays}");
+    assert_eq!(api.calls.load(Ordering::SeqCst), 16 * replays - lost);
+    drop(inboxes);
 }
