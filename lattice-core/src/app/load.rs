@@ -300,8 +300,8 @@ impl Source {
     }
 }
 
-/// Returns the text of a manifest. At most one byte more than the limit is read, which shows that the
-/// file is over it.
+/// Returns the text of a manifest. At most one byte more than the limit is read, which shows that
+/// the file is over it.
 pub(super) fn read(path: &Path) -> Result<String, LoadError> {
     let io = |source| LoadError::Io {
         path: path.into(),

@@ -5,9 +5,10 @@
 //! would then take the host's frames for replays. So a host with a chosen id reads its last epoch
 //! from the store and takes a higher one. A random id needs none of this.
 //!
-//! A recorded epoch that is far ahead of the clock is believed, because the clock may be the one that
-//! is wrong, and the next boots still get higher ones. Only one that no clock can have given is
-//! dropped: soon there would be no higher epoch, and every boot would be a replay of the last one.
+//! A recorded epoch that is far ahead of the clock is believed, because the clock may be the one
+//! that is wrong, and later boots still get higher ones. Only one that no clock can have given is
+//! overwritten: soon there would be no higher one, and peers would take each boot for a replay of
+//! the last.
 
 use crate::{
     backoff::Backoff,
