@@ -21,7 +21,7 @@ use crate::{
     membership::epoch,
     name::{ComponentId, HostId},
     node::Node,
-    serve::Request,
+    serve::{CallerInstance, Request},
     server::Arguments,
     store::record::Records,
     wire::{FunctionKey, Source},
@@ -47,6 +47,8 @@ pub fn operator_request(
         source: Source::Operator,
         link: None,
         args: Bytes::new(),
+        handles: Vec::new(),
+        caller: CallerInstance::Here,
         context,
     }
 }

@@ -52,6 +52,7 @@
 //! | implementing a bus or a store | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
 //! | values as bytes | [`value`] |
+//! | streams, futures and handles in values | [`stream`] |
 //!
 //! # Features
 //!
@@ -109,6 +110,7 @@ pub mod replica;
 pub mod serve;
 pub mod server;
 pub mod store;
+pub mod stream;
 #[doc(hidden)]
 pub mod sync;
 mod task_group;

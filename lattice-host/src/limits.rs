@@ -48,6 +48,12 @@ pub struct Limits {
     /// default, and at least the size of one `result`. More fails with `Overloaded`, before anything
     /// is copied out of the guest. Arguments up to 1 KiB don't count.
     pub outgoing_bytes: ByteSize,
+    /// Resources of one instance that others may hold, 10,000 by default. When it gives away one
+    /// more, the instance ends.
+    pub handles: NonZeroUsize,
+    /// Time after which an instance ends that is kept only for the handles and streams that others
+    /// have of it, when nobody uses them, 5 min by default.
+    pub kept: Duration,
 }
 
 impl Default for Limits {
@@ -63,6 +69,8 @@ impl Default for Limits {
             table_elements: 20_000,
             outgoing: at_least_one(1_023),
             outgoing_bytes: ByteSize::mib(16),
+            handles: at_least_one(9_999),
+            kept: Duration::from_mins(5),
         }
     }
 }
@@ -122,6 +130,18 @@ impl Limits {
         self.outgoing_bytes = bytes;
         self
     }
+
+    /// Sets the number of resources of one instance that others may hold.
+    pub fn handles(mut self, handles: NonZeroUsize) -> Self {
+        self.handles = handles;
+        self
+    }
+
+    /// Sets the time after which an instance ends that others have handles of and nobody uses.
+    pub fn kept(mut self, kept: Duration) -> Self {
+        self.kept = kept;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -139,5 +159,7 @@ mod tests {
         assert_eq!(limits.table_elements, 20_000);
         assert_eq!(limits.outgoing.get(), 1_024);
         assert_eq!(limits.outgoing_bytes, ByteSize::mib(16));
+        assert_eq!(limits.handles.get(), 10_000);
+        assert_eq!(limits.kept, Duration::from_mins(5));
     }
 }

@@ -166,6 +166,8 @@ async fn operator_call<P: Provider>(
     match dispatch(provider, Arc::new(binding), request) {
         Answer::Ready(result) => result,
         Answer::Later(result) => result.await,
+        // Generated code passes only plain values.
+        Answer::Passing(result) => result.await.map(|body| body.bytes),
     }
 }
 

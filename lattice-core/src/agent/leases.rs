@@ -22,7 +22,6 @@ use crate::{
     types::ComponentTypes,
     wire::Origin,
 };
-use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -232,7 +231,7 @@ impl LeaseDeadline {
     }
 
     /// Returns the result if the lease is still held, and an error otherwise.
-    fn check(&self, answer: Result<Bytes, CallError>) -> Result<Bytes, CallError> {
+    fn check<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
         let lost = || CallError::InstanceLost {
             reason: "its lease ended before it returned".to_owned(),
         };
@@ -271,6 +270,11 @@ impl Service for Leased {
                 let (until, service) = (self.until.clone(), self.service.clone());
                 let work = async move { until.check(serve::checked(&*service, work.await)) };
                 Answer::Later(work.boxed())
+            }
+            Answer::Passing(work) => {
+                let (until, service) = (self.until.clone(), self.service.clone());
+                let work = async move { until.check(serve::checked(&*service, work.await)) };
+                Answer::Passing(work.boxed())
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
     id::Source,
     name::{ComponentId, FunctionName, InterfaceName, IntoName, LinkName, NameError},
+    stream::Body,
     value::{self, Decode, Encode},
 };
 use bytes::Bytes;
@@ -202,7 +203,7 @@ impl Authority for Granted {
             idempotent: idempotent || declared,
             ..OutgoingCall::ungranted(caller.as_source(), target, &function, args, context)
         };
-        client.call(call).await
+        client.call(call).await.and_then(Body::plain)
     }
 }
 
@@ -233,7 +234,7 @@ impl Authority for Bypass {
             idempotent,
             ..OutgoingCall::ungranted(&Source::Operator, target, &function, args, context)
         };
-        client.call(call).await
+        client.call(call).await.and_then(Body::plain)
     }
 }
 

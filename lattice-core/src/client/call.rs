@@ -10,8 +10,10 @@ use crate::{
     id::Fence,
     link::LinkEntry,
     name::{ComponentId, LinkName},
+    serve::CallerInstance,
+    server::component::Outcome,
     store::Incarnation,
-    transport::CallResult,
+    stream::Handles,
     wire::{CallParts, Origin, Source},
 };
 use bytes::Bytes;
@@ -35,6 +37,10 @@ pub(crate) struct OutgoingCall<'c> {
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) function: &'c FunctionRef,
     pub(crate) args: Bytes,
+    /// The streams and handles in the arguments. They are taken by the first attempt.
+    pub(crate) handles: Handles,
+    /// The instance that calls.
+    pub(crate) caller: CallerInstance,
     pub(crate) context: Context,
     pub(crate) idempotent: bool,
     /// The fence of the target's lease, as far as it is known when the call is routed.
@@ -57,6 +63,8 @@ impl<'c> OutgoingCall<'c> {
             incarnation: None,
             function,
             args,
+            handles: Handles::new(),
+            caller: CallerInstance::Here,
             context,
             idempotent: false,
             fence: None,
@@ -91,9 +99,12 @@ impl<'c> OutgoingCall<'c> {
 
 impl Client {
     /// Makes one call, and returns its result or a typed error by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, mut call: OutgoingCall<'_>) -> CallResult {
+    pub(crate) async fn call(self: &Arc<Self>, mut call: OutgoingCall<'_>) -> Outcome {
         let mut now = self.check(&call)?;
         self.retries.count_call();
+        if !call.handles.is_empty() {
+            return Box::pin(self.call_with_handles(call, now)).await;
+        }
         // Stays empty and allocates nothing for a call that the first replica completes.
         let mut tried: Vec<Origin> = Vec::new();
         let mut failed: Option<CallError> = None;
@@ -109,12 +120,15 @@ impl Client {
                 found
             };
             let result = match &route {
-                Route::Here(component) => self.call_component(component, &call, now).await,
+                Route::Here(component) => self.call_component(component, &mut call, now).await,
                 Route::SameProcess(server, component) => {
-                    let result = self.call_component(component, &call, now).await;
+                    let result = self.call_component(component, &mut call, now).await;
                     unless_gone(server, result)
                 }
-                Route::Remote(peer) => self.call_remote(peer, &call, attempt).await,
+                Route::Remote(peer) => {
+                    let result = self.call_remote(peer, &call, attempt).await;
+                    result.map(Into::into)
+                }
             };
             let error = match result {
                 Ok(result) => return Ok(result),
@@ -143,6 +157,36 @@ impl Client {
         Err(failed.unwrap_or_else(|| CallError::NotServed {
             component: call.target.clone(),
         }))
+    }
+
+    /// Makes a call whose arguments have streams or handles: once, because they are gone then, and
+    /// where the callee's own resources are.
+    async fn call_with_handles(
+        self: &Arc<Self>,
+        mut call: OutgoingCall<'_>,
+        now: Instant,
+    ) -> Outcome {
+        let route = match self.pinned(&call)? {
+            Some(route) => route,
+            None => match self.choose(&mut call, &[], now) {
+                Some(route) => route,
+                None => self.find(&mut call, now).await?,
+            },
+        };
+        let result = match &route {
+            Route::Here(component) => self.call_component(component, &mut call, now).await,
+            Route::SameProcess(server, component) => {
+                let result = self.call_component(component, &mut call, now).await;
+                unless_gone(server, result)
+            }
+            Route::Remote(_) => Err(CallError::OnOtherHost {
+                component: call.target.clone(),
+            }),
+        };
+        match result {
+            Err(CallError::NotExported { .. }) => Err(self.explain_not_exported(&call).await),
+            result => result,
+        }
     }
 
     /// Makes the checks that don't depend on the route of a call. Returns the time at which it was.
@@ -195,7 +239,7 @@ impl Client {
 
 /// The result of a call on another node of this process. If that node has vanished, it is lost, as
 /// on a remote host.
-fn unless_gone(server: &crate::server::Server, result: CallResult) -> CallResult {
+fn unless_gone(server: &crate::server::Server, result: Outcome) -> Outcome {
     match result {
         Err(error) if error.ran() == Ran::No => Err(error),
         _ if server.transport.is_closed() => Err(CallError::HostLost {

@@ -3,10 +3,12 @@
 use super::{Call, ClientHandle, Granted, OutgoingCall, builder::Encoded};
 use crate::{
     call::{CallError, Context, FunctionRef},
-    id::Source,
+    id::{Origin, Source},
     link::LinkEntry,
     name::{ComponentId, FunctionName, InterfaceName, IntoName, LinkName, NameError},
+    serve::CallerInstance,
     store::Incarnation,
+    stream::Body,
     value::{Decode, Encode},
 };
 use bytes::Bytes;
@@ -141,6 +143,27 @@ impl Caller {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
+        let (body, caller) = (args.into(), CallerInstance::Here);
+        let result = self.pass_via(function, link, body, (caller, context)).await;
+        result.and_then(Body::plain)
+    }
+
+    /// Calls like [`invoke_via`](Self::invoke_via), with arguments and a result that may have streams
+    /// and handles in them. The handles are taken, also when the call fails.
+    ///
+    /// # Errors
+    /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the callee is on another host,
+    /// and [`CallError::StaleHandle`] when a handle can't be used.
+    ///
+    /// # Cancel safety
+    /// As [`invoke`](Self::invoke).
+    pub async fn pass_via(
+        &self,
+        function: &FunctionRef,
+        link: &LinkName,
+        arguments: Body,
+        (caller, context): (CallerInstance, Context),
+    ) -> Result<Body, CallError> {
         let client = self.client.client(context.deadline).await?;
         let grant = self.grant(client, function.interface(), function.compat(), link)?;
         let call = OutgoingCall {
@@ -150,11 +173,18 @@ impl Caller {
             idempotent: grant.entry.link.idempotent.contains(function.function()),
             grant: Some(&grant.entry),
             function,
-            args,
+            args: arguments.bytes,
+            handles: arguments.handles,
+            caller,
             context,
             fence: None,
         };
         client.call(call).await
+    }
+
+    /// The boot of the host on which it calls. `None` before its first call, if it belongs to no host.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.client.origin()
     }
 
     pub(super) fn handle(&self) -> &ClientHandle {

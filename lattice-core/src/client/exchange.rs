@@ -6,12 +6,13 @@ use crate::{
     serve::Request,
     server::{
         Arguments,
-        component::{Progress, RunningComponent},
+        component::{Outcome, Progress, RunningComponent},
     },
+    stream::{self, Body},
     transport::{CallResult, PeerConn, in_flight::NewCall, lane::lane_of, send_queue::NotQueued},
-    wire::Lane,
+    wire::{Lane, Source},
 };
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, mem, sync::Arc, task::Poll};
 use tokio::time::{Instant, timeout_at};
 
 /// An upper bound for the bytes of an envelope in addition to the arguments: fixed fields and
@@ -23,9 +24,9 @@ impl Client {
     pub(super) async fn call_component(
         &self,
         component: &Arc<RunningComponent>,
-        call: &OutgoingCall<'_>,
+        call: &mut OutgoingCall<'_>,
         now: Instant,
-    ) -> CallResult {
+    ) -> Outcome {
         if call.grant.is_none() {
             self.server.allow_operator(&component.id)?;
         }
@@ -39,12 +40,21 @@ impl Client {
                 function.function(),
             ));
         }
+        let mut handles = mem::take(&mut call.handles);
+        let lent = if handles.is_empty() {
+            None
+        } else {
+            let to = Source::Component(call.target.clone());
+            Some(stream::pass(&mut handles, call.source, &to)?)
+        };
         let request = Request {
             component: call.target.clone(),
             function: function.key(),
             source: call.source.clone(),
             link: call.grant.map(|grant| grant.link.clone()),
             args: call.args.clone(),
+            handles,
+            caller: call.caller,
             context: call.context,
         };
         let result = match component.begin(request, now) {
@@ -52,7 +62,14 @@ impl Client {
             // Boxed, so that a call which never waits doesn't carry the state of one that does.
             progress => Box::pin(component.finish(progress)).await,
         };
-        self.transport.fitting(result)
+        drop(lent);
+        let Body { bytes, handles } = result?;
+        let bytes = self.transport.fitting(Ok(bytes))?;
+        let body = Body { bytes, handles };
+        if body.handles.is_empty() {
+            return Ok(body);
+        }
+        stream::pass_back(body, &Source::Component(call.target.clone()), call.source)
     }
 
     /// Calls a component on another host.

@@ -4,6 +4,7 @@ use super::Client;
 use crate::{
     bus::BusError,
     call::{CallError, Ran},
+    id::Origin,
 };
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
@@ -35,6 +36,14 @@ impl ClientHandle {
             client: OnceCell::new(),
             join: Box::new(join),
         }))
+    }
+
+    /// Returns the boot of the node, if there is one.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Ready(client) => Some(client.origin()),
+            Self::OnDemand(on_demand) => on_demand.client.get().map(|client| client.origin()),
+        }
     }
 
     /// Returns the client, in time for a call.

@@ -8,6 +8,7 @@ use crate::{
     call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
     id::Source,
     name::{ComponentId, FunctionName, InterfaceName, IntoName, NameError},
+    stream::Body,
     types::ComponentTypes,
     value::{Decode, Encode},
 };
@@ -106,9 +107,32 @@ impl Component {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
+        let result = self.pass(function, args.into(), context).await;
+        result.and_then(Body::plain)
+    }
+
+    /// Calls like [`invoke`](Self::invoke), with arguments and a result that may have streams and
+    /// handles in them. The handles are taken, also when the call fails.
+    ///
+    /// # Errors
+    /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the component is on another host,
+    /// and [`CallError::StaleHandle`] when a handle can't be used.
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> Result<Body, CallError> {
         let target = self.id.as_ref().map_err(Clone::clone)?;
         let client = self.client.client(context.deadline).await?;
-        let call = OutgoingCall::ungranted(&Source::Operator, target, function, args, context);
+        let Body { bytes, handles } = arguments;
+        let call = OutgoingCall {
+            handles,
+            ..OutgoingCall::ungranted(&Source::Operator, target, function, bytes, context)
+        };
         client.call(call).await
     }
 

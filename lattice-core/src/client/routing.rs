@@ -8,6 +8,7 @@ use crate::{
     call::CallError,
     link::Locality,
     server::{Server, component::RunningComponent},
+    stream::{Handle, ResourceRef, Stale},
     transport::PeerConn,
     wire::Origin,
 };
@@ -88,6 +89,35 @@ impl Client {
                 None => self.transport.peer(&hosts[at]),
             })),
         }
+    }
+
+    /// Returns where a call has to go because the resources that it uses are there, if it uses any of
+    /// the callee's.
+    ///
+    /// # Errors
+    /// Fails when they are gone, or on another host.
+    pub(super) fn pinned(&self, call: &OutgoingCall<'_>) -> Result<Option<Route>, CallError> {
+        let resources = call.handles.iter().filter_map(Handle::resource);
+        let of_target = |resource: &&ResourceRef| resource.at().component == *call.target;
+        let Some(resource) = resources.into_iter().find(of_target) else {
+            return Ok(None);
+        };
+        let origin = &resource.at().origin;
+        let not_served = || resource.stale(&Stale::NotServed);
+        if origin == self.origin() {
+            let here = self.server.component(call.target).map(Route::Here);
+            return here.ok_or_else(not_served).map(Some);
+        }
+        let is_there = |server: &Server, _: &RunningComponent| server.origin() == origin;
+        if let Some((server, component)) = self.same_process.component(call.target, is_there) {
+            return Ok(Some(Route::SameProcess(server, component)));
+        }
+        if origin.host == self.origin().host {
+            return Err(resource.stale(&Stale::OwnerRestarted));
+        }
+        Err(CallError::OnOtherHost {
+            component: call.target.clone(),
+        })
     }
 
     /// Whether no other host has got its lease since.

@@ -9,6 +9,7 @@ use crate::{
     id::{FunctionKey, Source},
     link::{Link, LinkKey},
     name::ComponentId,
+    stream::{Body, Handles},
     types::ComponentTypes,
 };
 use bytes::Bytes;
@@ -70,10 +71,10 @@ pub trait Service: Send + Sync + 'static {
 
 /// Checks the result that `service` has returned. An error with [`Ran::No`] is kept only from a
 /// service whose [errors are its own](Service::errors_are_its_own).
-pub(crate) fn checked(
+pub(crate) fn checked<T>(
     service: &dyn Service,
-    result: Result<Bytes, CallError>,
-) -> Result<Bytes, CallError> {
+    result: Result<T, CallError>,
+) -> Result<T, CallError> {
     match result {
         Err(error) if error.ran() == Ran::No && !service.errors_are_its_own() => {
             Err(ran_and_failed(&error))
@@ -129,8 +130,25 @@ pub struct Request {
     pub link: Option<Arc<Link>>,
     /// The arguments, encoded as a tuple.
     pub args: Bytes,
+    /// The streams and handles in the arguments, in order.
+    pub handles: Handles,
+    /// What is known of the instance that calls.
+    pub caller: CallerInstance,
     /// Deadline, hops and trace: pass it on with every call made on behalf of this one.
     pub context: Context,
+}
+
+/// What is known of the instance that calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallerInstance {
+    /// It is on another host, and takes only plain values.
+    Elsewhere,
+    /// It is in this process, and doesn't say which instance it is.
+    Here,
+    /// It is the instance with this number, unique in this process. Its calls belong together: a
+    /// component that keeps an instance for what it has given to the caller serves them all there.
+    Instance(u64),
 }
 
 /// A callee's result: available at once, or later.
@@ -139,4 +157,6 @@ pub enum Answer {
     Ready(Result<Bytes, CallError>),
     /// It takes time. Dropping the future cancels the call.
     Later(BoxFuture<'static, Result<Bytes, CallError>>),
+    /// Like [`Later`](Self::Later), with a result that may have streams and handles in it.
+    Passing(BoxFuture<'static, Result<Body, CallError>>),
 }

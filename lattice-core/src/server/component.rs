@@ -19,20 +19,23 @@ use crate::{
     panic::panic_text,
     quantity::ByteSize,
     serve::{Answer, Request, Service},
-    transport::CallResult,
+    stream::Body,
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     any::Any,
     collections::HashMap,
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::time::{Instant, timeout_at};
@@ -74,10 +77,13 @@ enum Phase {
     Stopped,
 }
 
+/// How a call ended.
+pub(crate) type Outcome = Result<Body, CallError>;
+
 /// How far a call got without waiting.
 pub(crate) enum Progress {
     /// To its end.
-    Done(CallResult),
+    Done(Outcome),
     /// The service takes time.
     Running(RunningCall),
     /// The call has to wait for its link or its turn first.
@@ -86,11 +92,28 @@ pub(crate) enum Progress {
 
 /// A call that the service works on.
 pub(crate) struct RunningCall {
-    work: BoxFuture<'static, CallResult>,
+    work: Work,
     link: Option<Arc<Link>>,
     context: Context,
     timer: CallTimer,
     _turn: Turn,
+}
+
+/// The work of a service on one call.
+enum Work {
+    Plain(BoxFuture<'static, Result<Bytes, CallError>>),
+    Passing(BoxFuture<'static, Outcome>),
+}
+
+impl Future for Work {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Outcome> {
+        match self.get_mut() {
+            Self::Plain(work) => work.poll_unpin(cx).map_ok(Body::from),
+            Self::Passing(work) => work.poll_unpin(cx),
+        }
+    }
 }
 
 impl Exports {
@@ -195,12 +218,12 @@ impl RunningComponent {
 
     /// Runs an admitted call: waits for its link and its turn, then for the service, all by the
     /// deadline.
-    pub(crate) async fn run(&self, request: Request, now: Instant) -> CallResult {
+    pub(crate) async fn run(&self, request: Request, now: Instant) -> Outcome {
         self.finish(self.begin(request, now)).await
     }
 
     /// Brings a call that has begun to its end.
-    pub(crate) async fn finish(&self, progress: Progress) -> CallResult {
+    pub(crate) async fn finish(&self, progress: Progress) -> Outcome {
         match progress {
             Progress::Done(result) => result,
             Progress::Running(call) => self.wait_for(call).await,
@@ -232,7 +255,7 @@ impl RunningComponent {
         }
     }
 
-    async fn wait_and_run(&self, mut request: Request, timer: CallTimer) -> CallResult {
+    async fn wait_and_run(&self, mut request: Request, timer: CallTimer) -> Outcome {
         let deadline = request.context.deadline;
         let waits = async {
             // Before its turn, so that a link which its provider is slow to accept doesn't delay
@@ -260,29 +283,31 @@ impl RunningComponent {
         let (link, context) = (request.link.clone(), request.context);
         let call = || context.enter(|| self.service.call(request));
         let called = std::panic::catch_unwind(AssertUnwindSafe(call));
-        match called.map_err(panicked) {
+        let work = match called.map_err(panicked) {
             Ok(Answer::Ready(result)) => {
-                let result = self.checked(result, link.as_deref());
-                Progress::Done(self.meter.end(timer, result))
+                let result = self.checked(result.map(Body::from), link.as_deref());
+                return Progress::Done(self.meter.end(timer, result));
             }
-            Ok(Answer::Later(work)) => Progress::Running(RunningCall {
-                work,
-                link,
-                context,
-                timer: timer.waits(),
-                _turn: turn,
-            }),
-            Err(error) => Progress::Done(self.meter.end(timer, Err(error))),
-        }
+            Ok(Answer::Later(work)) => Work::Plain(work),
+            Ok(Answer::Passing(work)) => Work::Passing(work),
+            Err(error) => return Progress::Done(self.meter.end(timer, Err(error))),
+        };
+        Progress::Running(RunningCall {
+            work,
+            link,
+            context,
+            timer: timer.waits(),
+            _turn: turn,
+        })
     }
 
-    async fn wait_for(&self, call: RunningCall) -> CallResult {
+    async fn wait_for(&self, call: RunningCall) -> Outcome {
         let timer = call.timer;
         let result = self.result_of(call).await;
         self.meter.end(timer, result)
     }
 
-    async fn result_of(&self, call: RunningCall) -> CallResult {
+    async fn result_of(&self, call: RunningCall) -> Outcome {
         let RunningCall {
             work,
             link,

@@ -3,7 +3,7 @@
 //! Counting is one relaxed addition per call. Of calls that end at once, only one in [`SAMPLE`] is
 //! timed. Those that take time are all timed: for them, reading the clock costs nothing.
 
-use crate::{transport::CallResult, wire::Latency};
+use crate::{call::CallError, wire::Latency};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
 
@@ -57,7 +57,11 @@ impl Meter {
     }
 
     /// Records the end of a call, and returns its result.
-    pub(crate) fn end(&self, call: CallTimer, outcome: CallResult) -> CallResult {
+    pub(crate) fn end<T>(
+        &self,
+        call: CallTimer,
+        outcome: Result<T, CallError>,
+    ) -> Result<T, CallError> {
         if outcome.is_err() {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }

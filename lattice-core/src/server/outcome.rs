@@ -6,15 +6,19 @@ use crate::{
     call::{CallError, Part, Ran},
     link::Link,
     serve,
-    transport::CallResult,
+    stream::Body,
 };
 
 impl RunningComponent {
     /// Checks the result of a call that came over `link`.
-    pub(super) fn checked(&self, result: CallResult, link: Option<&Link>) -> CallResult {
+    pub(super) fn checked(
+        &self,
+        result: Result<Body, CallError>,
+        link: Option<&Link>,
+    ) -> Result<Body, CallError> {
         let result = serve::checked(self.service(), result);
         let result = result.map_err(|error| self.as_own(error, link))?;
-        if result.len() > self.max_result.as_usize() {
+        if result.bytes.len() > self.max_result.as_usize() {
             return Err(CallError::TooLarge {
                 what: Part::Result,
                 limit: self.max_result.as_u64(),
@@ -40,6 +44,8 @@ impl RunningComponent {
             CallError::BadArguments { .. }
             | CallError::NotExported { .. }
             | CallError::OperatorDenied
+            | CallError::StaleHandle { .. }
+            | CallError::OnOtherHost { .. }
             // Of a pool of instances, see `Turns`.
             | CallError::TooManyHops { .. } => true,
             CallError::Overloaded { component } | CallError::Stopping { component } => {

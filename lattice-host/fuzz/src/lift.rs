@@ -2,7 +2,10 @@ use crate::{
     engine::{ENGINE, FUEL, block_on, encoded},
     liar::liar,
     table::{KINDS, kind},
-    transcode::{ExportFunction, FunctionPlan, ImportHandler, LiftError, ReplyFuture, link_import},
+    transcode::{
+        ExportFunction, FunctionPlan, HandleStore, ImportHandler, LiftError, ReplyFuture,
+        link_import,
+    },
     types::Ty,
 };
 use bytes::Bytes;
@@ -46,6 +49,8 @@ enum Route {
 
 /// The wire bytes that a store's guest passed to its import.
 type Seen = Arc<Mutex<Vec<u8>>>;
+
+impl HandleStore for Seen {}
 
 /// Uses the input as the memory of a guest, and as the core values that it passes. The first byte
 /// selects their type, and the second one how they leave the guest.
@@ -211,7 +216,7 @@ impl Guest {
             _ => &self.plans.give_async,
         };
         let none = plan.arguments(Bytes::new())?;
-        let export = ExportFunction::new(plan.clone()).bind(store, func)?;
+        let export = ExportFunction::new(plan.clone()).bind(&mut *store, func)?;
         export.call(store, none).await.map(Vec::from)
     }
 
@@ -273,7 +278,8 @@ fn link_val(interface: &mut LinkerInstance<'_, Seen>, name: &str, ty: &Ty) -> Re
 }
 
 fn plan(name: &str, ty: &ComponentFunc) -> Arc<FunctionPlan> {
-    Arc::new(FunctionPlan::new("test:guest/i", name, ty).expect("the type is supported"))
+    let plan = FunctionPlan::new(("test:guest/i", name), ty, &Arc::default());
+    Arc::new(plan.expect("the type is supported"))
 }
 
 fn imported(component: &Component, name: &str) -> ComponentFunc {

@@ -94,7 +94,7 @@ impl Guest {
         let Some(ComponentItem::ComponentFunc(function)) = export.map(|export| export.ty) else {
             panic!("the guest exports no function");
         };
-        let plan = FunctionPlan::new("test:guest/i", "f", &function);
+        let plan = FunctionPlan::new(("test:guest/i", "f"), &function, &Arc::default());
         let mut linker = Linker::new(&ENGINE);
         linker.instance("test:guest/i").expect("a name");
         Self {

@@ -125,6 +125,13 @@ impl ConcurrentCalls {
         tasks.iter().find_map(|task| self.running.get(task))
     }
 
+    /// Returns the id of the call that runs, if it is the only one.
+    pub(super) fn only(&self) -> Option<u64> {
+        let mut running = self.running.values();
+        let only = running.next()?;
+        running.next().is_none().then_some(only.id)
+    }
+
     /// Returns the ticks of the call that `tasks` serve, or those of the oldest task when they
     /// serve none. The tasks are ordered from the newest to the oldest.
     pub(super) fn spent(&mut self, tasks: &[GuestTaskId]) -> &mut u32 {

@@ -1,6 +1,6 @@
 //! A compiled and linked component: the data that is determined before the first call.
 
-use super::{state::Guest, unserved::Unserved};
+use super::{handles::HandleTypes, state::Guest, unserved::Unserved};
 use crate::{
     engine::{Engine, RoomNeeds, SlotClass},
     limits::ByteSize,
@@ -16,6 +16,8 @@ pub(crate) struct Code {
     pub(crate) types: Arc<ComponentTypes>,
     /// The functions that can be called, by key.
     pub(crate) functions: HashMap<FunctionKey, Arc<ExportedFunction>>,
+    /// The handles that it passes, if it passes any.
+    pub(crate) handles: Option<HandleTypes>,
     /// The imported interfaces that the host serves without a link.
     pub(crate) by_host: Vec<String>,
     /// What of the component can't be served.

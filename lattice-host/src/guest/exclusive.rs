@@ -95,7 +95,7 @@ pub(super) async fn call(
         warmed
     } else {
         let place = actor.place(&mut call.context).await?;
-        let instance = Instance::start(actor, place, &call.context, ActiveCalls::single);
+        let instance = Instance::start(actor, place, &call.context, ActiveCalls::single, None);
         WarmInstance {
             instance: instance.await?,
             functions: HashMap::new(),

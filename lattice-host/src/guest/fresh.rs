@@ -14,7 +14,8 @@ pub(super) async fn call(
     mut call: Call,
 ) -> CallResult {
     let place = actor.place(&mut call.context).await?;
-    let mut instance = Instance::start(&actor, place, &call.context, ActiveCalls::single).await?;
+    let mut instance =
+        Instance::start(&actor, place, &call.context, ActiveCalls::single, None).await?;
     let function = instance
         .bind(&exported)
         .map_err(|error| instance.failure(&error))?;

@@ -5,6 +5,8 @@ use super::{
     active_calls::ActiveCalls,
     code::ExportedFunction,
     failure,
+    handles::HandleTable,
+    kept::Home,
     state::{self, Guest},
     usage::InstanceUsage,
 };
@@ -27,7 +29,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 pub(super) struct Instance {
     pub(super) store: Store<Guest>,
-    inner: component::Instance,
+    pub(super) inner: component::Instance,
     pub(super) usage: Arc<InstanceUsage>,
     /// After the store, so that the room is free only when the memory is.
     place: Place,
@@ -61,6 +63,7 @@ impl Instance {
         place: Place,
         context: &Context,
         calls: fn(Context) -> ActiveCalls,
+        home: Option<&Arc<Home>>,
     ) -> Result<Self, CallError> {
         let until = actor.answer_by(context);
         loop {
@@ -75,9 +78,14 @@ impl Instance {
             let mut store = store.map_err(|error| CallError::CalleeFailed {
                 reason: format!("an instance could not be started: {error:#}"),
             })?;
+            if let (Some(home), Some(types)) = (home, &actor.code.handles) {
+                let table = HandleTable::new(home.clone(), types.resources.clone());
+                store.data_mut().handles = Some(Box::new(table));
+            }
             let started = usage
                 .run(actor.code.pre.instantiate_async(&mut store))
                 .await;
+            let started = started.and_then(|inner| know_resources(actor, &mut store, &inner));
             match started {
                 Ok(inner) => {
                     return Ok(Self {
@@ -159,6 +167,32 @@ impl Instance {
     pub(super) fn running_call(&mut self) -> Option<u64> {
         state::running_call(&mut self.store.as_context_mut()).map(|call| call.id)
     }
+
+    /// Returns the id of the call whose task ran last, or else of the only one that runs.
+    pub(super) fn culprit(&mut self) -> Option<u64> {
+        let last = self.running_call();
+        last.or_else(|| match &self.store.data().calls {
+            ActiveCalls::Single(_) => None,
+            ActiveCalls::Concurrent(calls) => calls.only(),
+        })
+    }
+}
+
+/// Learns the types of the instance's own resources, if it passes handles.
+fn know_resources(
+    actor: &HostedActor,
+    store: &mut Store<Guest>,
+    inner: &component::Instance,
+) -> Result<component::Instance> {
+    if let (Some(types), true) = (&actor.code.handles, store.data().handles.is_some()) {
+        for (export, index) in &types.homes {
+            let ty = inner.get_resource(&mut *store, export);
+            let ty =
+                ty.ok_or_else(|| Error::msg("a resource of the component is not in its instance"))?;
+            store.data_mut().handles()?.know(ty, *index);
+        }
+    }
+    Ok(*inner)
 }
 
 fn store(

@@ -8,7 +8,10 @@
 //! * *Warm*, `async func`: the call is sent to an instance that is driven by its own task, together
 //!   with other calls.
 //!
-//! In all three modes, dropping a call also drops its instance, either immediately or after the
+//! * *Kept*, for components that pass streams or handles: the call is sent to an instance that is
+//!   driven by its own task, and stays for [what it has given away](kept).
+//!
+//! In the first three modes, dropping a call also drops its instance, either immediately or after the
 //! other calls in it have had a second to finish.
 //!
 //! The calls that guests make to other components are in [`import`]. The capabilities of a host are
@@ -22,8 +25,10 @@ mod exclusive;
 mod extensions;
 mod failure;
 mod fresh;
+mod handles;
 mod import;
 mod instance;
+mod kept;
 mod limiter;
 mod log;
 mod log_limit;
@@ -38,6 +43,7 @@ mod usage;
 pub(crate) use actor::ActorContext;
 pub(crate) use code::{Code, ExportedFunction, InstanceNeeds};
 pub(crate) use extensions::CapabilityState;
+pub(crate) use handles::{HandleTypes, drop_handle};
 pub(crate) use import::RemoteFunction;
 pub(crate) use limiter::MAX_PARTS;
 pub(crate) use log::{ActorLog, MAX_LINE};

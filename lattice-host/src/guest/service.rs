@@ -4,22 +4,26 @@ use super::{
     Call, HostedActor,
     concurrent::{self, ConcurrentPool},
     exclusive::{self, ExclusivePool},
-    fresh, nesting,
+    fresh,
+    kept::{self, KeptPool},
+    nesting,
     settings::Instances,
 };
-use crate::transcode::Asyncness;
-use futures_util::FutureExt;
+use crate::transcode::{Arguments, Asyncness, FunctionPlan};
+use futures_util::{FutureExt, future::BoxFuture};
 use lattice_core::{
     call::{CallError, Limit},
-    serve::{Answer, Request, Service},
+    serve::{Answer, CallerInstance, Request, Service},
     types::ComponentTypes,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Serves the calls of an actor.
 pub(crate) struct ActorService {
     actor: Arc<HostedActor>,
     warm: Option<WarmPools>,
+    /// For a component that passes streams or handles.
+    kept: Option<Arc<KeptPool>>,
 }
 
 /// Instances that are reused.
@@ -38,7 +42,71 @@ impl ActorService {
                 concurrent: ConcurrentPool::new(actor.clone(), most, idle),
             }),
         };
-        Self { actor, warm }
+        let origin = actor.context.caller.origin();
+        let kept = actor.code.handles.as_ref().zip(origin);
+        let kept = kept.map(|(_, origin)| KeptPool::new(actor.clone(), origin.clone()));
+        Self { actor, warm, kept }
+    }
+
+    /// Serves a call in an instance that is kept.
+    fn call_kept(
+        &self,
+        pool: &Arc<KeptPool>,
+        plan: &Arc<FunctionPlan>,
+        request: Request,
+    ) -> Answer {
+        if plan.passes_handles() && request.caller == CallerInstance::Elsewhere {
+            return Answer::Ready(Err(CallError::OnOtherHost {
+                component: self.actor.context.id.clone(),
+            }));
+        }
+        let checked = plan.arguments_with(request.args.clone(), &request.handles);
+        let checked = checked.map_err(|error| CallError::BadArguments {
+            reason: error.to_string(),
+        });
+        let checked = checked.and_then(|(arguments, places)| {
+            self.check_size(&arguments)?;
+            Ok((arguments, places))
+        });
+        match checked {
+            Ok(checked) => {
+                let left = request.context.left();
+                let call = kept::call(pool.clone(), plan.clone(), request, checked);
+                Answer::Passing(self.in_time(call.boxed(), left))
+            }
+            Err(error) => Answer::Ready(Err(error)),
+        }
+    }
+
+    /// Checks that the guest has room for the arguments.
+    fn check_size(&self, arguments: &Arguments) -> Result<(), CallError> {
+        let (takes, limit) = (arguments.guest_bytes(), self.actor.context.limits.memory);
+        if takes <= limit {
+            return Ok(());
+        }
+        let reason = format!("they need {takes} of the guest's memory, whose limit is {limit}");
+        Err(CallError::BadArguments { reason })
+    }
+
+    /// Ends a call at the limit on its time, if that is earlier than its deadline.
+    fn in_time<T: Send + 'static>(
+        &self,
+        result: BoxFuture<'static, Result<T, CallError>>,
+        left: Duration,
+    ) -> BoxFuture<'static, Result<T, CallError>> {
+        let wall = self.actor.context.limits.wall;
+        let Some(wall) = wall.filter(|wall| *wall < left) else {
+            return result;
+        };
+        let late = move |_| {
+            Err(CallError::LimitExceeded {
+                limit: Limit::Wall(wall),
+                reason: "it had not returned by then".to_owned(),
+            })
+        };
+        tokio::time::timeout(wall, result)
+            .map(move |result| result.unwrap_or_else(late))
+            .boxed()
     }
 }
 
@@ -68,6 +136,9 @@ impl Service for ActorService {
             }));
         };
         let plan = exported.function.plan();
+        if let Some(pool) = &self.kept {
+            return self.call_kept(pool, plan, request);
+        }
         let arguments = match plan.arguments(request.args) {
             Ok(arguments) => arguments,
             Err(error) => {
@@ -76,10 +147,8 @@ impl Service for ActorService {
                 }));
             }
         };
-        let (takes, limit) = (arguments.guest_bytes(), actor.context.limits.memory);
-        if takes > limit {
-            let reason = format!("they need {takes} of the guest's memory, whose limit is {limit}");
-            return Answer::Ready(Err(CallError::BadArguments { reason }));
+        if let Err(error) = self.check_size(&arguments) {
+            return Answer::Ready(Err(error));
         }
         let call = Call {
             function: request.function,
@@ -96,24 +165,6 @@ impl Service for ActorService {
                 nesting::enter(call).boxed()
             }
         };
-        let Some(wall) = actor
-            .context
-            .limits
-            .wall
-            .filter(|wall| *wall < request.context.left())
-        else {
-            return Answer::Later(result);
-        };
-        let late = move |_| {
-            Err(CallError::LimitExceeded {
-                limit: Limit::Wall(wall),
-                reason: "it had not returned by then".to_owned(),
-            })
-        };
-        Answer::Later(
-            tokio::time::timeout(wall, result)
-                .map(move |result| result.unwrap_or_else(late))
-                .boxed(),
-        )
+        Answer::Later(self.in_time(result, request.context.left()))
     }
 }

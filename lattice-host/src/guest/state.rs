@@ -4,6 +4,7 @@ use super::{
     active_calls::{ActiveCalls, ConcurrentCall},
     actor::ActorContext,
     extensions::{CapabilityState, Extensions},
+    handles::HandleTable,
     limiter::InstanceLimiter,
     panic_text::PanicText,
     usage::{CpuOverrun, InstanceUsage},
@@ -12,6 +13,7 @@ use crate::engine::MemoryLease;
 use lattice_core::{
     call::Context,
     name::{InterfaceName, LinkName},
+    serve::CallerInstance,
 };
 use std::sync::Arc;
 use wasmtime::{
@@ -29,6 +31,8 @@ pub(crate) struct Guest {
     pub(super) usage: Arc<InstanceUsage>,
     pub(super) calls: ActiveCalls,
     pub(super) panic_text: PanicText,
+    /// The handles that it passes, if its component passes any.
+    pub(super) handles: Option<Box<HandleTable>>,
 }
 
 impl Guest {
@@ -45,6 +49,7 @@ impl Guest {
             usage,
             calls,
             panic_text: PanicText::default(),
+            handles: None,
             actor,
         }
     }
@@ -68,6 +73,14 @@ impl Guest {
             calls.finish(task);
         }
         self.limiter.forget_denied();
+    }
+
+    /// Returns what others are told of the instance that calls them.
+    pub(super) fn as_caller(&self) -> CallerInstance {
+        match &self.handles {
+            Some(table) => CallerInstance::Instance(table.home().number()),
+            None => CallerInstance::Here,
+        }
     }
 
     /// Chooses the link for an interface, for the call being served.

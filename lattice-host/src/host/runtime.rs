@@ -230,6 +230,9 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
         outgoing_bytes: app
             .outgoing_bytes
             .map_or(host.outgoing_bytes, ByteSize::bytes),
+        // These have no overrides.
+        handles: host.handles,
+        kept: host.kept,
     }
 }
 

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmtime::component::{Accessor, Func, GuestTaskId, TypedFunc};
-use wasmtime::{AsContext, Result, Store};
+use wasmtime::{AsContext, Result, Store, StoreContext};
 
 use super::plan::{Asyncness, FunctionPlan};
-use super::raw::{FlatArguments, FlatReturn, SPILLED};
+use super::raw::{FlatArguments, FlatReturn, Lifted, RawHandle, SPILLED};
 use super::validate::Arguments;
 
-/// A call in progress. Resolves to the wire bytes of the result.
-pub(crate) type ResultFuture<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
+/// A call in progress. Resolves to the result.
+pub(crate) type ResultFuture<'a> = Pin<Box<dyn Future<Output = Result<Lifted>> + Send + 'a>>;
 
 /// An exported function of a component, prepared to be bound in any instance of it.
 pub(crate) struct ExportFunction<T: 'static> {
     plan: Arc<FunctionPlan>,
-    bind: fn(Func, &Store<T>) -> Result<Callee<T>>,
+    bind: fn(Func, StoreContext<'_, T>) -> Result<Callee<T>>,
 }
 
 impl<T: Send + 'static> ExportFunction<T> {
@@ -46,9 +46,13 @@ impl<T: Send + 'static> ExportFunction<T> {
     ///
     /// # Panics
     /// Panics when `func` doesn't belong to `store`.
-    pub(crate) fn bind(&self, store: &Store<T>, func: Func) -> Result<BoundExport<T>> {
+    pub(crate) fn bind(
+        &self,
+        store: impl AsContext<Data = T>,
+        func: Func,
+    ) -> Result<BoundExport<T>> {
         Ok(BoundExport {
-            callee: (self.bind)(func, store)?,
+            callee: (self.bind)(func, store.as_context())?,
         })
     }
 }
@@ -70,22 +74,23 @@ impl<T: Send + 'static> BoundExport<T> {
     /// # Cancel safety
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
     pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Bytes> {
-        match &self.callee {
-            Callee::Sync(function) => function.call(store, arguments.wire).await,
+        let arguments = arguments.wire.into();
+        let result = match &self.callee {
+            Callee::Sync(function) => function.call(store, arguments).await,
             Callee::Async(function) => {
-                let call = async |accessor: &Accessor<T>| {
-                    function.start(accessor, arguments.wire)?.1.await
-                };
+                let call =
+                    async |accessor: &Accessor<T>| function.start(accessor, arguments)?.1.await;
                 store.run_concurrent(call).await?
             }
-        }
+        };
+        Ok(result?.wire)
     }
 
     /// Starts a call together with other calls in the same store, and returns the task that serves
     /// it. Calls of an `async func` overlap; a plain `func` holds the instance until it returns.
     /// The guest runs when the store's event loop next does.
     ///
-    /// The future resolves to the wire bytes of the result. A trap of any call in the store,
+    /// `handles` are those in the arguments, in order. The future resolves to the result. A trap of any call in the store,
     /// including this one, isn't reported through the future but ends `run_concurrent`, and then
     /// the future never resolves. The store's owner has to notify those that wait for it.
     ///
@@ -98,10 +103,15 @@ impl<T: Send + 'static> BoundExport<T> {
         &self,
         accessor: &'a Accessor<T>,
         arguments: Arguments,
+        handles: Vec<RawHandle>,
     ) -> Result<(GuestTaskId, ResultFuture<'a>)> {
+        let arguments = Lifted {
+            wire: arguments.wire,
+            handles,
+        };
         match &self.callee {
-            Callee::Sync(function) => function.start(accessor, arguments.wire),
-            Callee::Async(function) => function.start(accessor, arguments.wire),
+            Callee::Sync(function) => function.start(accessor, arguments),
+            Callee::Async(function) => function.start(accessor, arguments),
         }
     }
 
@@ -112,7 +122,7 @@ impl<T: Send + 'static> BoundExport<T> {
         accessor: &Accessor<T>,
         arguments: Arguments,
     ) -> Result<Bytes> {
-        self.start(accessor, arguments)?.1.await
+        Ok(self.start(accessor, arguments, Vec::new())?.1.await?.wire)
     }
 }
 
@@ -126,21 +136,21 @@ trait Start<T>: Send + Sync {
     fn start<'a>(
         &self,
         accessor: &'a Accessor<T>,
-        arguments: Bytes,
+        arguments: Lifted,
     ) -> Result<(GuestTaskId, ResultFuture<'a>)>;
 }
 
 /// Separate from [`Start`], so that its code is compiled only for the three carriers of sync
 /// functions.
 trait CallSync<T>: Start<T> {
-    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> ResultFuture<'a>;
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Lifted) -> ResultFuture<'a>;
 }
 
 impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
     fn start<'a>(
         &self,
         accessor: &'a Accessor<T>,
-        arguments: Bytes,
+        arguments: Lifted,
     ) -> Result<(GuestTaskId, ResultFuture<'a>)> {
         let function = *self;
         let call = accessor
@@ -152,7 +162,7 @@ impl<T: Send + 'static, const N: usize> Start<T> for TypedFunc<FlatArguments, Fl
 }
 
 impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments, FlatReturn<N>> {
-    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Bytes) -> ResultFuture<'a> {
+    fn call<'a>(&self, store: &'a mut Store<T>, arguments: Lifted) -> ResultFuture<'a> {
         let function = *self;
         Box::pin(async move {
             Ok(function
@@ -163,13 +173,16 @@ impl<T: Send + 'static, const N: usize> CallSync<T> for TypedFunc<FlatArguments,
     }
 }
 
-fn bind_sync<T: Send + 'static, const N: usize>(func: Func, store: &Store<T>) -> Result<Callee<T>> {
+fn bind_sync<T: Send + 'static, const N: usize>(
+    func: Func,
+    store: StoreContext<'_, T>,
+) -> Result<Callee<T>> {
     Ok(Callee::Sync(Box::new(typed::<N>(func, store)?)))
 }
 
 fn bind_async<T: Send + 'static, const N: usize>(
     func: Func,
-    store: &Store<T>,
+    store: StoreContext<'_, T>,
 ) -> Result<Callee<T>> {
     Ok(Callee::Async(Box::new(typed::<N>(func, store)?)))
 }

@@ -12,6 +12,11 @@
 //!  wire bytes ──validate──► lower ──► guest memory … guest memory ──lift──► wire bytes                   (an export)
 //! ```
 //!
+//! Streams, futures and resources aren't bytes: they are passed beside them, in the order in which a
+//! walk over the value meets their places, which are one zero byte each. What they stand for is the
+//! store's to say, which is a [`HandleStore`]. The elements of streams and futures move through
+//! [`channel`] in the same encoding, in chunks.
+//!
 //! Errors, and their effects:
 //!
 //! * Wire bytes that aren't a value of the type: a [`ValueError`](wire::ValueError), before any
@@ -42,12 +47,15 @@ macro_rules! for_flat_count {
     };
 }
 
+mod channel;
 mod export;
+mod handles;
 mod import;
 mod meter;
 mod plan;
 mod plan_error;
 mod raw;
+mod resources;
 mod scalar;
 mod shape;
 #[cfg(test)]
@@ -61,11 +69,13 @@ mod validate;
 mod wire;
 
 pub(crate) use export::{BoundExport, ExportFunction};
-pub(crate) use import::{ImportHandler, ReplyFuture, link_import};
+pub(crate) use handles::{ChannelGuard, HandleStore, take_out};
+pub(crate) use import::{ImportHandler, PassFuture, ReplyFuture, link_import};
 pub(crate) use meter::{Meter, metered};
 pub(crate) use plan::{Asyncness, FunctionPlan};
-pub(crate) use raw::LiftError;
-pub(crate) use validate::Arguments;
+pub(crate) use raw::{LiftError, RawHandle};
+pub(crate) use resources::{ResourceIndex, Resources};
+pub(crate) use validate::{Arguments, Places};
 #[cfg(test)]
 use {
     import::ImportError,

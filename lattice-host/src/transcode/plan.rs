@@ -1,9 +1,13 @@
 //! The plan of a function, compiled from the types in its component when an actor is linked.
 
+use std::sync::Arc;
+
 use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
+use wasmtime::component::ResourceType;
 use wasmtime::component::types::{ComponentFunc, Type};
 
 use super::plan_error::{PlanError, Unplannable};
+use super::resources::{ResourceIndex, Resources};
 use super::scalar::Scalar;
 use super::shape::{Layout, NodeId, Shape, Tree};
 
@@ -23,11 +27,12 @@ pub(crate) struct FunctionPlan {
     name: Box<str>,
     asyncness: Asyncness,
     signature: Box<str>,
-    pub(super) tree: Tree,
+    pub(super) tree: Arc<Tree>,
     pub(super) params: Box<[NodeId]>,
     pub(super) result: Option<NodeId>,
     params_flat: u32,
     result_flat: u32,
+    passes_handles: bool,
 }
 
 /// Whether a function is an `async func` in WIT.
@@ -40,17 +45,21 @@ pub(crate) enum Asyncness {
 }
 
 impl FunctionPlan {
-    /// Compiles the type of function `name` of `interface`.
+    /// Compiles the type of function `name` of `interface`, in which these resources may be.
     ///
     /// # Errors
     /// Fails when a type isn't supported, or is over a limit.
-    pub(crate) fn new(interface: &str, name: &str, ty: &ComponentFunc) -> Result<Self, PlanError> {
+    pub(crate) fn new(
+        (interface, name): (&str, &str),
+        ty: &ComponentFunc,
+        resources: &Arc<Resources>,
+    ) -> Result<Self, PlanError> {
         let asyncness = if ty.async_() {
             Asyncness::Async
         } else {
             Asyncness::Sync
         };
-        let mut builder = Builder::new(interface, name);
+        let mut builder = Builder::new(interface, name, resources);
         let mut params = Vec::new();
         let mut fields = Vec::new();
         for (name, ty) in ty.params() {
@@ -79,7 +88,8 @@ impl FunctionPlan {
             result_flat: flat(result.as_slice()),
             params: params.into(),
             result,
-            tree,
+            passes_handles: tree.has_handles(),
+            tree: Arc::new(tree),
         })
     }
 
@@ -109,6 +119,11 @@ impl FunctionPlan {
         hash(&self.signature)
     }
 
+    /// Returns whether there are streams or handles in the function's type.
+    pub(crate) fn passes_handles(&self) -> bool {
+        self.passes_handles
+    }
+
     /// Returns the number of core values of the parameters when passed flat. More than 16 is 17.
     pub(super) fn params_flat(&self) -> u32 {
         self.params_flat
@@ -130,20 +145,23 @@ struct Builder<'n> {
     /// The current place of the walk, for errors.
     path: String,
     depth: usize,
+    /// How many streams and futures the current place is in.
+    channels: usize,
 }
 
 /// A type in the form for walks, and in the form of the signature.
 type Compiled = (NodeId, signature::Type);
 
 impl<'n> Builder<'n> {
-    fn new(interface: &'n str, function: &'n str) -> Self {
+    fn new(interface: &'n str, function: &'n str, resources: &Arc<Resources>) -> Self {
         Self {
             interface,
             function,
-            tree: Tree::default(),
+            tree: Tree::new(resources.clone()),
             names: 0,
             path: String::new(),
             depth: 0,
+            channels: 0,
         }
     }
 
@@ -206,13 +224,54 @@ impl<'n> Builder<'n> {
             | Type::Tuple(_)
             | Type::Option(_)
             | Type::Result(_) => return self.generic(ty),
-            Type::Own(_) => return Err(self.unsupported("own")),
-            Type::Borrow(_) => return Err(self.unsupported("borrow")),
-            Type::Future(_) => return Err(self.unsupported("future")),
-            Type::Stream(_) => return Err(self.unsupported("stream")),
+            Type::Own(ty) => {
+                let (index, name) = self.resource(*ty)?;
+                (Shape::Own(index), Named::Own(name))
+            }
+            Type::Borrow(_) if self.channels > 0 => {
+                return Err(self.refused(Unplannable::BorrowInChannel {
+                    path: self.path.clone(),
+                }));
+            }
+            Type::Borrow(ty) => {
+                let (index, name) = self.resource(*ty)?;
+                (Shape::Borrow(index), Named::Borrow(name))
+            }
+            Type::Stream(stream) if stream.ty() == Some(Type::Char) => {
+                return Err(self.unsupported("stream<char>"));
+            }
+            Type::Stream(stream) => {
+                let (id, named) = self.element(stream.ty())?;
+                (Shape::Stream(id), Named::Stream(named))
+            }
+            Type::Future(future) => {
+                let (id, named) = self.element(future.ty())?;
+                (Shape::Future(id), Named::Future(named))
+            }
             Type::ErrorContext => return Err(self.unsupported("error-context")),
         };
         Ok((self.tree.push(shape), named))
+    }
+
+    fn resource(&self, ty: ResourceType) -> Result<(ResourceIndex, String), PlanError> {
+        let resources = &self.tree.resources;
+        let index = resources.index(ty).ok_or_else(|| {
+            self.refused(Unplannable::UnknownResource {
+                path: self.path.clone(),
+            })
+        })?;
+        Ok((index, resources.get(index).name.to_string()))
+    }
+
+    /// Compiles the type in a stream or future.
+    fn element(
+        &mut self,
+        ty: Option<Type>,
+    ) -> Result<(Option<NodeId>, Option<Box<signature::Type>>), PlanError> {
+        self.channels += 1;
+        let (id, named) = self.optional("[]", ty)?;
+        self.channels -= 1;
+        Ok((id, named.map(Box::new)))
     }
 
     /// Compiles the types that WIT writes with angle brackets.

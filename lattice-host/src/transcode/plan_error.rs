@@ -29,6 +29,22 @@ pub(crate) enum Unplannable {
         /// The type, as WIT names it.
         kind: &'static str,
     },
+    /// A stream or future has a borrowed handle in it, which would outlive its call.
+    #[error(
+        "has a `borrow` in a stream or future at `{path}`, which would outlive its call; give the resource away there"
+    )]
+    BorrowInChannel {
+        /// The place in the function's type.
+        path: String,
+    },
+    /// A resource belongs to the host, or to no interface.
+    #[error(
+        "has a resource at `{path}` that the host itself serves, or that is in no interface, and that can't be passed to other components; pass what it stands for, or a resource of the interface's own"
+    )]
+    UnknownResource {
+        /// The place in the function's type.
+        path: String,
+    },
     /// Types are nested too deeply.
     #[error("nests types more than {limit} deep at `{path}`; flatten them")]
     TooDeep {

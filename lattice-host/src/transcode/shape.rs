@@ -5,7 +5,9 @@
 //! allocates nothing and always ends.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::resources::{ResourceIndex, Resources};
 use super::scalar::{Scalar, flags_size};
 use super::wire::Keys;
 
@@ -15,7 +17,7 @@ pub(super) const MAX_FLAT: u32 = 16;
 
 /// Index of a [`Node`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NodeId(u32);
+pub(crate) struct NodeId(u32);
 
 /// One type.
 #[derive(Debug)]
@@ -52,6 +54,15 @@ pub(super) enum Shape {
     Flags {
         labels: u32,
     },
+    /// A resource that is given away. Like the other handles, it is one zero byte on the wire, and
+    /// the handle is beside the bytes.
+    Own(ResourceIndex),
+    /// A resource that is lent.
+    Borrow(ResourceIndex),
+    /// A stream of elements of this type, if it has one.
+    Stream(Option<NodeId>),
+    /// A value of this type, if it has one, that comes later.
+    Future(Option<NodeId>),
 }
 
 /// The size of a value in 32-bit guest memory, by the canonical ABI, and on the wire.
@@ -72,6 +83,7 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     fields: Vec<NodeId>,
     cases: Vec<Option<NodeId>>,
+    pub(super) resources: Arc<Resources>,
 }
 
 impl Shape {
@@ -84,9 +96,38 @@ impl Shape {
             _ => None,
         }
     }
+
+    /// Returns the size in bytes of a number, which in chunks of streams is as it is in memory.
+    pub(super) fn number(&self) -> Option<usize> {
+        match self {
+            Self::Scalar(Scalar::Bool | Scalar::Char) => None,
+            Self::Scalar(number) => Some(number.size()),
+            _ => None,
+        }
+    }
+
+    fn is_handle(&self) -> bool {
+        matches!(
+            self,
+            Self::Own(_) | Self::Borrow(_) | Self::Stream(_) | Self::Future(_)
+        )
+    }
 }
 
 impl Tree {
+    /// Creates a tree of types in which these resources may be.
+    pub(super) fn new(resources: Arc<Resources>) -> Self {
+        Self {
+            resources,
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether there are streams or handles among the types.
+    pub(super) fn has_handles(&self) -> bool {
+        self.nodes.iter().any(|node| node.shape.is_handle())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.nodes.len() + self.fields.len() + self.cases.len()
     }
@@ -145,6 +186,9 @@ impl Tree {
             }
             Shape::Enum { cases } => Layout::scalar(discriminant_size(*cases as usize), 1),
             Shape::Flags { labels } => Layout::scalar(flags_size(*labels) as u64, 1),
+            Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => {
+                Layout::scalar(4, 1)
+            }
         }
     }
 }

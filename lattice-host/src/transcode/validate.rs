@@ -4,10 +4,15 @@
 //! trap ends the whole store with every call in it. Here it is an ordinary error.
 
 use bytes::Bytes;
+use lattice_core::stream::{Handle, Handles, ResourceRef};
+use wasmtime::StoreContextMut;
 
 use crate::limits::ByteSize;
 
+use super::handles::{HandleStore, put_in};
 use super::plan::FunctionPlan;
+use super::raw::RawHandle;
+use super::resources::ResourceIndex;
 use super::shape::{NodeId, Shape, Tree};
 use super::wire::{Keys, Reader, ValueError};
 
@@ -40,36 +45,125 @@ impl FunctionPlan {
         Ok(Arguments { wire, guest_bytes })
     }
 
+    /// Checks the wire bytes of all parameters, and the handles in them. Returns them as arguments of
+    /// a call, with the places of the handles.
+    pub(crate) fn arguments_with(
+        &self,
+        wire: Bytes,
+        handles: &[Handle],
+    ) -> Result<(Arguments, Places), ValueError> {
+        let (guest_bytes, places) = validate(&self.tree, &self.params, &wire, handles)?;
+        Ok((Arguments { wire, guest_bytes }, places))
+    }
+
     /// Checks the wire bytes of all parameters.
     pub(crate) fn validate_params(&self, wire: &[u8]) -> Result<GuestBytes, ValueError> {
-        validate(&self.tree, &self.params, wire)
+        validate(&self.tree, &self.params, wire, &[]).map(|(bytes, _)| bytes)
     }
 
     /// Checks the wire bytes of the result. There are none if the function returns nothing.
     pub(crate) fn validate_results(&self, wire: &[u8]) -> Result<GuestBytes, ValueError> {
-        validate(&self.tree, self.result.as_slice(), wire)
+        validate(&self.tree, self.result.as_slice(), wire, &[]).map(|(bytes, _)| bytes)
+    }
+
+    /// Checks the wire bytes of the result, and the handles in it. Returns their places.
+    pub(crate) fn results_with(
+        &self,
+        wire: &[u8],
+        handles: &[Handle],
+    ) -> Result<Places, ValueError> {
+        let checked = validate(&self.tree, self.result.as_slice(), wire, handles);
+        checked.map(|(_, places)| places)
     }
 }
 
-fn validate(tree: &Tree, values: &[NodeId], wire: &[u8]) -> Result<GuestBytes, ValueError> {
-    let mut walk = Walk {
-        tree,
-        wire,
-        reader: Reader::new(wire),
-        guest_bytes: 0,
-        owed: 0,
-    };
+impl FunctionPlan {
+    /// Returns the handles of arguments that are of resources which the component itself defines, with
+    /// their types, and whether they are given back to it.
+    pub(crate) fn own_resources<'h>(
+        &'h self,
+        handles: &'h [Handle],
+        places: &'h Places,
+    ) -> impl Iterator<Item = (&'h ResourceRef, ResourceIndex, bool)> {
+        let of_value = handles.iter().zip(places);
+        of_value.filter_map(|(handle, place)| match &self.tree.node(*place).shape {
+            Shape::Own(ty) | Shape::Borrow(ty) if self.tree.resources.get(*ty).is_home => {
+                Some((handle.resource()?, *ty, matches!(handle, Handle::Own(_))))
+            }
+            _ => None,
+        })
+    }
+
+    /// Puts the handles of arguments that were checked into a store.
+    ///
+    /// # Errors
+    /// Fails when one can't be used after all.
+    pub(crate) fn put_in<T: HandleStore>(
+        &self,
+        store: StoreContextMut<'_, T>,
+        arguments: (Handles, &Places),
+    ) -> wasmtime::Result<Vec<RawHandle>> {
+        put_in(store, &self.tree, arguments)
+    }
+}
+
+/// The types of the handles of a value, in order.
+pub(crate) type Places = Vec<NodeId>;
+
+fn validate(
+    tree: &Tree,
+    values: &[NodeId],
+    wire: &[u8],
+    handles: &[Handle],
+) -> Result<(GuestBytes, Places), ValueError> {
+    let mut walk = Walk::new(tree, wire, handles);
     for id in values {
         walk.value(*id)?;
     }
-    walk.reader.finish()?;
-    Ok(GuestBytes(walk.guest_bytes))
+    walk.finish()?;
+    Ok((GuestBytes(walk.guest_bytes), walk.places))
+}
+
+/// Checks that a chunk is `count` elements of this type, and returns the places of their handles.
+pub(super) fn validate_chunk(
+    tree: &Tree,
+    element: NodeId,
+    count: usize,
+    (wire, handles): (&[u8], &[Handle]),
+) -> Result<Places, ValueError> {
+    let mut walk = Walk::new(tree, wire, handles);
+    match tree.node(element).shape.number() {
+        Some(size) => walk.reader.take(count.saturating_mul(size)).map(drop)?,
+        // No value takes less than a byte, except for those of types without members.
+        None => (0..count).try_for_each(|_| walk.value(element))?,
+    }
+    walk.finish()?;
+    Ok(walk.places)
+}
+
+/// Returns how many bytes, and how many handles, the first `count` elements of a chunk take that was
+/// found to be valid.
+pub(super) fn measure(
+    tree: &Tree,
+    element: NodeId,
+    count: usize,
+    (wire, handles): (&[u8], &[Handle]),
+) -> Result<(usize, usize), ValueError> {
+    if let Some(size) = tree.node(element).shape.number() {
+        return Ok((count.saturating_mul(size), 0));
+    }
+    let mut walk = Walk::new(tree, wire, handles);
+    (0..count).try_for_each(|_| walk.value(element))?;
+    Ok((walk.reader.at(), walk.places.len()))
 }
 
 struct Walk<'p, 'w> {
     tree: &'p Tree,
     wire: &'w [u8],
     reader: Reader<'w>,
+    handles: &'w [Handle],
+    /// The types of the handles that the walk has met.
+    places: Places,
     guest_bytes: u64,
     /// The fewest bytes that the remaining entries of the enclosing maps take. No map inside this
     /// value can use those bytes, so that all maps together never record more keys than fit into
@@ -77,7 +171,28 @@ struct Walk<'p, 'w> {
     owed: u64,
 }
 
-impl Walk<'_, '_> {
+impl<'p, 'w> Walk<'p, 'w> {
+    fn new(tree: &'p Tree, wire: &'w [u8], handles: &'w [Handle]) -> Self {
+        Self {
+            tree,
+            wire,
+            reader: Reader::new(wire),
+            handles,
+            places: Places::new(),
+            guest_bytes: 0,
+            owed: 0,
+        }
+    }
+
+    fn finish(&self) -> Result<(), ValueError> {
+        self.reader.finish()?;
+        let (handles, places) = (self.handles.len(), self.places.len());
+        if handles == places {
+            return Ok(());
+        }
+        Err(ValueError::HandlesLeft { handles, places })
+    }
+
     /// Checks a value. The recursion ends because children come before their parents in the tree,
     /// and is at most as deep as a plan allows.
     fn value(&mut self, id: NodeId) -> Result<(), ValueError> {
@@ -103,7 +218,51 @@ impl Walk<'_, '_> {
             }
             Shape::Enum { cases } => self.reader.case(*cases).map(drop),
             Shape::Flags { labels } => self.reader.flags(*labels).map(drop),
+            Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => {
+                self.handle(id)
+            }
         }
+    }
+
+    /// Checks that the next handle is of the kind and the type of its place.
+    fn handle(&mut self, id: NodeId) -> Result<(), ValueError> {
+        let byte = self.reader.byte()?;
+        let (at, index) = (self.reader.at(), self.places.len());
+        if byte != 0 {
+            return Err(ValueError::HandlePlace { at, byte });
+        }
+        let given = self.handles.get(index);
+        let given = given.ok_or(ValueError::HandleMissing { at })?;
+        let name = |resource: &ResourceIndex| &self.tree.resources.get(*resource).name;
+        let shape = &self.tree.node(id).shape;
+        let fits = match (given, shape) {
+            (Handle::Own(owned), Shape::Own(ty)) => owned.resource().ty() == name(ty),
+            (Handle::Borrow(resource), Shape::Borrow(ty)) => resource.ty() == name(ty),
+            (Handle::Stream(_), Shape::Stream(_)) | (Handle::Future(_), Shape::Future(_)) => true,
+            _ => false,
+        };
+        if !fits {
+            let expected = match shape {
+                Shape::Own(ty) => format!("own<{}>", name(ty)),
+                Shape::Borrow(ty) => format!("borrow<{}>", name(ty)),
+                Shape::Stream(_) => "a stream".to_owned(),
+                _ => "a future".to_owned(),
+            };
+            let found = match given {
+                Handle::Own(owned) => format!("own<{}>", owned.resource().ty()),
+                Handle::Borrow(resource) => format!("borrow<{}>", resource.ty()),
+                Handle::Stream(_) => "a stream".to_owned(),
+                Handle::Future(_) => "a future".to_owned(),
+            };
+            return Err(ValueError::HandleType {
+                at,
+                index,
+                found,
+                expected,
+            });
+        }
+        self.places.push(id);
+        Ok(())
     }
 
     fn list(&mut self, element: NodeId) -> Result<(), ValueError> {

@@ -99,6 +99,40 @@ pub(crate) enum ValueError {
         /// Just after the map.
         at: usize,
     },
+    /// The byte at the place of a stream or handle isn't zero.
+    #[error("the place of a handle before byte {at} is {byte}, not 0")]
+    HandlePlace {
+        /// Just after the byte.
+        at: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// There are fewer handles than the value has places for.
+    #[error("there is no handle for the place before byte {at}")]
+    HandleMissing {
+        /// Just after the place.
+        at: usize,
+    },
+    /// A handle is of another kind or type than its place.
+    #[error("handle {index} is {found}, and its place before byte {at} takes {expected}")]
+    HandleType {
+        /// Just after the place.
+        at: usize,
+        /// Which of the handles.
+        index: usize,
+        /// What it is.
+        found: String,
+        /// What its place takes.
+        expected: String,
+    },
+    /// There are more handles than the value has places for.
+    #[error("{handles} handles were passed for {places} places")]
+    HandlesLeft {
+        /// How many handles there are.
+        handles: usize,
+        /// How many places there are.
+        places: usize,
+    },
     /// A map reaches beyond the first 4 GiB.
     #[error("map before byte {at} reaches beyond the first 4 GiB; send less at once")]
     TooLong {

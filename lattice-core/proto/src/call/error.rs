@@ -60,6 +60,8 @@ impl fmt::Display for Ran {
 /// | the caller's own host is considered lost by the callee's | [`InstanceLost`] | after three missed heartbeats | maybe | retry idempotent calls |
 /// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
 /// | links form a loop | [`TooManyHops`] | after 32 hops, or when all calls that a component may run at once wait for this one | no | look for the loop in the links |
+/// | a handle was dropped, or the instance that it lives in ended | [`StaleHandle`] | at once | no | get a new handle |
+/// | a function with streams or handles is called on another host | [`OnOtherHost`] | at once | no | run both components on one host |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
 ///
 /// Three further failures concern the store and the key:
@@ -96,6 +98,8 @@ impl fmt::Display for Ran {
 /// [`InstanceLost`]: Self::InstanceLost
 /// [`TooManyHops`]: Self::TooManyHops
 /// [`DeadlineExceeded`]: Self::DeadlineExceeded
+/// [`StaleHandle`]: Self::StaleHandle
+/// [`OnOtherHost`]: Self::OnOtherHost
 // The order of the variants is the wire format: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -283,6 +287,23 @@ pub enum CallError {
         /// How the instance ended, and where in its code, when that is known.
         reason: String,
     },
+    /// A handle in the arguments can't be used, or no longer. Did not run.
+    #[error("a handle of `{resource}` can't be used: {reason}; get a new one from its component")]
+    StaleHandle {
+        /// The resource's type, `package/interface/name`.
+        resource: String,
+        /// Why.
+        reason: String,
+    },
+    /// The function takes or returns streams or handles, and the callee is on another host. Did not
+    /// run.
+    #[error(
+        "component `{component}` is on another host, and streams and handles don't cross hosts yet; run both components on one host, and make the link `local-only`"
+    )]
+    OnOtherHost {
+        /// The component that was called.
+        component: ComponentId,
+    },
 }
 
 /// What to do about a call that failed because of the bus.
@@ -384,6 +405,7 @@ impl CallError {
         | Self::LinkRejected { reason, .. }
         | Self::StoreUnavailable { reason }
         | Self::LimitExceeded { reason, .. }
+        | Self::StaleHandle { reason, .. }
         | Self::Unrecognised {
             message: reason, ..
         } = &mut self

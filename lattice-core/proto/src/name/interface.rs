@@ -92,16 +92,31 @@ pub struct FunctionName(Arc<str>);
 text!(FunctionName);
 
 impl FunctionName {
-    /// Parses a WIT label.
+    /// Parses a WIT label, or the name of a function of a resource: `[constructor]bucket`,
+    /// `[method]bucket.get` or `[static]bucket.open`.
     ///
     /// # Errors
     /// Fails with a [`NameError`] that states the rule.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        if is_wit_label(text) && text.len() <= MAX {
+        if is_function(text) && text.len() <= MAX {
             Ok(Self(text.into()))
         } else {
             Err(NameError::new("function", text, FUNCTION_RULE))
         }
+    }
+}
+
+/// A label, or the name of a function of a resource.
+fn is_function(text: &str) -> bool {
+    let Some((kind, name)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return is_wit_label(text);
+    };
+    match (kind, name.split_once('.')) {
+        ("constructor", None) => is_wit_label(name),
+        ("method" | "static", Some((resource, function))) => {
+            is_wit_label(resource) && is_wit_label(function)
+        }
+        _ => false,
     }
 }
 
@@ -170,10 +185,31 @@ mod tests {
             assert!(InterfaceName::new(bad).is_err(), "{bad}");
         }
         assert!(InterfaceName::new(&format!("a:b/{}", "c".repeat(200))).is_err());
-        for good in ["get", "list-keys", "HTTP-get", "f2"] {
+        let of_resources = [
+            "[constructor]bucket",
+            "[method]bucket.get",
+            "[static]bucket.open-all",
+        ];
+        for good in ["get", "list-keys", "HTTP-get", "f2"]
+            .iter()
+            .chain(&of_resources)
+        {
             assert!(FunctionName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "1a", "a_b", "a--b", "Ab", "-a", "a-"] {
+        let of_no_resource = [
+            "[constructor]bucket.get",
+            "[method]bucket",
+            "[method]bucket.get.all",
+            "[other]bucket.get",
+            "[]get",
+            "[method]",
+            "[methodbucket.get",
+            "bucket.get",
+        ];
+        for bad in ["", "1a", "a_b", "a--b", "Ab", "-a", "a-"]
+            .iter()
+            .chain(&of_no_resource)
+        {
             assert!(FunctionName::new(bad).is_err(), "{bad}");
         }
     }

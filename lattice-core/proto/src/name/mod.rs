@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`LatticeName`], [`HostId`], [`ComponentId`], [`LinkName`], [`WormholeId`], [`AppName`], [`ConfigName`] | 1 to 63 of `a-z 0-9 -`, starts with a letter or digit | `edge-1` |
 //! | [`InterfaceName`] | `namespace:package/interface`, then `@` and a semantic version | `wasi:keyvalue/store@0.2.0` |
-//! | [`FunctionName`] | a WIT label: words of letters and digits joined by `-` | `list-keys` |
+//! | [`FunctionName`] | a WIT label: words of letters and digits joined by `-`; for resources `[constructor]r`, `[method]r.f` and `[static]r.f` | `list-keys` |
 //!
 //! Every parser fails with a [`NameError`] that states the rule.
 

@@ -3,9 +3,11 @@ use crate::{
     auth::Auth,
     call::{Context, FunctionRef},
     name::{FunctionName, HostId, InterfaceName},
+    serve::CallerInstance,
     store::MemoryStore,
     wire::Source,
 };
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 /// Returns its result when it is notified.
@@ -37,6 +39,8 @@ fn request() -> Request {
         source: Source::Operator,
         link: None,
         args: Bytes::new(),
+        handles: Vec::new(),
+        caller: CallerInstance::Here,
         context: Context::default(),
     }
 }
@@ -58,6 +62,7 @@ async fn a_call_that_outlives_the_lease_does_not_return_a_result() {
     let begin = || match service.call(request()) {
         Answer::Later(work) => work,
         Answer::Ready(answer) => panic!("{answer:?}"),
+        Answer::Passing(_) => panic!("it passes no handles"),
     };
     let (early, late) = (begin(), begin());
     release.notify_one();

@@ -8,7 +8,8 @@ use crate::{
     budget::Held,
     call::{CallError, Context, Part, Ran},
     link::Link,
-    serve::Request,
+    serve::{CallerInstance, Request},
+    stream::Body,
     transport::{
         CallResult,
         reply_path::{ReplyFlush, ReplyPath, RunningReply},
@@ -138,9 +139,9 @@ impl Server {
         *runner.runs.lock() = None;
         component.blocking.kept_runner(&component.id, now.elapsed());
         match progress {
-            Progress::Done(result) => self.transport.reply(path, id, result),
+            Progress::Done(result) => self.transport.reply(path, id, plain(result)),
             progress => {
-                let work = async move { component.finish(progress).await };
+                let work = async move { plain(component.finish(progress).await) };
                 self.spawn(path, id, slot, work.boxed());
                 None
             }
@@ -159,9 +160,8 @@ impl Server {
         let work = async move {
             server.wait_for_link(&call, context.deadline).await?;
             let link = server.granted(&component, &call)?;
-            component
-                .run(request(call, link, context), Instant::now())
-                .await
+            let request = request(call, link, context);
+            plain(component.run(request, Instant::now()).await)
         };
         let work = if may_block {
             blocking::apart(work).boxed()
@@ -199,6 +199,13 @@ fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Req
         source: call.source,
         link,
         args: call.args,
+        handles: Vec::new(),
+        caller: CallerInstance::Elsewhere,
         context,
     }
+}
+
+/// A caller on another host takes only plain values.
+fn plain(result: Result<Body, CallError>) -> CallResult {
+    result.and_then(Body::plain)
 }

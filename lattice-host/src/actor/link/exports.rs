@@ -4,7 +4,7 @@ use super::plan;
 use crate::{
     actor::ActorError,
     guest::{ExportedFunction, Side, Unserved},
-    transcode::ExportFunction,
+    transcode::{ExportFunction, Resources},
 };
 use lattice_core::{name::InterfaceName, types::InterfaceTypes, wire::FunctionKey};
 use std::{
@@ -27,12 +27,17 @@ pub(super) struct Exports {
 
 impl Exports {
     /// Lists the exports of `component`.
-    pub(super) fn of(component: &Component) -> Result<Self, ActorError> {
+    pub(super) fn of(
+        component: &Component,
+        resources: &Arc<Resources>,
+    ) -> Result<Self, ActorError> {
         let mut exports = Self::default();
         for (name, item) in component.component_type().exports(component.engine()) {
             match &item.ty {
                 ComponentItem::ComponentInstance(instance) => match InterfaceName::new(name) {
-                    Ok(interface) => exports.interface(component, interface, instance)?,
+                    Ok(interface) => {
+                        exports.interface(component, interface, instance, resources)?
+                    }
                     Err(error) => {
                         exports.unserved(name, super::nameless(name, &error));
                     }
@@ -52,12 +57,13 @@ impl Exports {
         component: &Component,
         interface: InterfaceName,
         instance: &ComponentInstance,
+        resources: &Arc<Resources>,
     ) -> Result<(), ActorError> {
         let mut types = InterfaceTypes::default();
         let (mut unserved, mut reason) = (Vec::new(), String::new());
         let of_interface = component.get_export_index(None, interface.as_str());
         for (name, item) in instance.exports(component.engine()) {
-            let (function, plan) = match plan(&interface, name, &item.ty) {
+            let (function, plan) = match plan(&interface, name, &item.ty, resources) {
                 Ok(Some(planned)) => planned,
                 Ok(None) => continue,
                 Err(error) => {
@@ -94,6 +100,12 @@ impl Exports {
         }
         self.types.insert(interface, types);
         Ok(())
+    }
+
+    /// Returns whether functions take or return streams or handles.
+    pub(super) fn passes_handles(&self) -> bool {
+        let mut functions = self.functions.values();
+        functions.any(|exported| exported.function.plan().passes_handles())
     }
 
     fn unserved(&mut self, name: &str, reason: String) {

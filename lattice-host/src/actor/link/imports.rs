@@ -1,16 +1,16 @@
 //! The imports of a component.
 
-use super::{invalid, plan, stub::Stubs};
+use super::{invalid, plan, resources::is_http, stub::Stubs};
 use crate::{
     actor::ActorError,
     capability::{Capabilities, HostCapability, Support},
-    guest::{Guest, RemoteFunction, Side, Unserved, UnservedCall},
-    transcode::{FunctionPlan, ImportHandler, link_import},
+    guest::{Guest, RemoteFunction, Side, Unserved, UnservedCall, drop_handle},
+    transcode::{FunctionPlan, ImportHandler, Resources, link_import},
 };
 use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use std::{collections::BTreeMap, sync::Arc};
 use wasmtime::component::{
-    Component, Linker,
+    Component, Linker, ResourceType,
     types::{ComponentInstance, ComponentItem},
 };
 
@@ -23,6 +23,9 @@ pub(super) struct Imports<'c> {
     /// The types of the interfaces that links serve.
     pub(super) types: BTreeMap<InterfaceName, InterfaceTypes>,
     pub(super) unserved: Vec<Unserved>,
+    /// Whether functions that links serve take or return streams or handles.
+    pub(super) passes_handles: bool,
+    resources: &'c Arc<Resources>,
     stubs: Stubs,
 }
 
@@ -33,6 +36,7 @@ impl<'c> Imports<'c> {
         component: &'c Component,
         linker: Linker<Guest>,
         capabilities: &Capabilities,
+        resources: &'c Arc<Resources>,
     ) -> Result<Self, ActorError> {
         let mut imports = Self {
             component,
@@ -40,6 +44,8 @@ impl<'c> Imports<'c> {
             by_host: Vec::new(),
             types: BTreeMap::new(),
             unserved: Vec::new(),
+            passes_handles: false,
+            resources,
             stubs: Stubs::default(),
         };
         for (name, item) in component.component_type().imports(component.engine()) {
@@ -104,7 +110,8 @@ impl<'c> Imports<'c> {
         capability: &dyn HostCapability,
     ) -> Result<(), ActorError> {
         for (function, item) in instance.exports(self.component.engine()) {
-            let Some((_, plan)) = plan(interface, function, &item.ty)? else {
+            let planned = plan(interface, function, &item.ty, self.resources)?;
+            let Some((_, plan)) = planned else {
                 continue;
             };
             let handler = host_function(capability, interface, &plan)?;
@@ -121,18 +128,19 @@ impl<'c> Imports<'c> {
         instance: &ComponentInstance,
     ) -> Result<(), ActorError> {
         let mut types = InterfaceTypes::default();
-        let (mut unserved, mut resource, mut reason) = (Vec::new(), None, String::new());
+        let (mut unserved, mut of_http, mut reason) = (Vec::new(), None, String::new());
         for (name, item) in instance.exports(self.component.engine()) {
-            if let ComponentItem::Resource(ty) = &item.ty {
-                if !self.stubs.knows(ty) {
-                    resource = Some(name.to_owned());
-                    self.stub(&interface, name, &item.ty, String::new())?;
+            if let ComponentItem::Resource(ty) = item.ty {
+                if is_http(interface.as_str()) && !self.stubs.knows(&ty) {
+                    of_http = Some(name.to_owned());
                 }
+                self.resource(&interface, name, ty, &item.ty)?;
                 continue;
             }
-            match plan(&interface, name, &item.ty) {
+            match plan(&interface, name, &item.ty, self.resources) {
                 Ok(None) => {}
                 Ok(Some((function, plan))) => {
+                    self.passes_handles |= plan.passes_handles();
                     let signature = plan.signature().to_owned();
                     types.functions.insert(function.clone(), signature);
                     let remote = RemoteFunction::new(interface.clone(), function, &plan, &item.ty);
@@ -145,10 +153,9 @@ impl<'c> Imports<'c> {
                 }
             }
         }
-        if let Some(resource) = resource {
+        if let Some(resource) = of_http {
             reason = format!(
-                "it has the resource `{resource}`, which isn't supported yet; {}",
-                advice(&interface)
+                "it has the resource `{resource}`, which isn't supported yet; {HTTP_ADVICE}"
             );
         }
         if !reason.is_empty() {
@@ -163,6 +170,24 @@ impl<'c> Imports<'c> {
             self.types.insert(interface, types);
         }
         Ok(())
+    }
+
+    /// Defines a resource of another component. One that several interfaces have is the same in each.
+    fn resource(
+        &mut self,
+        interface: &InterfaceName,
+        name: &str,
+        ty: ResourceType,
+        item: &ComponentItem,
+    ) -> Result<(), ActorError> {
+        let Some(index) = self.resources.index(ty) else {
+            // One of the host's, under another name.
+            return self.stub(interface, name, item, String::new());
+        };
+        self.stubs.note(ty);
+        let ty = ResourceType::host_dynamic(index.0);
+        let mut linker = self.linker.instance(interface.as_str()).map_err(invalid)?;
+        linker.resource(name, ty, drop_handle).map_err(invalid)
     }
 
     fn define(
@@ -219,15 +244,8 @@ impl<'c> Imports<'c> {
     }
 }
 
-/// Returns what to do about an interface with resources.
-fn advice(interface: &InterfaceName) -> &'static str {
-    match interface.path().split_once('/') {
-        Some(("wasi:http", _)) => {
-            "components made from JavaScript import it even if they don't use it: leave it out with `disableFeatures: ['http', 'fetch-event']`"
-        }
-        _ => "use an interface made of plain values",
-    }
-}
+/// What to do about imports of `wasi:http`.
+const HTTP_ADVICE: &str = "components made from JavaScript import it even if they don't use it: leave it out with `disableFeatures: ['http', 'fetch-event']`";
 
 fn host_function(
     capability: &dyn HostCapability,

@@ -3,6 +3,7 @@
 mod exports;
 mod imports;
 mod published;
+mod resources;
 mod stub;
 
 use super::{ActorError, needs};
@@ -10,7 +11,7 @@ use crate::{
     capability::Capabilities,
     engine::SlotClass,
     guest::{Code, Guest},
-    transcode::FunctionPlan,
+    transcode::{FunctionPlan, Resources},
 };
 use bytes::Bytes;
 use exports::Exports;
@@ -31,8 +32,10 @@ pub(super) fn link(
     (linker, class): (Linker<Guest>, SlotClass),
     capabilities: &Capabilities,
 ) -> Result<Code, ActorError> {
-    let imports = Imports::link(component, linker, capabilities)?;
-    let mut exports = Exports::of(component)?;
+    let resources = resources::of(component, capabilities);
+    let imports = Imports::link(component, linker, capabilities, &resources)?;
+    let mut exports = Exports::of(component, &resources)?;
+    let passes_handles = imports.passes_handles || exports.passes_handles();
     let mut types = ComponentTypes {
         imports: imports.types,
         exports: std::mem::take(&mut exports.types),
@@ -53,6 +56,7 @@ pub(super) fn link(
         pre,
         types: Arc::new(types),
         functions: exports.functions,
+        handles: passes_handles.then(|| resources::handle_types(component, &resources)),
         by_host: imports.by_host,
         unserved,
         needs,
@@ -87,6 +91,7 @@ fn plan(
     interface: &InterfaceName,
     name: &str,
     item: &ComponentItem,
+    resources: &Arc<Resources>,
 ) -> Result<Option<(FunctionName, Arc<FunctionPlan>)>, ActorError> {
     let unsupported = |reason| ActorError::UnsupportedType {
         interface: interface.to_string(),
@@ -96,7 +101,7 @@ fn plan(
     let ComponentItem::ComponentFunc(ty) = item else {
         return Ok(None);
     };
-    let plan = FunctionPlan::new(interface.as_str(), name, ty)
+    let plan = FunctionPlan::new((interface.as_str(), name), ty, resources)
         .map_err(|error| unsupported(error.to_string()))?;
     let function = FunctionName::new(name).map_err(|error| unsupported(error.to_string()))?;
     Ok(Some((function, Arc::new(plan))))

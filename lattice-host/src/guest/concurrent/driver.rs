@@ -62,7 +62,7 @@ async fn started(actor: &HostedActor, context: Context) -> Result<Instance, Call
     // Calls of others go to the instance too, so that it is in no chain of calls.
     let mut context = context.outlived();
     let place = actor.place(&mut context).await?;
-    Instance::start(actor, place, &context, |_| ActiveCalls::concurrent()).await
+    Instance::start(actor, place, &context, |_| ActiveCalls::concurrent(), None).await
 }
 
 async fn drive(
@@ -214,7 +214,7 @@ fn begin<'a>(
     }
     let started = functions
         .get(&call.function)?
-        .start(accessor, call.arguments);
+        .start(accessor, call.arguments, Vec::new());
     let (task, running) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -235,6 +235,7 @@ fn begin<'a>(
             if guest.limiter.is_bloated() {
                 state.retire();
             }
+            let result = result.map(|result| result.wire);
             result.map_err(|error| failure::call_error(&error, guest))
         });
         // This call is the last one.

@@ -4,12 +4,13 @@ mod failure_value;
 mod outgoing;
 
 use super::{nesting, state::Guest};
-use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, ReplyFuture};
+use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, PassFuture, ReplyFuture};
 use bytes::Bytes;
 use failure_value::FailureValue;
 use lattice_core::{
     call::{CallError, FunctionRef, Part},
     name::{FunctionName, InterfaceName},
+    stream::Body,
 };
 use outgoing::OutgoingCall;
 use std::{future::ready, sync::Arc};
@@ -51,6 +52,19 @@ impl RemoteFunction {
 impl ImportHandler<Guest> for RemoteFunction {
     fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
         let reply = reply(
+            OutgoingCall::new(store, &self.function),
+            self.function.clone(),
+            self.failure.clone(),
+            arguments,
+        );
+        match self.asyncness {
+            Asyncness::Sync => Box::pin(reply),
+            Asyncness::Async => Box::pin(nesting::import(reply)),
+        }
+    }
+
+    fn pass(&self, store: StoreContextMut<'_, Guest>, arguments: Body) -> PassFuture {
+        let reply = passed(
             OutgoingCall::new(store, &self.function),
             self.function.clone(),
             self.failure.clone(),
@@ -104,6 +118,19 @@ async fn reply(
         Err(error) => Err(error),
     };
     result.or_else(|error| failed(error, &function, failure.as_deref()))
+}
+
+async fn passed(
+    outgoing: Result<OutgoingCall, CallError>,
+    function: Arc<FunctionRef>,
+    failure: Option<Arc<FailureValue>>,
+    arguments: Body,
+) -> wasmtime::Result<Body> {
+    let result = match outgoing {
+        Ok(outgoing) => outgoing.pass(&function, arguments).await,
+        Err(error) => Err(error),
+    };
+    result.or_else(|error| Ok(failed(error, &function, failure.as_deref())?.into()))
 }
 
 /// Reports a failed call as a value of the function's result if its type can hold it, and as a trap

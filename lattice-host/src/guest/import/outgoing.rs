@@ -10,6 +10,8 @@ use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context, FunctionRef},
     name::LinkName,
+    serve::CallerInstance,
+    stream::Body,
 };
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
@@ -19,6 +21,7 @@ pub(super) struct OutgoingCall {
     actor: Arc<ActorContext>,
     link: LinkName,
     context: Context,
+    caller: CallerInstance,
     _permit: OutgoingPermit,
 }
 
@@ -47,6 +50,7 @@ impl OutgoingCall {
             actor: guest.actor.clone(),
             link,
             context: context.nested(),
+            caller: guest.as_caller(),
             _permit: permit,
         })
     }
@@ -57,9 +61,28 @@ impl OutgoingCall {
         function: &FunctionRef,
         arguments: Bytes,
     ) -> Result<Bytes, CallError> {
+        if self.caller != CallerInstance::Here {
+            // The function's type has no handles, which is checked with the result.
+            let result = self.pass(function, arguments.into()).await;
+            return result.map(|body| body.bytes);
+        }
         self.actor
             .caller
             .invoke_via(function, &self.link, arguments, self.context)
             .await
+    }
+
+    /// Makes the call, with streams and handles.
+    pub(super) async fn pass(
+        self,
+        function: &FunctionRef,
+        arguments: Body,
+    ) -> Result<Body, CallError> {
+        let options = (self.caller, self.context);
+        let call = self
+            .actor
+            .caller
+            .pass_via(function, &self.link, arguments, options);
+        call.await
     }
 }

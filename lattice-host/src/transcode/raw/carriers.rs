@@ -1,4 +1,4 @@
-//! The types that wasmtime moves: wire bytes that implement lifting and lowering.
+//! The types that wasmtime moves: wire bytes and handles that implement lifting and lowering.
 //!
 //! | carrier           | is                | moved by | core values `N`                                            |
 //! | ----------------- | ----------------- | -------- | ---------------------------------------------------------- |
@@ -14,12 +14,11 @@
 //! do.
 #![expect(
     unsafe_code,
-    reason = "the only module that implements wasmtime's lifting and lowering"
+    reason = "with `elements`, the only module that implements wasmtime's lifting and lowering"
 )]
 
 use std::mem::MaybeUninit;
 
-use bytes::Bytes;
 use lattice_core::call::Part;
 use wasmtime::component::__internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
@@ -27,6 +26,7 @@ use wasmtime::component::__internal::{
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw, bail};
 
+use super::handles::{Lifted, RawHandle};
 use super::lift::{self, LiftError, Refusal};
 use super::lower;
 use super::types::{MAX_FLAT, MAX_FLAT_RESULTS};
@@ -35,7 +35,7 @@ use super::types::{MAX_FLAT, MAX_FLAT_RESULTS};
 pub(crate) const SPILLED: usize = MAX_FLAT + 1;
 
 /// The layout that a carrier declares for its place in memory.
-const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
+pub(super) const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     size32: 0,
     align32: 1,
     size64: 0,
@@ -43,17 +43,17 @@ const UNSIZED: CanonicalAbiInfo = CanonicalAbiInfo {
     flat_count: None,
 };
 
-/// Parameters that a guest passed to an import, as wire bytes, unless they were refused.
-pub(crate) struct FlatParams<const N: usize>(pub(crate) std::result::Result<Bytes, Refusal>);
+/// Parameters that a guest passed to an import, unless they were refused.
+pub(crate) struct FlatParams<const N: usize>(pub(crate) std::result::Result<Lifted, Refusal>);
 
-/// The result that an import returns to a guest, as wire bytes.
-pub(crate) struct FlatResult<const N: usize>(pub(crate) Bytes);
+/// The result that an import returns to a guest.
+pub(crate) struct FlatResult<const N: usize>(pub(crate) Lifted);
 
-/// Parameters for an export of a guest, as wire bytes.
-pub(crate) struct FlatArguments(pub(crate) Bytes);
+/// Parameters for an export of a guest.
+pub(crate) struct FlatArguments(pub(crate) Lifted);
 
-/// The result that an export of a guest returned, as wire bytes.
-pub(crate) struct FlatReturn<const N: usize>(pub(crate) Bytes);
+/// The result that an export of a guest returned.
+pub(crate) struct FlatReturn<const N: usize>(pub(crate) Lifted);
 
 // SAFETY: `Lower` is exactly `N` core values. `typecheck` compares `N` with the number that
 // wasmtime computes for the type, so the storage that it hands to the impls below has exactly that
@@ -231,6 +231,32 @@ pub(super) fn lower_text<T>(cx: &mut LowerContext<'_, T>, text: &str) -> Result<
     Ok((pointer.get_u32(), length.get_u32()))
 }
 
+/// Puts a handle into the guest's table of its type, and returns its index there.
+pub(super) fn lower_handle<T>(
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    handle: &RawHandle,
+) -> Result<u32> {
+    use InterfaceType::{Borrow, Future, Own, Stream};
+    match (ty, handle) {
+        (Own(_) | Borrow(_), RawHandle::Resource(resource)) => index(cx, ty, resource),
+        (Own(_) | Borrow(_), RawHandle::Foreign(resource)) => index(cx, ty, resource),
+        (Stream(_), RawHandle::Stream(stream, _)) => index(cx, ty, stream),
+        (Future(_), RawHandle::Future(future, _)) => index(cx, ty, future),
+        _ => Err(lower::LowerError::Handle.into()),
+    }
+}
+
+fn index<T, H>(cx: &mut LowerContext<'_, T>, ty: InterfaceType, handle: &H) -> Result<u32>
+where
+    H: Lower + ComponentType<Lower = ValRaw>,
+{
+    let mut slot = MaybeUninit::uninit();
+    handle.linear_lower_to_flat(cx, ty, &mut slot)?;
+    // SAFETY: `Lower` initialises all of its storage when it returns `Ok`.
+    Ok(unsafe { slot.assume_init() }.get_u32())
+}
+
 fn as_slots<const N: usize>(slots: &mut MaybeUninit<[ValRaw; N]>) -> &mut [MaybeUninit<ValRaw>] {
     // SAFETY: an array of values that may be uninitialised has the same layout as an array that may
     // be uninitialised, and permits no other values.
@@ -238,7 +264,7 @@ fn as_slots<const N: usize>(slots: &mut MaybeUninit<[ValRaw; N]>) -> &mut [Maybe
 }
 
 /// Returns the offset of `place`, which is a part of the guest's memory.
-fn offset(cx: &LiftContext<'_>, place: &[u8]) -> usize {
+pub(super) fn offset(cx: &LiftContext<'_>, place: &[u8]) -> usize {
     place
         .as_ptr()
         .addr()

@@ -11,7 +11,6 @@
 
 use std::{slice, str};
 
-use bytes::Bytes;
 use lattice_core::call::Part;
 use wasmtime::ValRaw;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
@@ -20,6 +19,7 @@ use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext
 use super::super::meter::{Charge, charged};
 use super::super::scalar::{InvalidChar, Scalar, flags_size};
 use super::super::wire::{put_flags, put_str, put_uint};
+use super::handles::{Lifted, RawHandle};
 use super::types::{Cases, Kind, Places};
 
 /// Set in the length of a latin1+utf16 string that is in UTF-16.
@@ -70,6 +70,14 @@ pub(crate) enum LiftError {
     /// A map has the same key twice.
     #[error("the guest passed a map that repeats a key")]
     DuplicateKey,
+    /// A handle isn't one that the guest has, or can't be passed now.
+    #[error("the guest passed a handle that it doesn't have, or can't pass now: {0}")]
+    Handle(Box<str>),
+    /// Arguments with handles in them were refused. The handles are lost.
+    #[error(
+        "the guest passed arguments with streams or handles that are over the size limit, or for which the host has no room"
+    )]
+    HandlesRefused,
     /// The type isn't one that a plan would have accepted.
     #[error("the guest passed a value of a type that isn't supported")]
     Unsupported,
@@ -91,9 +99,10 @@ pub(super) fn from_flat(
     part: Part,
     ty: InterfaceType,
     values: &[ValRaw],
-) -> Result<Bytes, LiftError> {
+) -> Result<Lifted, LiftError> {
     let mut lifter = Lifter::new(cx, part);
-    lifter.flat(ty, &mut values.iter())?;
+    let lifted = lifter.flat(ty, &mut values.iter());
+    lifter.refused(lifted)?;
     lifter.finish()
 }
 
@@ -103,11 +112,32 @@ pub(super) fn from_memory(
     part: Part,
     ty: InterfaceType,
     at: usize,
-) -> Result<Bytes, LiftError> {
+) -> Result<Lifted, LiftError> {
     let mut lifter = Lifter::new(cx, part);
     let abi = lifter.types.canonical_abi(&ty);
     lifter.block(at, abi.size32 as usize, abi.align32)?;
-    lifter.memory(ty, at)?;
+    let lifted = lifter.memory(ty, at);
+    lifter.refused(lifted)?;
+    lifter.finish()
+}
+
+/// Lifts `count` elements of a stream or future that lie one after the other at `at`.
+pub(super) fn elements(
+    cx: &mut LiftContext<'_>,
+    ty: InterfaceType,
+    at: usize,
+    count: usize,
+) -> Result<Lifted, LiftError> {
+    let mut lifter = Lifter::new(cx, Part::Result);
+    let abi = lifter.types.canonical_abi(&ty);
+    let size = size_of_all(count, abi.size32 as usize)?;
+    let block = lifter.block(at, size, abi.align32)?;
+    if Kind::of(lifter.types, ty).number().is_some() {
+        lifter.pay_for(block.len())?;
+        lifter.wire.extend_from_slice(block);
+    } else {
+        lifter.elements(ty, at, count)?;
+    }
     lifter.finish()
 }
 
@@ -123,8 +153,8 @@ pub(crate) enum Refusal {
 /// Returns arguments that were refused as a value, and other errors unchanged, because an import may
 /// have a better reply to the former than a trap.
 pub(super) fn unless_refused(
-    lifted: Result<Bytes, LiftError>,
-) -> Result<Result<Bytes, Refusal>, LiftError> {
+    lifted: Result<Lifted, LiftError>,
+) -> Result<Result<Lifted, Refusal>, LiftError> {
     match lifted {
         Err(LiftError::TooLarge) => Ok(Err(Refusal::TooLarge)),
         Err(LiftError::NoRoom) => Ok(Err(Refusal::NoRoom)),
@@ -138,6 +168,7 @@ struct Lifter<'c, 'a> {
     memory: &'a [u8],
     encoding: StringEncoding,
     wire: Vec<u8>,
+    handles: Vec<RawHandle>,
     /// Wire bytes paid for, never more than the whole value has.
     paid: usize,
     charge: Charge,
@@ -153,14 +184,42 @@ impl<'c, 'a> Lifter<'c, 'a> {
             memory,
             encoding,
             wire: Vec::with_capacity(64),
+            handles: Vec::new(),
             paid: 0,
             charge: Charge::new(part),
         }
     }
 
-    fn finish(mut self) -> Result<Bytes, LiftError> {
-        self.pay_for(0)?;
-        Ok(charged(self.wire, self.charge))
+    fn finish(mut self) -> Result<Lifted, LiftError> {
+        let paid = self.pay_for(0);
+        self.refused(paid)?;
+        Ok(Lifted {
+            wire: charged(self.wire, self.charge),
+            handles: self.handles,
+        })
+    }
+
+    /// Returns another error for a value that is refused when handles of it were taken already: the
+    /// guest can't go on without them.
+    fn refused(&self, lifted: Result<(), LiftError>) -> Result<(), LiftError> {
+        match lifted {
+            Err(LiftError::TooLarge | LiftError::NoRoom) if !self.handles.is_empty() => {
+                Err(LiftError::HandlesRefused)
+            }
+            lifted => lifted,
+        }
+    }
+
+    fn handle(&mut self, ty: InterfaceType, index: u32) -> Result<(), LiftError> {
+        self.wire.push(0);
+        let handle = match Kind::of(self.types, ty) {
+            Kind::Resource => RawHandle::lift_resource(self.cx, ty, index),
+            Kind::Stream(payload) => RawHandle::lift_stream(self.cx, (ty, payload), index),
+            Kind::Future(payload) => RawHandle::lift_future(self.cx, (ty, payload), index),
+            _ => Err(LiftError::Unsupported),
+        };
+        self.handles.push(handle?);
+        Ok(())
     }
 
     /// Pays for everything written so far, and for `more` bytes that certainly will be written.
@@ -219,6 +278,10 @@ impl<'c, 'a> Lifter<'c, 'a> {
                 let bits = next(values)?.get_u32();
                 put_flags(&mut self.wire, labels, bits);
                 Ok(())
+            }
+            Kind::Resource | Kind::Stream(_) | Kind::Future(_) => {
+                let index = next(values)?.get_u32();
+                self.handle(ty, index)
             }
             Kind::Unsupported => Err(LiftError::Unsupported),
         }
@@ -281,6 +344,10 @@ impl<'c, 'a> Lifter<'c, 'a> {
                 let bits = self.load(at, flags_size(labels))?;
                 put_flags(&mut self.wire, labels, bits as u32);
                 Ok(())
+            }
+            Kind::Resource | Kind::Stream(_) | Kind::Future(_) => {
+                let index = self.load(at, 4)?;
+                self.handle(ty, index as u32)
             }
             Kind::Unsupported => Err(LiftError::Unsupported),
         }

@@ -5,6 +5,7 @@
 //! traps.
 
 use std::mem::MaybeUninit;
+use std::slice as slices;
 
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LowerContext};
@@ -12,17 +13,20 @@ use wasmtime::{Result, ValRaw};
 
 use super::super::scalar::flags_size;
 use super::super::wire::Reader;
-use super::carriers::lower_text;
+use super::carriers::{lower_handle, lower_text};
+use super::handles::{Lifted, RawHandle};
 use super::types::{Cases, Kind, Places};
 
 /// Why validated bytes can't be lowered: a component doesn't match its plan, or has a broken
 /// allocator. Each error is a trap in that guest.
 #[derive(Debug, thiserror::Error)]
-enum LowerError {
+pub(super) enum LowerError {
     #[error("the guest's allocator returned memory that the value doesn't fit in")]
     OutOfBounds,
     #[error("the function takes another number of core values than its type has")]
     FlatCount,
+    #[error("the value has too few handles, or one of another kind than its type")]
+    Handle,
     #[error("the function takes a value of a type that isn't supported")]
     Unsupported,
 }
@@ -31,10 +35,10 @@ enum LowerError {
 pub(super) fn to_flat<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
-    wire: &[u8],
+    value: &Lifted,
     slots: &mut [MaybeUninit<ValRaw>],
 ) -> Result<()> {
-    let mut lowerer = Lowerer::new(cx.types, cx, wire);
+    let mut lowerer = Lowerer::new(cx.types, cx, value);
     let mut slots = Slots { slots, used: 0 };
     lowerer.flat(ty, &mut slots)?;
     slots.fill_to(slots.slots.len())?;
@@ -45,11 +49,32 @@ pub(super) fn to_flat<T>(
 pub(super) fn to_memory<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
-    wire: &[u8],
+    value: &Lifted,
     at: usize,
 ) -> Result<()> {
-    let mut lowerer = Lowerer::new(cx.types, cx, wire);
+    let mut lowerer = Lowerer::new(cx.types, cx, value);
     lowerer.memory(ty, at)?;
+    Ok(lowerer.reader.finish()?)
+}
+
+/// Lowers `count` elements of a stream or future to memory at `at`, one after the other.
+pub(super) fn elements<T>(
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    value: &Lifted,
+    (at, count): (usize, usize),
+) -> Result<()> {
+    let abi = cx.types.canonical_abi(&ty);
+    if !at.is_multiple_of(abi.align32 as usize) {
+        return Err(LowerError::OutOfBounds.into());
+    }
+    let mut lowerer = Lowerer::new(cx.types, cx, value);
+    if Kind::of(lowerer.types, ty).number().is_some() {
+        let bytes = lowerer.reader.take(size_of_all(count, abi.size32)?)?;
+        lowerer.block(at, bytes.len())?.copy_from_slice(bytes);
+    } else {
+        lowerer.elements(ty, at, count)?;
+    }
     Ok(lowerer.reader.finish()?)
 }
 
@@ -57,11 +82,11 @@ pub(super) fn to_memory<T>(
 pub(super) fn to_heap<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
-    wire: &[u8],
+    value: &Lifted,
 ) -> Result<usize> {
     let abi = cx.types.canonical_abi(&ty);
     let at = cx.realloc(0, 0, abi.align32, abi.size32 as usize)?;
-    to_memory(cx, ty, wire, at)?;
+    to_memory(cx, ty, value, at)?;
     Ok(at)
 }
 
@@ -72,6 +97,8 @@ trait Guest {
     fn allocate(&mut self, align: u32, size: usize) -> Result<usize>;
     /// Allocates and writes text in the guest's encoding. Returns its pointer and length.
     fn text(&mut self, text: &str) -> Result<(u32, u32)>;
+    /// Puts a handle into the guest's table and returns its index there.
+    fn handle(&mut self, ty: InterfaceType, handle: &RawHandle) -> Result<u32>;
 }
 
 impl<T> Guest for LowerContext<'_, T> {
@@ -90,6 +117,10 @@ impl<T> Guest for LowerContext<'_, T> {
     fn text(&mut self, text: &str) -> Result<(u32, u32)> {
         lower_text(self, text)
     }
+
+    fn handle(&mut self, ty: InterfaceType, handle: &RawHandle) -> Result<u32> {
+        lower_handle(self, ty, handle)
+    }
 }
 
 struct Lowerer<'c, 't, 'w> {
@@ -97,17 +128,25 @@ struct Lowerer<'c, 't, 'w> {
     guest: &'c mut dyn Guest,
     utf8: bool,
     reader: Reader<'w>,
+    handles: slices::Iter<'w, RawHandle>,
 }
 
 impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
-    fn new(types: &'t ComponentTypes, guest: &'c mut dyn Guest, wire: &'w [u8]) -> Self {
+    fn new(types: &'t ComponentTypes, guest: &'c mut dyn Guest, value: &'w Lifted) -> Self {
         let utf8 = guest.utf8();
         Self {
             types,
             guest,
             utf8,
-            reader: Reader::new(wire),
+            reader: Reader::new(&value.wire),
+            handles: value.handles.iter(),
         }
+    }
+
+    fn handle(&mut self, ty: InterfaceType) -> Result<u32> {
+        self.reader.byte()?;
+        let handle = self.handles.next().ok_or(LowerError::Handle)?;
+        self.guest.handle(ty, handle)
     }
 
     fn flat(&mut self, ty: InterfaceType, slots: &mut Slots<'_>) -> Result<()> {
@@ -136,6 +175,10 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
             Kind::Flags { labels } => {
                 let bits = self.reader.flags(labels)?;
                 slots.put(ValRaw::u32(bits))
+            }
+            Kind::Resource | Kind::Stream(_) | Kind::Future(_) => {
+                let index = self.handle(ty)?;
+                slots.put(ValRaw::u32(index))
             }
             Kind::Unsupported => Err(LowerError::Unsupported.into()),
         }
@@ -187,6 +230,10 @@ impl<'c, 't, 'w> Lowerer<'c, 't, 'w> {
             Kind::Flags { labels } => {
                 let bits = self.reader.flags(labels)?;
                 self.store(at, bits.into(), flags_size(labels))
+            }
+            Kind::Resource | Kind::Stream(_) | Kind::Future(_) => {
+                let index = self.handle(ty)?;
+                self.store(at, index.into(), 4)
             }
             Kind::Unsupported => Err(LowerError::Unsupported.into()),
         }

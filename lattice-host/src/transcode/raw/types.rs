@@ -31,8 +31,25 @@ pub(super) enum Kind<'t> {
     Flags {
         labels: u32,
     },
+    /// A resource, whether owned or lent.
+    Resource,
+    Stream(Payload),
+    Future(Payload),
     /// A type that every plan refuses.
     Unsupported,
+}
+
+/// Which Rust type moves the elements of a stream or future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// There are none: `()`. Wasmtime accepts nothing else.
+    Nothing,
+    /// `u8`, so that slices of guest memory are copied.
+    Bytes,
+    /// Other integers and floats: [`Element`](super::Element), whose chunks are as in memory.
+    Numbers,
+    /// Everything else: [`Element`](super::Element).
+    Values,
 }
 
 /// A record or tuple.
@@ -85,11 +102,23 @@ impl<'t> Kind<'t> {
                 },
                 _ => Self::Unsupported,
             },
-            InterfaceType::Own(_)
-            | InterfaceType::Borrow(_)
-            | InterfaceType::Future(_)
-            | InterfaceType::Stream(_)
-            | InterfaceType::ErrorContext(_) => Self::Unsupported,
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => Self::Resource,
+            InterfaceType::Stream(index) => {
+                Self::Stream(Payload::of_stream(types[types[index].ty].payload))
+            }
+            InterfaceType::Future(index) => {
+                Self::Future(Payload::of_future(types[types[index].ty].payload))
+            }
+            InterfaceType::ErrorContext(_) => Self::Unsupported,
+        }
+    }
+
+    /// Returns the size of a number in bytes.
+    pub(super) fn number(&self) -> Option<usize> {
+        match self {
+            Self::Scalar(Scalar::Bool | Scalar::Char) => None,
+            Self::Scalar(number) => Some(number.size()),
+            _ => None,
         }
     }
 
@@ -100,6 +129,34 @@ impl<'t> Kind<'t> {
             Self::Scalar(scalar) => scalar.as_keys(),
             Self::String => Some(Keys::Text),
             _ => None,
+        }
+    }
+}
+
+impl Payload {
+    fn of_stream(ty: Option<InterfaceType>) -> Self {
+        match ty {
+            None => Self::Nothing,
+            Some(InterfaceType::U8) => Self::Bytes,
+            Some(
+                InterfaceType::S8
+                | InterfaceType::U16
+                | InterfaceType::S16
+                | InterfaceType::U32
+                | InterfaceType::S32
+                | InterfaceType::U64
+                | InterfaceType::S64
+                | InterfaceType::Float32
+                | InterfaceType::Float64,
+            ) => Self::Numbers,
+            Some(_) => Self::Values,
+        }
+    }
+
+    fn of_future(ty: Option<InterfaceType>) -> Self {
+        match ty {
+            None => Self::Nothing,
+            Some(_) => Self::Values,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod golden;
 mod guests;
+mod handles;
 mod hostile;
 mod limits;
 mod malformed;
@@ -19,13 +20,15 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{Config, Engine, Result, Store, StoreContextMut};
 
-use super::{BoundExport, ExportFunction, FunctionPlan, ReplyFuture, link_import};
+use super::{BoundExport, ExportFunction, FunctionPlan, HandleStore, ReplyFuture, link_import};
 use guests::Function;
 use types::Ty;
 use values::{decode, encode};
 
 /// Store data: the wire bytes of each call that an import received.
 type Seen = Arc<Mutex<Vec<Vec<u8>>>>;
+
+impl HandleStore for Seen {}
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
@@ -63,7 +66,8 @@ impl Guest {
         let component = Component::new(&ENGINE, bytes);
         let component = component.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
         let plan = |ty| {
-            let plan = FunctionPlan::new("test:guest/i", "f", &ty).expect("the type is supported");
+            let plan = FunctionPlan::new(("test:guest/i", "f"), &ty, &Arc::default());
+            let plan = plan.expect("the type is supported");
             let signature: Signature = plan.signature().parse().expect("it is canonical");
             assert_eq!(signature.to_string(), plan.signature());
             plan

@@ -1,13 +1,16 @@
 //! Signatures, and types that plans refuse.
 
+use std::sync::Arc;
+
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
-use super::super::{Asyncness, FunctionPlan, PlanError, Unplannable};
+use super::super::{Asyncness, FunctionPlan, PlanError, Resources, Unplannable};
 use super::ENGINE;
 
-/// Returns the function `f` of an instance type, written as in a component's text.
-fn function(instance: &str) -> ComponentFunc {
+/// Returns the function `f` of an instance type, written as in a component's text, and the resources
+/// of the interface.
+fn function(instance: &str) -> (ComponentFunc, Arc<Resources>) {
     let text = format!(r#"(component (import "a:b/c@1.2.3" (instance {instance})))"#);
     let bytes = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let component = Component::new(&ENGINE, bytes);
@@ -19,14 +22,21 @@ fn function(instance: &str) -> ComponentFunc {
     let ComponentItem::ComponentInstance(instance) = import.ty else {
         panic!("not an instance")
     };
+    let mut resources = Resources::default();
+    for (name, item) in instance.exports(&ENGINE) {
+        if let ComponentItem::Resource(ty) = item.ty {
+            resources.add(ty, "a:b/c@1.2.3", name, false);
+        }
+    }
     match instance.get_export(&ENGINE, "f").expect("f is there").ty {
-        ComponentItem::ComponentFunc(function) => function,
+        ComponentItem::ComponentFunc(function) => (function, Arc::new(resources)),
         other => panic!("f is {other:?}"),
     }
 }
 
 fn plan(instance: &str) -> Result<FunctionPlan, PlanError> {
-    FunctionPlan::new("a:b/c@1.2.3", "f", &function(instance))
+    let (function, resources) = function(instance);
+    FunctionPlan::new(("a:b/c@1.2.3", "f"), &function, &resources)
 }
 
 fn hex(bytes: [u8; 8]) -> String {
@@ -81,62 +91,74 @@ fn signatures_are_canonical() {
     }
 }
 
+const RESOURCE: &str = r#"(export "r" (type $r (sub resource)))"#;
+
 #[test]
-fn types_without_a_wire_form_are_refused_by_name_and_place() {
-    let resource = r#"(export "r" (type $r (sub resource)))"#;
+fn handles_have_a_canonical_signature() {
     let record = r#"(type $row' (record (field "id" u64) (field "owner" (own $r))))
         (export "row" (type $row (eq $row')))"#;
-    let variant = r#"(type $late (future u8)) (type $items (stream u8))
-        (type $v' (variant (case "none") (case "late" $late))) (export "v" (type $v (eq $v')))"#;
-    for (ty, kind, path) in [
-        (r#"(func (param "a" (own $r)))"#, "own", "a"),
+    let channels = "(type $bytes (stream u8)) (type $units (stream)) (type $owned (stream (own $r)))
+        (type $nested (stream $bytes)) (type $late (future (result (own $r)))) (type $signal (future))";
+    for (ty, text) in [
+        (r#"(func (param "a" (own $r)))"#, "func(a: own<a:b/c/r>)"),
         (
-            r#"(func (param "a" u8) (param "b" (borrow $r)))"#,
-            "borrow",
-            "b",
+            r#"(func (param "self" (borrow $r)) (param "b" (list (option (borrow $r)))) (result (own $r)))"#,
+            "func(self: borrow<a:b/c/r>, b: list<option<borrow<a:b/c/r>>>) -> own<a:b/c/r>",
         ),
         (
-            r#"(func async (param "rows" (list (option $row))))"#,
-            "own",
-            "rows[].some.owner",
-        ),
-        ("(func async (result $v))", "future", "result.late"),
-        (
-            "(func async (result (result (tuple u8 $items))))",
-            "stream",
-            "result.ok.1",
+            r#"(func (param "row" $row))"#,
+            "func(row: record { id: u64, owner: own<a:b/c/r> })",
         ),
         (
-            r#"(func (param "a" (result (error error-context))))"#,
-            "error-context",
-            "a.err",
+            r#"(func async (param "a" $bytes) (param "b" $units) (param "c" $owned) (result $nested))"#,
+            "async func(a: stream<u8>, b: stream, c: stream<own<a:b/c/r>>) -> stream<stream<u8>>",
         ),
         (
-            r#"(func (param "m" (map string (list (own $r) 2))))"#,
-            "own",
-            "m[value][]",
+            r#"(func async (param "a" $late) (result (tuple u8 $signal)))"#,
+            "async func(a: future<result<own<a:b/c/r>>>) -> tuple<u8, future>",
         ),
     ] {
-        let refused = plan(&format!(
-            r#"{resource} {record} {variant} (export "f" {ty})"#
+        let plan = plan(&format!(
+            r#"{RESOURCE} {record} {channels} (export "f" {ty})"#
         ));
-        let (interface, function) = ("a:b/c@1.2.3".into(), "f".into());
-        let path = path.into();
+        let plan = plan.unwrap_or_else(|error| panic!("{ty}: {error}"));
+        assert_eq!(plan.signature(), text);
+        assert!(plan.passes_handles());
+        let parsed: lattice_wit::signature::Function = text.parse().unwrap();
+        assert_eq!(parsed.to_string(), text);
+    }
+    assert!(!plan(r#"(export "f" (func))"#).unwrap().passes_handles());
+}
+
+#[test]
+fn types_without_a_wire_form_are_refused_by_name_and_place() {
+    let borrows = "(type $lent (stream (borrow $r))) (type $later (future (option (borrow $r))))";
+    let refused = |ty: &str| {
+        let refused = plan(&format!(r#"{RESOURCE} {borrows} (export "f" {ty})"#));
         let error = refused.expect_err(ty);
+        assert!(error.to_string().contains("`a:b/c@1.2.3`"), "{error}");
+        error.reason
+    };
+    let path = "a.err".to_owned();
+    let kind = "error-context";
+    assert_eq!(
+        refused(r#"(func (param "a" (result (error error-context))))"#),
+        Unplannable::Unsupported { path, kind }
+    );
+    for (param, path) in [("$lent", "a[]"), ("$later", "a[].some")] {
+        let path = path.to_owned();
         assert_eq!(
-            error,
-            PlanError {
-                interface,
-                function,
-                reason: Unplannable::Unsupported { path, kind }
-            }
-        );
-        let text = error.to_string();
-        assert!(
-            text.contains("supported yet") && text.contains("`a:b/c@1.2.3`"),
-            "{text}"
+            refused(&format!(r#"(func (param "a" {param}))"#)),
+            Unplannable::BorrowInChannel { path }
         );
     }
+    // One of the host's, which isn't among those that can be passed.
+    let (function, _) = function(&format!(
+        r#"{RESOURCE} (export "f" (func (param "a" (list (own $r)))))"#
+    ));
+    let error = FunctionPlan::new(("a:b/c", "f"), &function, &Arc::default()).unwrap_err();
+    let path = "a[]".to_owned();
+    assert_eq!(error.reason, Unplannable::UnknownResource { path });
 }
 
 /// A few types can expand to more parts than fit in memory, when each is used twice by the next.

@@ -7,6 +7,7 @@ mod calls;
 mod endings;
 mod engines;
 mod failures;
+mod flow;
 mod life;
 mod limits;
 mod links;

@@ -90,12 +90,9 @@ async fn imports_that_no_link_serves_trap_when_they_are_called_and_not_before() 
     let function = r#"(export "f" (func (result u32)))"#;
     let resource =
         r#"(export "thing" (type $t (sub resource))) (export "f" (func (result (own $t))))"#;
-    let stream = r#"(export "f" (func (result (stream u8))))"#;
     for (import, items, advice) in [
         ("primary", function, "`namespace:package/primary`"),
         ("wasi:http/types@0.2.3", resource, "disableFeatures"),
-        ("acme:db/store@1.0.0", resource, "plain values"),
-        ("acme:feed/feed", stream, "stream"),
     ] {
         let bytes = calls(import, items);
         let check = ComponentCheck::of(&bytes).unwrap_or_else(|error| panic!("{import}: {error}"));
@@ -112,10 +109,31 @@ async fn imports_that_no_link_serves_trap_when_they_are_called_and_not_before() 
 }
 
 #[tokio::test]
+async fn imports_with_resources_and_streams_are_connected_through_links() {
+    let resource =
+        r#"(export "thing" (type $t (sub resource))) (export "f" (func (result (own $t))))"#;
+    let stream = r#"(export "f" (func (result (stream u8))))"#;
+    for (import, items) in [
+        ("acme:db/store@1.0.0", resource),
+        ("acme:feed/feed", stream),
+    ] {
+        let bytes = calls(import, items);
+        let check = ComponentCheck::of(&bytes).unwrap_or_else(|error| panic!("{import}: {error}"));
+        assert_eq!(check.by_link, [import]);
+        assert!(check.unserved.is_empty(), "{:?}", check.unserved);
+        let (lattice, _host) = start(&bytes).await.expect("it starts");
+        serves_seven(&lattice).await;
+        let called = call::<u32>(&lattice, "probe", "field:caller/probe@1.0.0", "call", ()).await;
+        let text = called.expect_err("there is no link").to_string();
+        assert!(text.contains("no link"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn one_function_that_no_link_serves_leaves_the_others_linked() {
     let bytes = calls(
         "acme:mixed/api@1.0.0",
-        r#"(export "thing" (type $t (sub resource))) (export "g" (func (result (own $t)))) (export "f" (func (result u32)))"#,
+        r#"(type $a (list u64 10000000)) (type $b (list $a 4)) (export "g" (func (param "x" (tuple u8 $b)))) (export "f" (func (result u32)))"#,
     );
     let check = ComponentCheck::of(&bytes).expect("it is served");
     assert_eq!(check.by_link, ["acme:mixed/api@1.0.0"]);
@@ -152,7 +170,7 @@ async fn a_host_resource_used_in_another_interface_does_not_belong_to_that_inter
 }
 
 #[tokio::test]
-async fn an_export_with_resources_leaves_the_rest_served() {
+async fn an_export_with_resources_is_served() {
     let bytes = binary(&format!(
         r#"(component {SEVEN}
             (type $r (resource (rep i32)))
@@ -174,10 +192,13 @@ async fn an_export_with_resources_leaves_the_rest_served() {
             (export "acme:db/store@1.0.0" (instance $api)))"#
     ));
     let check = ComponentCheck::of(&bytes).expect("it is served");
-    assert_eq!(check.unserved.len(), 1, "{:?}", check.unserved);
-    assert_eq!(check.unserved[0].functions, ["make"]);
+    assert!(check.unserved.is_empty(), "{:?}", check.unserved);
     let (lattice, _host) = start(&bytes).await.expect("it starts");
     serves_seven(&lattice).await;
+    // A caller that takes only plain values isn't given a handle, and the resource is dropped.
+    let made = call::<()>(&lattice, "probe", "acme:db/store@1.0.0", "make", ()).await;
+    let text = made.expect_err("it is a handle").to_string();
+    assert!(text.contains("plain values"), "{text}");
     let plain: Result<u32, _> = call(&lattice, "probe", "acme:db/store@1.0.0", "plain", ()).await;
     assert_eq!(plain.expect("it is served"), 8);
 }
@@ -286,7 +307,8 @@ async fn interfaces_of_the_host_are_served_in_every_version_with_the_same_signat
 async fn a_component_without_any_callable_export_is_refused() {
     for text in [
         r#"(component (import "primary" (instance (export "get" (func (result u32))))))"#,
-        r#"(component (import "acme:bus/lattice@1.0.0" (instance (export "r" (type (sub resource))))))"#,
+        r#"(component (import "acme:bus/lattice@1.0.0" (instance
+            (type $a (list u64 10000000)) (type $b (list $a 4)) (export "put" (func (param "x" $b))))))"#,
         r#"(component (core module $m (func (export "f"))) (core instance $m (instantiate $m))
             (func $f (canon lift (core func $m "f"))) (export "bare" (func $f)))"#,
     ] {

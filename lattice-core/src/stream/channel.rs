@@ -1,0 +1,374 @@
+//! One ordered channel: chunks of elements one way, credit the other way.
+//!
+//! ```text
+//!             ── chunks ──►                    room > 0 → send → … → end, or broken
+//!   Writer                    Reader
+//!             ◄── credit ──                    ask → chunk → … → end, or broken
+//! ```
+//!
+//! The reader asks for as many elements as it has room for, and the writer sends no more than that.
+//! So a reader that stops bounds what is buffered, and with nothing asked ahead of time a write ends
+//! no sooner than it is read.
+
+use super::Handles;
+use crate::sync::Mutex;
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// Elements of a stream, or the value of a future.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// How many elements it has; a future's value is one.
+    pub count: usize,
+    /// The encoded elements, one after the other. Integers and floats that are the elements
+    /// themselves are as in memory: little-endian, without a varint.
+    pub bytes: Bytes,
+    /// The handles in the elements, in order.
+    pub handles: Handles,
+}
+
+/// Why a stream or future ended before its writer ended it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The writer went away without an end.
+    #[error("its writer went away without ending it")]
+    WriterLost,
+    /// The instance that wrote it ended.
+    #[error("the instance that wrote it ended: {reason}")]
+    InstanceLost {
+        /// How it ended.
+        reason: Arc<str>,
+    },
+    /// A chunk isn't what the type says, or more than was asked for.
+    #[error("its writer sent what its type doesn't allow: {reason}")]
+    Invalid {
+        /// The fault.
+        reason: Arc<str>,
+    },
+}
+
+/// Why a chunk was not sent. It is dropped, with the handles in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// The reader is gone.
+    #[error("nobody reads it any more")]
+    NotRead,
+    /// It has no elements, or more than there is room for.
+    #[error("it has no elements, or more than were asked for")]
+    NoRoom,
+}
+
+/// The end that elements go into. Dropping it without [`end`](Self::end) breaks the channel.
+pub struct Writer(Arc<Mutex<State>>);
+
+/// The end that elements come out of. The writer sees when it is dropped.
+pub struct Reader {
+    shared: Arc<Mutex<State>>,
+    /// What was read and put back.
+    front: Option<Chunk>,
+}
+
+#[derive(Default)]
+struct State {
+    chunks: VecDeque<Chunk>,
+    /// Elements in `chunks`.
+    buffered: usize,
+    /// Elements that may still be sent.
+    room: usize,
+    end: Option<Result<(), Broken>>,
+    is_unread: bool,
+    writer: Option<Waker>,
+    reader: Option<Waker>,
+}
+
+/// Creates a channel.
+pub fn channel() -> (Writer, Reader) {
+    let shared = Arc::new(Mutex::new(State::default()));
+    let reader = Reader {
+        shared: shared.clone(),
+        front: None,
+    };
+    (Writer(shared), reader)
+}
+
+impl Writer {
+    /// Returns how many elements may be sent now, at least one, as soon as there are any. `None` when
+    /// nobody reads them any more.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        let mut state = self.0.lock();
+        match state.room {
+            _ if state.is_unread => Poll::Ready(None),
+            0 => {
+                register(&mut state.writer, cx);
+                Poll::Pending
+            }
+            room => Poll::Ready(Some(room)),
+        }
+    }
+
+    /// Sends a chunk.
+    ///
+    /// # Errors
+    /// [`NotSent`] when the reader is gone, or has less room.
+    pub fn send(&mut self, chunk: Chunk) -> Result<(), NotSent> {
+        let mut state = self.0.lock();
+        if state.is_unread {
+            return Err(NotSent::NotRead);
+        }
+        if chunk.count == 0 || chunk.count > state.room {
+            return Err(NotSent::NoRoom);
+        }
+        state.room -= chunk.count;
+        state.buffered += chunk.count;
+        state.chunks.push_back(chunk);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+        Ok(())
+    }
+
+    /// Ends the channel: everything was sent.
+    pub fn end(self) {
+        self.finish(Ok(()));
+    }
+
+    /// Breaks the channel, with a reason.
+    pub fn fail(self, reason: Broken) {
+        self.finish(Err(reason));
+    }
+
+    fn finish(&self, end: Result<(), Broken>) {
+        let mut state = self.0.lock();
+        if state.end.is_some() {
+            return;
+        }
+        state.end = Some(end);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.finish(Err(Broken::WriterLost));
+    }
+}
+
+impl Reader {
+    /// Makes room for this many elements, together with those that are due already.
+    pub fn ask(&mut self, elements: usize) {
+        let mut state = self.shared.lock();
+        let due = state.room + state.buffered;
+        if due >= elements {
+            return;
+        }
+        state.room += elements - due;
+        let writer = state.writer.take();
+        drop(state);
+        wake(writer);
+    }
+
+    /// Returns the next chunk. `None` after the end.
+    ///
+    /// # Errors
+    /// [`Broken`] when there won't be an end. What was sent before comes first.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Broken>> {
+        if let Some(chunk) = self.front.take() {
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        let mut state = self.shared.lock();
+        if let Some(chunk) = state.chunks.pop_front() {
+            state.buffered -= chunk.count;
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        if let Some(end) = &state.end {
+            return Poll::Ready(end.clone().map(|()| None));
+        }
+        register(&mut state.reader, cx);
+        Poll::Pending
+    }
+
+    /// Puts back what was not used of the last chunk, to be read first.
+    pub fn put_back(&mut self, rest: Chunk) {
+        self.front = Some(rest).filter(|rest| rest.count > 0);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.is_unread = true;
+        let unread = mem::take(&mut state.chunks);
+        let writer = state.writer.take();
+        drop(state);
+        wake(writer);
+        // The handles in it may be other channels.
+        drop(unread);
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reader")
+    }
+}
+
+fn register(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    match waker {
+        Some(known) => known.clone_from(cx.waker()),
+        None => *waker = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    type End = fn(Writer, Broken);
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn chunk(count: usize) -> Chunk {
+        Chunk {
+            count,
+            bytes: Bytes::from(vec![7; count]),
+            handles: Handles::new(),
+        }
+    }
+
+    fn room(writer: &mut Writer) -> Poll<Option<usize>> {
+        writer.poll_room(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn next(reader: &mut Reader) -> Poll<Result<Option<usize>, Broken>> {
+        let next = reader.poll_chunk(&mut Context::from_waker(Waker::noop()));
+        next.map_ok(|chunk| chunk.map(|chunk| chunk.count))
+    }
+
+    #[test]
+    fn no_more_is_sent_than_was_asked_for() {
+        let (mut writer, mut reader) = channel();
+        assert_eq!(room(&mut writer), Poll::Pending);
+        assert_eq!(writer.send(chunk(1)), Err(NotSent::NoRoom));
+        reader.ask(5);
+        assert_eq!(room(&mut writer), Poll::Ready(Some(5)));
+        assert_eq!(writer.send(chunk(0)), Err(NotSent::NoRoom));
+        assert_eq!(writer.send(chunk(6)), Err(NotSent::NoRoom));
+        assert_eq!(writer.send(chunk(3)), Ok(()));
+        // Two are still due, and three wait to be read.
+        reader.ask(5);
+        assert_eq!(room(&mut writer), Poll::Ready(Some(2)));
+        assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(3))));
+        reader.ask(5);
+        assert_eq!(room(&mut writer), Poll::Ready(Some(5)));
+    }
+
+    #[test]
+    fn an_end_and_a_break_are_told_apart_and_come_after_what_was_sent() {
+        let failed = Broken::InstanceLost {
+            reason: "it trapped".into(),
+        };
+        let ends: [(End, _); 3] = [
+            (|writer, _| writer.end(), Ok(None)),
+            (|writer, _| drop(writer), Err(Broken::WriterLost)),
+            (Writer::fail, Err(failed.clone())),
+        ];
+        for (end, expected) in ends {
+            let (mut writer, mut reader) = channel();
+            reader.ask(2);
+            writer.send(chunk(2)).expect("there is room");
+            end(writer, failed.clone());
+            assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(2))));
+            assert_eq!(next(&mut reader), Poll::Ready(expected.clone()));
+            assert_eq!(next(&mut reader), Poll::Ready(expected), "for ever");
+        }
+    }
+
+    #[test]
+    fn a_writer_sees_that_its_reader_is_gone() {
+        let (mut writer, mut reader) = channel();
+        reader.ask(1);
+        drop(reader);
+        assert_eq!(room(&mut writer), Poll::Ready(None));
+        assert_eq!(writer.send(chunk(1)), Err(NotSent::NotRead));
+    }
+
+    #[test]
+    fn both_ends_are_woken() {
+        let woken = Arc::new(Woken::default());
+        let count = || woken.0.load(Ordering::Relaxed);
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (mut writer, mut reader) = channel();
+        assert!(writer.poll_room(&mut cx).is_pending());
+        reader.ask(2);
+        assert_eq!(count(), 1, "room");
+        assert!(reader.poll_chunk(&mut cx).is_pending());
+        writer.send(chunk(2)).expect("there is room");
+        assert_eq!(count(), 2, "a chunk");
+        assert!(reader.poll_chunk(&mut cx).is_ready());
+        assert!(reader.poll_chunk(&mut cx).is_pending());
+        writer.end();
+        assert_eq!(count(), 3, "the end");
+        let (mut writer, reader) = channel();
+        assert!(writer.poll_room(&mut cx).is_pending());
+        drop(reader);
+        assert_eq!(count(), 4, "the reader's end");
+    }
+
+    #[test]
+    fn the_rest_of_a_chunk_comes_first() {
+        let (mut writer, mut reader) = channel();
+        reader.ask(3);
+        writer.send(chunk(2)).expect("there is room");
+        writer.send(chunk(1)).expect("there is room");
+        assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(2))));
+        reader.put_back(chunk(1));
+        assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+        reader.put_back(chunk(0));
+        assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+        assert_eq!(next(&mut reader), Poll::Pending);
+    }
+
+    #[test]
+    fn channels_in_unread_chunks_break() {
+        let (mut outer, mut reader) = channel();
+        let (mut inner, handle) = channel();
+        reader.ask(1);
+        let sent = outer.send(Chunk {
+            handles: vec![super::super::Handle::Stream(handle)],
+            ..chunk(1)
+        });
+        assert_eq!(sent, Ok(()));
+        drop(reader);
+        assert_eq!(room(&mut inner), Poll::Ready(None));
+    }
+}

@@ -1,0 +1,243 @@
+//! Instances that stay for what they have given away: resources that others hold, and streams and
+//! futures whose ends are in them.
+//!
+//! All calls of a component that passes handles run in such instances, many in one. Each is driven by
+//! a task. A call goes to
+//!
+//! 1. the instance in which the resources live that it uses of the component's own; else
+//! 2. the one that has given something to the instance that calls, so that what belongs together is
+//!    together; else
+//! 3. a new one, or an unused one of an actor whose instances are warm.
+//!
+//! An instance ends when nothing points to it and no call of it is waited for, or when nothing has
+//! used it for [`Limits::kept`](crate::Limits::kept). A warm one then waits for another call first.
+//! When it ends in another way, its streams and futures are broken, and what it held is dropped.
+
+mod driver;
+mod home;
+
+pub(super) use home::{Home, Nowhere};
+
+use super::{HostedActor, settings::Instances};
+use crate::transcode::{Arguments, FunctionPlan, Places};
+use driver::Kept;
+use home::{End, Job, Use};
+use lattice_core::{
+    call::{CallError, Context},
+    id::{FunctionKey, Origin},
+    serve::{CallerInstance, Request},
+    stream::{Body, Handles, InstanceRef, Stale},
+    sync::Mutex,
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// Ended instances whose ends are remembered, to tell those that still have handles why.
+const REMEMBERED: usize = 1_024;
+
+/// The number of the last instance of this process.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// The kept instances of one actor.
+pub(super) struct KeptPool {
+    actor: Arc<HostedActor>,
+    origin: Origin,
+    warm: Option<Warm>,
+    instances: Mutex<KeptInstances>,
+}
+
+/// How long unused instances are kept, and how many.
+#[derive(Debug, Clone, Copy)]
+struct Warm {
+    most: NonZeroUsize,
+    idle: Duration,
+}
+
+#[derive(Default)]
+struct KeptInstances {
+    open: HashMap<u64, Kept>,
+    /// The instances that serve instances of others.
+    serving: HashMap<u64, u64>,
+    ended: VecDeque<(u64, Arc<str>)>,
+}
+
+/// A call of a function that was checked.
+pub(super) struct KeptCall {
+    pub(super) id: u64,
+    pub(super) function: FunctionKey,
+    pub(super) arguments: Arguments,
+    pub(super) handles: Handles,
+    pub(super) places: Places,
+    pub(super) context: Context,
+}
+
+impl KeptPool {
+    pub(super) fn new(actor: Arc<HostedActor>, origin: Origin) -> Arc<Self> {
+        let warm = match actor.context.settings.instances {
+            Instances::Fresh => None,
+            Instances::Warm { most, idle } => Some(Warm { most, idle }),
+        };
+        Arc::new(Self {
+            actor,
+            origin,
+            warm,
+            instances: Mutex::default(),
+        })
+    }
+
+    /// Returns the instance for a call, which stays as long as its use does.
+    fn instance(
+        self: &Arc<Self>,
+        pin: Option<&InstanceRef>,
+        caller: CallerInstance,
+        context: Context,
+    ) -> Result<(Arc<Home>, Use), Stale> {
+        let mut instances = self.instances.lock();
+        let caller = match caller {
+            CallerInstance::Instance(number) => Some(number),
+            _ => None,
+        };
+        if let Some(pin) = pin {
+            let use_of = |kept: &Kept| Some((kept.home.clone(), kept.home.enter(caller)?));
+            let found = instances.open.get(&pin.instance).and_then(use_of);
+            return found.ok_or_else(|| instances.end_of(pin.instance));
+        }
+        let serving = caller.and_then(|caller| instances.serving.get(&caller));
+        if let Some(kept) = serving.and_then(|number| instances.open.get(number))
+            && let Some(used) = kept.home.enter_again(caller)
+        {
+            return Ok((kept.home.clone(), used));
+        }
+        let unused = || {
+            let mut open = instances.open.values();
+            open.find_map(|kept| Some((kept.home.clone(), kept.home.enter_unused(caller)?)))
+        };
+        let found = self.warm.and_then(|_| unused());
+        let (home, used) = found.unwrap_or_else(|| {
+            let at = InstanceRef {
+                origin: self.origin.clone(),
+                component: self.actor.context.id.clone(),
+                instance: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            };
+            let (kept, used) = driver::start(self, at, caller, context);
+            let home = kept.home.clone();
+            instances.open.insert(home.number(), kept);
+            (home, used)
+        });
+        if let Some(caller) = caller {
+            instances.serving.insert(caller, home.number());
+        }
+        Ok((home, used))
+    }
+
+    /// Forgets an instance that has ended.
+    fn ended(&self, home: &Home, reason: Arc<str>) {
+        let mut instances = self.instances.lock();
+        let kept = instances.open.remove(&home.number());
+        if self.warm.is_some() {
+            let ended = home.number();
+            instances.serving.retain(|_, number| *number != ended);
+        } else if let Some(caller) = home.last_caller()
+            && instances.serving.get(&caller) == Some(&home.number())
+        {
+            instances.serving.remove(&caller);
+        }
+        if instances.ended.len() >= REMEMBERED {
+            instances.ended.pop_front();
+        }
+        instances.ended.push_back((home.number(), reason));
+        drop(instances);
+        drop(kept);
+    }
+
+    /// Returns whether there are more unused instances than are kept.
+    fn has_too_many(&self) -> bool {
+        let most = self.warm.map_or(0, |warm| warm.most.get());
+        self.instances.lock().open.len() > most
+    }
+}
+
+impl KeptInstances {
+    fn end_of(&self, number: u64) -> Stale {
+        let ended = self.ended.iter().find(|(ended, _)| *ended == number);
+        match ended {
+            Some((_, reason)) => Stale::InstanceEnded(reason.clone()),
+            None => Stale::Dropped,
+        }
+    }
+}
+
+/// # Cancel safety
+/// The guest continues with the call if something else needs its instance.
+pub(super) async fn call(
+    pool: Arc<KeptPool>,
+    plan: Arc<FunctionPlan>,
+    request: Request,
+    (arguments, places): (Arguments, Places),
+) -> Result<Body, CallError> {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let Request {
+        function,
+        handles,
+        caller,
+        context,
+        ..
+    } = request;
+    let own = plan.own_resources(&handles, &places).next();
+    let pin = own.map(|(resource, ..)| {
+        let at = resource.at();
+        let is_here = at.origin == pool.origin && at.component == pool.actor.context.id;
+        (resource.clone(), is_here)
+    });
+    let at = match &pin {
+        Some((resource, false)) => return Err(resource.stale(&Stale::OtherInstance)),
+        Some((resource, true)) => Some(resource.at()),
+        None => None,
+    };
+    let found = pool.instance(at, caller, context);
+    let (home, _used) = found.map_err(|stale| match &pin {
+        Some((resource, _)) => resource.stale(&stale),
+        None => CallError::Stopping {
+            component: pool.actor.context.id.clone(),
+        },
+    })?;
+    let id = CALLS.fetch_add(1, Ordering::Relaxed);
+    let call = KeptCall {
+        id,
+        function,
+        arguments,
+        handles,
+        places,
+        context,
+    };
+    let (reply, result) = oneshot::channel();
+    home.send(Job::Call(Box::new((call, reply))));
+    match result.await {
+        Ok(result) => result,
+        Err(_) => Err(home.end().await.error(id)),
+    }
+}
+
+impl End {
+    /// Returns the error of a call.
+    fn error(&self, call: u64) -> CallError {
+        match self {
+            Self::NotStarted(error) => error.clone(),
+            Self::Ended {
+                culprit: Some((culprit, error)),
+                ..
+            } if *culprit == call => error.clone(),
+            Self::Ended { reason, .. } => CallError::InstanceLost {
+                reason: reason.to_string(),
+            },
+        }
+    }
+}

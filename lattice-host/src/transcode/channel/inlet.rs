@@ -1,0 +1,292 @@
+//! The ends at which elements reach a guest.
+
+use std::any::{Any, TypeId};
+use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use lattice_core::stream::{Broken, Chunk, Handle, Handles, Reader};
+use wasmtime::component::{Destination, FutureProducer, StreamProducer, StreamResult, VecBuffer};
+use wasmtime::{Error, Result, StoreContextMut};
+
+use super::carrier::Carrier;
+use super::{AHEAD, ElementType, MOST_ASKED, MOST_BYTES, MOST_NUMBERS};
+use crate::transcode::handles::{ChannelGuard, HandleStore, put_in};
+use crate::transcode::raw::{Batch, Lifted};
+use crate::transcode::shape::{NodeId, Tree};
+use crate::transcode::validate::{Places, measure, validate_chunk};
+
+/// Whether elements have come.
+enum Come {
+    Some,
+    /// There won't be any more.
+    Ended,
+    /// The guest no longer waits for them.
+    Cancelled,
+}
+
+/// The reading end of a channel, in a store.
+struct Inlet {
+    reader: Reader,
+    guard: Box<dyn ChannelGuard>,
+    /// Elements that have come and were checked.
+    rest: Chunk,
+    /// The places of their handles.
+    places: Places,
+}
+
+impl Inlet {
+    fn new(reader: Reader, guard: Box<dyn ChannelGuard>) -> Self {
+        Self {
+            reader,
+            guard,
+            rest: Chunk::default(),
+            places: Places::new(),
+        }
+    }
+
+    /// Waits until there are elements, for a guest that has room for `room`.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        (room, finish): (usize, bool),
+        check: impl FnOnce(&Chunk) -> Result<Places, Broken>,
+    ) -> Poll<Result<Come>> {
+        if self.rest.count > 0 {
+            return Poll::Ready(Ok(Come::Some));
+        }
+        let asked = room.clamp(1, MOST_ASKED).saturating_add(AHEAD);
+        self.reader.ask(asked);
+        let next = match self.reader.poll_chunk(cx) {
+            Poll::Pending if finish => return Poll::Ready(Ok(Come::Cancelled)),
+            next => ready!(next),
+        };
+        self.guard.has_moved();
+        let Some(chunk) = next.map_err(Error::new)? else {
+            return Poll::Ready(Ok(Come::Ended));
+        };
+        self.places = check(&chunk).map_err(Error::new)?;
+        self.rest = chunk;
+        Poll::Ready(Ok(Come::Some))
+    }
+
+    /// Takes the front of the elements: so many of them, with so many bytes and handles.
+    fn split(&mut self, count: usize, (bytes, handles): (usize, usize)) -> (Chunk, Places) {
+        if count >= self.rest.count {
+            return (mem::take(&mut self.rest), mem::take(&mut self.places));
+        }
+        self.rest.count -= count;
+        let bytes = self.rest.bytes.split_to(bytes);
+        let later = self.rest.handles.split_off(handles);
+        let handles = mem::replace(&mut self.rest.handles, later);
+        let later = self.places.split_off(handles.len());
+        let places = mem::replace(&mut self.places, later);
+        let chunk = Chunk {
+            count,
+            bytes,
+            handles,
+        };
+        (chunk, places)
+    }
+
+    /// Returns the channel, to be read by another store.
+    fn pass_on(mut self) -> Reader {
+        self.reader.put_back(self.rest);
+        self.reader
+    }
+}
+
+/// Gives elements to a guest.
+pub(super) struct In<C> {
+    inlet: Inlet,
+    tree: Arc<Tree>,
+    element: Option<NodeId>,
+    carrier: PhantomData<fn(C)>,
+}
+
+impl<C: Carrier> In<C> {
+    pub(super) fn new(
+        reader: Reader,
+        guard: Box<dyn ChannelGuard>,
+        (tree, element): ElementType<'_>,
+    ) -> Self {
+        Self {
+            inlet: Inlet::new(reader, guard),
+            tree: tree.clone(),
+            element,
+            carrier: PhantomData,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, room: (usize, bool)) -> Poll<Result<Come>> {
+        let (tree, element) = (&self.tree, self.element);
+        self.inlet.poll(cx, room, |chunk| {
+            let checked = match element {
+                None if chunk.bytes.is_empty() && chunk.handles.is_empty() => Ok(Places::new()),
+                None => Err("elements where there are none".into()),
+                Some(element) => {
+                    let value = (&*chunk.bytes, &*chunk.handles);
+                    let checked = validate_chunk(tree, element, chunk.count, value);
+                    checked.map_err(|error| error.to_string().into())
+                }
+            };
+            checked.map_err(|reason| Broken::Invalid { reason })
+        })
+    }
+
+    /// Takes up to `most` elements, with their handles put into the store.
+    fn take<T: HandleStore>(
+        &mut self,
+        most: usize,
+        mut store: StoreContextMut<'_, T>,
+    ) -> Result<Batch> {
+        let rest = &self.inlet.rest;
+        let count = rest.count.min(most);
+        let size = match self.element {
+            Some(element) if count < rest.count => {
+                measure(&self.tree, element, count, (&rest.bytes, &rest.handles))?
+            }
+            _ => (rest.bytes.len(), rest.handles.len()),
+        };
+        let (chunk, places) = self.inlet.split(count, size);
+        if !chunk.handles.is_empty() {
+            let to = store.data_mut().source();
+            received(&chunk.handles, &to)?;
+        }
+        let handles = put_in(store, &self.tree, (chunk.handles, &places))?;
+        let value = Lifted {
+            wire: chunk.bytes,
+            handles,
+        };
+        Ok(Batch { value, count })
+    }
+}
+
+/// Records that handles have arrived that were sent in a stream.
+fn received(handles: &Handles, to: &lattice_core::id::Source) -> Result<()> {
+    for handle in handles {
+        if let Handle::Own(owned) = handle {
+            let resource = owned.resource();
+            let received = resource.owner().hand_over(resource.id(), None, Some(to));
+            received.map_err(Error::new)?;
+        }
+    }
+    Ok(())
+}
+
+impl<T: HandleStore, C: Carrier> StreamProducer<T> for In<C> {
+    type Item = C;
+    type Buffer = VecBuffer<C>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, T>,
+        mut destination: Destination<'a, C, VecBuffer<C>>,
+        finish: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let room = destination.remaining(&mut store);
+        if room == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        // A reader that is this host says no number.
+        let most = room.unwrap_or(MOST_NUMBERS);
+        match ready!(self.poll(cx, (most, finish)))? {
+            Come::Some => {}
+            Come::Ended => return Poll::Ready(Ok(StreamResult::Dropped)),
+            Come::Cancelled => return Poll::Ready(Ok(StreamResult::Cancelled)),
+        }
+        let batch = self.take(most, store)?;
+        destination.set_buffer(C::items(batch, room.is_none()).into());
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+
+    fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        if ty != TypeId::of::<Reader>() {
+            return Err(me);
+        }
+        Ok(Box::new(Pin::into_inner(me).inlet.pass_on()))
+    }
+}
+
+impl<T: HandleStore, C: Carrier> FutureProducer<T> for In<C> {
+    type Item = C;
+
+    fn poll_produce(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'_, T>,
+        finish: bool,
+    ) -> Poll<Result<Option<C>>> {
+        match ready!(self.poll(cx, (1, finish)))? {
+            Come::Some => {}
+            // A future always comes: there is no other way to say it.
+            Come::Ended => return Poll::Ready(Err(Error::new(Broken::WriterLost))),
+            Come::Cancelled => return Poll::Ready(Ok(None)),
+        }
+        let batch = self.take(1, store)?;
+        Poll::Ready(Ok(C::items(batch, true).pop()))
+    }
+}
+
+/// Gives bytes to a guest: one copy, and no other work for each of them.
+pub(super) struct BytesIn(Inlet);
+
+impl BytesIn {
+    pub(super) fn new(reader: Reader, guard: Box<dyn ChannelGuard>) -> Self {
+        Self(Inlet::new(reader, guard))
+    }
+}
+
+impl<T: HandleStore> StreamProducer<T> for BytesIn {
+    type Item = u8;
+    type Buffer = Bytes;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, T>,
+        mut destination: Destination<'a, u8, Bytes>,
+        finish: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let room = destination.remaining(&mut store);
+        if room == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let most = room.unwrap_or(MOST_BYTES);
+        match ready!(self.0.poll(cx, (most, finish), bytes_only))? {
+            Come::Some => {}
+            Come::Ended => return Poll::Ready(Ok(StreamResult::Dropped)),
+            Come::Cancelled => return Poll::Ready(Ok(StreamResult::Cancelled)),
+        }
+        let count = self.0.rest.count.min(most);
+        let (chunk, _) = self.0.split(count, (count, 0));
+        if room.is_none() {
+            destination.set_buffer(chunk.bytes);
+        } else {
+            let mut destination = destination.as_direct(store, 0);
+            destination.remaining()[..count].copy_from_slice(&chunk.bytes);
+            destination.mark_written(count);
+        }
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+
+    fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        if ty != TypeId::of::<Reader>() {
+            return Err(me);
+        }
+        Ok(Box::new(Pin::into_inner(me).0.pass_on()))
+    }
+}
+
+fn bytes_only(chunk: &Chunk) -> Result<Places, Broken> {
+    if chunk.bytes.len() == chunk.count && chunk.handles.is_empty() {
+        return Ok(Places::new());
+    }
+    Err(Broken::Invalid {
+        reason: "a chunk of bytes with another length than it says".into(),
+    })
+}

@@ -1,0 +1,143 @@
+//! Streams and futures between a guest and a [`channel`](lattice_core::stream::channel).
+//!
+//! ```text
+//!  guest writes ─► outlet ── chunks ──► Reader ─► inlet ─► guest reads
+//!                    ▲                              │
+//!                    └─────────── credit ───────────┘
+//! ```
+//!
+//! The reading guest's room is the credit: with nothing asked [ahead](AHEAD) of time, a write ends no
+//! sooner than it would if both guests shared a store, a cancelled one gives everything back, and a
+//! reader that goes away is seen.
+
+mod carrier;
+mod inlet;
+mod outlet;
+
+use std::sync::Arc;
+
+use lattice_core::stream::{Reader, channel};
+use wasmtime::component::{FutureAny, FutureReader, StreamAny, StreamReader};
+use wasmtime::{Result, StoreContextMut};
+
+use super::handles::HandleStore;
+use super::raw::{Element, Payload, RawHandle};
+use super::shape::{NodeId, Shape, Tree};
+use inlet::{BytesIn, In};
+use outlet::{BytesOut, Later, Out};
+
+/// Elements that a reader asks for beyond the room of its guest.
+const AHEAD: usize = 0;
+/// Most elements that a reader asks for at once. They are bytes at least.
+const MOST_ASKED: usize = 256 * 1024;
+/// Most bytes of a chunk of a `stream<u8>`.
+const MOST_BYTES: usize = 64 * 1024;
+/// Most elements of a chunk of other numbers.
+const MOST_NUMBERS: usize = 16 * 1024;
+/// Most elements of another chunk, so that elements of many bytes fit within the limit on what is
+/// lifted at once.
+const MOST_VALUES: usize = 256;
+
+/// The type of a stream's or future's elements, as the reading component has it.
+type ElementType<'t> = (&'t Arc<Tree>, Option<NodeId>);
+
+/// Takes over a stream that was lifted, and returns the end that its elements come out of.
+///
+/// A stream that only passes through the guest is handed on as it is.
+pub(super) fn stream_out<T: HandleStore>(
+    mut store: StoreContextMut<'_, T>,
+    stream: StreamAny,
+    payload: Payload,
+) -> Result<Reader> {
+    let (writer, reader) = channel();
+    let guard = store.data().guard();
+    macro_rules! pipe {
+        ($Item:ty, $consumer:expr) => {{
+            let stream = stream.try_into_stream_reader::<$Item>()?;
+            match stream.try_into::<Reader>(&mut store) {
+                Ok(passed) => return Ok(passed),
+                Err(stream) => stream.pipe(store, $consumer)?,
+            }
+        }};
+    }
+    match payload {
+        Payload::Nothing => pipe!((), Out::<()>::new(writer, guard, payload)),
+        Payload::Bytes => pipe!(u8, BytesOut::new(writer, guard)),
+        Payload::Numbers | Payload::Values => {
+            pipe!(Element, Out::<Element>::new(writer, guard, payload));
+        }
+    }
+    Ok(reader)
+}
+
+/// Takes over a future that was lifted, and returns the end that its value comes out of.
+pub(super) fn future_out<T: HandleStore>(
+    mut store: StoreContextMut<'_, T>,
+    future: FutureAny,
+    payload: Payload,
+) -> Result<Reader> {
+    let (writer, reader) = channel();
+    let guard = store.data_mut().guard();
+    if payload == Payload::Nothing {
+        let out = Out::<()>::new(writer, guard, payload);
+        store.spawn(Later { future, out })?;
+    } else {
+        let out = Out::<Element>::new(writer, guard, payload);
+        store.spawn(Later { future, out })?;
+    }
+    Ok(reader)
+}
+
+/// Makes the stream whose elements come out of `reader`, to be lowered.
+pub(super) fn stream_in<T: HandleStore>(
+    mut store: StoreContextMut<'_, T>,
+    reader: Reader,
+    (tree, element): ElementType<'_>,
+) -> Result<RawHandle> {
+    let guard = store.data().guard();
+    let payload = payload(tree, element);
+    let stream = match payload {
+        Payload::Nothing => {
+            let producer = In::<()>::new(reader, guard, (tree, element));
+            StreamReader::new(&mut store, producer)?.try_into_stream_any(store)
+        }
+        Payload::Bytes => {
+            let producer = BytesIn::new(reader, guard);
+            StreamReader::new(&mut store, producer)?.try_into_stream_any(store)
+        }
+        Payload::Numbers | Payload::Values => {
+            let producer = In::<Element>::new(reader, guard, (tree, element));
+            StreamReader::new(&mut store, producer)?.try_into_stream_any(store)
+        }
+    };
+    Ok(RawHandle::Stream(stream?, payload))
+}
+
+/// Makes the future whose value comes out of `reader`, to be lowered.
+pub(super) fn future_in<T: HandleStore>(
+    mut store: StoreContextMut<'_, T>,
+    reader: Reader,
+    (tree, element): ElementType<'_>,
+) -> Result<RawHandle> {
+    let guard = store.data().guard();
+    if element.is_none() {
+        let producer = In::<()>::new(reader, guard, (tree, element));
+        let future = FutureReader::new(&mut store, producer)?.try_into_future_any(store)?;
+        return Ok(RawHandle::Future(future, Payload::Nothing));
+    }
+    let producer = In::<Element>::new(reader, guard, (tree, element));
+    let future = FutureReader::new(&mut store, producer)?.try_into_future_any(store)?;
+    Ok(RawHandle::Future(future, Payload::Values))
+}
+
+/// Returns what moves the elements of a stream. It is the same as for the type in the guest.
+fn payload(tree: &Tree, element: Option<NodeId>) -> Payload {
+    use super::scalar::Scalar;
+    let shape = element.map(|element| &tree.node(element).shape);
+    match shape {
+        None => Payload::Nothing,
+        Some(Shape::Scalar(Scalar::U8)) => Payload::Bytes,
+        Some(shape) if shape.number().is_some() => Payload::Numbers,
+        Some(_) => Payload::Values,
+    }
+}
