@@ -13,6 +13,7 @@ pub use crate::{
         check::{check_ops, check_ttl},
         state::{Cursor, State},
     },
+    transport::session::alone,
 };
 
 use crate::{

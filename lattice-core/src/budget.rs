@@ -115,6 +115,17 @@ impl Share {
         self.hold_beside(self.own.load(Ordering::Relaxed), bytes)
     }
 
+    /// The most that the user should hold at once.
+    pub(crate) fn largest(&self) -> usize {
+        self.budget.largest()
+    }
+
+    /// Bytes that the user holds now.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.own.load(Ordering::Relaxed)
+    }
+
     /// The same, for a user of whose bytes only `own` count for its share.
     pub(crate) fn hold_beside(&self, own: usize, bytes: usize) -> Option<Held> {
         self.budget.try_take(own, bytes).then(|| {
@@ -133,6 +144,17 @@ impl Share {
 pub(crate) struct Held {
     share: Share,
     bytes: usize,
+}
+
+impl Held {
+    /// Gives back all but `bytes`.
+    pub(crate) fn reduced_to(mut self, bytes: usize) -> Self {
+        let spare = self.bytes.saturating_sub(bytes);
+        self.bytes -= spare;
+        self.share.own.fetch_sub(spare, Ordering::Relaxed);
+        self.share.budget.give_back(spare);
+        self
+    }
 }
 
 impl Drop for Held {
@@ -210,6 +232,18 @@ mod tests {
         let small = two.hold(1).expect("room");
         assert!(one.hold(2 * LIMIT).is_none());
         drop(small);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_part_can_be_given_back() {
+        let budget = Budget::new(LIMIT);
+        let share = Share::of(&budget);
+        let held = share.hold(100).expect("room").reduced_to(30);
+        assert_eq!(budget.held(), 30);
+        let held = held.reduced_to(40);
+        assert_eq!(budget.held(), 30, "it never grows");
+        drop(held);
         assert_eq!(budget.held(), 0);
     }
 

@@ -55,6 +55,7 @@ fn envelopes(criterion: &mut Criterion) {
         let call = call(size);
         let reply = ReplyEnvelope {
             id: 7,
+            session: None,
             outcome: Ok(call.args.clone()),
         };
         let (mut call_bytes, mut reply_bytes) = (BytesMut::new(), BytesMut::new());
@@ -90,6 +91,7 @@ fn envelopes(criterion: &mut Criterion) {
     };
     let refusal = ReplyEnvelope {
         id: 7,
+        session: None,
         outcome: Err(refusal),
     };
     let mut buf = BytesMut::with_capacity(1_024);
@@ -179,6 +181,7 @@ fn call(size: usize) -> CallEnvelope {
         attempt: 0,
         idempotent: false,
         trace: None,
+        session: None,
         args: Bytes::from(vec![7; size]),
     }
 }

@@ -1,4 +1,4 @@
-use crate::{allocation::bounded, body, envelope};
+use crate::{allocation::bounded, body, envelope, session};
 use bytes::{BufMut, Bytes};
 use lattice_core::{
     auth::{Auth, LatticeKey, Purpose},
@@ -53,6 +53,7 @@ fn decoded(kind: Kind, envelope: &Bytes) {
     match kind {
         Kind::Call => envelope::call(envelope),
         Kind::Reply => envelope::reply(envelope),
+        Kind::Session => session::item(envelope),
         other => body::of_kind(other, envelope),
     }
 }

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`frame`] | frames, and their envelopes by kind | a frame that opens is what would be written |
 //! | [`call`], [`reply`] | the envelopes of calls and their replies | what was read is the same after it is written and read again |
+//! | [`session`] | the items of sessions | the same; and an end of sessions that gets them stays within its memory |
 //! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack, report, report wanted | the same |
 //! | [`value`] | arguments and results of many types | bytes are read exactly if `postcard` reads them and would write the same |
 //! | [`record`] | links, their status, published types, as stored | the same |
@@ -24,6 +25,7 @@ mod envelope;
 mod frame;
 mod name;
 mod record;
+mod session;
 mod signature;
 mod value;
 
@@ -32,6 +34,7 @@ pub use envelope::{call, reply};
 pub use frame::frame;
 pub use name::name;
 pub use record::record;
+pub use session::session;
 pub use signature::signature;
 pub use value::value;
 
@@ -44,10 +47,11 @@ use libfuzzer_sys as _;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their folders in `corpus/`.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("frame", frame),
     ("call", call),
     ("reply", reply),
+    ("session", session),
     ("body", body),
     ("value", value),
     ("record", record),

@@ -3,6 +3,7 @@
 //! ```text
 //! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
 //! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host, from one peer to one frame
+//! lattice.<lattice>.host.<host>.<epoch>.session         steps of sessions, for one boot of a host
 //! lattice.<lattice>.beat                                beats and goodbyes, to all members
 //! lattice.<lattice>.report                              reports, to all members
 //! lattice.<lattice>.report.wanted                       requests to report at once, to every host
@@ -76,6 +77,11 @@ impl Subjects {
     /// The subject on which one boot of a host receives calls and probes.
     pub fn call(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "call")
+    }
+
+    /// The subject on which one boot of a host receives the steps of sessions.
+    pub fn session(&self, host: &HostId, epoch: u64) -> Subject {
+        self.host(host, epoch, "session")
     }
 
     /// The subject on which one boot of a host receives replies from all peers.

@@ -32,10 +32,12 @@ pub enum Invariant {
     OneHolder,
     /// Desired state that was written stays until it is changed.
     KeepsDesired,
+    /// No byte of large arguments or of a large result is lost, doubled or in another place.
+    KeepsBytes,
     /// Some time after the last trouble every replica runs exactly once, all hosts agree on where,
     /// and all calls succeed.
     Settles,
-    /// When no calls are made any more, nothing is in flight.
+    /// When no calls are made any more, nothing is in flight, and no memory is held.
     EndsIdle,
 }
 

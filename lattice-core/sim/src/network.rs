@@ -356,6 +356,7 @@ fn kind(subject: &Subject) -> u8 {
         Some("call") => 1,
         Some("beat") => 2,
         Some("report") => 3,
+        Some("session") => 5,
         _ => 4,
     }
 }

@@ -10,6 +10,7 @@ use lattice_core::{
     call::Context,
     name::{ComponentId, HostId},
     place::{Assignment, plan::Phase},
+    quantity::ByteSize,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -128,7 +129,7 @@ pub(super) fn holders(sim: &mut Sim) -> Vec<HostIndex> {
     holders
 }
 
-/// Returns the calls in flight on a host, if there are any.
+/// Returns the calls in flight on a host and the memory that messages hold, if there are any.
 pub(super) fn in_flight(sim: &mut Sim, host: HostIndex) -> Option<String> {
     sim.look(host, |up| {
         let waits = up.node.in_flight() + __private::waiting(&up.lattice);
@@ -136,7 +137,12 @@ pub(super) fn in_flight(sim: &mut Sim, host: HostIndex) -> Option<String> {
             .iter()
             .map(|name| __private::running(&up.node, &id(name)))
             .sum();
-        (waits + runs > 0).then(|| format!("{host}: {waits} calls wait and {runs} run"))
+        let held = up.lattice.message_memory();
+        let held = [held.received, held.calls, held.sending, held.results];
+        let held: u64 = held.map(ByteSize::as_u64).iter().sum();
+        (waits + runs > 0 || held > 0).then(|| {
+            format!("{host}: {waits} calls wait and {runs} run, and {held} bytes are held")
+        })
     })
     .flatten()
 }

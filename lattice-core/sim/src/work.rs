@@ -1,12 +1,14 @@
 //! The components and calls of a [`Scenario`](super::Scenario).
 
 use super::{
+    check::Invariant,
     host::RunningHost,
     record::{History, Via},
     scenario::InjectedBug,
     schedule::HostIndex,
     store::Boot,
 };
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use lattice_core::{
     agent::{Prepared, Runtime, RuntimeError, Work, WorkItem},
@@ -16,7 +18,7 @@ use lattice_core::{
     serve::{Answer, Request, Service},
     server::ServeLimits,
     types::{ComponentTypes, InterfaceTypes},
-    value::{from_bytes, to_bytes},
+    value::{ValueError, from_bytes, to_bytes},
     wire::Source,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -28,8 +30,13 @@ pub(super) const WORK: &str = "sim:work/work@0.1.0";
 pub(super) const ONCE: &str = "once";
 /// An idempotent function.
 pub(super) const AGAIN: &str = "again";
+/// A function that returns its data, which doesn't fit a message.
+pub(super) const CARRY: &str = "carry";
 const LOOK: &str = "look";
 const WORKS: &str = "func(id: u64, ms: u32) -> u64";
+const CARRIES: &str = "func(id: u64, ms: u32, data: list<u8>) -> tuple<u64, u32, list<u8>>";
+/// How much data it is: more than a message of the bus has.
+const DATA: usize = 1_200_000;
 const LOOKS: &str = "func()";
 
 pub(super) const GREETER: &str = "greeter";
@@ -58,6 +65,23 @@ fn function(name: &str, signature: &str) -> FunctionRef {
     let interface = InterfaceName::new(WORK).expect("an interface of this file");
     let name = FunctionName::new(name).expect("a function of this file");
     FunctionRef::new(interface, name, signature)
+}
+
+/// The arguments of [`CARRY`], which are also its result: each call has other data.
+fn carried(id: u64, ms: u32) -> Result<Bytes, ValueError> {
+    let mut whole = BytesMut::with_capacity(DATA + 32);
+    whole.extend_from_slice(&to_bytes(&(id, ms, DATA as u32))?);
+    for word in 0..DATA as u64 / 8 {
+        whole.put_u64(word ^ id << 32);
+    }
+    Ok(whole.freeze())
+}
+
+/// Returns the id and the time of a call of [`CARRY`], if its data is what its caller has sent.
+fn read_carried(whole: &Bytes) -> Option<(u64, u32)> {
+    let head = whole.slice(..whole.len().checked_sub(DATA)?);
+    let (id, ms, _) = from_bytes::<(u64, u32, u32)>(&head).ok()?;
+    (carried(id, ms).ok()? == *whole).then_some((id, ms))
 }
 
 /// The links that always exist.
@@ -108,6 +132,7 @@ impl Runtime for Native {
                 once: once.then(|| job.component.clone()),
                 bug: self.bug,
                 works: [ONCE, AGAIN].map(|name| function(name, WORKS)),
+                carries: function(CARRY, CARRIES),
             };
             Ok(Prepared {
                 service: Arc::new(service),
@@ -124,11 +149,27 @@ struct Worker {
     once: Option<ComponentId>,
     bug: Option<InjectedBug>,
     works: [FunctionRef; 2],
+    carries: FunctionRef,
 }
 
 impl Worker {
     fn run(&self, id: u64, source: &Source) {
         self.history.run(id, self.boot, self.once.as_ref(), source);
+    }
+
+    /// Returns the data that it was given.
+    fn carry(&self, request: &Request) -> Answer {
+        let mut result = request.args.clone();
+        if let Some((id, _)) = read_carried(&result) {
+            self.run(id, &request.source);
+        } else {
+            let what = format!("arguments of {:?} arrived damaged", request.source);
+            self.history.report(Invariant::KeepsBytes, what);
+        }
+        if self.bug == Some(InjectedBug::DamagesBytes) {
+            result = result.slice(..result.len() - 1);
+        }
+        Answer::Ready(Ok(result))
     }
 }
 
@@ -138,7 +179,10 @@ impl Service for Worker {
             .works
             .iter()
             .map(|work| (work.function().clone(), WORKS));
-        let functions = functions.chain([(look().function().clone(), LOOKS)]);
+        let functions = functions.chain([
+            (look().function().clone(), LOOKS),
+            (self.carries.function().clone(), CARRIES),
+        ]);
         let functions = functions
             .map(|(name, text)| (name, text.to_owned()))
             .collect();
@@ -155,6 +199,9 @@ impl Service for Worker {
 
     fn call(&self, request: Request) -> Answer {
         let bad = |reason: String| Err(CallError::BadArguments { reason });
+        if self.carries.key() == request.function {
+            return self.carry(&request);
+        }
         if !self.works.iter().any(|work| work.key() == request.function) {
             return Answer::Ready(to_bytes(&()).or_else(|error| bad(error.to_string())));
         }
@@ -221,7 +268,12 @@ impl Plan {
     }
 
     /// Makes the call from a host.
-    pub(super) async fn make(self, up: RunningHost, call: u64) -> Result<u64, CallError> {
+    pub(super) async fn make(
+        self,
+        up: RunningHost,
+        call: u64,
+        history: &History,
+    ) -> Result<u64, CallError> {
         let source = match &self.via {
             Via::Operator => {
                 let component = up.lattice.operator().component(self.target);
@@ -241,13 +293,23 @@ impl Plan {
             Via::Link(_) => LinkName::new(self.target)?,
             _ => LinkName::default(),
         };
-        let bad = |error: lattice_core::value::ValueError| CallError::BadArguments {
+        let bad = |error: ValueError| CallError::BadArguments {
             reason: error.to_string(),
         };
-        let args = to_bytes(&(call, self.ms)).map_err(bad)?;
-        let function = function(self.function, WORKS);
         let context = Context::new(self.timeout);
         let caller = up.node.caller(source)?;
+        if self.function == CARRY {
+            let args = carried(call, self.ms).map_err(bad)?;
+            let function = function(CARRY, CARRIES);
+            let result = caller.invoke_via(&function, &link, args, context).await?;
+            if read_carried(&result) != Some((call, self.ms)) {
+                let what = format!("the result of call {call} arrived damaged");
+                history.report(Invariant::KeepsBytes, what);
+            }
+            return Ok(call);
+        }
+        let args = to_bytes(&(call, self.ms)).map_err(bad)?;
+        let function = function(self.function, WORKS);
         let result = caller.invoke_via(&function, &link, args, context).await?;
         from_bytes(&result).map_err(|error| CallError::BadResult {
             reason: error.to_string(),

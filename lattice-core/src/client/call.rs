@@ -92,6 +92,7 @@ impl<'c> OutgoingCall<'c> {
             attempt,
             idempotent: self.idempotent,
             trace: self.context.trace.as_ref(),
+            session: None,
             args: &self.args,
         }
     }
@@ -197,7 +198,7 @@ impl Client {
         if self.transport.is_closed() {
             return Err(CallError::Disconnected { ran: Ran::No });
         }
-        let limit = self.transport.endpoint.max_message();
+        let limit = self.transport.endpoint.max_value();
         if call.args.len() > limit {
             return Err(CallError::TooLarge {
                 what: Part::Arguments,

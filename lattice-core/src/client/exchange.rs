@@ -9,8 +9,10 @@ use crate::{
         component::{Outcome, Progress, RunningComponent},
     },
     stream::{self, Body},
-    transport::{CallResult, PeerConn, in_flight::NewCall, lane::lane_of, send_queue::NotQueued},
-    wire::{Lane, Source},
+    transport::{
+        CallResult, PeerConn, Reply, in_flight::NewCall, lane::lane_of, send_queue::NotQueued,
+    },
+    wire::{Lane, MAX_COALESCED, Source},
 };
 use std::{future::poll_fn, mem, sync::Arc, task::Poll};
 use tokio::time::{Instant, timeout_at};
@@ -80,6 +82,9 @@ impl Client {
         attempt: u8,
     ) -> CallResult {
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
+        if size > MAX_COALESCED && call.args.len() > self.transport.endpoint.max_message() {
+            return Box::pin(self.call_in_session(peer, call, attempt)).await;
+        }
         let _permit = match lane_of(size) {
             Lane::Small => None,
             Lane::Bulk => match Box::pin(timeout_at(deadline, peer.permit(size))).await {
@@ -101,36 +106,66 @@ impl Client {
             |frame| self.transport.in_flight.open(new, frame),
             |response, buffer| call.parts(response.id, attempt).encode_into(buffer),
         );
-        let response = sent.map_err(|refused| match refused {
-            NotQueued::Full => CallError::Overloaded {
-                component: call.target.clone(),
-            },
-            NotQueued::Closed => CallError::HostGone {
-                host: peer.peer.host.clone(),
-            },
-        })?;
+        let response = sent.map_err(|refused| not_queued(refused, peer, call))?;
         if response.is_due_early {
             self.transport.new_deadline.notify_one();
         }
-        let waiting = WaitingCall {
-            peer,
-            id: response.id,
+        let waiting = WaitingCall::new(peer, response.id);
+        let result = match response.await {
+            Ok(Reply::Whole(result)) => Ok(result),
+            Ok(reply) => Box::pin(self.result_of(peer, reply, deadline)).await,
+            Err(error) => Err(error),
         };
-        let result = response.await;
         waiting.has_ended();
         result
+    }
+
+    /// Returns the result of a call, which a session may still have to carry.
+    pub(super) async fn result_of(
+        &self,
+        peer: &PeerConn,
+        reply: Reply,
+        deadline: Instant,
+    ) -> CallResult {
+        match reply {
+            Reply::Whole(result) => Ok(result),
+            Reply::InSession(opening) => {
+                let receive = self.transport.receive_result(peer, opening, deadline);
+                receive.await
+            }
+        }
+    }
+}
+
+/// The error of a call that could not be queued.
+pub(super) fn not_queued(
+    refused: NotQueued,
+    peer: &PeerConn,
+    call: &OutgoingCall<'_>,
+) -> CallError {
+    match refused {
+        NotQueued::Full => CallError::Overloaded {
+            component: call.target.clone(),
+        },
+        NotQueued::Closed => CallError::HostGone {
+            host: peer.peer.host.clone(),
+        },
     }
 }
 
 /// A call that waits for its reply. If it is dropped before it has ended, the caller has dropped
 /// the call, and this sends a cancellation to the callee.
-struct WaitingCall<'p> {
+pub(super) struct WaitingCall<'p> {
     peer: &'p PeerConn,
     id: u64,
 }
 
-impl WaitingCall<'_> {
-    fn has_ended(self) {
+impl<'p> WaitingCall<'p> {
+    pub(super) fn new(peer: &'p PeerConn, id: u64) -> Self {
+        Self { peer, id }
+    }
+
+    pub(super) fn has_ended(self) {
         std::mem::forget(self);
     }
 }

@@ -19,6 +19,7 @@ mod discovery;
 mod exchange;
 mod handle;
 mod host_rpc;
+mod large;
 mod operator;
 mod route;
 mod routing;

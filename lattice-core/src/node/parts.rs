@@ -65,7 +65,11 @@ impl NodeParts {
     }
 
     fn start(&self, subscriptions: Subscriptions) -> Vec<AbortOnDropHandle<()>> {
-        let Subscriptions { inbox, replies } = subscriptions;
+        let Subscriptions {
+            inbox,
+            replies,
+            sessions,
+        } = subscriptions;
         let transport = || self.transport.clone();
         let (client, membership) = (|| self.client.clone(), || self.membership.clone());
         let (server, telemetry) = (|| self.server.clone(), || self.telemetry.clone());
@@ -73,6 +77,7 @@ impl NodeParts {
         let tasks = [
             tokio::spawn(server::inbox::run(server(), inbox)),
             tokio::spawn(transport::reply_reader::run(transport(), client(), replies)),
+            tokio::spawn(transport::session::reader::run(transport(), sessions)),
             tokio::spawn(membership::heartbeat::run(membership(), server(), replica)),
             tokio::spawn(transport::failure_detector::run(transport(), client())),
             tokio::spawn(transport::idle_cleanup::run(transport())),

@@ -7,7 +7,6 @@ use super::{
     queue::{Arguments, QueueSlot},
 };
 use crate::{
-    budget::Held,
     call::{CallError, Context, MAX_HOPS},
     id::Fence,
     link::Link,
@@ -33,7 +32,7 @@ impl Server {
         call: CallEnvelope,
         sender: &Origin,
         received: Instant,
-        frame: Option<Arc<Held>>,
+        arguments: Arguments,
     ) -> Result<Admitted, CallError> {
         let component = self.callee(&call, sender)?;
         if call.hops > MAX_HOPS {
@@ -44,7 +43,7 @@ impl Server {
             return Err(component.stopping());
         }
         Ok(Admitted {
-            slot: component.admit(&context, Arguments::framed(&call.args, frame))?,
+            slot: component.admit(&context, arguments)?,
             component,
             call,
             context,

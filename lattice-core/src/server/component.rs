@@ -211,6 +211,15 @@ impl RunningComponent {
         }
     }
 
+    /// Waits for what an admitted call needs before it can begin, unless the component is cut off.
+    pub(super) async fn unless_cut_off<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        let done = self.end.run_until_cancelled(work).await;
+        done.ok_or_else(|| self.stopping())
+    }
+
     /// Calls admitted and not yet ended.
     pub(crate) fn in_flight(&self) -> usize {
         self.queue.len()

@@ -17,7 +17,7 @@ pub struct ServeLimits {
     /// components of a process together are limited by
     /// [`Connect::message_memory`](crate::Connect::message_memory).
     pub arguments: ByteSize,
-    /// Largest result; 16 MiB by default.
+    /// Largest result; 16 MiB by default. Like arguments, it may be larger than a message of the bus.
     pub result: ByteSize,
 }
 

@@ -50,6 +50,14 @@ impl Arguments {
         }
     }
 
+    /// Those that a session will carry, whose bytes are held.
+    pub(crate) fn in_session(bytes: usize, held: Held) -> Self {
+        Self {
+            bytes,
+            origin: ArgumentsOrigin::Frame(Some(Arc::new(held))),
+        }
+    }
+
     /// Those of a call of this process.
     pub(crate) fn of_this_process(arguments: &Bytes) -> Self {
         Self {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     auth::Auth,
-    budget::Budgets,
+    budget::{Budget, Budgets},
     bus::{Bus, BusError, Message, Subscription},
     entropy,
     replay::ReplayGuard,
@@ -111,6 +111,19 @@ impl<G: Guard> Endpoint<G> {
     pub(crate) fn max_message(&self) -> usize {
         let payload = self.bus.max_payload().saturating_sub(OVERHEAD);
         payload.min(self.budgets.sending.largest())
+    }
+
+    /// The largest arguments or result of a call, in bytes: sessions carry those that don't fit a
+    /// message. It is what one call may take of the memory for messages.
+    pub(crate) fn max_value(&self) -> usize {
+        let Budgets {
+            calls,
+            sending,
+            results,
+            ..
+        } = &self.budgets;
+        let budgets = [calls, sending, results];
+        budgets.map(Budget::largest).into_iter().min().unwrap_or(0)
     }
 
     /// Subscribes; of more than `capacity` waiting messages, or of more bytes than its share, the bus

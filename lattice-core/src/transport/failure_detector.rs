@@ -1,7 +1,8 @@
-//! Detects that a host is gone while calls wait for its replies.
+//! Detects that a host is gone while calls wait for its replies, or sessions with it are open.
 //!
 //! When a call has waited for [`PROBE_AFTER`], its host is probed, once per host and not per call.
-//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host.
+//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. A peer
+//! with open sessions is probed in the same way after each [`PROBE_AFTER`] without a message of it.
 //!
 //! A notice of the bus that no one received a call or a probe is only a hint, because every client of
 //! the bus can send one: the host is probed at once, and its calls end if it stays silent for
@@ -40,13 +41,19 @@ const DOUBT: Duration = Duration::from_millis(25);
 /// Ends calls at their deadlines, probes hosts that keep calls waiting, and ends the calls of those
 /// that are gone.
 pub(crate) async fn run(transport: Arc<Transport>, events: Arc<impl Events>) {
+    let opened = transport.peers.session_count.opened.clone();
     loop {
         let now = Instant::now();
         let found = transport.in_flight.sweep(now);
         let peers = transport.peers.snapshot();
         let mut look = found.next_deadline.map(|at| at.min(now + LOOK));
         for peer in peers.values() {
-            let oldest = found.oldest.get(&peer.token).copied();
+            let oldest_call = found.oldest.get(&peer.token).copied();
+            let sessions = peer.sessions.tick();
+            if sessions.is_again {
+                look = Some(look.map_or(now + LOOK, |at| at.min(now + LOOK)));
+            }
+            let oldest = oldest_call.into_iter().chain(sessions.busy_since).min();
             match peer.liveness.step(oldest, now) {
                 Step::Nothing => {}
                 Step::Wait(until) => look = Some(look.map_or(until, |at| at.min(until))),
@@ -60,13 +67,18 @@ pub(crate) async fn run(transport: Arc<Transport>, events: Arc<impl Events>) {
         if !transport.in_flight.sweep_again(look) {
             continue;
         }
-        match look {
-            Some(look) => tokio::select! {
+        if let Some(look) = look {
+            tokio::select! {
                 biased;
                 () = sleep_until(look) => {}
                 () = transport.new_deadline.notified() => {}
-            },
-            None => transport.new_deadline.notified().await,
+                () = opened.notified() => {}
+            }
+        } else {
+            tokio::select! {
+                () = transport.new_deadline.notified() => {}
+                () = opened.notified() => {}
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Flow control of bulk calls: a window on the bytes in flight, so that concurrent small calls stay
+//! Flow control of bulk calls and of sessions: a window on the bytes in flight, so that concurrent small calls stay
 //! fast.
 //!
 //! The window only closes while this node makes small calls, to any peer: otherwise bulk calls may
@@ -86,6 +86,15 @@ impl FlowControl {
             }
             // There is room after a reply, or when small calls have stopped.
             let _ = timeout(ACTIVE, self.freed.notified()).await;
+        }
+    }
+
+    /// Most bytes that sessions may have in flight now.
+    pub(super) fn limit(&self, now: Instant) -> usize {
+        if self.has_small_calls(now) {
+            WINDOW
+        } else {
+            usize::MAX
         }
     }
 

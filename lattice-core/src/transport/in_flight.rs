@@ -10,6 +10,7 @@ use crate::{
     budget::Held,
     call::{CallError, Ran},
     sync::Mutex,
+    wire::Opening,
 };
 use bytes::Bytes;
 use std::{
@@ -22,6 +23,18 @@ use tokio::time::Instant;
 
 /// How a call ends.
 pub(crate) type CallResult = Result<Bytes, CallError>;
+
+/// How a peer replies to a call.
+pub(crate) type Outcome = Result<Reply, CallError>;
+
+/// The reply to a call that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// The result.
+    Whole(Bytes),
+    /// A session carries the result.
+    InSession(Opening),
+}
 
 /// Calls in flight to other hosts, bounded.
 #[derive(Debug)]
@@ -50,7 +63,7 @@ enum SlotState {
     Free,
     Waiting(Waiting),
     Done {
-        outcome: CallResult,
+        outcome: Outcome,
         /// The memory of the frame that has the result.
         _held: Option<Arc<Held>>,
     },
@@ -99,9 +112,9 @@ enum Stage {
 }
 
 impl Future for ResponseFuture<'_> {
-    type Output = CallResult;
+    type Output = Outcome;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallResult> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         if self.stage == Stage::New {
             // A reply that came since it was opened wakes the task once more.
             self.stage = Stage::Polled;
@@ -201,7 +214,7 @@ impl InFlight {
     pub(crate) fn complete(
         &self,
         peer: PeerToken,
-        replies: &mut Vec<(u64, CallResult)>,
+        replies: &mut Vec<(u64, Outcome)>,
         held: Option<&Arc<Held>>,
         callers: &mut Vec<Waker>,
     ) {
@@ -312,7 +325,7 @@ impl Table {
 
 impl Slot {
     /// Ends the call, and returns the waker of its caller.
-    fn end(&mut self, outcome: CallResult, held: Option<Arc<Held>>) -> Option<Waker> {
+    fn end(&mut self, outcome: Outcome, held: Option<Arc<Held>>) -> Option<Waker> {
         let done = SlotState::Done {
             outcome,
             _held: held,
@@ -331,7 +344,7 @@ mod tests {
     use futures_util::FutureExt as _;
     use std::time::Duration;
 
-    const OK: CallResult = Ok(Bytes::from_static(b"x"));
+    const OK: Outcome = Ok(Reply::Whole(Bytes::from_static(b"x")));
 
     fn token(number: u64) -> PeerToken {
         PeerToken::from_number(number)
@@ -361,7 +374,7 @@ mod tests {
         try_open(in_flight, peer, frame).expect("room")
     }
 
-    fn complete(in_flight: &InFlight, id: u64, peer: u64, outcome: CallResult) {
+    fn complete(in_flight: &InFlight, id: u64, peer: u64, outcome: Outcome) {
         in_flight.complete(token(peer), &mut vec![(id, outcome)], None, &mut Vec::new());
     }
 

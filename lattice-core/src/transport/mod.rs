@@ -6,6 +6,8 @@
 //! | `endpoint`, `receiver` | identity, keys, sequence numbers, replay guard: everything sent and received passes them |
 //! | `peer`, `peer_table` | the connections to other hosts, for calls |
 //! | `reply_path` | the way back to callers |
+//! | `session` | what doesn't fit a message: channels with credit |
+//! | `large_result` | results that don't fit a message |
 //! | `challenge` | whether a host is there now, or someone plays its recorded frames |
 //! | `send_queue`, `flow_control`, `lane` | coalescing, back pressure, and lanes |
 //! | `fate` | whether a frame can have arrived, and what follows for its calls |
@@ -23,6 +25,7 @@ pub(crate) mod id;
 pub(crate) mod idle_cleanup;
 pub(crate) mod in_flight;
 pub(crate) mod lane;
+pub(crate) mod large_result;
 pub(crate) mod overflow;
 pub(crate) mod peer;
 mod peer_table;
@@ -31,9 +34,10 @@ pub(crate) mod receiver;
 pub(crate) mod reply_path;
 pub(crate) mod reply_reader;
 pub(crate) mod send_queue;
+pub(crate) mod session;
 
 pub(crate) use endpoint::{Endpoint, Medium};
-pub(crate) use in_flight::CallResult;
+pub(crate) use in_flight::{CallResult, Reply};
 pub(crate) use peer::PeerConn;
 
 use crate::{
@@ -52,6 +56,7 @@ use post::Posts;
 use receiver::Audience;
 use reply_path::ReplyPaths;
 use send_queue::{Lost, Then};
+use session::Broken;
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
@@ -92,6 +97,7 @@ pub(crate) struct Subscriptions {
     /// Calls and probes.
     pub(crate) inbox: Subscription,
     pub(crate) replies: Subscription,
+    pub(crate) sessions: Subscription,
 }
 
 /// Which frames a node accepts. Frames that run or end calls have to name their receiver; only
@@ -114,6 +120,8 @@ impl Transport {
             .await?;
         let replies = subjects.replies(host, *epoch);
         let replies = endpoint.subscribe(replies, INBOX).await?;
+        let sessions = subjects.session(host, *epoch);
+        let sessions = endpoint.subscribe(sessions, INBOX).await?;
         let transport = Self {
             endpoint: Arc::new(endpoint),
             in_flight: InFlight::new(IN_FLIGHT),
@@ -124,7 +132,12 @@ impl Transport {
             posts: Posts::default(),
             closed: AtomicBool::new(false),
         };
-        Ok((Arc::new(transport), Subscriptions { inbox, replies }))
+        let subscriptions = Subscriptions {
+            inbox,
+            replies,
+            sessions,
+        };
+        Ok((Arc::new(transport), subscriptions))
     }
 
     /// The boot of the host that it is.
@@ -169,7 +182,7 @@ impl Transport {
         };
         // Once nothing more can be sent, it is certain what was. A connection that another caller
         // opens meanwhile has frames of its own.
-        let fates = conn.withdraw(Then::Close);
+        let fates = conn.withdraw(Then::Close, Broken::PeerLost);
         let count = self.in_flight.fail(Some(conn.token), |frame| {
             Some(fates.of(frame)?.host_lost(&peer.host))
         });
@@ -181,7 +194,7 @@ impl Transport {
     /// Ends the calls in flight when the bus is lost, except those that are sent after it is back.
     pub(crate) fn bus_lost(&self) {
         for conn in self.peers.load().values() {
-            let fates = conn.withdraw(Then::GoOn);
+            let fates = conn.withdraw(Then::GoOn, Broken::Disconnected);
             self.in_flight.fail(Some(conn.token), |frame| {
                 Some(fates.of(frame)?.disconnected())
             });
@@ -201,7 +214,7 @@ impl Transport {
     /// Closes all connections and ends all calls in flight.
     pub(crate) fn close(&self) {
         for conn in self.peers.take().values() {
-            let fates = conn.withdraw(Then::Close);
+            let fates = conn.withdraw(Then::Close, Broken::Closed);
             self.in_flight.fail(Some(conn.token), |frame| {
                 Some(fates.of(frame)?.disconnected())
             });

@@ -1,5 +1,5 @@
 //! The connection to one boot of another host: a send queue per lane, one for cancellations, flow
-//! control, and whether the host is still there.
+//! control, the sessions with it, and whether the host is still there.
 
 use super::{
     endpoint::Endpoint,
@@ -9,6 +9,7 @@ use super::{
     id::{FrameId, PeerToken},
     lane::{ByLane, lane_of},
     send_queue::{Address, Destination, Lost, NotQueued, SendQueue, Then, Withdrawn},
+    session::{Broken, LazySessions, PeerSessions, SessionCount},
 };
 use crate::{
     budget::Share,
@@ -34,7 +35,8 @@ pub(crate) struct PeerConn {
     used: AtomicBool,
     pub(super) liveness: Liveness,
     /// The memory of results whose callers have not taken them yet.
-    pub(super) results: Share,
+    pub(crate) results: Share,
+    pub(super) sessions: LazySessions,
 }
 
 /// A call's share of [`PeerConn::calls`].
@@ -52,6 +54,7 @@ impl PeerConn {
         endpoint: &Arc<Endpoint>,
         peer: Origin,
         small_calls: SmallCallCount,
+        session_count: SessionCount,
         on_lost: impl Fn(PeerToken, Lost) + Clone + Send + Sync + 'static,
     ) -> Self {
         let token = PeerToken::of(&peer);
@@ -83,6 +86,7 @@ impl PeerConn {
             queues,
             cancellations,
             flow: FlowControl::new(small_calls.clone()),
+            sessions: LazySessions::new(endpoint.clone(), small_calls.clone(), session_count),
             small_calls,
             calls: AtomicUsize::new(0),
             used: AtomicBool::new(true),
@@ -105,10 +109,21 @@ impl PeerConn {
         admit: impl FnOnce(FrameId) -> Option<T>,
         encode: impl FnOnce(&T, &mut BytesMut),
     ) -> Result<T, NotQueued> {
-        let lane = lane_of(size);
-        if lane == Lane::Small {
+        if lane_of(size) == Lane::Small {
             self.small_calls.count();
         }
+        self.send_uncounted(size, admit, encode)
+    }
+
+    /// The same for a call whose arguments a session carries: it is not a small one, beside which
+    /// sessions are slowed.
+    pub(crate) fn send_uncounted<T>(
+        &self,
+        size: usize,
+        admit: impl FnOnce(FrameId) -> Option<T>,
+        encode: impl FnOnce(&T, &mut BytesMut),
+    ) -> Result<T, NotQueued> {
+        let lane = lane_of(size);
         self.used.store(true, Ordering::Relaxed);
         let (ticket, guard) = self.queues[lane].push(size, admit, encode)?;
         match guard {
@@ -129,8 +144,15 @@ impl PeerConn {
         drop(self.cancellations.push(Cancel::LEN, |_| Some(()), encode));
     }
 
-    /// Drops frames that were not handed over, and returns what is certain of each.
-    pub(super) fn withdraw(&self, then: Then) -> Fates {
+    /// The sessions with the peer.
+    pub(crate) fn sessions(&self) -> Result<&Arc<PeerSessions>, Broken> {
+        self.sessions.of(&self.peer)
+    }
+
+    /// Drops frames that were not handed over, breaks all sessions because of `broken`, and returns
+    /// what is certain of each frame.
+    pub(super) fn withdraw(&self, then: Then, broken: Broken) -> Fates {
+        self.sessions.fail_all(broken, then);
         self.cancellations.withdraw(then);
         Fates(ByLane::new(|lane| self.queues[lane].withdraw(then)))
     }
@@ -141,6 +163,7 @@ impl PeerConn {
             && self.calls() == 0
             && self.queues.iter().all(SendQueue::is_idle)
             && self.cancellations.is_idle()
+            && self.sessions.are_unused()
     }
 
     /// Counts a call until the guard is dropped.

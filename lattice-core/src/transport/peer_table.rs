@@ -7,6 +7,7 @@ use super::{
     id::PeerToken,
     peer::PeerConn,
     send_queue::{Lost, Then},
+    session::{Broken, SessionCount},
 };
 use crate::{entropy::HashState, sync::Mutex, wire::Origin};
 use arc_swap::{ArcSwap, Guard};
@@ -24,6 +25,7 @@ pub(super) struct PeerTable {
     /// Held while a connection is opened or closed, so that there is one to each peer.
     opening: Mutex<()>,
     small_calls: SmallCallCount,
+    pub(super) session_count: SessionCount,
 }
 
 impl PeerTable {
@@ -48,8 +50,9 @@ impl PeerTable {
         if let Some(conn) = self.peers.load().get(peer) {
             return conn.clone();
         }
-        let small_calls = self.small_calls.clone();
-        let conn = Arc::new(PeerConn::open(endpoint, peer.clone(), small_calls, on_lost));
+        let (small_calls, count) = (self.small_calls.clone(), self.session_count.clone());
+        let conn = PeerConn::open(endpoint, peer.clone(), small_calls, count, on_lost);
+        let conn = Arc::new(conn);
         self.change(|peers| {
             peers.insert(peer.clone(), conn.clone());
         });
@@ -82,7 +85,7 @@ impl PeerTable {
                 peers.remove(&conn.peer);
             });
             if Arc::strong_count(&conn) == 1 {
-                conn.withdraw(Then::Close);
+                conn.withdraw(Then::Close, Broken::Closed);
             } else {
                 // A holder of it, or of the earlier table, may be about to send.
                 self.change(|peers| {

@@ -6,14 +6,15 @@ use super::{
     id::ReplyAddress,
     in_flight::CallResult,
     lane::{ByLane, lane_of},
-    send_queue::{Address, Destination, FlushGuard, NotQueued, SendQueue},
+    send_queue::{Address, Destination, FlushGuard, NotQueued, SendQueue, Then},
+    session::Broken,
 };
 use crate::{
     budget::{Held, Share},
     call::{CallError, Part},
     entropy::HashState,
     sync::Mutex,
-    wire::{Kind, Lane, Origin, ReplyEnvelope},
+    wire::{Kind, Lane, MAX_COALESCED, Opening, Origin, ReplyEnvelope},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -96,6 +97,24 @@ pub(crate) struct RunningReply {
 }
 
 impl RunningReply {
+    /// The caller.
+    pub(super) fn caller(&self) -> &Origin {
+        &self.path.caller
+    }
+
+    /// Says that a session carries the result. It can be said again.
+    pub(super) fn open_session(&self, opening: Opening) -> Result<(), NotQueued> {
+        let reply = ReplyEnvelope {
+            id: self.id,
+            session: Some(opening),
+            outcome: Ok(Bytes::new()),
+        };
+        if let Some((guard, _)) = self.path.push(&reply)? {
+            guard.flush();
+        }
+        Ok(())
+    }
+
     /// Sends the reply. The last of the running calls flushes the replies that the others have
     /// queued.
     pub(crate) fn reply(self, transport: &Transport, result: CallResult) {
@@ -213,6 +232,11 @@ impl Transport {
     /// Ends the calls of the callers for which `is_lost`. They get an error, in case they are not lost
     /// after all.
     pub(crate) fn callers_lost(&self, is_lost: impl Fn(&Origin) -> bool) {
+        for conn in self.peers.load().values() {
+            if is_lost(&conn.peer) {
+                conn.sessions.fail_all(Broken::PeerLost, Then::GoOn);
+            }
+        }
         let paths = self.replies.lock();
         let lost = paths.values().filter(|path| is_lost(&path.caller));
         let lost: Vec<_> = lost.cloned().collect();
@@ -247,6 +271,14 @@ impl Transport {
         path
     }
 
+    /// Whether a result needs a session.
+    pub(crate) fn needs_session(&self, result: &Bytes) -> bool {
+        let size = result.len();
+        size > MAX_COALESCED
+            && size > self.endpoint.max_message()
+            && size <= self.endpoint.max_value()
+    }
+
     /// Queues a reply. Returns the queue to flush, unless a flush is due already.
     pub(crate) fn reply(
         &self,
@@ -274,7 +306,11 @@ impl Transport {
             return None;
         }
         let outcome = self.fitting(result).map_err(CallError::shortened);
-        let mut reply = ReplyEnvelope { id, outcome };
+        let mut reply = ReplyEnvelope {
+            id,
+            session: None,
+            outcome,
+        };
         let mut pushed = path.push(&reply);
         if matches!(pushed, Err(NotQueued::Full)) && reply.outcome.is_ok() {
             reply.outcome = Err(CallError::CalleeFailed {
@@ -293,10 +329,10 @@ impl Transport {
         })
     }
 
-    /// Returns a result, or the error that it is too large for a message. The limit is the same for
-    /// callers on every host.
+    /// Returns a result, or the error that it is too large. The limit is the same for callers on every
+    /// host.
     pub(crate) fn fitting(&self, result: CallResult) -> CallResult {
-        let limit = self.endpoint.max_message();
+        let limit = self.endpoint.max_value();
         match result {
             Ok(result) if result.len() > limit => Err(CallError::TooLarge {
                 what: Part::Result,

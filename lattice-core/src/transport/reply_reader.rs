@@ -4,7 +4,7 @@
 use super::{
     Events, Transport,
     id::{PeerToken, ReplyAddress},
-    in_flight::CallResult,
+    in_flight::{Outcome, Reply},
     overflow::Overflow,
 };
 use crate::{
@@ -57,7 +57,7 @@ impl Batch {
 
 /// The error of a call with a result for which there is no memory beside those that were not taken
 /// yet.
-fn too_many_results() -> CallError {
+pub(crate) fn too_many_results() -> CallError {
     CallError::CalleeFailed {
         reason: "the call returned a result, but this process has no memory for it, because too many results were not taken yet; await calls sooner, request less, or raise `message_memory` of the connection"
             .to_owned(),
@@ -67,7 +67,7 @@ fn too_many_results() -> CallError {
 /// Buffers of the reader, kept from batch to batch.
 #[derive(Default)]
 struct Batch {
-    results: Vec<(u64, CallResult)>,
+    results: Vec<(u64, Outcome)>,
     /// To be woken at the end of the batch.
     callers: Vec<Waker>,
 }
@@ -133,9 +133,16 @@ impl Transport {
         }
     }
 
-    fn result_in(&self, envelope: Bytes) -> Option<(u64, CallResult)> {
+    fn result_in(&self, envelope: Bytes) -> Option<(u64, Outcome)> {
         match ReplyEnvelope::decode(envelope) {
-            Ok(reply) => Some((reply.id, reply.outcome)),
+            Ok(ReplyEnvelope {
+                id,
+                session,
+                outcome,
+            }) => {
+                let reply = |result| session.map_or(Reply::Whole(result), Reply::InSession);
+                Some((id, outcome.map(reply)))
+            }
             Err(error) => {
                 self.endpoint.refuse(&error.to_string());
                 None

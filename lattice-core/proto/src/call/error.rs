@@ -45,7 +45,7 @@ impl fmt::Display for Ran {
 /// | the target's host hasn't received the link yet | [`LinkTableBehind`] | within 1 s | no | nothing: it is tried on another replica; if it still fails, call again |
 /// | no host serves the component | [`NotServed`] | within 50 ms, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
 /// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
-/// | arguments or result exceed the limit | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
+/// | arguments or result exceed the limits of the callee, or of a process's memory for messages | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
 /// | the component's queue is full, or its calls or its host's messages take too much memory | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
 /// | its host has no room for one more instance | [`Overloaded`] | shortly before the deadline | no | call again after a moment, or give the host more memory for guests |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |

@@ -7,14 +7,16 @@
 //! ├────────┴────┬─────┴──────┬───────┴────┬──────────┬───┴────┬────────┬─┴───┬───┴───────┴──┬───┴─────────┴──────────┤
 //! 50            51           52           53         54
 //! │ source kind │ source len │ target len │ link len │ source │ target │ link │ trace (25)? │ arguments to the end   │
+//! │             │            │            │          │        │        │      │             │ or an opening (16)     │
 //! └─────────────┴────────────┴────────────┴──────────┴────────┴────────┴──────┴─────────────┴────────────────────────┘
 //! ```
 //! Little endian. Flags: bit 0 idempotent, bit 1 has a trace; an envelope with others is refused.
 //! Source kinds: 0 component, 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is
-//! `default`. Channels are 0 until streams exist.
+//! `default`. Channels are 1 if the call opens a session that carries the arguments
+//! (`session/opening.rs`), else 0.
 
 use super::{
-    EnvelopeError, Names,
+    EnvelopeError, Names, Opening,
     read::{component, head, name},
     trace,
 };
@@ -62,7 +64,9 @@ pub struct CallEnvelope {
     pub link: LinkName,
     /// The call's position in a trace.
     pub trace: Option<TraceContext>,
-    /// The arguments, encoded as a tuple.
+    /// The session that carries the arguments, if they don't fit a message.
+    pub session: Option<Opening>,
+    /// The arguments, encoded as a tuple; empty if a session carries them.
     pub args: Bytes,
 }
 
@@ -83,6 +87,7 @@ impl CallEnvelope {
             attempt: self.attempt,
             idempotent: self.idempotent,
             trace: self.trace.as_ref(),
+            session: self.session,
             args: &self.args,
         };
         parts.encode_into(buf);
@@ -112,7 +117,7 @@ impl CallEnvelope {
         let fence = fixed.get_u64_le();
         let flags = known_flags(fixed.get_u16_le())?;
         let (hops, attempt) = (fixed.get_u8(), fixed.get_u8());
-        no_channels(fixed.get_u16_le())?;
+        let channels = fixed.get_u16_le();
         let (kind, source_len) = (fixed.get_u8(), fixed.get_u8());
         let (target_len, link_len) = (fixed.get_u8(), fixed.get_u8());
         Ok(Self {
@@ -135,6 +140,7 @@ impl CallEnvelope {
                 0 => None,
                 _ => Some(trace::decode(&mut rest)?),
             },
+            session: Opening::decode(&mut rest, channels)?,
             args: rest,
         })
     }
@@ -170,7 +176,9 @@ pub struct CallParts<'c> {
     pub link: &'c LinkName,
     /// The call's position in a trace.
     pub trace: Option<&'c TraceContext>,
-    /// The arguments, encoded as a tuple.
+    /// The session that carries the arguments, if they don't fit a message.
+    pub session: Option<Opening>,
+    /// The arguments, encoded as a tuple; empty if a session carries them.
     pub args: &'c [u8],
 }
 
@@ -185,7 +193,13 @@ impl CallParts<'_> {
             self.link.as_str()
         };
         buf.reserve(
-            FIXED + source.len() + target.len() + link.len() + trace::LEN + self.args.len(),
+            FIXED
+                + source.len()
+                + target.len()
+                + link.len()
+                + trace::LEN
+                + Opening::LEN
+                + self.args.len(),
         );
         let mut head = [0; FIXED];
         let mut fixed = &mut head[..];
@@ -198,7 +212,7 @@ impl CallParts<'_> {
         fixed.put_u16_le(self.flags());
         fixed.put_u8(self.hops);
         fixed.put_u8(self.attempt);
-        fixed.put_u16_le(0);
+        fixed.put_u16_le(Opening::channels(self.session.as_ref()));
         fixed.put_u8(self.source.kind());
         // A name has at most 63 bytes.
         fixed.put_u8(source.len() as u8);
@@ -210,6 +224,9 @@ impl CallParts<'_> {
         buf.put_slice(link.as_bytes());
         if let Some(trace) = self.trace {
             trace::encode_into(trace, buf);
+        }
+        if let Some(session) = &self.session {
+            session.encode_into(buf);
         }
         buf.put_slice(self.args);
     }
@@ -278,13 +295,5 @@ fn known_flags(flags: u16) -> Result<u16, EnvelopeError> {
             what: "flags",
             number: u64::from(unknown),
         }),
-    }
-}
-
-/// Fails if there are channels: streams and handles don't exist yet.
-pub(super) fn no_channels(count: u16) -> Result<(), EnvelopeError> {
-    match count {
-        0 => Ok(()),
-        count => Err(EnvelopeError::Channels { count }),
     }
 }

@@ -20,7 +20,7 @@ pub enum EnvelopeError {
         /// The number.
         number: u64,
     },
-    /// It opens streams or passes handles, which this version doesn't support.
+    /// It opens more channels than this version supports.
     #[error(
         "the envelope has {count} channels, which this version does not support; update this host"
     )]
@@ -28,6 +28,9 @@ pub enum EnvelopeError {
         /// How many there are.
         count: u16,
     },
+    /// Its fields contradict each other.
+    #[error("the envelope's fields contradict each other")]
+    Contradiction,
     /// Its body can't be decoded.
     #[error("the envelope's body can't be decoded")]
     Body(#[from] ValueError),

@@ -64,6 +64,8 @@ kinds! {
     KeepAlive = 0x0e, "keep-alive";
     /// A part of a heartbeat that doesn't fit one message.
     BeatPart = 0x0f, "beat part";
+    /// Steps of sessions.
+    Session = 0x20, "session";
     /// Calls whose replies are no longer awaited.
     Cancel = 0x24, "cancel";
 }

@@ -5,6 +5,7 @@
 //! | kind | envelope | file |
 //! | --- | --- | --- |
 //! | call, reply, cancel | [`CallEnvelope`], [`ReplyEnvelope`], [`Cancel`] | `call.rs`, `reply.rs`, `cancel.rs` |
+//! | session | [`SessionItem`]; calls and replies have an [`Opening`] | `session` |
 //! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
@@ -27,6 +28,7 @@ mod presence;
 mod read;
 mod reply;
 mod report;
+mod session;
 mod status;
 mod trace;
 mod writer;
@@ -43,6 +45,7 @@ pub use names::Names;
 pub use presence::{Beat, BeatPart, Duty, Goodbye, KeepAlive, ReplicaCount, Served, Versions};
 pub use reply::ReplyEnvelope;
 pub use report::{ComponentReport, Latency, Report, ReportWanted};
+pub use session::{CancelReason, Item, Opening, SessionItem, SessionName, WHOLE_SESSION};
 pub use writer::{FrameFull, FrameWriter};
 
 pub use status::{ComponentStatus, MAX_REASON, Phase, cut};

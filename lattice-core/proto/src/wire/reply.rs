@@ -3,19 +3,18 @@
 //! ```text
 //!  0     8        9           11
 //! ┌─────┬────────┬──────────┬──────────────────────────────────────────────────────────────┐
-//! │ id  │ 0: ok  │ channels │ result to the end                                            │
+//! │ id  │ 0: ok  │ channels │ result to the end, or an opening (16)                        │
 //! ├─────┼────────┼──────────┼─────┬───────────────────┬──────┬─────────────────────────────┤
 //! │ id  │ 1: err │ channels │ ran │ text length (u32) │ text │ error in postcard, to the   │
 //! │     │        │          │     │                   │      │ end                         │
 //! └─────┴────────┴──────────┴─────┴───────────────────┴──────┴─────────────────────────────┘
 //! ```
-//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 0 until streams exist. An error that this
-//! version doesn't know, or for which its own [`CallError::ran`] differs, becomes
+//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 1 if the reply opens a session that carries
+//! the result (`session/opening.rs`), else 0. An error that this version doesn't know, or for which its own [`CallError::ran`] differs, becomes
 //! [`CallError::Unrecognised`] with the text and the `ran` of the other side.
 
 use super::{
-    EnvelopeError,
-    call::no_channels,
+    EnvelopeError, Opening,
     read::{head, take},
 };
 use crate::{
@@ -33,7 +32,9 @@ const ERR: u8 = 1;
 pub struct ReplyEnvelope {
     /// The id of the call.
     pub id: u64,
-    /// The encoded result, or the error.
+    /// The session that carries the result, if it doesn't fit a message.
+    pub session: Option<Opening>,
+    /// The encoded result, or the error. The result is empty if a session carries it.
     pub outcome: Result<Bytes, CallError>,
 }
 
@@ -45,7 +46,10 @@ impl ReplyEnvelope {
         match &self.outcome {
             Ok(result) => {
                 buf.put_u8(OK);
-                buf.put_u16_le(0);
+                buf.put_u16_le(Opening::channels(self.session.as_ref()));
+                if let Some(session) = &self.session {
+                    session.encode_into(buf);
+                }
                 buf.put_slice(result);
             }
             Err(error) => {
@@ -66,18 +70,27 @@ impl ReplyEnvelope {
         let mut fixed = &head::<FIXED>(&mut rest)?[..];
         let id = fixed.get_u64_le();
         let status = fixed.get_u8();
-        no_channels(fixed.get_u16_le())?;
-        let outcome = match status {
-            OK => Ok(rest),
-            ERR => Err(decode_error(rest)?),
-            other => {
+        let channels = fixed.get_u16_le();
+        let mut session = None;
+        let outcome = match (status, channels) {
+            (OK, channels) => {
+                session = Opening::decode(&mut rest, channels)?;
+                Ok(rest)
+            }
+            (ERR, 0) => Err(decode_error(rest)?),
+            (ERR, count) => return Err(EnvelopeError::Channels { count }),
+            (other, _) => {
                 return Err(EnvelopeError::Unknown {
                     what: "status",
                     number: u64::from(other),
                 });
             }
         };
-        Ok(Self { id, outcome })
+        Ok(Self {
+            id,
+            session,
+            outcome,
+        })
     }
 }
 

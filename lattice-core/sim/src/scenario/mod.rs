@@ -11,7 +11,8 @@ const SHRINK: Duration = Duration::from_secs(60);
 
 /// A lattice of several hosts that run an actor with two replicas, an actor on every host, and a
 /// provider that runs once. Components and operators call them from everywhere while the events of
-/// a schedule happen. In the end everything has to recover.
+/// a schedule happen, a few times with arguments that don't fit a message. In the end everything has
+/// to recover.
 ///
 /// ```
 /// use lattice_sim::Scenario;
@@ -52,6 +53,9 @@ pub enum InjectedBug {
     /// An actor that should run on every host doesn't start on `h0`. Violates
     /// [`Invariant::Settles`](crate::Invariant::Settles).
     NeverComesUp,
+    /// Components return other bytes than they were given. Violates
+    /// [`Invariant::KeepsBytes`](crate::Invariant::KeepsBytes).
+    DamagesBytes,
     /// A call with a deadline far in the future never returns. Violates
     /// [`Invariant::EndsIdle`](crate::Invariant::EndsIdle).
     NeverAnswers,

@@ -8,7 +8,7 @@ use crate::{
     schedule::{HostIndex, Schedule, Trouble},
     settle::{holders, in_flight, unsettled},
     store::Boot,
-    work::{AGAIN, EVERYWHERE, GREETER, LEDGER, Native, ONCE, Plan, id},
+    work::{AGAIN, CARRY, EVERYWHERE, GREETER, LEDGER, Native, ONCE, Plan, id},
     world::Sim,
 };
 use lattice_core::{__private::Random, store::StoreKey};
@@ -335,6 +335,15 @@ impl Running {
             Via::Guest | Via::Unlinked => GREETER,
             _ => target,
         };
+        if random.below(60) == 0 {
+            // Large arguments, and a large result.
+            let carries = Plan {
+                function: CARRY,
+                timeout: plan.timeout,
+                ..Plan::linked(target)
+            };
+            return (host, carries);
+        }
         (
             host,
             Plan {
@@ -358,7 +367,7 @@ impl Running {
         let history = self.history.clone();
         let made = self.sim.spawn(host, async move |up| {
             let begun = tokio::time::Instant::now();
-            let outcome = plan.make(up, call).await;
+            let outcome = plan.make(up, call, &history).await;
             let said = outcome.as_ref().map_err(ToString::to_string).copied();
             history.end(call, begun.elapsed().div_f64(rate), outcome);
             said

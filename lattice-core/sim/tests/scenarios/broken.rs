@@ -92,6 +92,14 @@ fn a_lattice_that_does_not_converge_is_found() {
 }
 
 #[test]
+fn damaged_bytes_are_found() {
+    assert_eq!(
+        seen(InjectedBug::DamagesBytes, &peace()),
+        Invariant::KeepsBytes
+    );
+}
+
+#[test]
 fn leaked_calls_are_found() {
     assert_eq!(
         seen(InjectedBug::NeverAnswers, &peace()),

@@ -4,3 +4,4 @@
 mod broken;
 mod repeats;
 mod seeds;
+mod sessions;

@@ -258,6 +258,7 @@ mod tests {
             target: ComponentId::new("callee").expect("an id"),
             link: LinkName::default(),
             trace: None,
+            session: None,
             args: vec![7; args].into(),
         };
         let mut writer = FrameWriter::new(caller, None, Kind::Call, Lane::Small);

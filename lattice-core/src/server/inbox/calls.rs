@@ -1,7 +1,9 @@
 //! One call from another host: decoded, admitted, run, and answered.
 
 use super::{
-    super::{Server, admission::Admitted, blocking, component::Progress, queue::QueueSlot},
+    super::{
+        Arguments, Server, admission::Admitted, blocking, component::Progress, queue::QueueSlot,
+    },
     backlog::{Arrived, Runner},
 };
 use crate::{
@@ -111,7 +113,11 @@ impl Server {
     ) -> Option<ReplyFlush> {
         let id = call.id;
         let Arrival { received, held } = arrival;
-        let admitted = match self.admit(call, &path.caller, received, held) {
+        if let Some(opening) = call.session {
+            return self.take_call_in_session(path, call, opening, received);
+        }
+        let arguments = Arguments::framed(&call.args, held);
+        let admitted = match self.admit(call, &path.caller, received, arguments) {
             Ok(admitted) => admitted,
             Err(error) => return self.transport.reply(path, id, Err(error)),
         };
@@ -139,10 +145,17 @@ impl Server {
         *runner.runs.lock() = None;
         component.blocking.kept_runner(&component.id, now.elapsed());
         match progress {
-            Progress::Done(result) => self.transport.reply(path, id, plain(result)),
+            Progress::Done(result) => match plain(result) {
+                Ok(result) if self.transport.needs_session(&result) => {
+                    let done = std::future::ready(Ok(result));
+                    self.spawn(path, id, (slot, context.deadline), done.boxed());
+                    None
+                }
+                result => self.transport.reply(path, id, result),
+            },
             progress => {
                 let work = async move { plain(component.finish(progress).await) };
-                self.spawn(path, id, slot, work.boxed());
+                self.spawn(path, id, (slot, context.deadline), work.boxed());
                 None
             }
         }
@@ -156,9 +169,9 @@ impl Server {
             call,
             context,
         } = admitted;
-        let (server, id) = (self.clone(), call.id);
+        let (server, id, deadline) = (self.clone(), call.id, context.deadline);
         let work = async move {
-            server.wait_for_link(&call, context.deadline).await?;
+            server.wait_for_link(&call, deadline).await?;
             let link = server.granted(&component, &call)?;
             let request = request(call, link, context);
             plain(component.run(request, Instant::now()).await)
@@ -168,21 +181,27 @@ impl Server {
         } else {
             work.boxed()
         };
-        self.spawn(path, id, slot, work);
+        self.spawn(path, id, (slot, deadline), work);
     }
 
-    /// Runs `work` in a task of its own, which then replies.
-    fn spawn(
+    /// Runs `work` in a task of its own, which then replies, by the deadline.
+    pub(super) fn spawn(
         self: &Arc<Self>,
         path: &Arc<ReplyPath>,
         id: u64,
-        slot: QueueSlot,
+        (slot, deadline): (QueueSlot, Instant),
         work: BoxFuture<'static, CallResult>,
     ) {
         let server = self.clone();
         let run = |running: RunningReply| {
             self.tasks.spawn(async move {
-                running.reply(&server.transport, work.await);
+                let transport = &server.transport;
+                match work.await {
+                    Ok(result) if transport.needs_session(&result) => {
+                        Box::pin(transport.reply_in_session(running, result, deadline)).await;
+                    }
+                    result => running.reply(transport, result),
+                }
                 // Only now is the call over: a drain that waits for the last one may flush the
                 // replies next.
                 drop(slot);
@@ -192,7 +211,7 @@ impl Server {
     }
 }
 
-fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Request {
+pub(super) fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Request {
     Request {
         component: call.target,
         function: call.function,
@@ -206,6 +225,6 @@ fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Req
 }
 
 /// A caller on another host takes only plain values.
-fn plain(result: Result<Body, CallError>) -> CallResult {
+pub(super) fn plain(result: Result<Body, CallError>) -> CallResult {
     result.and_then(Body::plain)
 }

@@ -13,6 +13,7 @@
 
 mod backlog;
 mod calls;
+mod large;
 mod watch;
 
 use super::Server;

@@ -160,6 +160,7 @@ fn calls_and_replies() {
             let mut buf = BytesMut::new();
             ReplyEnvelope {
                 id: 1,
+                session: None,
                 outcome: Err(error),
             }
             .encode_into(&mut buf);

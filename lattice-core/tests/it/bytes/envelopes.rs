@@ -40,6 +40,7 @@ fn full_call() -> CallEnvelope {
             span_id: [0xbb; 8],
             flags: 1,
         }),
+        session: None,
         args: Bytes::from_static(b"\x01\x02"),
     }
 }
@@ -59,6 +60,7 @@ fn least_call() -> CallEnvelope {
         attempt: 0,
         idempotent: false,
         trace: None,
+        session: None,
         args: Bytes::new(),
     }
 }
@@ -71,7 +73,13 @@ fn encode_call(call: &CallEnvelope) -> Bytes {
 
 fn encode_reply(id: u64, outcome: Result<Bytes, CallError>) -> Bytes {
     let mut buf = BytesMut::new();
-    ReplyEnvelope { id, outcome }.encode_into(&mut buf);
+    let session = None;
+    ReplyEnvelope {
+        id,
+        session,
+        outcome,
+    }
+    .encode_into(&mut buf);
     buf.freeze()
 }
 
@@ -334,7 +342,9 @@ fn each_field_of_a_call_is_checked() {
     assert_eq!(changed(|e| e.truncate(53)), EnvelopeError::Truncated);
     assert_eq!(changed(|e| e[44] = 7), unknown("flags", 4));
     assert_eq!(changed(|e| e[45] = 0x80), unknown("flags", 0x8000));
-    assert_eq!(changed(|e| e[48] = 1), EnvelopeError::Channels { count: 1 });
+    assert_eq!(changed(|e| e[48] = 2), EnvelopeError::Channels { count: 2 });
+    // Its arguments are shorter than an opening.
+    assert_eq!(changed(|e| e[48] = 1), EnvelopeError::Truncated);
     assert_eq!(changed(|e| e[50] = 4), unknown("source kind", 4));
     assert_eq!(changed(|e| e[50] = 2), unknown("source kind", 2));
     assert_eq!(changed(|e| e[52] = 255), EnvelopeError::Truncated);

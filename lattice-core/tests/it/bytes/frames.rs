@@ -155,7 +155,7 @@ fn unknown_kinds_are_reported() {
         }
     }
     let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
-    assert_eq!(hex::encode(numbers), "0102030405060708090b0c0d0e0f24");
+    assert_eq!(hex::encode(numbers), "0102030405060708090b0c0d0e0f2024");
 }
 
 #[test]

@@ -225,6 +225,7 @@ pub(crate) fn any_call() -> impl Strategy<Value = CallEnvelope> {
             attempt: n.7,
             idempotent: n.8,
             trace,
+            session: None,
             args,
         },
     )

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use lattice_core::{
     call::{CallError, Context, Part, Ran},
+    quantity::ByteSize,
     server::{ServeError, ServeLimits},
     value::to_bytes,
 };
@@ -56,30 +57,34 @@ async fn a_full_queue_returns_overloaded_at_once() {
     }
 }
 
-/// A mebibyte on the bus, minus the overhead of a frame.
-const LIMIT: u64 = (1 << 20) - (1 << 10);
+/// More than a message of the bus has.
+const LIMIT: ByteSize = ByteSize::kib(1_500);
 
 #[tokio::test]
 async fn arguments_and_results_over_the_limit_are_rejected() {
-    let two = two().await;
+    let lattice = lattice().await;
+    let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
+    let limits = ServeLimits::default().arguments(LIMIT).result(LIMIT);
+    let (api, _serving) = serve_within(&b, "callee", limits).await;
+    link(&lattice, "caller", "callee").await;
     let big = function("big", "func(n: u32) -> list<u8>");
-    for (at, node) in [&two.a, &two.b].into_iter().enumerate() {
+    for (at, node) in [&a, &b].into_iter().enumerate() {
         let caller = node.caller("caller").expect("valid");
         let args = Bytes::from(vec![0; 2 << 20]);
         let refused = call(&caller, &echo(), args, Context::default()).await;
         let error = refused.map(drop).expect_err("too large");
         let (what, limit) = parts(&error);
-        assert_eq!((what, limit), (Part::Arguments, LIMIT));
+        assert_eq!((what, limit), (Part::Arguments, LIMIT.as_u64()));
         assert_eq!((error.ran(), error.is_retryable()), (Ran::No, false));
-        assert_eq!(two.api.calls.load(Ordering::SeqCst), at, "nothing ran");
+        assert_eq!(api.calls.load(Ordering::SeqCst), at, "nothing ran");
 
         let n = to_bytes(&(2_u32 << 20,)).expect("encodes");
         let refused = call(&caller, &big, n, Context::default()).await;
         let error = refused.map(drop).expect_err("too large");
         let (what, limit) = parts(&error);
-        assert_eq!((what, limit), (Part::Result, LIMIT));
+        assert_eq!((what, limit), (Part::Result, LIMIT.as_u64()));
         assert_eq!((error.ran(), error.is_retryable()), (Ran::Yes, false));
-        assert_eq!(two.api.calls.load(Ordering::SeqCst), at + 1, "it ran once");
+        assert_eq!(api.calls.load(Ordering::SeqCst), at + 1, "it ran once");
     }
 }
 

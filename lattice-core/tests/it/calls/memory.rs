@@ -36,7 +36,7 @@ async fn turns() {
     }
 }
 
-async fn nothing_is_held(lattice: &Lattice) {
+pub(super) async fn nothing_is_held(lattice: &Lattice) {
     eventually("nothing is held", async || {
         let held = lattice.message_memory();
         let all = [held.received, held.calls, held.sending, held.results];

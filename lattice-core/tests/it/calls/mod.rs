@@ -14,6 +14,7 @@ mod failures;
 mod grants;
 mod hosts;
 mod lagging;
+mod large;
 mod local;
 mod memory;
 mod routes;

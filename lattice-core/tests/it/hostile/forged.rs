@@ -126,6 +126,7 @@ async fn a_reply_forged_without_the_key_is_ignored() {
         for call in 0..64 {
             let reply = ReplyEnvelope {
                 id: call,
+                session: None,
                 outcome: Ok(Bytes::from_static(b"forged")),
             };
             let (from, to) = (b.origin().clone(), Some(a.origin().clone()));

@@ -2,14 +2,14 @@
 
 use super::{onlooker::Onlooker, *};
 use lattice_core::{
-    call::CallError,
+    call::{CallError, Context},
     constellation::Phase,
     store::{Expect, Op, StoreKey},
     types::Digest,
     wire::{
-        Beat, Body as _, ComponentReport, Discover, Discovered, Goodbye, KeepAlive, LogLevel,
-        LogLine, Logs, LogsWanted, Probe, ProbeAck, ReplyEnvelope, Report, ReportWanted, Served,
-        Versions,
+        Beat, Body as _, CancelReason, ComponentReport, Discover, Discovered, Goodbye, Item,
+        KeepAlive, LogLevel, LogLine, Logs, LogsWanted, Opening, Probe, ProbeAck, ReplyEnvelope,
+        Report, ReportWanted, Served, SessionItem, SessionName, Versions,
     },
 };
 use std::{collections::BTreeMap, sync::Once};
@@ -41,6 +41,8 @@ impl Scene {
         vec![
             self.inbox(a),
             self.inbox(b),
+            self.subjects.session(&a.host, a.epoch),
+            self.subjects.session(&b.host, b.epoch),
             self.subjects.reply(&a.host, a.epoch, 0, 1),
             self.subjects.reply(&a.host, a.epoch, 1, 1),
             self.subjects.reply(&b.host, b.epoch, 1, 1),
@@ -80,6 +82,15 @@ impl Scene {
         link(&self.two.lattice, "callee", "newcomer").await;
         let caller = self.two.b.caller("callee").expect("valid");
         eventually("a new host is called", async || say(&caller).await.is_ok()).await;
+        let large = text(&"x".repeat(2 << 20));
+        eventually("sessions carry large calls", async || {
+            let answer = self
+                .two
+                .call(&echo(), large.clone(), Context::default())
+                .await;
+            answer.as_ref() == Ok(&large)
+        })
+        .await;
         // Reports and logs, and the requests for them.
         self.onlookers_hear(onlooker).await;
         assert_eq!(PANICS.load(Ordering::SeqCst), 0);
@@ -120,8 +131,25 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         write(&mut buf);
         buf.freeze()
     };
-    let reply = |outcome| ReplyEnvelope { id: 1, outcome };
+    let reply = |outcome| ReplyEnvelope {
+        id: 1,
+        session: None,
+        outcome,
+    };
     let (answer, error) = (reply(Ok(text("x"))), reply(Err(CallError::LinkTableBehind)));
+    let session = Some(Opening {
+        session: 5,
+        size: 3 << 20,
+    });
+    let opening = ReplyEnvelope {
+        session,
+        ..reply(Ok(Bytes::new()))
+    };
+    let large = CallEnvelope {
+        session,
+        args: Bytes::new(),
+        ..call_envelope(Source::Operator)
+    };
     let mut traced = call_envelope(Source::Component(id("caller")));
     traced.link = LinkName::new("other").expect("a name");
     let digest = Digest([7; 32]);
@@ -162,9 +190,11 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         lease_ms: 1_000,
         recent: 3,
     };
-    vec![
+    let mut all = vec![
         (Kind::Call, encode(&|buf| operator.encode_into(buf))),
         (Kind::Call, encode(&|buf| traced.encode_into(buf))),
+        (Kind::Call, encode(&|buf| large.encode_into(buf))),
+        (Kind::Reply, encode(&|buf| opening.encode_into(buf))),
         (Kind::Reply, encode(&|buf| answer.encode_into(buf))),
         (Kind::Reply, encode(&|buf| error.encode_into(buf))),
         (Kind::Probe, Probe { nonce: 1 }.encode().expect("encodes")),
@@ -188,7 +218,37 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         ),
         (Kind::Logs, logs().encode().expect("encodes")),
         (Kind::LogsWanted, wanted.encode().expect("encodes")),
-    ]
+    ];
+    all.extend(session_items().map(|item| (Kind::Session, encode(&|buf| item.encode_into(buf)))));
+    all
+}
+
+/// Items of a session that may have been opened by the large call of [`envelopes`].
+fn session_items() -> impl Iterator<Item = SessionItem> {
+    let chunk = Item::Chunk {
+        number: 0,
+        elements: 1,
+        bytes: Bytes::from_static(b"chunk"),
+    };
+    let credit = Item::Credit {
+        received: 1,
+        bytes: 1 << 20,
+        elements: 5,
+        gap: true,
+    };
+    let cancel = Item::Cancel {
+        reason: CancelReason::Dropped,
+        own_channel: true,
+    };
+    let items = [chunk, credit, Item::End { number: 1 }, cancel];
+    items.into_iter().map(|item| SessionItem {
+        session: SessionName {
+            from_opener: true,
+            number: 5,
+        },
+        channel: 0,
+        item,
+    })
 }
 
 fn report() -> Report {

@@ -8,6 +8,7 @@ mod garbage;
 mod notices;
 mod onlooker;
 mod replayed;
+mod sessions;
 
 use crate::{
     chance::{Dice, Seed},
@@ -161,6 +162,7 @@ fn call_envelope(source: Source) -> CallEnvelope {
         attempt: 0,
         idempotent: false,
         trace: None,
+        session: None,
         args: text("forged"),
     }
 }

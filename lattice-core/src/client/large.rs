@@ -1,0 +1,209 @@
+//! Calls whose arguments don't fit a message: the call opens a session, and sends them in it.
+
+use super::{Client, OutgoingCall, exchange::WaitingCall};
+use crate::{
+    call::{CallError, Ran},
+    transport::{
+        CallResult, PeerConn,
+        in_flight::{NewCall, Outcome, ResponseFuture},
+        large_result::VALUE,
+        session::{Broken, Refused, SendHalf, Terms},
+    },
+    wire::Opening,
+};
+use bytes::BytesMut;
+use std::{future::poll_fn, pin::pin, task::Poll};
+use tokio::time::Instant;
+
+/// Bytes of the envelope of a call without its arguments, at most.
+const ENVELOPE: usize = 336;
+
+impl Client {
+    /// Calls a component on another host with arguments that don't fit a message.
+    ///
+    /// The callee runs once it has all arguments. So whatever happens before the end of them is sent,
+    /// the call did not run.
+    pub(super) async fn call_in_session(
+        &self,
+        peer: &PeerConn,
+        call: &OutgoingCall<'_>,
+        attempt: u8,
+    ) -> CallResult {
+        let _counted = peer.count_call();
+        let deadline = call.context.deadline;
+        let opened = peer
+            .sessions()
+            .map_err(Refused::Broken)
+            .and_then(|sessions| sessions.open(Terms::until(deadline)))
+            .and_then(|session| Ok((session.open_channel(VALUE)?, session)));
+        let (half, session) = opened.map_err(|refused| not_opened(refused, peer, call))?;
+        let opening = Opening {
+            session: session.number(),
+            size: call.args.len() as u64,
+        };
+        let sending = Sending {
+            peer,
+            call,
+            attempt,
+            opening,
+        };
+        let response = self.send_opening(&sending).await?;
+        let waiting = WaitingCall::new(peer, response.id);
+        let mut sent = false;
+        let outcome = exchange(response, sending, half, &mut sent).await;
+        if !sent {
+            // It tells the callee, which may not have heard of the call.
+            session.give_up();
+        }
+        let result = match outcome {
+            Ok(reply) => self.result_of(peer, reply, deadline).await,
+            Err(error) if sent => Err(error),
+            Err(error) => Err(did_not_run(error)),
+        };
+        waiting.has_ended();
+        result
+    }
+
+    async fn send_opening(
+        &self,
+        sending: &Sending<'_, '_>,
+    ) -> Result<ResponseFuture<'_>, CallError> {
+        let Sending { peer, call, .. } = *sending;
+        // The task that opens the slot is the one that awaits it, in this very poll.
+        let caller = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let new = NewCall {
+            peer: peer.token,
+            since: Instant::now(),
+            deadline: call.context.deadline,
+            caller,
+        };
+        let sent = peer.send_uncounted(
+            ENVELOPE,
+            |frame| self.transport.in_flight.open(new, frame),
+            |response, buffer| sending.encode(response.id, buffer),
+        );
+        let response = sent.map_err(|refused| super::exchange::not_queued(refused, peer, call))?;
+        if response.is_due_early {
+            self.transport.new_deadline.notify_one();
+        }
+        Ok(response)
+    }
+}
+
+/// A call that opens a session.
+struct Sending<'p, 'c> {
+    peer: &'p PeerConn,
+    call: &'p OutgoingCall<'c>,
+    attempt: u8,
+    opening: Opening,
+}
+
+impl Sending<'_, '_> {
+    fn encode(&self, id: u64, buffer: &mut BytesMut) {
+        let mut parts = self.call.parts(id, self.attempt);
+        parts.session = Some(self.opening);
+        parts.args = &[];
+        parts.encode_into(buffer);
+    }
+
+    /// Sends the arguments. Until the callee has accepted the session, the call may be lost, and is
+    /// sent again; the callee takes it once. Sets `sent` with the end of the arguments.
+    async fn send(self, id: u64, mut half: SendHalf, sent: &mut bool) -> Result<(), Broken> {
+        half.accepted(|| {
+            let encode = |(): &(), buffer: &mut _| self.encode(id, buffer);
+            // A full queue empties, or its peer is gone.
+            let _ = self.peer.send_uncounted(ENVELOPE, |_| Some(()), encode);
+        })
+        .await?;
+        half.send_all(self.call.args.clone()).await?;
+        // From here on, the callee may run.
+        *sent = true;
+        // It is sent again until it is acknowledged.
+        half.end()
+    }
+}
+
+/// Sends the arguments, and waits for the reply, which may come before.
+async fn exchange(
+    response: ResponseFuture<'_>,
+    sending: Sending<'_, '_>,
+    half: SendHalf,
+    sent: &mut bool,
+) -> Outcome {
+    let id = response.id;
+    let (mut response, mut arguments) = (pin!(response), pin!(sending.send(id, half, sent)));
+    let mut is_sending = true;
+    poll_fn(|context| {
+        let reply = response.as_mut().poll(context);
+        if reply.is_ready() {
+            return reply;
+        }
+        if is_sending && let Poll::Ready(result) = arguments.as_mut().poll(context) {
+            is_sending = false;
+            if let Some(error) = result.err().and_then(error_of) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The error of a call whose arguments could not be sent; `None` if a better one comes as its reply,
+/// or from the failure detector.
+fn error_of(broken: Broken) -> Option<CallError> {
+    match broken {
+        Broken::Dropped | Broken::PeerLost | Broken::Deadline => None,
+        Broken::Forgotten
+        | Broken::Disconnected
+        | Broken::Closed
+        | Broken::Unacknowledged
+        | Broken::Idle
+        | Broken::Violation => Some(CallError::Disconnected { ran: Ran::Maybe }),
+    }
+}
+
+fn not_opened(refused: Refused, peer: &PeerConn, call: &OutgoingCall<'_>) -> CallError {
+    match refused {
+        Refused::Broken(Broken::PeerLost) => CallError::HostGone {
+            host: peer.peer.host.clone(),
+        },
+        Refused::Broken(_) => CallError::Disconnected { ran: Ran::No },
+        Refused::TooMany | Refused::NoMemory | Refused::Repeated => CallError::Overloaded {
+            component: call.target.clone(),
+        },
+    }
+}
+
+/// The error of a call whose arguments were not all sent: the callee can't have run.
+fn did_not_run(error: CallError) -> CallError {
+    match error {
+        CallError::HostLost { host } => CallError::HostGone { host },
+        CallError::DeadlineExceeded { .. } => CallError::DeadlineExceeded { ran: Ran::No },
+        error if error.ran() == Ran::Maybe => CallError::Disconnected { ran: Ran::No },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::HostId;
+
+    #[test]
+    fn a_call_without_all_of_its_arguments_did_not_run() {
+        let host = HostId::new("h").expect("a host");
+        let errors = [
+            CallError::HostLost { host },
+            CallError::DeadlineExceeded { ran: Ran::Maybe },
+            CallError::Disconnected { ran: Ran::Maybe },
+            CallError::InstanceLost {
+                reason: String::new(),
+            },
+            CallError::LinkTableBehind,
+        ];
+        for error in errors {
+            assert_eq!(did_not_run(error.clone()).ran(), Ran::No, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Calls whose arguments a session carries: admitted at once, and run when all arguments are here.
+
+use super::{
+    super::{Arguments, Server, admission::Admitted, blocking},
+    calls::request,
+};
+use crate::{
+    call::{CallError, Part, Ran},
+    transport::{
+        PeerConn,
+        large_result::VALUE,
+        reply_path::{ReplyFlush, ReplyPath},
+        session::{Broken, Refused, Session, Terms, Window},
+    },
+    wire::{CallEnvelope, Opening},
+};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+
+impl Server {
+    /// Takes a call that opens a session. Returns what has to be flushed, if it is refused.
+    pub(super) fn take_call_in_session(
+        self: &Arc<Self>,
+        path: &Arc<ReplyPath>,
+        call: CallEnvelope,
+        opening: Opening,
+        received: Instant,
+    ) -> Option<ReplyFlush> {
+        let (id, conn) = (call.id, self.transport.peer(&path.caller));
+        let session = match accept(&conn, &call, opening, received) {
+            Ok(session) => session?,
+            Err(error) => return self.transport.reply(path, id, Err(error)),
+        };
+        match self.admit_in_session(path, call, opening.size, received) {
+            Ok((admitted, size)) => {
+                self.run_in_session(path, admitted, session, size);
+                None
+            }
+            Err(error) => self.transport.reply(path, id, Err(error)),
+        }
+    }
+
+    fn admit_in_session(
+        &self,
+        path: &ReplyPath,
+        call: CallEnvelope,
+        size: u64,
+        received: Instant,
+    ) -> Result<(Admitted, usize), CallError> {
+        let limit = self.transport.endpoint.max_value();
+        let fits = usize::try_from(size).ok().filter(|size| *size <= limit);
+        let size = fits.ok_or(CallError::TooLarge {
+            what: Part::Arguments,
+            limit: limit as u64,
+        })?;
+        let held = path.hold(size).ok_or_else(|| CallError::Overloaded {
+            component: call.target.clone(),
+        })?;
+        let arguments = Arguments::in_session(size, held);
+        let admitted = self.admit(call, &path.caller, received, arguments)?;
+        Ok((admitted, size))
+    }
+
+    fn run_in_session(
+        self: &Arc<Self>,
+        path: &Arc<ReplyPath>,
+        admitted: Admitted,
+        session: Session,
+        size: usize,
+    ) {
+        let Admitted {
+            component,
+            slot,
+            mut call,
+            context,
+        } = admitted;
+        let (server, id, deadline) = (self.clone(), call.id, context.deadline);
+        let may_block = component.blocking.runs_apart();
+        let work = async move {
+            server.wait_for_link(&call, deadline).await?;
+            let link = server.granted(&component, &call)?;
+            let arguments = receive(&session, size, deadline);
+            call.args = component.unless_cut_off(arguments).await??;
+            drop(session);
+            let request = request(call, link, context);
+            super::calls::plain(component.run(request, Instant::now()).await)
+        };
+        let work = if may_block {
+            blocking::apart(work).boxed()
+        } else {
+            work.boxed()
+        };
+        self.spawn(path, id, (slot, deadline), work);
+    }
+}
+
+/// Accepts the session of a call. `None` if the call was taken before: its caller has sent it again.
+fn accept(
+    conn: &PeerConn,
+    call: &CallEnvelope,
+    opening: Opening,
+    received: Instant,
+) -> Result<Option<Session>, CallError> {
+    let terms = Terms::until(received + call.deadline_left);
+    let sessions = conn.sessions().map_err(Refused::Broken);
+    match sessions.and_then(|sessions| sessions.accept(opening.session, terms)) {
+        Ok(session) => Ok(Some(session)),
+        Err(Refused::Repeated) => Ok(None),
+        Err(Refused::TooMany | Refused::NoMemory | Refused::Broken(_)) => {
+            Err(CallError::Overloaded {
+                component: call.target.clone(),
+            })
+        }
+    }
+}
+
+/// Receives the arguments. Without all of them, the call doesn't run.
+async fn receive(session: &Session, size: usize, deadline: Instant) -> Result<Bytes, CallError> {
+    let missing = |broken| match broken {
+        Broken::Deadline => CallError::DeadlineExceeded { ran: Ran::No },
+        _ => CallError::Disconnected { ran: Ran::No },
+    };
+    let mut half = session
+        .receive(VALUE, Window::BULK)
+        .map_err(|refused| match refused {
+            Refused::Broken(broken) => missing(broken),
+            _ => CallError::Unrecognised {
+                ran: Ran::No,
+                message: format!("its arguments could not be received: {refused}"),
+            },
+        })?;
+    match timeout_at(deadline, half.collect(size)).await {
+        Ok(received) => received.map_err(missing),
+        Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+    }
+}

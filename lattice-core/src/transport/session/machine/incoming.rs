@@ -1,0 +1,261 @@
+//! A channel in which this end receives.
+
+use super::{
+    MAX_CHUNK,
+    chunk::{Chunk, Totals},
+    timing::{REPEAT, SLOWEST_REPEAT},
+};
+use crate::{
+    budget::{Held, Share},
+    wire::Item,
+};
+use std::{
+    collections::VecDeque,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+/// So many bytes are acknowledged together. It is half of what a sender has in flight beside small
+/// calls.
+const ACKNOWLEDGED: u64 = 64 * 1024;
+
+/// How much a receiver has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Bytes at first; less if there is less memory, but at least one chunk.
+    pub(crate) bytes: usize,
+    /// Bytes at most, for a reader that keeps up: each time it has read a whole window, the window
+    /// doubles.
+    pub(crate) most: usize,
+    /// Elements that were not read yet.
+    pub(crate) elements: u64,
+}
+
+impl Window {
+    /// For a transfer of known size whose reader always keeps up.
+    pub(crate) const BULK: Self = Self {
+        bytes: 1024 * 1024,
+        most: 2 * 1024 * 1024,
+        elements: u64::MAX,
+    };
+}
+
+/// A channel in which this end receives.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// Received in order, and not taken yet.
+    chunks: VecDeque<Chunk>,
+    /// How many chunks were received in order, the end included.
+    received: u64,
+    arrived: Totals,
+    taken: Totals,
+    window: Totals,
+    most: u64,
+    /// The memory of the window.
+    memory: Vec<Held>,
+    /// What was taken when the window last grew.
+    grown_at: u64,
+    told: Told,
+    is_ended: bool,
+    /// Wakes the user of the channel.
+    pub(super) waiting: Option<Waker>,
+}
+
+/// What the sender was told, and what it has to be told.
+#[derive(Debug)]
+struct Told {
+    /// The last credit; `None` before the first.
+    credit: Option<Totals>,
+    received: u64,
+    /// The bytes that had arrived then.
+    bytes: u64,
+    at: Instant,
+    /// When it is repeated if nothing arrives.
+    again: Duration,
+    /// It has to be told at once: something arrived twice, or out of order.
+    now: bool,
+    gap: bool,
+}
+
+/// What a part was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrived {
+    Next,
+    /// It was received before, or a part before it is missing.
+    Dropped,
+    /// It is beyond the credit or after the end.
+    Forbidden,
+}
+
+impl Incoming {
+    /// A channel with memory from `room`; `None` if there is not enough for a chunk.
+    pub(super) fn new(window: Window, room: &Share, now: Instant) -> Option<Self> {
+        let least = Totals::LARGEST as usize;
+        let mut bytes = window.bytes.min(room.largest()).max(least);
+        let held = loop {
+            match room.hold(bytes) {
+                Some(held) => break held,
+                None if bytes == least => return None,
+                None => bytes = (bytes / 2).max(least),
+            }
+        };
+        Some(Self {
+            chunks: VecDeque::new(),
+            received: 0,
+            arrived: Totals::default(),
+            taken: Totals::default(),
+            window: Totals {
+                bytes: bytes as u64,
+                elements: window.elements.max(1),
+            },
+            most: window.most as u64,
+            memory: vec![held],
+            grown_at: 0,
+            told: Told {
+                credit: None,
+                received: 0,
+                bytes: 0,
+                at: now,
+                again: REPEAT,
+                now: false,
+                gap: false,
+            },
+            is_ended: false,
+            waiting: None,
+        })
+    }
+
+    /// Takes a chunk, or the end, which has the number after the last chunk.
+    pub(super) fn arrived(&mut self, number: u64, chunk: Option<Chunk>) -> Arrived {
+        if number < self.received {
+            // Its sender may have missed the acknowledgement.
+            self.told.now = true;
+            return Arrived::Dropped;
+        }
+        if self.is_ended {
+            return Arrived::Forbidden;
+        }
+        if number > self.received {
+            self.told.now |= !self.told.gap;
+            self.told.gap = true;
+            return Arrived::Dropped;
+        }
+        if let Some(chunk) = chunk {
+            let arrived = self.arrived.plus(chunk.cost());
+            let granted = self.told.credit.unwrap_or_default();
+            if chunk.bytes.len() > MAX_CHUNK || !arrived.is_within(granted) {
+                return Arrived::Forbidden;
+            }
+            self.arrived = arrived;
+            self.chunks.push_back(chunk);
+        } else {
+            self.is_ended = true;
+        }
+        self.received += 1;
+        self.told.gap = false;
+        self.told.again = REPEAT;
+        Arrived::Next
+    }
+
+    /// The next chunk.
+    pub(super) fn take(&mut self, room: &Share) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        self.taken = self.taken.plus(chunk.cost());
+        self.grow(room);
+        Some(chunk)
+    }
+
+    /// Doubles the window after a whole one was taken.
+    fn grow(&mut self, room: &Share) {
+        let window = self.window.bytes;
+        if self.taken.bytes - self.grown_at < window || window >= self.most || self.is_ended {
+            return;
+        }
+        self.grown_at = self.taken.bytes;
+        let more = window.min(self.most - window);
+        if let Some(held) = room.hold(more as usize) {
+            self.memory.push(held);
+            self.window.bytes += more;
+        }
+    }
+
+    /// Whether all was taken, the end included.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_ended && self.chunks.is_empty()
+    }
+
+    /// How many chunks were received in order, the end included.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The credit to send now, if one is due.
+    pub(super) fn credit(&mut self, now: Instant) -> Option<Item> {
+        let due = self.told.now || self.is_unacknowledged() || self.is_short_of_credit();
+        due.then(|| self.tell(now))
+    }
+
+    /// The same, when nothing more is expected to arrive soon: whatever wasn't acknowledged is due,
+    /// and after some time without a chunk the last credit is, again.
+    pub(super) fn credit_after_pause(&mut self, now: Instant) -> Option<Item> {
+        if let Some(credit) = self.credit(now) {
+            return Some(credit);
+        }
+        if self.received != self.told.received {
+            return Some(self.tell(now));
+        }
+        if self.is_ended || now.saturating_duration_since(self.told.at) < self.told.again {
+            return None;
+        }
+        self.told.again = (self.told.again * 2).min(SLOWEST_REPEAT);
+        Some(self.tell(now))
+    }
+
+    fn is_unacknowledged(&self) -> bool {
+        let more = self.arrived.bytes - self.told.bytes >= ACKNOWLEDGED;
+        self.received != self.told.received && (more || self.is_ended)
+    }
+
+    /// Whether the sender should know of room that it doesn't know of.
+    fn is_short_of_credit(&self) -> bool {
+        let Some(told) = self.told.credit else {
+            return true;
+        };
+        if self.is_ended {
+            return false;
+        }
+        let (more, left) = (self.limit().minus(told), told.minus(self.arrived));
+        let a_quarter = |more: u64, of: u64| more > 0 && more >= of / 4;
+        let short_of_bytes = a_quarter(more.bytes, self.window.bytes)
+            || (more.bytes > 0 && left.bytes < Totals::LARGEST);
+        let short_of_elements = a_quarter(more.elements, self.window.elements)
+            || (more.elements > 0 && left.elements == 0);
+        short_of_bytes || short_of_elements
+    }
+
+    fn limit(&self) -> Totals {
+        self.taken.plus(self.window)
+    }
+
+    fn tell(&mut self, now: Instant) -> Item {
+        let credit = self.limit();
+        let Told {
+            now: at_once, gap, ..
+        } = self.told;
+        self.told = Told {
+            credit: Some(credit),
+            received: self.received,
+            bytes: self.arrived.bytes,
+            at: now,
+            again: self.told.again,
+            now: false,
+            gap,
+        };
+        Item::Credit {
+            received: self.received,
+            bytes: credit.bytes,
+            elements: credit.elements,
+            gap: gap && at_once,
+        }
+    }
+}

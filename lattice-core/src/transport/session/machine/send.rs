@@ -1,0 +1,260 @@
+//! What a user of a session sends.
+
+use super::{
+    super::broken::{Broken, Refused},
+    ChannelKey, MOST_CHANNELS, Machine, SessionKey,
+    chunk::Chunk,
+    item_of,
+    outgoing::{Outgoing, Overdue, Part},
+    session::{OutgoingEnd, Session},
+};
+use crate::{
+    budget::Held,
+    wire::{CancelReason, Item, SessionItem},
+};
+use std::{
+    task::{Poll, Waker},
+    time::Instant,
+};
+
+impl Machine {
+    /// Opens a channel in which this end sends. Its caller has one more handle.
+    pub(crate) fn open_channel(
+        &mut self,
+        key: SessionKey,
+        channel: u16,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let session = self.usable(key)?;
+        let is_known =
+            session.outgoing.contains_key(&channel) || session.gone.outgoing.contains_key(&channel);
+        if is_known || session.channels() >= MOST_CHANNELS {
+            return Err(Refused::TooMany);
+        }
+        session.outgoing.insert(channel, Outgoing::new(now));
+        session.handles += 1;
+        Ok(())
+    }
+
+    /// Waits until a chunk may be sent. Returns how many elements it may have; it may have
+    /// [`MAX_CHUNK`](super::MAX_CHUNK) bytes.
+    pub(crate) fn poll_room(
+        &mut self,
+        (key, channel): ChannelKey,
+        waker: &Waker,
+    ) -> Poll<Result<u64, Broken>> {
+        let outgoing = match self.sending(key, channel) {
+            Ok(outgoing) => outgoing,
+            Err(broken) => return Poll::Ready(Err(broken)),
+        };
+        if let Some(elements) = outgoing.room() {
+            return Poll::Ready(Ok(elements));
+        }
+        outgoing.waiting = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// Whether there is room for a chunk now.
+    pub(crate) fn has_room(&self, (key, channel): ChannelKey) -> bool {
+        let session = self.sessions.get(&key);
+        let outgoing = session.and_then(|session| session.outgoing.get(&channel));
+        outgoing.is_some_and(|outgoing| outgoing.room().is_some())
+    }
+
+    /// Wakes a task when something changes for a channel, or with the next [tick](Self::tick).
+    pub(crate) fn wake_later(&mut self, (key, channel): ChannelKey, waker: &Waker) {
+        if let Ok(outgoing) = self.sending(key, channel) {
+            outgoing.waiting = Some(waker.clone());
+        }
+    }
+
+    /// Queues a chunk, for which there must be room. It is kept until it is acknowledged, with the
+    /// memory that is `held` for it.
+    pub(crate) fn send(
+        &mut self,
+        (key, channel): ChannelKey,
+        chunk: Chunk,
+        held: Option<Held>,
+        now: Instant,
+    ) -> Result<(), Broken> {
+        let outgoing = self.sending(key, channel)?;
+        if chunk.bytes.len() > super::MAX_CHUNK || !outgoing.push(chunk, held) {
+            self.fail(key, Broken::Violation);
+            return Err(Broken::Violation);
+        }
+        self.touch(key, now);
+        self.queue((key, channel));
+        Ok(())
+    }
+
+    /// Queues the end of a channel.
+    pub(crate) fn end(&mut self, (key, channel): ChannelKey, now: Instant) -> Result<(), Broken> {
+        self.sending(key, channel)?.end();
+        self.touch(key, now);
+        self.queue((key, channel));
+        Ok(())
+    }
+
+    /// Waits until everything was acknowledged, the end included.
+    pub(crate) fn poll_complete(
+        &mut self,
+        (key, channel): ChannelKey,
+        waker: &Waker,
+    ) -> Poll<Result<(), Broken>> {
+        if self.has_completed(key, channel) {
+            return Poll::Ready(Ok(()));
+        }
+        match self.sending(key, channel) {
+            Ok(outgoing) => {
+                outgoing.waiting = Some(waker.clone());
+                Poll::Pending
+            }
+            Err(broken) => Poll::Ready(Err(broken)),
+        }
+    }
+
+    fn has_completed(&self, key: SessionKey, channel: u16) -> bool {
+        let session = self.sessions.get(&key);
+        let end = session.and_then(|session| session.gone.outgoing.get(&channel));
+        end == Some(&OutgoingEnd::Complete)
+    }
+
+    /// Gives up the handle to a channel. What was sent before its end stays, and without an end it is
+    /// broken off.
+    pub(crate) fn release_sender(&mut self, (key, channel): ChannelKey, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let is_unfinished = |one: &mut Outgoing| {
+            one.waiting = None;
+            !one.is_ended
+        };
+        let outgoing = session.outgoing.get_mut(&channel);
+        if session.broken.is_none() && outgoing.is_some_and(is_unfinished) {
+            self.remove_sender((key, channel), OutgoingEnd::Dropped);
+            self.cancel(key, channel, CancelReason::Dropped, true);
+        }
+        self.release(key, now);
+    }
+
+    /// The next chunk or end to send, while fewer than `most` bytes are in flight. The channels take
+    /// turns.
+    pub(crate) fn next_part(&mut self, most: usize, now: Instant) -> Option<SessionItem> {
+        loop {
+            if self.flying > 0 && self.flying >= most {
+                return None;
+            }
+            let (key, channel) = self.ready.pop_front()?;
+            let session = self.sessions.get_mut(&key);
+            let Some(outgoing) = session.and_then(|one| one.outgoing.get_mut(&channel)) else {
+                continue;
+            };
+            let before = outgoing.flying();
+            let item = outgoing.next(now).map(|(number, part)| match part {
+                Part::Chunk { chunk, .. } => Item::Chunk {
+                    number,
+                    elements: chunk.elements,
+                    bytes: chunk.bytes.clone(),
+                },
+                Part::End => Item::End { number },
+            });
+            self.flying += outgoing.flying() - before;
+            if outgoing.has_unsent() {
+                self.ready.push_back((key, channel));
+            }
+            if let Some(item) = item {
+                return Some(item_of(key, channel, item));
+            }
+        }
+    }
+
+    /// Takes back an item of [`next_part`](Self::next_part) that could not be sent now.
+    pub(crate) fn put_back(&mut self, item: &SessionItem) {
+        let key = SessionKey {
+            is_own: item.session.from_opener,
+            number: item.session.number,
+        };
+        let session = self.sessions.get_mut(&key);
+        if let Some(outgoing) = session.and_then(|one| one.outgoing.get_mut(&item.channel)) {
+            let before = outgoing.flying();
+            outgoing.put_back();
+            self.flying -= before - outgoing.flying();
+            self.ready.retain(|one| *one != (key, item.channel));
+            self.ready.push_front((key, item.channel));
+        }
+    }
+
+    /// Sends again what was not acknowledged for too long.
+    pub(super) fn resend(&mut self, key: SessionKey, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let mut again = Vec::new();
+        for (channel, outgoing) in &mut session.outgoing {
+            let before = outgoing.flying();
+            let overdue = outgoing.tick(now);
+            self.flying -= before - outgoing.flying();
+            if outgoing.room().is_some() {
+                // It waits for memory.
+                self.wakers.extend(outgoing.waiting.take());
+            }
+            if outgoing.has_unsent() {
+                // Its queue may have had no room.
+                again.push(*channel);
+            }
+            match overdue {
+                Overdue::No | Overdue::Resend => {}
+                Overdue::Stalled => return self.fail(key, Broken::Unacknowledged),
+            }
+        }
+        for channel in again {
+            self.queue((key, channel));
+        }
+    }
+
+    pub(super) fn queue(&mut self, channel: ChannelKey) {
+        if !self.ready.contains(&channel) {
+            self.ready.push_back(channel);
+        }
+    }
+
+    /// Removes a channel in which this end sends, and wakes its user.
+    pub(super) fn remove_sender(&mut self, (key, channel): ChannelKey, end: OutgoingEnd) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        if let Some(mut outgoing) = session.outgoing.remove(&channel) {
+            self.flying -= outgoing.flying();
+            self.wakers.extend(outgoing.waiting.take());
+        }
+        session.gone.outgoing.insert(channel, end);
+    }
+
+    pub(super) fn usable(&mut self, key: SessionKey) -> Result<&mut Session, Broken> {
+        let closed = self.state.closed;
+        match self.sessions.get_mut(&key) {
+            Some(session) => match session.broken {
+                Some(broken) => Err(broken),
+                None => Ok(session),
+            },
+            None => Err(closed.unwrap_or(Broken::Forgotten)),
+        }
+    }
+
+    fn sending(&mut self, key: SessionKey, channel: u16) -> Result<&mut Outgoing, Broken> {
+        let session = self.usable(key)?;
+        let refused = session.gone.outgoing.get(&channel) == Some(&OutgoingEnd::Refused);
+        let gone = if refused {
+            Broken::Dropped
+        } else {
+            Broken::Forgotten
+        };
+        session.outgoing.get_mut(&channel).ok_or(gone)
+    }
+
+    pub(super) fn touch(&mut self, key: SessionKey, now: Instant) {
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.touched = now;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Sessions: what doesn't fit one message, or isn't complete yet, between this node and a peer.
+//!
+//! A session has channels. Each has one direction, and carries chunks of bytes in order. Each end
+//! numbers the channels in which it sends. A call or a reply opens a session
+//! ([`Opening`](crate::wire::Opening)), so it belongs to one boot of a host and to one call.
+//!
+//! ```text
+//!  sender of a channel                                 receiver
+//!     │ ◄──────────────── credit: 0 received, 1 MiB ──────│  it has a reader, and room
+//!     │── chunk 0, chunk 1, … end ──────────────────────► │  as far as the credit goes
+//!     │ ◄──────────────── credit: 17 received, 2 MiB ─────│
+//! ```
+//! States of a channel: *granted* (after the first credit) → *ended* (all was sent, and then
+//! acknowledged) or *broken*. A reader gets `None` only after the end, and after a break always an
+//! error. A session is *over* once all of its channels and handles are gone. An end that is over
+//! still acknowledges late chunks for a while.
+//!
+//! # Loss
+//!
+//! The bus may lose, double and reorder frames. Chunks are numbered. A receiver takes only the next
+//! one, and drops the others. A sender keeps what was not acknowledged, and sends all of it again
+//! (go-back-N) when the receiver reports a gap, or when nothing was acknowledged for 250 ms. So a
+//! lost frame delays a session and doesn't end it. Breaking at the first loss would be simpler, but a
+//! bulk transfer would then fail for each frame that a full subscription drops. What ends a session is
+//! the loss of its peer, which `failure_detector` notices, or 5 s without an acknowledgement.
+//!
+//! Credits are totals and are repeated while nothing arrives. Cancels are repeated in reply to what
+//! arrives for a channel or session that is gone. So the loss of any of them heals as well.
+//!
+//! # Chunks
+//!
+//! A chunk has at most 32 KiB, and travels in a frame of its own in [`Lane::Bulk`]; credits and
+//! cancels travel in [`Lane::Small`]. Chunks have a subscription and a task of their own at the
+//! receiver, so small calls never wait for more than the chunk that is being written. While this
+//! node makes small calls, at most 128 KiB of chunks to a peer are unacknowledged, as for bulk
+//! calls (`flow_control`).
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `machine` | the rules: pure, with the time passed in |
+//! | `peer` | all sessions with one peer: a lock around the machine, and two send queues |
+//! | `handle` | what a user of a session holds |
+//! | `reader` | the task that receives |
+//! | `alone` | one end without a bus, for the simulator and for fuzzing |
+//!
+//! [`Lane::Bulk`]: crate::wire::Lane::Bulk
+//! [`Lane::Small`]: crate::wire::Lane::Small
+
+pub mod alone;
+mod broken;
+mod handle;
+mod machine;
+mod peer;
+pub(crate) mod reader;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use broken::{Broken, Refused};
+#[cfg(test)]
+pub(crate) use handle::RecvHalf;
+pub(crate) use handle::{SendHalf, Session};
+pub(crate) use machine::{MAX_CHUNK, RESEND, Terms, Window};
+pub(crate) use peer::PeerSessions;
+pub(super) use peer::{LazySessions, SessionCount};
