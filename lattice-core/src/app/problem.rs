@@ -133,7 +133,7 @@ pub enum ProblemKind {
     },
     /// Two links have the same source, interface and name.
     #[error(
-        "{first} is a link from the same component through the same interface; give this one a `name` of its own"
+        "{first} is a link from the same component through the same interface, or through a compatible version of it; remove this one, or give it a `name` of its own"
     )]
     DuplicateLink {
         /// The path of the other link.

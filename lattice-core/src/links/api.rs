@@ -37,7 +37,7 @@ pub enum LinkError {
     LinkMismatch(#[from] LinkMismatch),
     /// Another link has this key.
     #[error(
-        "there is a link {} already, to `{}`; give this one a name of its own with `Link::named`, or put it with `replace`",
+        "there is a link {} already, to `{}`, for all compatible versions of the interface; give this one a name of its own with `Link::named`, or put it with `replace`",
         existing.key, existing.link.target
     )]
     Conflict {

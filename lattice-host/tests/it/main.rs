@@ -5,5 +5,7 @@ mod cli;
 mod host;
 mod wait;
 
+#[path = "../../../lattice-core/tests/support/tls.rs"]
+mod certificates;
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;

@@ -227,4 +227,35 @@ mod tests {
             assert!(check_domain(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn only_a_single_copy_in_a_cluster_is_a_lone_one() {
+        // As servers report a stream: outside of a cluster they name themselves as its leader.
+        let info = |copies: usize, cluster: serde_json::Value| -> Info {
+            let copies = NonZeroUsize::new(copies).expect("not zero");
+            let config = bucket(None).config(copies, None);
+            let info = serde_json::json!({
+                "config": config,
+                "created": "2026-01-01T00:00:00Z",
+                "state": {
+                    "messages": 0,
+                    "bytes": 0,
+                    "first_seq": 0,
+                    "first_ts": "0001-01-01T00:00:00Z",
+                    "last_seq": 0,
+                    "last_ts": "0001-01-01T00:00:00Z",
+                    "consumer_count": 0,
+                },
+                "cluster": cluster,
+            });
+            serde_json::from_str(&info.to_string()).expect("a stream's description")
+        };
+        let of = |name: &str| serde_json::json!({ "name": name, "leader": "s0" });
+        let outside = serde_json::json!({ "leader": "s0" });
+        assert_eq!(lone_copy(&info(1, of("c"))), Some("c"));
+        assert_eq!(lone_copy(&info(3, of("c"))), None);
+        assert_eq!(lone_copy(&info(1, outside)), None);
+        assert_eq!(lone_copy(&info(1, of(""))), None);
+        assert_eq!(lone_copy(&info(1, serde_json::Value::Null)), None);
+    }
 }

@@ -232,7 +232,7 @@ fn contradicting_rules_are_rejected() {
         ),
         (
             "[[links]]\nfrom = \"a\"\nto = \"a\"\ninterface = \"a:b/c@0.2.0\"\n[[links]]\nfrom = \"a\"\nto = \"a\"\ninterface = \"a:b/c@0.2.9\"",
-            "links[0] is a link from the same component",
+            "links[0] is a link from the same component through the same interface, or through a compatible version",
         ),
     ] {
         let text = format!("name = \"shop\"\n[actors.a]\nimage = \"{IMAGE}\"\n{rule}\n");

@@ -44,7 +44,7 @@ async fn putting_an_equal_link_changes_nothing_and_a_different_one_conflicts() {
     assert_eq!(existing, &first);
     assert_eq!(
         error.to_string(),
-        "there is a link front -> a:b/c@0.2 (default) already, to `back`; give this one a name of its own with `Link::named`, or put it with `replace`"
+        "there is a link front -> a:b/c@0.2 (default) already, to `back`, for all compatible versions of the interface; give this one a name of its own with `Link::named`, or put it with `replace`"
     );
     // A compatible version has the same key, and another name has another key.
     let compatible = Link::new("front", "a:b/c@0.2.9", "back").expect("valid");

@@ -7,6 +7,7 @@ use super::{
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
 };
+use crate::over_nats::Log;
 use lattice_core::{
     nats::{NatsOptions, NatsStore, NatsStoreOptions, OpenError},
     store::{CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent},
@@ -113,6 +114,37 @@ async fn a_cluster_keeps_three_copies_by_default() {
     let (_, context) = raw_client(&servers[1].url()).await;
     let stream = context.get_stream("KV_LATTICE_prod").await.expect("there");
     assert_eq!(stream.cached_info().config.num_replicas, 3);
+}
+
+/// One copy in a cluster is reported with the way to keep three, and three copies are not.
+#[tokio::test]
+async fn a_lone_copy_in_a_cluster_is_reported() {
+    let servers = cluster().await;
+    let connection = NatsOptions::new(servers[0].url());
+    let connection = connection.connect().await.expect("a server");
+    for (name, copies) in [("lone", 1), ("kept", 3)] {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let copies = NonZeroUsize::new(copies).expect("not zero");
+        let options = NatsStoreOptions::new(&lattice(name)).replicas(copies);
+        let begun = Instant::now();
+        while let Err(error) = NatsStore::open(&connection, options.clone()).await {
+            assert!(begun.elapsed() < ELECTION, "never opened: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        drop(guard);
+        let said = log.text();
+        let warns = said.lines().any(|line| {
+            line.contains("WARN")
+                && line.contains("`nats stream edit KV_LATTICE_lone --replicas 3`")
+                && line.contains("cluster=\"c\"")
+        });
+        assert_eq!(warns, name == "lone", "{said}");
+    }
 }
 
 /// Each server dies once while commits continue. Their results are true, and a watch converges.

@@ -189,7 +189,7 @@ impl From<LinkError> for Failure {
         let text = chain(&error);
         match error {
             LinkError::Conflict { existing } => Self::Refused(format!(
-                "link {} already exists and leads to `{}`; give this one another name with --name, or replace that one with --replace",
+                "link {} already exists and leads to `{}`, for all compatible versions of the interface; give this one another name with --name, or replace that one with --replace",
                 existing.key, existing.link.target
             )),
             LinkError::LinkMismatch(_) | LinkError::Changed { .. } => Self::Refused(text),

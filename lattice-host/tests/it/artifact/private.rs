@@ -88,6 +88,39 @@ fn helper(folder: &Path, name: &str, does: &str) {
     std::fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Pushes to a registry from a separate process, in which only these variables name files with
+/// logins. Fails unless the process finds a login, none, or a broken one, as expected.
+fn pushes(registry: &str, logged_in: &str, variables: &[(&str, &Path)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for name in [
+        "REGISTRY_AUTH_FILE",
+        "DOCKER_CONFIG",
+        "HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_RUNTIME_DIR",
+    ] {
+        command.env_remove(name);
+    }
+    let ran = command
+        .args([
+            "--exact",
+            "artifact::private::with_the_credentials_of_docker",
+            "--ignored",
+            "--nocapture",
+        ])
+        .envs(variables.iter().copied())
+        .env("TEST_REGISTRY", registry)
+        .env("TEST_LOGGED_IN", logged_in)
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&ran.stdout);
+    assert!(
+        ran.status.success() && output.contains("1 passed"),
+        "{variables:?}, {logged_in}: {output}{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
 /// Runs in a separate process, whose environment names Docker's configuration.
 #[tokio::test]
 async fn credentials_of_docker_are_used() {
@@ -123,31 +156,61 @@ async fn credentials_of_docker_are_used() {
         (store("hangs"), "broken"),
     ] {
         std::fs::write(folder.path().join("config.json"), &config).unwrap();
-        let ran = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "artifact::private::with_the_credentials_of_docker",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env("DOCKER_CONFIG", folder.path())
-            .env("PATH", &path)
-            .env("TEST_REGISTRY", registry.address())
-            .env("TEST_LOGGED_IN", logged_in)
-            .output()
-            .unwrap();
-        let output = String::from_utf8_lossy(&ran.stdout);
-        assert!(
-            ran.status.success() && output.contains("1 passed"),
-            "{config}: {output}{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
+        let variables = [("DOCKER_CONFIG", folder.path()), ("PATH", Path::new(&path))];
+        pushes(registry.address(), logged_in, &variables);
     }
     let pid = std::fs::read_to_string(pid).unwrap();
     // A killed process may remain a zombie until its new parent has reaped it.
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
     let lives = status.is_ok_and(|status| !status.contains("State:\tZ"));
     assert!(!lives, "a helper that hangs is killed");
+}
+
+/// Podman, Buildah and Skopeo keep logins in `auth.json`, in one of several folders.
+#[tokio::test]
+async fn credentials_of_podman_are_used() {
+    let registry = Registry::private().await;
+    let address = registry.address();
+    let folder = tempfile::tempdir().unwrap();
+    // `captain:open sesame` in Base64. `podman login` may write the beginning of a repository.
+    let login =
+        |key: &str| format!(r#"{{"auths":{{"{key}":{{"auth":"Y2FwdGFpbjpvcGVuIHNlc2FtZQ=="}}}}}}"#);
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (of_host, of_repository) = (login(address), login(&format!("{address}/greeter")));
+    let other = login(&format!("{address}/other"));
+    let named = file("named.json", &of_repository);
+    file("run/containers/auth.json", &of_host);
+    file("home/.config/containers/auth.json", &of_repository);
+    file("settings/containers/auth.json", &of_host);
+    file("elsewhere/containers/auth.json", &other);
+    // Docker has no login for this registry, and podman has one.
+    file("home/.docker/config.json", "{}");
+    file("docker/config.json", &of_host);
+    let at = |name: &str| folder.path().join(name);
+    let (run, home, settings) = (at("run"), at("home"), at("settings"));
+    let (docker, elsewhere, missing) = (at("docker"), at("elsewhere"), at("missing"));
+    let cases: [(&str, &[(&str, &Path)]); 8] = [
+        ("yes", &[("REGISTRY_AUTH_FILE", &named)]),
+        ("yes", &[("XDG_RUNTIME_DIR", &run)]),
+        ("yes", &[("HOME", &home)]),
+        ("yes", &[("XDG_CONFIG_HOME", &settings)]),
+        ("yes", &[("XDG_RUNTIME_DIR", &elsewhere), ("HOME", &home)]),
+        ("no", &[("XDG_RUNTIME_DIR", &elsewhere)]),
+        // A variable that names a file names the only one.
+        (
+            "no",
+            &[("REGISTRY_AUTH_FILE", &missing), ("DOCKER_CONFIG", &docker)],
+        ),
+        ("no", &[("XDG_CONFIG_HOME", &elsewhere), ("HOME", &home)]),
+    ];
+    for (logged_in, variables) in cases {
+        pushes(address, logged_in, variables);
+    }
 }
 
 /// Runs in a separate process that finds no certificates on this machine.
@@ -202,7 +265,7 @@ async fn without_certificates() {
 }
 
 #[tokio::test]
-#[ignore = "run by `credentials_of_docker_are_used`"]
+#[ignore = "run by `credentials_of_docker_are_used` and `credentials_of_podman_are_used`"]
 async fn with_the_credentials_of_docker() {
     let address = std::env::var("TEST_REGISTRY").unwrap();
     let artifacts = plain(&address).docker_config();

@@ -47,6 +47,17 @@ async fn results_and_errors_of_a_call_are_printed_and_set_the_exit_code() {
     let json: serde_json::Value = serde_json::from_slice(&refused.stdout).expect("JSON");
     assert_eq!(json, serde_json::json!({ "err": "empty-name" }));
 
+    // It counts visits in a store, to which it has no link. Its error is a sentence.
+    let unlinked = scene.run(&["call", "greeter", GREET, "\"Ann\""]);
+    assert_eq!(unlinked.status.code(), Some(5), "{unlinked:?}");
+    let answer = text(&unlinked.stdout);
+    let sentence =
+        "err(other(\"component `greeter` has no link `default` for `lattice:keyvalue/store@";
+    assert!(answer.starts_with(sentence), "{answer}");
+    for debug in ["Error::", "Error {", "Other(", "Some("] {
+        assert!(!answer.contains(debug), "{answer}");
+    }
+
     let (code, message) = scene.fails(&["call", "sums", "example:math/sums@1.0.0#crash"]);
     assert_eq!(code, 8, "{message}");
     let (code, message) = scene.fails(&["call", "sums", ADD, "2, -3"]);

@@ -1,7 +1,10 @@
 //! Connecting to a lattice: options, their variables, and messages about wrong ones.
 
 use super::{Scene, bare, text};
-use crate::nats::NatsConfig;
+use crate::{
+    certificates::{Authority, Identity},
+    nats::{NatsConfig, NatsServer},
+};
 use nkeys::KeyPair;
 use std::process::Output;
 
@@ -200,6 +203,98 @@ async fn logins_are_given_in_files_and_in_variables() {
         let message = fails(4, &common, &[]);
         assert!(message.contains(option), "{message}");
     }
+}
+
+/// Starts a server that has a certificate of this authority, with more lines in its TLS block.
+async fn over_tls(authority: &Authority, more: &str, client: &Identity) -> NatsServer {
+    let server = authority.sign("127.0.0.1");
+    let config = NatsConfig::default()
+        .jetstream()
+        .file("root.pem", &authority.certificate)
+        .file("server.pem", &server.certificate)
+        .file("server.key", &server.key)
+        .file("client.pem", &client.certificate)
+        .file("client.key", &client.key)
+        .text(&format!(
+            "tls {{ cert_file: \"$DIR/server.pem\", key_file: \"$DIR/server.key\" {more} }}"
+        ));
+    config.start().await
+}
+
+#[tokio::test]
+async fn an_authority_and_a_client_certificate_are_given_in_files() {
+    let authority = Authority::new();
+    let client = authority.sign("client");
+    let verify = ", ca_file: \"$DIR/root.pem\", verify: true";
+    let server = over_tls(&authority, verify, &client).await;
+    let path = |name: &str| server.path(name).display().to_string();
+    let (root, certificate, key) = (path("root.pem"), path("client.pem"), path("client.key"));
+    let url = server.url();
+    let common = ["get", "hosts", "--nats", &url, "--trust-bus"];
+    let ca = ["--nats-ca", root.as_str()];
+    let identity = ["--nats-cert", &certificate, "--nats-cert-key", &key];
+
+    let output = run(&[&common[..], &ca, &identity].concat(), &[]);
+    assert!(output.status.success(), "{output:?}");
+    let variables = [
+        ("LATTICE_NATS_CA", &*root),
+        ("LATTICE_NATS_CERT", &*certificate),
+        ("LATTICE_NATS_CERT_KEY", &*key),
+    ];
+    let output = run(&common, &variables);
+    assert!(output.status.success(), "{output:?}");
+
+    // Each of the options is needed.
+    let message = fails(4, &[&common[..], &identity].concat(), &[]);
+    assert!(message.contains("--nats-ca FILE"), "{message}");
+    let message = fails(4, &[&common[..], &ca].concat(), &[]);
+    assert!(message.contains("--nats-cert FILE"), "{message}");
+    let half = [&common[..], &ca, &identity[..2]].concat();
+    let message = fails(2, &half, &[]);
+    assert!(message.contains("--nats-cert-key"), "{message}");
+    let half = [&common[..], &ca, &identity[2..]].concat();
+    let message = fails(2, &half, &[]);
+    assert!(message.contains("--nats-cert or"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_can_want_the_handshake_first() {
+    let authority = Authority::new();
+    let client = authority.sign("client");
+    let server = over_tls(&authority, ", handshake_first: true", &client).await;
+    let (url, root) = (server.url(), server.path("root.pem"));
+    let root = root.display().to_string();
+    let ca = ["--nats-ca", root.as_str()];
+    let common = ["get", "hosts", "--nats", &url, "--trust-bus"];
+    let common = [&common[..], &ca].concat();
+    let output = run(&[&common[..], &["--nats-tls-first"]].concat(), &[]);
+    assert!(output.status.success(), "{output:?}");
+    let output = run(&common, &[("LATTICE_NATS_TLS_FIRST", "1")]);
+    assert!(output.status.success(), "{output:?}");
+    let message = fails(4, &common, &[]);
+    assert!(message.contains("--nats-tls-first"), "{message}");
+}
+
+#[tokio::test]
+async fn replies_arrive_under_the_prefix_that_an_option_says() {
+    let users = "authorization { users: [ { user: own, password: p, permissions: {
+        publish: [\">\"], subscribe: [\"lattice.>\", \"_OWN.>\", \"$JS.EVENT.ADVISORY.>\"]
+    } } ] }";
+    let server = NatsConfig::default().jetstream().text(users).start().await;
+    let url = format!("nats://own:p@{}", server.address());
+    let common = ["get", "hosts", "--nats", &url, "--trust-bus"];
+    let message = fails(3, &common, &[]);
+    assert!(
+        message.contains("options: --nats-inbox-prefix PREFIX"),
+        "{message}"
+    );
+    let output = run(
+        &[&common[..], &["--nats-inbox-prefix", "_OWN"]].concat(),
+        &[],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let output = run(&common, &[("LATTICE_NATS_INBOX_PREFIX", "_OWN")]);
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,12 @@
 //! The parts of a component that are served, and the check of a component before it is started.
 
-use super::support::*;
-use lattice_core::call::CallError;
+use super::{output::Log, support::*};
+use lattice_core::{
+    call::{CallError, Ran},
+    link::{Link, LinkMismatch},
+    links::LinkError,
+    serve::Answer,
+};
 use lattice_host::{Actor, ActorError, ComponentCheck, Host, HostError, Limits, Side};
 
 fn binary(text: &str) -> Vec<u8> {
@@ -144,6 +149,83 @@ async fn one_function_that_no_link_serves_leaves_the_others_linked() {
     assert!(text.contains("no link"), "{text}");
 }
 
+/// Types, of which each has the one before twice: `$t4` has 32 parts at the ends, and `$t13` over
+/// 10,000.
+fn doubling_types() -> String {
+    (1..14).fold("(type $t0 (tuple u8 u8))".to_owned(), |types, at| {
+        let before = at - 1;
+        format!("{types} (type $t{at} (tuple $t{before} $t{before}))")
+    })
+}
+
+type Twice<T> = (T, T);
+/// The value of `$t4`.
+type Parts = Twice<Twice<Twice<Twice<Twice<u8>>>>>;
+
+#[tokio::test]
+async fn an_exported_function_with_too_many_parts_leaves_the_rest_served() {
+    let types = doubling_types();
+    let bytes = binary(&format!(
+        r#"(component {SEVEN} {types}
+            (core module $m (memory (export "memory") 1) (func (export "f") (result i32) (i32.const 0)))
+            (core instance $m (instantiate $m))
+            (func $some (result $t4) (canon lift (core func $m "f") (memory (core memory $m "memory"))))
+            (func $many (result $t13) (canon lift (core func $m "f") (memory (core memory $m "memory"))))
+            (instance (export "field:big/api@1.0.0")
+                (export "none" (func $seven)) (export "some" (func $some)) (export "many" (func $many))))"#
+    ));
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    let [unserved] = &check.unserved[..] else {
+        panic!("one interface: {:?}", check.unserved)
+    };
+    assert_eq!(
+        (unserved.side, &*unserved.name),
+        (Side::Export, "field:big/api@1.0.0")
+    );
+    assert_eq!(unserved.functions, ["many"]);
+    assert!(unserved.reason.contains("more than 10000"), "{unserved}");
+    assert!(unserved.to_string().len() < 500, "{unserved}");
+
+    let (lattice, _host) = start(&bytes).await.expect("it starts");
+    serves_seven(&lattice).await;
+    let none: Result<u32, _> = call(&lattice, "probe", "field:big/api@1.0.0", "none", ()).await;
+    assert_eq!(none.expect("it is served"), 7);
+    let some: Result<Parts, _> = call(&lattice, "probe", "field:big/api@1.0.0", "some", ()).await;
+    assert_eq!(some.expect("it is served"), Parts::default());
+    let many = call::<u32>(&lattice, "probe", "field:big/api@1.0.0", "many", ()).await;
+    let error = many.expect_err("it is too large");
+    assert_eq!(error.ran(), Ran::No);
+    assert!(matches!(error, CallError::NotExported { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_imported_function_with_too_many_parts_leaves_the_others_linked() {
+    let items = format!(
+        r#"{} (export "many" (func (param "a" $t13))) (export "f" (func (result u32)))"#,
+        doubling_types()
+    );
+    let bytes = calls("field:big/api@1.0.0", &items);
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    assert_eq!(check.by_link, ["field:big/api@1.0.0"]);
+    assert_eq!(check.unserved.len(), 1, "{:?}", check.unserved);
+    assert_eq!(check.unserved[0].side, Side::Import);
+    assert_eq!(check.unserved[0].functions, ["many"]);
+    let (lattice, host) = start(&bytes).await.expect("it starts");
+    serve_number(&host, "peer", "field:big/api@1.0.0", 9).await;
+    link(&lattice, "probe", "field:big/api@1.0.0", "peer").await;
+    let called = call::<u32>(&lattice, "probe", "field:caller/probe@1.0.0", "call", ()).await;
+    assert_eq!(called.expect("it is linked"), 9);
+}
+
+/// Serves a component whose function `f` returns this number.
+async fn serve_number(host: &Host, id: &str, interface: &str, number: u32) {
+    let native = Native::default().function(interface, "f", "func() -> u32", move |_| {
+        Answer::Ready(Ok(encoded(&number)))
+    });
+    let started = host.start_provider(id, native.serve()).await;
+    started.expect("it starts");
+}
+
 /// Toolchains for WASI produce such imports: a resource of one interface is used in another one,
 /// and in the world.
 #[tokio::test]
@@ -242,6 +324,110 @@ async fn two_indistinguishable_versions_are_refused() {
     }
 }
 
+/// A component that imports two versions of an interface with one function each. Its functions
+/// `one` and `other` call them.
+fn imports_two(one: &str, other: (&str, &str)) -> Vec<u8> {
+    let (other, result) = other;
+    let core = if result == "u64" { "i64" } else { "i32" };
+    binary(&format!(
+        r#"(component {SEVEN}
+            (import "field:kv/store@{one}" (instance $one (export "f" (func (result u32)))))
+            (import "field:kv/store@{other}" (instance $other (export "f" (func (result {result})))))
+            (core func $one (canon lower (func $one "f")))
+            (core func $other (canon lower (func $other "f")))
+            (core module $m
+                (import "i" "one" (func $one (result i32))) (import "i" "other" (func $other (result {core})))
+                (func (export "one") (result i32) (call $one))
+                (func (export "other") (result {core}) (call $other)))
+            (core instance $m (instantiate $m
+                (with "i" (instance (export "one" (func $one)) (export "other" (func $other))))))
+            (func $call-one (result u32) (canon lift (core func $m "one")))
+            (func $call-other (result {result}) (canon lift (core func $m "other")))
+            (instance (export "field:caller/probe@1.0.0")
+                (export "one" (func $call-one)) (export "other" (func $call-other))))"#
+    ))
+}
+
+/// Links `probe` to a component through a version of the interface.
+async fn link_version(
+    lattice: &lattice_core::Lattice,
+    version: &str,
+    target: &str,
+) -> Result<(), LinkError> {
+    let interface = format!("field:kv/store@{version}");
+    let link = Link::new("probe", &*interface, target).expect("a link");
+    lattice.links().put(link).await.map(drop)
+}
+
+async fn numbers(lattice: &lattice_core::Lattice) -> (u32, u32) {
+    let number = async |function: &str| -> u32 {
+        let called = call(lattice, "probe", "field:caller/probe@1.0.0", function, ()).await;
+        called.unwrap_or_else(|error| panic!("{function}: {error}"))
+    };
+    (number("one").await, number("other").await)
+}
+
+/// One link serves all versions that can replace each other, whichever of them it names.
+#[tokio::test]
+async fn two_compatible_versions_of_an_import_use_one_link() {
+    let bytes = imports_two("0.2.0", ("0.2.1", "u32"));
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    assert_eq!(
+        check.by_link,
+        ["field:kv/store@0.2.0", "field:kv/store@0.2.1"]
+    );
+    for (linked, served) in [("0.2.0", "0.2.1"), ("0.2.1", "0.2.0"), ("0.2.7", "0.2.7")] {
+        let (lattice, host) = start(&bytes).await.expect("it starts");
+        serve_number(&host, "peer", &format!("field:kv/store@{served}"), 20).await;
+        link_version(&lattice, linked, "peer").await.expect("put");
+        assert_eq!(numbers(&lattice).await, (20, 20), "{linked} and {served}");
+        // A second link can't separate the versions.
+        let refused = link_version(&lattice, "0.2.9", "another").await;
+        let refused = refused.expect_err("there is one");
+        assert!(matches!(refused, LinkError::Conflict { .. }), "{refused:?}");
+        let text = refused.to_string();
+        assert!(
+            text.contains("`peer`, for all compatible versions of the interface"),
+            "{text}"
+        );
+        assert_eq!(numbers(&lattice).await, (20, 20));
+    }
+}
+
+#[tokio::test]
+async fn two_incompatible_versions_of_an_import_use_a_link_each() {
+    for (one, other) in [("0.2.0", "0.3.0"), ("1.0.0-rc.1", "1.0.0-rc.2")] {
+        let bytes = imports_two(one, (other, "u32"));
+        let (lattice, host) = start(&bytes).await.expect("it starts");
+        for (id, version, number) in [("first", one, 20), ("second", other, 21)] {
+            serve_number(&host, id, &format!("field:kv/store@{version}"), number).await;
+            link_version(&lattice, version, id).await.expect("put");
+        }
+        assert_eq!(numbers(&lattice).await, (20, 21), "{one} and {other}");
+    }
+}
+
+#[tokio::test]
+async fn compatible_versions_of_an_import_with_different_types_are_refused_by_name() {
+    let bytes = imports_two("0.2.0", ("0.2.1", "u64"));
+    let (lattice, host) = start(&bytes).await.expect("it starts");
+    serve_number(&host, "peer", "field:kv/store@0.2.0", 20).await;
+    let refused = link_version(&lattice, "0.2.0", "peer").await;
+    let refused = refused.expect_err("one of the versions can't be served");
+    assert!(
+        matches!(
+            refused,
+            LinkError::LinkMismatch(LinkMismatch::SchemaMismatch { .. })
+        ),
+        "{refused:?}"
+    );
+    let text = refused.to_string();
+    assert!(
+        text.contains("`field:kv/store@0.2.1#f` has type `func() -> u64`"),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn interfaces_of_the_host_are_served_in_every_version_with_the_same_signatures() {
     let log = |parameters: &str| {
@@ -301,6 +487,70 @@ async fn interfaces_of_the_host_are_served_in_every_version_with_the_same_signat
         matches!(refused, Some(ActorError::Invalid { .. })),
         "{refused:?}"
     );
+}
+
+/// `call` logs a message, and returns 1.
+fn logs_through(import: &str) -> Vec<u8> {
+    binary(&format!(
+        r#"(component {SEVEN}
+            (import "{import}" (instance $i
+                (type $l (enum "trace" "debug" "info" "warn" "error" "critical")) (export "level" (type $level (eq $l)))
+                (export "log" (func (param "level" $level) (param "context" string) (param "message" string)))))
+            (core module $memory (memory (export "memory") 1) (data (i32.const 100) "fieldone message"))
+            (core instance $memory (instantiate $memory))
+            (core func $log (canon lower (func $i "log") (memory (core memory $memory "memory"))))
+            (core module $m (import "i" "log" (func $log (param i32 i32 i32 i32 i32)))
+                (func (export "call") (result i32)
+                    (call $log (i32.const 3) (i32.const 100) (i32.const 5) (i32.const 105) (i32.const 11))
+                    (i32.const 1)))
+            (core instance $m (instantiate $m (with "i" (instance (export "log" (func $log))))))
+            (func $call (result u32) (canon lift (core func $m "call")))
+            (instance (export "field:caller/probe@1.0.0") (export "call" (func $call))))"#
+    ))
+}
+
+#[tokio::test]
+async fn messages_are_logged_through_every_name_of_wasi_logging() {
+    for import in [
+        "wasi:logging/logging",
+        "wasi:logging/logging@0.1.0",
+        "wasi:logging/logging@0.1.0-draft",
+    ] {
+        let log = Log::default();
+        let _guard = log.start();
+        let (lattice, _host) = start(&logs_through(import)).await.expect("it starts");
+        let called = call::<u32>(&lattice, "probe", "field:caller/probe@1.0.0", "call", ()).await;
+        let called = called.unwrap_or_else(|error| panic!("{import}: {error}"));
+        assert_eq!(called, 1);
+        let lines = log.lines("one message");
+        let [line] = &lines[..] else {
+            panic!("{import}: {lines:?}")
+        };
+        assert!(line.contains("WARN lattice::actor"), "{line}");
+        assert!(line.contains("context=\"field\""), "{line}");
+    }
+}
+
+/// A component of an older or a newer toolchain than this host.
+#[tokio::test]
+async fn wasi_answers_in_every_version_of_0_2() {
+    for version in ["0.2.0", "0.2.3", "0.2.99"] {
+        let bytes = binary(&format!(
+            r#"(component {SEVEN}
+                (import "wasi:random/random@{version}" (instance $i (export "get-random-u64" (func (result u64)))))
+                (core func $f (canon lower (func $i "get-random-u64")))
+                (core module $m (import "i" "f" (func $f (result i64))) (func (export "call") (result i64) (call $f)))
+                (core instance $m (instantiate $m (with "i" (instance (export "f" (func $f))))))
+                (func $call (result u64) (canon lift (core func $m "call")))
+                (instance (export "field:caller/probe@1.0.0") (export "call" (func $call))))"#
+        ));
+        let (lattice, _host) = start(&bytes).await.expect("it starts");
+        let number = async || -> u64 {
+            let called = call(&lattice, "probe", "field:caller/probe@1.0.0", "call", ()).await;
+            called.unwrap_or_else(|error| panic!("{version}: {error}"))
+        };
+        assert_ne!(number().await, number().await, "{version}");
+    }
 }
 
 #[tokio::test]

@@ -94,25 +94,38 @@ const CONFIGURED: &str = r#"(component
     (instance (export "test:config/it@1.0.0") (export "f" (func $f)) (export "all" (func $all))))"#;
 
 #[tokio::test]
-async fn settings_are_read_through_wasi_config() {
+async fn settings_are_read_through_every_name_of_wasi_config() {
+    for import in [
+        "wasi:config/store@0.2.0-rc.1",
+        "wasi:config/store@0.2.0-draft",
+        "wasi:config/store",
+        "wasi:config/runtime@0.2.0-draft",
+        "wasi:config/runtime",
+    ] {
+        settings_are_read_through(import).await;
+    }
+}
+
+async fn settings_are_read_through(import: &str) {
     let lattice = lattice().await;
-    let configured = wat(CONFIGURED);
+    let configured = wat(&CONFIGURED.replace("wasi:config/store@0.2.0-rc.1", import));
     let configured = configured.config("colour", "blue").config("size", "");
     let _host = started(Host::builder(&lattice).actor("configured", configured)).await;
     for (key, expected) in [("colour", "blue"), ("size", ""), ("none", "")] {
         let value: String = call(&lattice, "configured", "test:config/it@1.0.0", "f", (key,))
             .await
-            .expect("answered");
-        assert_eq!(value, expected, "{key}");
+            .unwrap_or_else(|error| panic!("{import}: {error}"));
+        assert_eq!(value, expected, "{import}: {key}");
     }
     let all: Vec<(String, String)> =
         call(&lattice, "configured", "test:config/it@1.0.0", "all", ())
             .await
-            .expect("answered");
+            .unwrap_or_else(|error| panic!("{import}: {error}"));
     let expected = [("colour", "blue"), ("size", "")];
     assert_eq!(
         all,
-        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned())),
+        "{import}"
     );
 }
 
