@@ -75,9 +75,10 @@ impl Link {
         let window = 33_000 + self.random.below(200_000) as usize;
         // The call that opens it may be lost, or refused.
         let lost = self.chance(10);
-        let receiver = match lost {
-            true => None,
-            false => self.other.accept(sender.number(), window),
+        let receiver = if lost {
+            None
+        } else {
+            self.other.accept(sender.number(), window)
         };
         let size = self.random.below(600_000) as usize;
         let data: Vec<u8> = (0..size)
