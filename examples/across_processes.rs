@@ -68,10 +68,11 @@ async fn lead() -> Result<(), Report> {
     let one = mesh.spawn("one").await?;
     let two = mesh.spawn("two").await?;
 
+    // A call waits until its callee's host has seen the link that it uses, and so all earlier ones.
     for link in [
-        Link::new("visitor", DESK, "front-desk")?,
-        Link::new("front-desk", GREETER, "greeter")?,
         Link::new("greeter", STORE, "store")?,
+        Link::new("front-desk", GREETER, "greeter")?,
+        Link::new("visitor", DESK, "front-desk")?,
     ] {
         lattice.links().put(link).await?;
     }

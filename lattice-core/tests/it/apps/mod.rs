@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod faults;
+mod foreign;
 mod garbage;
 mod hosts;
 mod limits;

@@ -27,7 +27,8 @@ use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw, bail};
 
 use super::handles::{Lifted, RawHandle};
-use super::lift::{self, LiftError, Refusal};
+use super::lift;
+use super::lift_error::{LiftError, Refusal, unless_refused};
 use super::lower;
 use super::types::{MAX_FLAT, MAX_FLAT_RESULTS};
 
@@ -132,7 +133,7 @@ unsafe impl<const N: usize> Lift for FlatParams<N> {
         values: &[ValRaw; N],
     ) -> Result<Self> {
         let lifted = lift::from_flat(cx, Part::Arguments, ty, values);
-        Ok(Self(lift::unless_refused(lifted)?))
+        Ok(Self(unless_refused(lifted)?))
     }
 
     fn linear_lift_from_memory(
@@ -142,7 +143,7 @@ unsafe impl<const N: usize> Lift for FlatParams<N> {
     ) -> Result<Self> {
         let at = offset(cx, place);
         let lifted = lift::from_memory(cx, Part::Arguments, ty, at);
-        Ok(Self(lift::unless_refused(lifted)?))
+        Ok(Self(unless_refused(lifted)?))
     }
 }
 

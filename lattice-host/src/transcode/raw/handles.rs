@@ -5,7 +5,7 @@ use wasmtime::ValRaw;
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
 use wasmtime::component::{FutureAny, Lift, ResourceAny, ResourceDynamic, StreamAny};
 
-use super::lift::LiftError;
+use super::lift_error::LiftError;
 use super::types::Payload;
 
 /// A value that was lifted out of a guest, or is about to be lowered into one.

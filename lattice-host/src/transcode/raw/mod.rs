@@ -14,11 +14,12 @@ mod carriers;
 mod elements;
 mod handles;
 mod lift;
+mod lift_error;
 mod lower;
 mod types;
 
 pub(super) use carriers::{FlatArguments, FlatParams, FlatResult, FlatReturn, SPILLED};
 pub(super) use elements::{Batch, Element, read_batch};
 pub(crate) use handles::{Lifted, RawHandle};
-pub(crate) use lift::{LiftError, Refusal};
+pub(crate) use lift_error::{LiftError, Refusal};
 pub(crate) use types::Payload;

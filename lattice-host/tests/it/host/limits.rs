@@ -75,8 +75,9 @@ async fn a_hosts_limits_bound_the_concurrent_calls_of_a_provider() {
 }
 
 #[tokio::test]
-async fn arguments_too_large_for_the_bus_fail_as_a_value_for_the_guest() {
+async fn arguments_over_the_limit_fail_as_a_value_for_the_guest() {
     const MESSAGE: usize = 64 << 10;
+    const LIMIT: usize = 4 * MESSAGE;
     let bus = Arc::new(MemoryNetwork::with_max_payload(MESSAGE).connect());
     let lattice = Lattice::on(bus, Arc::new(MemoryStore::new()), "test").trust_bus();
     let lattice = lattice.await.expect("a lattice");
@@ -86,8 +87,9 @@ async fn arguments_too_large_for_the_bus_fail_as_a_value_for_the_guest() {
         counted.fetch_add(1, Ordering::SeqCst);
         echoing(request)
     });
+    let limits = Limits::default().result(ByteSize::bytes(LIMIT as u64));
     let host = Host::builder(&lattice)
-        .actor("mischief", actor("mischief"))
+        .actor("mischief", actor("mischief").limits(limits))
         .provider("peer", provider.serve());
     let _host = started(host).await;
     link(&lattice, "mischief", PEER, "peer").await;
@@ -97,9 +99,14 @@ async fn arguments_too_large_for_the_bus_fail_as_a_value_for_the_guest() {
             .await
             .expect("a value")
     };
-    let (kind, ran, retryable, message) = huge(MESSAGE).await.expect_err("too large");
+    let (kind, ran, retryable, message) = huge(LIMIT).await.expect_err("too large");
     assert_eq!((kind, ran, retryable), (10, 0, false), "{message}");
     assert!(message.contains("the arguments"), "{message}");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert_eq!(huge(MESSAGE / 2).await, Ok(32 << 10));
+    assert_eq!(
+        huge(2 * MESSAGE).await,
+        Ok(128 << 10),
+        "more than a message"
+    );
 }

@@ -20,6 +20,7 @@ mod room;
 mod served;
 mod shapes;
 mod support;
+mod versions;
 mod warm;
 mod wasi;
 

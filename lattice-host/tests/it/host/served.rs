@@ -3,18 +3,16 @@
 use super::{output::Log, support::*};
 use lattice_core::{
     call::{CallError, Ran},
-    link::{Link, LinkMismatch},
-    links::LinkError,
     serve::Answer,
 };
 use lattice_host::{Actor, ActorError, ComponentCheck, Host, HostError, Limits, Side};
 
-fn binary(text: &str) -> Vec<u8> {
+pub(super) fn binary(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 /// An interface with the function `f`, which returns 7.
-const SEVEN: &str = r#"
+pub(super) const SEVEN: &str = r#"
     (core module $seven (func (export "f") (result i32) (i32.const 7)))
     (core instance $seven (instantiate $seven))
     (func $seven (result u32) (canon lift (core func $seven "f")))
@@ -35,7 +33,7 @@ fn calls(import: &str, items: &str) -> Vec<u8> {
 }
 
 /// Starts a component with the id `probe`, and asserts that its check agrees.
-async fn start(bytes: &[u8]) -> Result<(lattice_core::Lattice, Host), ActorError> {
+pub(super) async fn start(bytes: &[u8]) -> Result<(lattice_core::Lattice, Host), ActorError> {
     let check = ComponentCheck::of(bytes);
     let lattice = lattice().await;
     let host = started(Host::builder(&lattice)).await;
@@ -218,7 +216,7 @@ async fn an_imported_function_with_too_many_parts_leaves_the_others_linked() {
 }
 
 /// Serves a component whose function `f` returns this number.
-async fn serve_number(host: &Host, id: &str, interface: &str, number: u32) {
+pub(super) async fn serve_number(host: &Host, id: &str, interface: &str, number: u32) {
     let native = Native::default().function(interface, "f", "func() -> u32", move |_| {
         Answer::Ready(Ok(encoded(&number)))
     });
@@ -283,149 +281,6 @@ async fn an_export_with_resources_is_served() {
     assert!(text.contains("plain values"), "{text}");
     let plain: Result<u32, _> = call(&lattice, "probe", "acme:db/store@1.0.0", "plain", ()).await;
     assert_eq!(plain.expect("it is served"), 8);
-}
-
-#[tokio::test]
-async fn two_indistinguishable_versions_are_refused() {
-    let both = |one: &str, other: &str| {
-        binary(&format!(
-            r#"(component {SEVEN}
-                (core module $m (func (export "f") (result i32) (i32.const 8)))
-                (core instance $m (instantiate $m))
-                (func $eight (result u32) (canon lift (core func $m "f")))
-                (instance (export "field:kv/store@{one}") (export "get" (func $seven)))
-                (instance (export "field:kv/store@{other}") (export "get" (func $eight))))"#
-        ))
-    };
-    for (one, other) in [
-        ("0.2.0", "0.2.1"),
-        ("0.2.0+a", "0.2.0+b"),
-        ("1.0.0", "1.9.0"),
-    ] {
-        let refused = start(&both(one, other)).await.err();
-        let Some(ActorError::SameFunction { function, .. }) = &refused else {
-            panic!("{one} and {other}: {refused:?}")
-        };
-        assert_eq!(function, "get");
-        let text = refused.map(|error| error.to_string()).unwrap_or_default();
-        assert!(text.contains(one) && text.contains(other), "{text}");
-    }
-    for (one, other) in [
-        ("0.2.0", "0.3.0"),
-        ("1.0.0-rc.1", "1.0.0-rc.2"),
-        ("1.0.0", "2.0.0"),
-    ] {
-        let (lattice, _host) = start(&both(one, other)).await.expect("they differ");
-        for (version, expected) in [(one, 7), (other, 8)] {
-            let interface = format!("field:kv/store@{version}");
-            let got: Result<u32, _> = call(&lattice, "probe", &interface, "get", ()).await;
-            assert_eq!(got.expect("it is served"), expected, "{version}");
-        }
-    }
-}
-
-/// A component that imports two versions of an interface with one function each. Its functions
-/// `one` and `other` call them.
-fn imports_two(one: &str, other: (&str, &str)) -> Vec<u8> {
-    let (other, result) = other;
-    let core = if result == "u64" { "i64" } else { "i32" };
-    binary(&format!(
-        r#"(component {SEVEN}
-            (import "field:kv/store@{one}" (instance $one (export "f" (func (result u32)))))
-            (import "field:kv/store@{other}" (instance $other (export "f" (func (result {result})))))
-            (core func $one (canon lower (func $one "f")))
-            (core func $other (canon lower (func $other "f")))
-            (core module $m
-                (import "i" "one" (func $one (result i32))) (import "i" "other" (func $other (result {core})))
-                (func (export "one") (result i32) (call $one))
-                (func (export "other") (result {core}) (call $other)))
-            (core instance $m (instantiate $m
-                (with "i" (instance (export "one" (func $one)) (export "other" (func $other))))))
-            (func $call-one (result u32) (canon lift (core func $m "one")))
-            (func $call-other (result {result}) (canon lift (core func $m "other")))
-            (instance (export "field:caller/probe@1.0.0")
-                (export "one" (func $call-one)) (export "other" (func $call-other))))"#
-    ))
-}
-
-/// Links `probe` to a component through a version of the interface.
-async fn link_version(
-    lattice: &lattice_core::Lattice,
-    version: &str,
-    target: &str,
-) -> Result<(), LinkError> {
-    let interface = format!("field:kv/store@{version}");
-    let link = Link::new("probe", &*interface, target).expect("a link");
-    lattice.links().put(link).await.map(drop)
-}
-
-async fn numbers(lattice: &lattice_core::Lattice) -> (u32, u32) {
-    let number = async |function: &str| -> u32 {
-        let called = call(lattice, "probe", "field:caller/probe@1.0.0", function, ()).await;
-        called.unwrap_or_else(|error| panic!("{function}: {error}"))
-    };
-    (number("one").await, number("other").await)
-}
-
-/// One link serves all versions that can replace each other, whichever of them it names.
-#[tokio::test]
-async fn two_compatible_versions_of_an_import_use_one_link() {
-    let bytes = imports_two("0.2.0", ("0.2.1", "u32"));
-    let check = ComponentCheck::of(&bytes).expect("it is served");
-    assert_eq!(
-        check.by_link,
-        ["field:kv/store@0.2.0", "field:kv/store@0.2.1"]
-    );
-    for (linked, served) in [("0.2.0", "0.2.1"), ("0.2.1", "0.2.0"), ("0.2.7", "0.2.7")] {
-        let (lattice, host) = start(&bytes).await.expect("it starts");
-        serve_number(&host, "peer", &format!("field:kv/store@{served}"), 20).await;
-        link_version(&lattice, linked, "peer").await.expect("put");
-        assert_eq!(numbers(&lattice).await, (20, 20), "{linked} and {served}");
-        // A second link can't separate the versions.
-        let refused = link_version(&lattice, "0.2.9", "another").await;
-        let refused = refused.expect_err("there is one");
-        assert!(matches!(refused, LinkError::Conflict { .. }), "{refused:?}");
-        let text = refused.to_string();
-        assert!(
-            text.contains("`peer`, for all compatible versions of the interface"),
-            "{text}"
-        );
-        assert_eq!(numbers(&lattice).await, (20, 20));
-    }
-}
-
-#[tokio::test]
-async fn two_incompatible_versions_of_an_import_use_a_link_each() {
-    for (one, other) in [("0.2.0", "0.3.0"), ("1.0.0-rc.1", "1.0.0-rc.2")] {
-        let bytes = imports_two(one, (other, "u32"));
-        let (lattice, host) = start(&bytes).await.expect("it starts");
-        for (id, version, number) in [("first", one, 20), ("second", other, 21)] {
-            serve_number(&host, id, &format!("field:kv/store@{version}"), number).await;
-            link_version(&lattice, version, id).await.expect("put");
-        }
-        assert_eq!(numbers(&lattice).await, (20, 21), "{one} and {other}");
-    }
-}
-
-#[tokio::test]
-async fn compatible_versions_of_an_import_with_different_types_are_refused_by_name() {
-    let bytes = imports_two("0.2.0", ("0.2.1", "u64"));
-    let (lattice, host) = start(&bytes).await.expect("it starts");
-    serve_number(&host, "peer", "field:kv/store@0.2.0", 20).await;
-    let refused = link_version(&lattice, "0.2.0", "peer").await;
-    let refused = refused.expect_err("one of the versions can't be served");
-    assert!(
-        matches!(
-            refused,
-            LinkError::LinkMismatch(LinkMismatch::SchemaMismatch { .. })
-        ),
-        "{refused:?}"
-    );
-    let text = refused.to_string();
-    assert!(
-        text.contains("`field:kv/store@0.2.1#f` has type `func() -> u64`"),
-        "{text}"
-    );
 }
 
 #[tokio::test]
