@@ -138,6 +138,22 @@ async fn sixteen_mebibytes_over_nats() {
 }
 
 #[tokio::test]
+async fn a_bus_with_small_messages_carries_values_of_any_size() {
+    let network = Network {
+        network: MemoryNetwork::with_max_payload(16 << 10),
+        store: Arc::new(MemoryStore::new()),
+    };
+    let two = two_on(network.plain().await, network.plain().await).await;
+    for kib in [14, 15, 16, 20, 31, 32, 33, 500] {
+        let args = pattern(kib << 10);
+        let answer = two.call(&echo(), args.clone(), long()).await;
+        assert!(answer == Ok(args), "{kib} KiB");
+    }
+    nothing_is_held(&two.lattice).await;
+    assert_eq!((two.a.refused(), two.b.refused()), (0, 0));
+}
+
+#[tokio::test]
 async fn on_one_host_large_values_are_passed_as_small_ones_are() {
     let two = two().await;
     let caller = two.b.caller("caller").expect("valid");
