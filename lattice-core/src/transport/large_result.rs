@@ -30,10 +30,9 @@ impl Transport {
         deadline: Instant,
     ) {
         let conn = self.peer(running.caller());
-        let Some((session, half, held)) = self.open_for_result(&conn, result.len(), deadline)
-        else {
-            let reason = "its host has too many results waiting for this caller; fetch them more slowly, or ask for less".to_owned();
-            return running.reply(self, Err(CallError::CalleeFailed { reason }));
+        let (session, half, held) = match self.open_for_result(&conn, result.len(), deadline) {
+            Ok(opened) => opened,
+            Err(error) => return running.reply(self, Err(error)),
         };
         let opening = Opening {
             session: session.number(),
@@ -60,15 +59,28 @@ impl Transport {
         conn: &PeerConn,
         size: usize,
         deadline: Instant,
-    ) -> Option<(Session, SendHalf, Held)> {
+    ) -> Result<(Session, SendHalf, Held), CallError> {
+        let too_many = |what: &str| CallError::CalleeFailed {
+            reason: format!(
+                "its host has too many {what} this caller; fetch results more slowly, or ask for less"
+            ),
+        };
+        let not_opened = |refused: Refused| match refused {
+            Refused::Broken(broken) => CallError::InstanceLost {
+                reason: not_delivered(broken),
+            },
+            _ => too_many("sessions with"),
+        };
         if self.is_closed() {
-            return None;
+            return Err(not_opened(Broken::Closed.into()));
         }
-        let sessions = conn.sessions().ok()?;
-        let held = sessions.sending.hold(size)?;
-        let session = sessions.open(Terms::until(deadline)).ok()?;
-        let half = session.open_channel(VALUE).ok()?;
-        Some((session, half, held))
+        let sessions = conn.sessions();
+        let sessions = sessions.map_err(|broken| not_opened(broken.into()))?;
+        let held = sessions.sending.hold(size);
+        let held = held.ok_or_else(|| too_many("results waiting for"))?;
+        let session = sessions.open(Terms::until(deadline)).map_err(not_opened)?;
+        let half = session.open_channel(VALUE).map_err(not_opened)?;
+        Ok((session, half, held))
     }
 
     /// Receives the result of a call that `peer` sends in a session.
