@@ -18,6 +18,7 @@ use lattice_core::{
 };
 use lattice_sim::fault::{FaultBus, Faults};
 use std::{
+    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -40,7 +41,8 @@ fn big() -> FunctionRef {
 fn pattern(size: usize) -> Bytes {
     let mut text = String::with_capacity(size + 16);
     while text.len() < size {
-        text.push_str(&format!("{:08x}", text.len()));
+        let at = text.len();
+        write!(text, "{at:08x}").expect("a string takes all");
     }
     text.truncate(size);
     to_bytes(&(text,)).expect("a string encodes")
