@@ -92,6 +92,21 @@ impl RecordTable {
         record.or_else(|| self.removed.get(key).copied())
     }
 
+    /// Returns whether the last write at `key` was made by this revision and is refused.
+    #[cfg(feature = "apps")]
+    pub(crate) fn refuses(&self, key: &StoreKey, by: Revision) -> bool {
+        self.records.get(key).is_some_and(|record| {
+            let is_refused = matches!(
+                record.content,
+                RecordContent::Refused {
+                    is_absent: false,
+                    ..
+                }
+            );
+            is_refused && record.revision <= by
+        })
+    }
+
     /// Returns whether an event changes nothing here, as for most links, which the link table
     /// keeps.
     pub(super) fn ignores(&self, event: &RecordEvent) -> bool {

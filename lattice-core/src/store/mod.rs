@@ -40,6 +40,7 @@
 pub(crate) mod check;
 #[cfg(feature = "disk")]
 pub mod disk;
+pub(crate) mod generation;
 mod last;
 mod memory;
 #[doc(hidden)]

@@ -4,6 +4,7 @@ mod conflicts;
 mod faults;
 mod garbage;
 mod hosts;
+mod lagging;
 mod limits;
 mod manifests;
 mod mixed;
