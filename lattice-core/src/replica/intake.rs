@@ -105,8 +105,9 @@ impl Intake {
     }
 
     /// Returns the changes of the records since the last call.
-    pub(super) fn take_changes(&mut self) -> std::vec::Drain<'_, RecordEvent> {
-        self.changes.drain(..)
+    pub(super) fn take_changes(&mut self) -> Vec<RecordEvent> {
+        // The memory for the changes of a whole snapshot is given back.
+        std::mem::take(&mut self.changes)
     }
 
     /// Returns how many values in the store were written with another key, or 0 once one written
@@ -297,6 +298,8 @@ impl Intake {
                 });
             }
         }
+        // An equal key is replaced as well: all tables then share the memory of this one.
+        self.known.remove(&entry.key);
         self.known.insert(
             entry.key.clone(),
             Known {
