@@ -190,6 +190,7 @@ impl Intake {
                         reason: chain(&refusal).into(),
                         is_newer: refusal.is_newer(),
                         is_absent: false,
+                        accepted: None,
                     };
                     self.changes.push(put(entry, content));
                 }
@@ -341,6 +342,7 @@ impl Intake {
                         reason,
                         is_newer: false,
                         is_absent: true,
+                        accepted: None,
                     },
                 };
                 if since == revision {

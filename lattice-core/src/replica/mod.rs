@@ -48,7 +48,7 @@ pub(crate) use claims::{Claim, LeaseClaims};
 pub(crate) use commit::NotCommitted;
 pub use health::{OtherKey, ReplicaHealth, ReplicaState};
 #[doc(hidden)]
-pub use records::{RecordContent, RecordTable, StoredRecord};
+pub use records::{AcceptedBody, RecordContent, RecordTable, StoredRecord};
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{
