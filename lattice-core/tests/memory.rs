@@ -5,14 +5,20 @@
 mod support;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use lattice_core::{
     Lattice,
+    auth::Auth,
     bus::{Bus as _, memory::MemoryNetwork},
     call::Context,
+    link::Link,
     name::LatticeName,
     quantity::ByteSize,
-    store::MemoryStore,
+    replica::Replica,
+    store::{
+        CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
+        StoreKey, Watch, WatchEvent, record::Records,
+    },
     subject::Subjects,
 };
 use lattice_sim::fault::{FaultBus, Faults};
@@ -176,4 +182,123 @@ async fn calls_leak_no_memory() {
     );
     assert!(more < SLACK, "{more} bytes more after {CALLS} calls");
     two.say().await.expect("it still works");
+}
+
+/// A store with deletions of links, each with its own key, as a process receives them.
+#[derive(Debug)]
+struct Deletions {
+    count: usize,
+    /// Whether the process saw the links before they were deleted.
+    were_seen: bool,
+}
+
+impl Deletions {
+    fn records() -> Records {
+        let nothing = Self {
+            count: 0,
+            were_seen: false,
+        };
+        Records::new(Arc::new(nothing), Auth::trusting())
+    }
+
+    fn link(n: usize) -> Link {
+        Link::new(
+            format!("caller-{n:06}"),
+            "wasi:keyvalue/store@0.2.0",
+            "store",
+        )
+        .expect("valid")
+    }
+
+    fn entry(n: usize, generation: u64, is_deleted: bool) -> Entry {
+        let (records, link) = (Self::records(), Self::link(n));
+        let key = StoreKey::link(&link.source, &link.interface, &link.name);
+        let value = if is_deleted {
+            let op = records.deletion(Incarnation(1), key.clone(), generation, Expect::Any);
+            op.value.expect("a value")
+        } else {
+            let value = records.encode(Incarnation(1), &key, generation, &link);
+            value.expect("encodes")
+        };
+        Entry {
+            key,
+            value,
+            revision: Revision(generation + 1),
+        }
+    }
+
+    fn events(&self) -> Box<dyn Iterator<Item = WatchEvent> + Send> {
+        let snapshot = |revision, entries| WatchEvent::Snapshot {
+            incarnation: Incarnation(1),
+            revision: Revision(revision),
+            entries,
+        };
+        let count = self.count;
+        if !self.were_seen {
+            let entries = (0..count).map(|n| Self::entry(n, n as u64, true)).collect();
+            return Box::new(std::iter::once(snapshot(count as u64, entries)));
+        }
+        let changes = (0..count).flat_map(|n| {
+            let generation = 2 * n as u64;
+            let put = Self::entry(n, generation, false);
+            [put, Self::entry(n, generation + 1, true)].map(WatchEvent::Put)
+        });
+        Box::new(std::iter::once(snapshot(0, Vec::new())).chain(changes))
+    }
+}
+
+impl Store for Deletions {
+    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
+        Box::pin(async { Ok(Incarnation(1)) })
+    }
+    fn read(&self, _: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn commit(&self, _: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async { Err(CommitError::Unknown) })
+    }
+    fn lease(
+        &self,
+        _: StoreKey,
+        _: Bytes,
+        _: Duration,
+        _: Expect,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async { Err(CommitError::Unknown) })
+    }
+    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+        let events = stream::iter(self.events()).chain(stream::pending());
+        Box::pin(async { Ok(Watch::new(events)) })
+    }
+}
+
+/// Returns how many bytes a process holds for each deletion.
+async fn held_for_a_deletion(count: usize, were_seen: bool) -> isize {
+    let before = HELD.get();
+    let store = Deletions { count, were_seen };
+    let records = Records::new(Arc::new(store), Auth::trusting());
+    let replica = Replica::follow(records).await.expect("in reach");
+    let last = if were_seen { 2 * count } else { count };
+    while replica.health().revision < Revision(last as u64) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(replica.health().refused, 0);
+    let held = HELD.get() - before;
+    drop(replica);
+    // Its task ends a moment later.
+    sleep(Duration::from_millis(1)).await;
+    assert!(HELD.get() - before < SLACK, "everything is given back");
+    held / count.cast_signed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_holds_little_for_a_deleted_link() {
+    for were_seen in [false, true] {
+        // A hash table is almost full with 14,000 entries, and has just doubled with 16,000. A key
+        // has 58 bytes, of the number that is returned.
+        for count in [10_000, 14_000, 16_000] {
+            let held = held_for_a_deletion(count, were_seen).await;
+            assert!(held < 256, "{held} bytes for each of {count}");
+        }
+    }
 }

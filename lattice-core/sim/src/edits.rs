@@ -243,7 +243,7 @@ async fn apply(up: &RunningHost, version: Version, possible: &Mutex<Possible>) {
     let applied = up.lattice.apply(&version.app()).await;
     let fate = match &applied {
         Ok(_) | Err(ApplyError::NotSeen { .. }) => Fate::Done,
-        Err(ApplyError::Unknown { .. }) => Fate::Unsure,
+        Err(ApplyError::Unknown { .. } | ApplyError::Outdated { .. }) => Fate::Unsure,
         Err(_) => Fate::Nothing,
     };
     let mut possible = lock(possible);

@@ -85,13 +85,12 @@ impl Rejections {
         let reason = reason.filter(|(of, _)| *of == generation);
         spec.rejected_because = reason.map(|(_, reason)| reason.clone());
         let connection = &self.node.connection;
-        let records = connection.records.clone();
+        let (records, replica) = (connection.records.clone(), connection.replica.clone());
         let key = StoreKey::actor(component);
-        let seen = connection.replica.links().revision();
-        let number = desired.revision.0.max(seen.0);
-        let value = records.encode(desired.incarnation, &key, number, &Body(&spec));
+        let basis = served::basis(&self.node, desired);
+        let value = records.encode(basis.incarnation, &key, basis.generation, &Body(&spec));
         // Fails if another host has recorded since that the generation serves.
-        let unserved = served::op(&self.node, desired, (component, &[]), number);
+        let unserved = served::op(&self.node, desired, (component, &[]), basis);
         let (component, expect) = (component.clone(), Expect::At(actor.revision));
         let (value, unserved) = match (value, unserved) {
             (Ok(value), Ok(Some(unserved))) => (value, unserved),
@@ -108,7 +107,7 @@ impl Rejections {
             // means that another host has already rejected the generation, or that the actor was
             // changed, and then there is nothing left to reject.
             let ops = vec![Op::put(key, value, expect), unserved];
-            if let Err(error) = records.store().commit(ops).await {
+            if let Err(error) = replica.commit(&records, basis, ops).await {
                 tracing::debug!(%component, %error, "this host did not roll back an update");
             }
         });

@@ -3,13 +3,15 @@
 
 use crate::{
     backoff::Backoff,
+    connection::Connection,
     desired::{Body, Desired, ServedGenerations},
     entropy,
     membership::ReplicaCounts,
     name::ComponentId,
     node::NodeParts,
     place::plan::Generation,
-    store::{CommitError, Expect, Op, StoreKey, record::RecordError},
+    replica::NotCommitted,
+    store::{Expect, Op, StoreKey, generation::Basis, record::RecordError},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
@@ -23,7 +25,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::
 pub(super) struct ServedRecorder {
     node: Arc<NodeParts>,
     /// At most one write at a time.
-    writes: JoinSet<Result<(), CommitError>>,
+    writes: JoinSet<Result<(), NotCommitted>>,
     /// Writes in a row that failed.
     failures: u32,
     again: Option<Instant>,
@@ -85,9 +87,9 @@ impl ServedRecorder {
                 .collect();
             (!new.is_empty()).then_some((id, new))
         });
-        let number = number(&self.node, desired);
+        let basis = basis(&self.node, desired);
         let ops = missing.filter_map(|(id, new)| {
-            let op = op(&self.node, desired, (id, &new), number);
+            let op = op(&self.node, desired, (id, &new), basis);
             op.inspect_err(|error| {
                 tracing::error!(component = %id, %error, "the record that a version serves could not be encoded");
             })
@@ -99,19 +101,25 @@ impl ServedRecorder {
         if ops.is_empty() {
             return;
         }
-        let records = self.node.connection.records.clone();
+        let Connection {
+            records, replica, ..
+        } = &*self.node.connection;
+        let (records, replica) = (records.clone(), replica.clone());
         self.writes.spawn(async move {
             // This ends within the store's own timeout. A conflict means that another host was
             // first. The next call writes the records that are still missing.
-            records.store().commit(ops).await.map(drop)
+            replica.commit(&records, basis, ops).await.map(drop)
         });
     }
 }
 
-/// Returns a revision for a write that is newer than everything that this process has seen.
-fn number(node: &NodeParts, desired: &Desired) -> u64 {
+/// Returns what a write is decided by. Its generation is everything that this process has seen.
+pub(super) fn basis(node: &NodeParts, desired: &Desired) -> Basis {
     let seen = node.connection.replica.links().revision();
-    desired.revision.max(seen).0
+    Basis {
+        incarnation: desired.incarnation,
+        generation: desired.revision.max(seen).0,
+    }
 }
 
 /// Returns the operation that adds generations to an actor's record, and that fails if the record
@@ -121,7 +129,7 @@ pub(super) fn op(
     node: &NodeParts,
     desired: &Desired,
     (component, new): (&ComponentId, &[Generation]),
-    number: u64,
+    basis: Basis,
 ) -> Result<Option<Op>, RecordError> {
     let key = StoreKey::served(component);
     let known = desired.served.get(component);
@@ -134,7 +142,7 @@ pub(super) fn op(
     let mut served = known.map_or_else(ServedGenerations::default, |known| known.spec.clone());
     served.add(new);
     let records = &node.connection.records;
-    let value = records.encode(desired.incarnation, &key, number, &Body(&served))?;
+    let value = records.encode(basis.incarnation, &key, basis.generation, &Body(&served))?;
     Ok(Some(Op::put(key, value, expect)))
 }
 
@@ -146,7 +154,7 @@ mod tests {
         bus::memory::MemoryNetwork,
         desired::{ActorSpec, Declared},
         node::{Node, NodeOptions},
-        store::{MemoryStore, Revision, Store as _},
+        store::{Incarnation, MemoryStore, Revision, Store as _},
         wire::ReplicaCount,
     };
     use tokio::time::sleep_until;
@@ -224,6 +232,16 @@ mod tests {
         assert!(!fixture.record(&mut fixture.recorder()).await);
         fixture.reject("a", 8);
         assert!(fixture.record(&mut fixture.recorder()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_recorded_from_the_state_of_another_store() {
+        let mut fixture = Fixture::serving(&["a"]).await;
+        fixture.desired.incarnation = Incarnation(1);
+        assert!(fixture.record(&mut fixture.recorder()).await, "it tries");
+        let key = StoreKey::served(&ComponentId::new("a").expect("valid"));
+        let written = fixture.store.read(key).await.expect("in reach");
+        assert_eq!(written, None, "no process could read it");
     }
 
     #[tokio::test(start_paused = true)]

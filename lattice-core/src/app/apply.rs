@@ -15,7 +15,7 @@ use crate::{
     desired::Desired,
     link::{Link, LinkMismatch, LinkTable},
     name::{AppName, ComponentId, IntoName, NameError},
-    replica::OtherKey,
+    replica::{Behind, OtherKey},
     store::{
         InvalidCommit, KeyKind, MAX_OPS, Op, Revision, StoreError, StoreKey, record::RecordError,
     },
@@ -24,9 +24,10 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// How often an app is planned again because a host has recorded meanwhile which versions serve.
-/// Hosts do that once for each version.
-const AGAINST_HOSTS: u32 = 5;
+/// How often an app is planned again because a host has recorded meanwhile which versions serve, or
+/// because the plan was made from an old copy of the store. Hosts do the former once for each
+/// version, and a copy is up to date a moment after the store is back.
+const PLANS: u32 = 5;
 
 /// Why an app can't be planned. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -104,10 +105,27 @@ pub enum ApplyError {
         /// The key in the store, if the store reports it.
         key: StoreKey,
     },
-    /// The store was re-created, and this process still follows its previous incarnation. Nothing
-    /// was written.
-    #[error("the store was re-created and this process has not seen it yet; try again")]
-    Behind,
+    /// This process's copy of the store is behind it, so that other processes might refuse what it
+    /// writes. Nothing was written.
+    #[error(
+        "app `{app}` was not written, because this process's copy of the store is too old; try again"
+    )]
+    Behind {
+        /// The app.
+        app: AppName,
+        /// What the copy lacks.
+        source: Behind,
+    },
+    /// The app was written, and processes refuse it, because this one had not seen what others had
+    /// written before. What they refuse is frozen as it was until the app is applied or deleted
+    /// again.
+    #[error(
+        "app `{app}` was written from a copy of the store that was too old, so that no process accepts all of it; apply or delete it again"
+    )]
+    Outdated {
+        /// The app.
+        app: AppName,
+    },
     /// The store refused the commit. Nothing was written.
     #[error("the store refused the records of app `{app}`")]
     Refused {
@@ -147,7 +165,8 @@ impl ApplyError {
         matches!(
             self,
             Self::Conflict { .. }
-                | Self::Behind
+                | Self::Behind { .. }
+                | Self::Outdated { .. }
                 | Self::Store { .. }
                 | Self::Unknown { .. }
                 | Self::Plan(PlanError::Types(_))
@@ -189,12 +208,12 @@ impl Lattice {
     /// If the future is dropped, the app is applied as a whole or not at all.
     pub async fn apply(&self, app: &App) -> Result<Applied, ApplyError> {
         let connection = self.connection();
-        let mut attempts = 0..AGAINST_HOSTS;
+        let mut attempts = 0..PLANS;
         loop {
             let seen = Observed::now(connection);
             let draft = draft(connection, &seen, app).await?;
             let applied = carry_out(connection, &seen, draft).await;
-            if attempts.next().is_none() || !is_of_hosts(&applied) {
+            if attempts.next().is_none() || !is_worth_another_plan(&applied) {
                 return applied;
             }
         }
@@ -211,7 +230,7 @@ impl Lattice {
         let app = &app.into_name()?;
         let connection = self.connection();
         connection.replica.check_key().map_err(PlanError::from)?;
-        let mut attempts = 0..AGAINST_HOSTS;
+        let mut attempts = 0..PLANS;
         loop {
             let seen = Observed::now(connection);
             let draft =
@@ -223,20 +242,21 @@ impl Lattice {
                 return Err(PlanError::Problems(problems).into());
             }
             let deleted = carry_out(connection, &seen, draft).await;
-            if attempts.next().is_none() || !is_of_hosts(&deleted) {
+            if attempts.next().is_none() || !is_worth_another_plan(&deleted) {
                 return deleted;
             }
         }
     }
 }
 
-/// Returns whether a commit conflicted with a record that hosts write by themselves, which is not a
-/// part of the plan.
-fn is_of_hosts(applied: &Result<Applied, ApplyError>) -> bool {
-    let Err(ApplyError::Conflict { key }) = applied else {
-        return false;
-    };
-    matches!(key.kind(), Some(KeyKind::Served(_)))
+/// Returns whether nothing was written because of what this process had not seen yet, or because of
+/// a conflict with a record that hosts write by themselves, which is not a part of the plan.
+fn is_worth_another_plan(applied: &Result<Applied, ApplyError>) -> bool {
+    match applied {
+        Err(ApplyError::Conflict { key }) => matches!(key.kind(), Some(KeyKind::Served(_))),
+        Err(ApplyError::Behind { .. }) => true,
+        _ => false,
+    }
 }
 
 /// The state of the lattice that a plan is made from.
@@ -359,8 +379,7 @@ async fn carry_out(
     }
     let writing = Writing {
         connection,
-        desired: &seen.desired,
-        decided_at: seen.links.revision(),
+        basis: seen.present().basis(),
         app: &plan.app,
         ops,
     };

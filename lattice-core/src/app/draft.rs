@@ -14,6 +14,7 @@ use crate::{
     name::{AppName, ComponentId},
     store::{
         Expect, MAX_OPS, Op, StoreKey,
+        generation::Basis,
         record::{RecordError, Records},
     },
 };
@@ -53,6 +54,19 @@ enum Standing {
 }
 
 impl Present<'_> {
+    /// Returns what the writes are decided by. Their generation is the state that this writer has
+    /// seen, which is higher than at any earlier write of these keys.
+    pub(super) fn basis(self) -> Basis {
+        let incarnation = self.desired.incarnation;
+        let (seen, desired) = (self.links.revision(), self.desired.revision);
+        // The two tables may be of two stores for a moment.
+        let is_same = self.links.incarnation() == incarnation;
+        Basis {
+            incarnation,
+            generation: if is_same { seen.max(desired) } else { desired }.0,
+        }
+    }
+
     fn standing(self, resource: &ResourceRef) -> Standing {
         // If the key is unreadable now, the value that was last read there isn't the store's
         // current value.
@@ -454,10 +468,10 @@ impl Draft {
         records: &Records,
         present: Present<'_>,
     ) -> Result<Vec<Op>, RecordError> {
-        let incarnation = present.desired.incarnation;
-        // The state that this writer has seen, which is higher than at any earlier write of these
-        // keys.
-        let generation = present.links.revision().max(present.desired.revision).0;
+        let Basis {
+            incarnation,
+            generation,
+        } = present.basis();
         let delete = |(key, expect): &(StoreKey, Expect)| {
             records.deletion(incarnation, key.clone(), generation, *expect)
         };

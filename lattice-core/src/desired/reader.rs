@@ -12,7 +12,7 @@ use crate::{
     error::chain,
     replica::{RecordContent, RecordTable, Replica, StoredRecord},
     store::{
-        KeyKind, StoreKey,
+        KeyKind, Revision, StoreKey,
         record::{RecordError, read_body},
     },
     sync::Mutex,
@@ -61,18 +61,19 @@ impl LastRead {
             desired.remove(key);
         }
         for (key, record) in table.records() {
-            if self.table.get(key) == Some(record) {
+            let before = self.table.get(key);
+            if before == Some(record) {
                 continue;
             }
             // What can't be read does not replace what was read there before, unless that was deleted
             // in between.
-            match self.table.get(key) {
-                Some(before) if before.since == record.since => {
-                    desired.unreadable.remove(key);
-                }
-                _ => desired.remove(key),
+            let before = before.filter(|before| before.since == record.since);
+            if before.is_some() {
+                desired.unreadable.remove(key);
+            } else {
+                desired.remove(key);
             }
-            if let Err(error) = desired.put(key, record) {
+            if let Err(error) = desired.put(key, record, before) {
                 replica.refuse(key, &error);
                 desired
                     .unreadable
@@ -99,25 +100,41 @@ impl ReadError {
 }
 
 impl Desired {
-    fn put(&mut self, key: &StoreKey, record: &StoredRecord) -> Result<(), ReadError> {
-        let body = match &record.content {
-            RecordContent::Body(body) => body,
+    /// Reads a record. `before` is what was read of it before.
+    fn put(
+        &mut self,
+        key: &StoreKey,
+        record: &StoredRecord,
+        before: Option<&StoredRecord>,
+    ) -> Result<(), ReadError> {
+        let (reason, is_newer, is_absent) = match &record.content {
+            RecordContent::Body(body) => return self.read(key, record.revision, body),
             RecordContent::Refused {
                 reason,
                 is_newer,
                 is_absent,
-            } => {
-                let unreadable = Unreadable {
-                    revision: record.revision,
-                    reason: reason.to_string(),
-                    is_newer: *is_newer,
-                    is_absent: *is_absent,
-                };
-                self.unreadable.insert(key.clone(), unreadable);
-                return Ok(());
-            }
+                ..
+            } => (reason, is_newer, is_absent),
         };
-        let revision = record.revision;
+        // What was accepted last stays in effect. It may have come and gone since the last look.
+        let accepted = record.accepted();
+        if let Some((revision, body)) = accepted
+            && before.and_then(StoredRecord::accepted) != accepted
+        {
+            // If only a newer version can read it, what was read here before stays.
+            let _ = self.read(key, revision, body);
+        }
+        let unreadable = Unreadable {
+            revision: record.revision,
+            reason: reason.to_string(),
+            is_newer: *is_newer,
+            is_absent: *is_absent,
+        };
+        self.unreadable.insert(key.clone(), unreadable);
+        Ok(())
+    }
+
+    fn read(&mut self, key: &StoreKey, revision: Revision, body: &Bytes) -> Result<(), ReadError> {
         match key.kind() {
             Some(KeyKind::Actor(id)) => {
                 let spec = read::<ActorSpec>(key, body)?;
@@ -166,6 +183,10 @@ fn read<T: DeserializeOwned>(key: &StoreKey, body: &Bytes) -> Result<T, ReadErro
     Ok(read_body::<Fields>(key, body)?.read()?)
 }
 
+#[cfg(all(test, feature = "disk"))]
+#[path = "restart_tests.rs"]
+mod restart_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +194,7 @@ mod tests {
         auth::Auth,
         name::ComponentId,
         replica::ReplicaState,
-        store::{Expect, MemoryStore, Op, Revision, Store as _, record::Records},
+        store::{Expect, MemoryStore, Op, Store as _, record::Records},
     };
     use futures_util::StreamExt as _;
 
@@ -254,6 +275,33 @@ mod tests {
         assert_eq!(fixture.replica.health().refused, 1, "refused once");
         let desired = fixture.put(&key, 1, IMAGE).await;
         assert!(desired.actors.contains_key(&id) && desired.unreadable.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_was_spoiled_before_it_was_looked_at_stays_in_effect() {
+        let fixture = Fixture::new().await;
+        let (id, key) = actor("a");
+        let life = fixture.store.incarnation().await.expect("in reach");
+        // The replica receives both changes at once.
+        let value = fixture.records.encode(life, &key, 0, IMAGE);
+        let put = Op::put(key.clone(), value.expect("encodes"), Expect::Any);
+        let written = fixture.store.commit(vec![put]).await.expect("in reach");
+        let garbage = Op::put(key.clone(), "garbage", Expect::Any);
+        let spoiled = fixture.store.commit(vec![garbage]).await.expect("in reach");
+        let desired = fixture.until(|desired| desired.revision >= spoiled).await;
+        assert!(!desired.unreadable[&key].is_newer);
+        assert_eq!(desired.actors[&id].revision, written);
+        // It is deleted in between, and spoiled again.
+        let deletion = fixture.records.deletion(life, key.clone(), 2, Expect::Any);
+        fixture
+            .store
+            .commit(vec![deletion])
+            .await
+            .expect("in reach");
+        let garbage = Op::put(key.clone(), "garbage", Expect::Any);
+        let spoiled = fixture.store.commit(vec![garbage]).await.expect("in reach");
+        let desired = fixture.until(|desired| desired.revision >= spoiled).await;
+        assert!(desired.unreadable.contains_key(&key) && desired.actors.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use crate::{
     replica::{OtherKey, Replica},
     store::{
         Entry, Expect, Incarnation, InvalidCommit, Op, Revision, StoreError, StoreKey,
+        generation::{Basis, unseen},
         record::{RecordError, Records},
         rewrite::{Rewrite, RewriteError},
     },
@@ -48,9 +49,11 @@ pub enum WriteError {
         /// The key in the store.
         key: StoreKey,
     },
-    /// This process's copy of the links is behind the store, so it can't decide. Nothing was
-    /// written.
-    #[error("this process has not yet seen what the store holds at `{key}`; try again")]
+    /// This process's copy of the store is behind it, or does not follow it at present, so it can't
+    /// decide, and other processes might refuse what it writes. Nothing was written.
+    #[error(
+        "this process's copy of the store is too old to decide what to write at `{key}`; try again"
+    )]
     Behind {
         /// The key in the store.
         key: StoreKey,
@@ -116,8 +119,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Reads `key` and waits until the replica agrees with the read. `holds` returns whether the
-    /// table has a value there.
+    /// Reads `key` and waits until the replica agrees with the read, and is so recent that every
+    /// process accepts what is written by it. `holds` returns whether the table has a value there.
     pub(super) async fn slot(
         &self,
         key: &StoreKey,
@@ -126,14 +129,13 @@ impl Writer {
     ) -> Result<Slot, WriteError> {
         loop {
             let store = self.records.store();
-            let (entry, incarnation) =
-                try_join(store.read(key.clone()), store.incarnation()).await?;
+            let (entry, position) = try_join(store.read(key.clone()), store.position()).await?;
             let agrees = |table: &LinkTable| {
                 let has_seen = match &entry {
                     Some(entry) => table.revision() >= entry.revision,
                     None => !holds(table),
                 };
-                table.incarnation() == incarnation && has_seen
+                has_seen && self.replica.check_recent(basis(table), position).is_ok()
             };
             let until = deadline.min(Instant::now() + REREAD);
             if self.replica.until(until, agrees).await {
@@ -154,20 +156,24 @@ impl Writer {
         key: &StoreKey,
         body: &T,
     ) -> Result<Bytes, WriteError> {
-        // The revision that this writer has seen: higher than at any earlier write of the key, even
-        // if the key was deleted since.
-        let generation = table.revision().0;
+        let Basis {
+            incarnation,
+            generation,
+        } = basis(table);
         self.records
-            .encode(table.incarnation(), key, generation, body)
+            .encode(incarnation, key, generation, body)
             .map_err(WriteError::Unencodable)
     }
 
     /// Returns the operation that deletes the record in a slot.
     pub(super) fn deletion(&self, slot: &Slot) -> Op {
-        let (table, expect) = (&slot.table, Expect::of(slot.entry.as_ref()));
-        let generation = table.revision().0;
+        let Basis {
+            incarnation,
+            generation,
+        } = basis(&slot.table);
+        let expect = Expect::of(slot.entry.as_ref());
         self.records
-            .deletion(table.incarnation(), slot.key.clone(), generation, expect)
+            .deletion(incarnation, slot.key.clone(), generation, expect)
     }
 
     /// Returns whether the replica, which has seen a write of this link or of its deletion, has
@@ -189,7 +195,7 @@ impl Writer {
     }
 
     /// Commits operations that were decided by `table`. Returns `None` when everything has to be
-    /// read again.
+    /// read again, also because every process refuses what was written.
     pub(super) async fn commit(
         &self,
         attempts: &mut Attempts,
@@ -198,10 +204,21 @@ impl Writer {
         ops: Vec<Op>,
     ) -> Result<Option<Written>, WriteError> {
         let committed = attempts.rewrite.commit(&self.records, ops).await;
-        let revision = committed.map_err(|error| WriteError::of(key, error))?;
-        Ok(revision.map(|revision| Written {
-            incarnation: table.incarnation(),
-            revision,
+        let committed = committed.map_err(|error| WriteError::of(key, error))?;
+        let Basis {
+            incarnation,
+            generation,
+        } = basis(table);
+        Ok(committed.and_then(|revision| {
+            // A process that was paused since the read may lack any number of writes.
+            if unseen(generation, revision).is_some() {
+                attempts.rewrite.was_refused();
+                return None;
+            }
+            Some(Written {
+                incarnation,
+                revision,
+            })
         }))
     }
 
@@ -274,6 +291,15 @@ impl WriteError {
             RewriteError::Refused(refused) => refused.into(),
             RewriteError::Contended => Self::Contended { key: key.clone() },
         }
+    }
+}
+
+/// Returns what is written by this table. Its generation is the revision that this writer has seen:
+/// higher than at any earlier write of a key, even if the key was deleted since.
+fn basis(table: &LinkTable) -> Basis {
+    Basis {
+        incarnation: table.incarnation(),
+        generation: table.revision().0,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     link::{Link, LinkKey, LinkReports, TableEvent},
     store::{
         Entry, Incarnation, KeyKind, Revision, StoreKey, WatchEvent,
+        generation::unseen,
         record::{Record, RecordError, Records, is_of_others, read_body},
     },
 };
@@ -23,10 +24,6 @@ use std::{
 /// Most deleted keys whose last generation is remembered although the store has nothing at them any
 /// more: 20 MiB at about 300 bytes each.
 const MAX_GONE: usize = 65_536;
-/// How many writes of the store a writer may not have seen yet when it makes its own. Far more than a
-/// replica lags behind, and every other recording of a value is refused also by a process that knows
-/// nothing of its key.
-const MAX_UNSEEN: u64 = 10_000;
 /// What is known of a key that something without the lattice key has removed.
 const REMOVED_BY_OTHERS: &str = "it was removed without this lattice's key, or by an older version; apply or put it again, then delete it if it should go";
 
@@ -108,8 +105,9 @@ impl Intake {
     }
 
     /// Returns the changes of the records since the last call.
-    pub(super) fn take_changes(&mut self) -> std::vec::Drain<'_, RecordEvent> {
-        self.changes.drain(..)
+    pub(super) fn take_changes(&mut self) -> Vec<RecordEvent> {
+        // The memory for the changes of a whole snapshot is given back.
+        std::mem::take(&mut self.changes)
     }
 
     /// Returns how many values in the store were written with another key, or 0 once one written
@@ -192,6 +190,7 @@ impl Intake {
                         reason: chain(&refusal).into(),
                         is_newer: refusal.is_newer(),
                         is_absent: false,
+                        accepted: None,
                     };
                     self.changes.push(put(entry, content));
                 }
@@ -288,8 +287,7 @@ impl Intake {
         generation: u64,
         standing: Standing,
     ) -> Result<(), Refusal> {
-        let unseen = entry.revision.0.saturating_sub(generation);
-        if unseen > MAX_UNSEEN {
+        if let Some(unseen) = unseen(generation, entry.revision) {
             return Err(Refusal::Outdated { unseen });
         }
         if let Some(known) = self.known.get(&entry.key) {
@@ -301,6 +299,8 @@ impl Intake {
                 });
             }
         }
+        // An equal key is replaced as well: all tables then share the memory of this one.
+        self.known.remove(&entry.key);
         self.known.insert(
             entry.key.clone(),
             Known {
@@ -342,6 +342,7 @@ impl Intake {
                         reason,
                         is_newer: false,
                         is_absent: true,
+                        accepted: None,
                     },
                 };
                 if since == revision {

@@ -14,7 +14,8 @@
 //! logs it once per key. It treats a replayed value in the same way. Every value carries a
 //! *generation*, the store revision that its writer had seen, which rises with each write of a key.
 //! A value whose generation does not rise is refused for as long as this replica lives, and so is one
-//! whose generation is more than 10,000 writes behind its revision.
+//! whose generation is more than 10,000 writes behind its revision. A process that may lack that
+//! many writes doesn't write.
 //!
 //! What holders of the key delete leaves a tagged deletion, which has a generation too. Nothing else
 //! is taken for a deletion: a key whose value was accepted and that is simply gone is treated like an
@@ -31,6 +32,8 @@
 mod changes;
 #[cfg(feature = "apps")]
 mod claims;
+#[cfg(feature = "apps")]
+mod commit;
 mod follower;
 mod health;
 mod intake;
@@ -41,9 +44,11 @@ mod wait;
 pub(crate) use changes::LinkChanges;
 #[cfg(feature = "apps")]
 pub(crate) use claims::{Claim, LeaseClaims};
+#[cfg(feature = "apps")]
+pub(crate) use commit::NotCommitted;
 pub use health::{OtherKey, ReplicaHealth, ReplicaState};
 #[doc(hidden)]
-pub use records::{RecordContent, RecordTable, StoredRecord};
+pub use records::{AcceptedBody, RecordContent, RecordTable, StoredRecord};
 pub use wait::{Behind, MAX_WAIT, MAX_WAITERS};
 
 use crate::{

@@ -19,10 +19,17 @@ pub struct RecordTable {
     /// apart from the generations that have served, which hosts write by themselves.
     pub declared: Revision,
     records: BTreeMap<StoreKey, StoredRecord>,
-    /// `since` of each key, which outlasts a snapshot that has the key again.
-    since: BTreeMap<StoreKey, Revision>,
+    /// The life of each record, which outlasts a snapshot that has the key again.
+    lives: BTreeMap<StoreKey, Life>,
     /// The revisions of the deletions that the store has.
     removed: Arc<BTreeMap<StoreKey, Revision>>,
+}
+
+/// What is known of a record from its first write to its deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Life {
+    since: Revision,
+    accepted: Option<AcceptedBody>,
 }
 
 /// The store's value at one key, and the write that put it there.
@@ -52,7 +59,19 @@ pub enum RecordContent {
         is_newer: bool,
         /// Whether the store has no value there any more.
         is_absent: bool,
+        /// The last value of the record that was accepted, which stays in effect. Set by the table.
+        accepted: Option<AcceptedBody>,
     },
+}
+
+/// A value of a record that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AcceptedBody {
+    /// The revision of the write that put it.
+    pub revision: Revision,
+    /// The encoded body.
+    pub body: Bytes,
 }
 
 /// A change of the table.
@@ -92,6 +111,21 @@ impl RecordTable {
         record.or_else(|| self.removed.get(key).copied())
     }
 
+    /// Returns whether the last write at `key` was made by this revision and is refused.
+    #[cfg(feature = "apps")]
+    pub(crate) fn refuses(&self, key: &StoreKey, by: Revision) -> bool {
+        self.records.get(key).is_some_and(|record| {
+            let is_refused = matches!(
+                record.content,
+                RecordContent::Refused {
+                    is_absent: false,
+                    ..
+                }
+            );
+            is_refused && record.revision <= by
+        })
+    }
+
     /// Returns whether an event changes nothing here, as for most links, which the link table
     /// keeps.
     pub(super) fn ignores(&self, event: &RecordEvent) -> bool {
@@ -106,7 +140,7 @@ impl RecordTable {
 
     /// Forgets keys that the last snapshot did not have.
     pub(super) fn end_snapshot(&mut self) {
-        self.since.retain(|key, _| self.records.contains_key(key));
+        self.lives.retain(|key, _| self.records.contains_key(key));
     }
 
     pub(super) fn apply(&mut self, event: RecordEvent) {
@@ -124,7 +158,7 @@ impl RecordTable {
                     revision: seen,
                     declared,
                     records: BTreeMap::new(),
-                    since: std::mem::take(&mut self.since),
+                    lives: std::mem::take(&mut self.lives),
                     removed: Arc::default(),
                 };
             }
@@ -142,8 +176,11 @@ impl RecordTable {
             RecordEvent::Absent(key, revision) => self.forget(&key, revision),
             RecordEvent::Put(key, mut record) => {
                 self.revived(&key);
-                let since = self.since.entry(key.clone()).or_insert(record.revision);
-                record.since = *since;
+                let life = self.lives.entry(key.clone()).or_insert(Life {
+                    since: record.revision,
+                    accepted: None,
+                });
+                life.note(&mut record);
                 self.revision = self.revision.max(record.revision);
                 if declares(&key) && matches!(record.content, RecordContent::Body(_)) {
                     self.declared = self.declared.max(record.revision);
@@ -156,7 +193,7 @@ impl RecordTable {
     fn forget(&mut self, key: &StoreKey, revision: Revision) {
         self.revision = self.revision.max(revision);
         self.records.remove(key);
-        self.since.remove(key);
+        self.lives.remove(key);
         self.revived(key);
     }
 
@@ -164,6 +201,36 @@ impl RecordTable {
     fn revived(&mut self, key: &StoreKey) {
         if self.removed.contains_key(key) {
             Arc::make_mut(&mut self.removed).remove(key);
+        }
+    }
+}
+
+impl Life {
+    /// Takes in the next value of the record, and completes it by what is known from before.
+    fn note(&mut self, record: &mut StoredRecord) {
+        record.since = self.since;
+        match &mut record.content {
+            RecordContent::Body(body) => {
+                self.accepted = Some(AcceptedBody {
+                    revision: record.revision,
+                    body: body.clone(),
+                });
+            }
+            RecordContent::Refused { accepted, .. } => accepted.clone_from(&self.accepted),
+        }
+    }
+}
+
+impl StoredRecord {
+    /// Returns the last value that was accepted, and the revision of its write.
+    #[cfg(feature = "apps")]
+    pub(crate) fn accepted(&self) -> Option<(Revision, &Bytes)> {
+        match &self.content {
+            RecordContent::Body(body) => Some((self.revision, body)),
+            RecordContent::Refused { accepted, .. } => {
+                let accepted = accepted.as_ref()?;
+                Some((accepted.revision, &accepted.body))
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Replica, ReplicaHealth, ReplicaState};
 use crate::{
     link::LinkTable,
-    store::{Incarnation, Revision},
+    store::{Incarnation, Position, Revision, generation::Basis},
 };
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -14,8 +14,8 @@ pub const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Most calls that wait at once. Each keeps its arguments in memory meanwhile.
 pub const MAX_WAITERS: usize = 256;
 
-/// Why a wait for a revision ended early. The call that needed it did not run and may be tried
-/// again.
+/// Why a process's copy of the store is too old for a call or for a write. Neither was made, and
+/// both may be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Behind {
@@ -26,6 +26,12 @@ pub enum Behind {
         seen: Revision,
         /// The revision that was asked for.
         wanted: Revision,
+    },
+    /// The replica doesn't follow the store at present, so what it lacks is unknown.
+    #[error("the replica has seen revision {} of the store and does not follow it at present; try again", seen.0)]
+    NotFollowing {
+        /// The revision that it has seen.
+        seen: Revision,
     },
     /// The replica follows an earlier incarnation of the store.
     #[error("the replica has not yet seen that the store was re-created; try again")]
@@ -82,6 +88,33 @@ impl Replica {
         } else {
             Behind::OtherIncarnation
         })
+    }
+
+    /// Checks that every process will accept what is written now: that this process follows the
+    /// store, which is at `position`, and that `basis` is a recent copy of it.
+    ///
+    /// # Errors
+    /// Fails with [`Behind`].
+    pub(crate) fn check_recent(&self, basis: Basis, position: Position) -> Result<(), Behind> {
+        let health = self.health();
+        let seen = health.revision;
+        if health.state == ReplicaState::Closed {
+            return Err(Behind::Closed);
+        }
+        if !health.state.is_live() {
+            return Err(Behind::NotFollowing { seen });
+        }
+        let lives = [health.incarnation, basis.incarnation];
+        if lives.iter().any(|life| *life != position.incarnation) {
+            return Err(Behind::OtherIncarnation);
+        }
+        match position.newest {
+            Some(newest) if basis.is_behind(newest) => Err(Behind::NotYet {
+                seen: Revision(basis.generation),
+                wanted: newest,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until `done` returns true for the table. Returns whether it did so by `deadline`.

@@ -4,7 +4,8 @@
 //! call does before it returns.
 
 use super::{
-    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError, StoreKey,
+    Watch,
     check::{check_ops, check_ttl},
     state::{Cursor, Followed, Look, State, follow},
 };
@@ -103,6 +104,10 @@ impl Store for MemoryStore {
 
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         Box::pin(async { self.with(|state| state.incarnation()) })
+    }
+
+    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(async { self.with(|state| state.position()) })
     }
 
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {

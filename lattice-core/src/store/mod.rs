@@ -11,7 +11,8 @@
 //!   commit, and then delivers changes in revision order, those of one commit in one event. A slow watcher may miss values that were
 //!   overwritten meanwhile, but always gets the last change of each key. After a reconnect, or when
 //!   the watch fell too far behind, it delivers a new whole snapshot instead, so a watcher that
-//!   keeps a copy has to compare. The queue of a slow watcher is bounded.
+//!   keeps a copy has to compare. The queue of a slow watcher is bounded. The revision of a
+//!   snapshot is that of the last write before it, even if the last write left nothing behind.
 //! * [`lease`](Store::lease) puts a value that vanishes `ttl` after it was written: not before, and
 //!   at most a few seconds later. Watchers receive that as a delete. Any later put of that key
 //!   replaces the term too: a commit makes the value permanent.
@@ -39,6 +40,7 @@
 pub(crate) mod check;
 #[cfg(feature = "disk")]
 pub mod disk;
+pub(crate) mod generation;
 mod last;
 mod memory;
 #[doc(hidden)]
@@ -89,6 +91,21 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Fails with [`StoreError::Unavailable`].
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>>;
 
+    /// Returns the current incarnation of the store and the revision of its last write. A store
+    /// that can't tell the latter leaves it out; a process whose copy of the store is far behind
+    /// then learns that only from the revision of its own next write.
+    ///
+    /// # Errors
+    /// Fails with [`StoreError::Unavailable`].
+    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(async {
+            Ok(Position {
+                incarnation: self.incarnation().await?,
+                newest: None,
+            })
+        })
+    }
+
     /// Returns the entry at `key`, or `None` if the key has no value.
     ///
     /// # Errors
@@ -120,6 +137,16 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// Fails with [`StoreError`].
     fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>>;
+}
+
+/// How far a store has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The current incarnation.
+    pub incarnation: Incarnation,
+    /// The revision of the last write, or a little more; `None` where the store doesn't report it.
+    /// The snapshot of a watch that starts later has at least this revision.
+    pub newest: Option<Revision>,
 }
 
 /// One key's value.

@@ -295,6 +295,13 @@ pub fn looks_removed(value: &[u8]) -> bool {
     value.starts_with(&REMOVED.to_le_bytes()) && value.len() == HEAD + TAG_LEN
 }
 
+/// Returns the generation of an authentic value, and 0 for a value that is too short to have one.
+#[cfg(feature = "disk")]
+pub(crate) fn generation_of(value: &[u8]) -> u64 {
+    let generation = value.get(2..HEAD).and_then(|bytes| bytes.first_chunk());
+    generation.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
 fn head(schema: u16, generation: u64) -> BytesMut {
     let mut out = BytesMut::with_capacity(128);
     out.put_u16_le(schema);

@@ -89,6 +89,11 @@ impl Rewrite {
         self
     }
 
+    /// Notes that an attempt was written, and that every process refuses it.
+    pub(crate) fn was_refused(&mut self) {
+        self.may_have_written = true;
+    }
+
     /// Returns whether an attempt may have been written without being confirmed.
     pub(crate) fn may_have_written(&self) -> bool {
         self.may_have_written

@@ -22,6 +22,8 @@ mod certificates;
 mod chance;
 #[path = "../support/jwt.rs"]
 mod jwt;
+#[path = "../support/lagging.rs"]
+mod lagging;
 #[path = "../support/nats.rs"]
 mod nats;
 #[path = "../support/proxy.rs"]

@@ -4,7 +4,8 @@ use super::{NatsStore, NatsStoreOptions, OpenError, out_of_reach};
 use crate::{
     nats::NatsConnection,
     store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+        CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
+        StoreKey, Watch,
     },
 };
 use bytes::Bytes;
@@ -77,6 +78,10 @@ impl LateStore {
 impl Store for LateStore {
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         Box::pin(async { self.store().await?.incarnation().await })
+    }
+
+    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(async { self.store().await?.position().await })
     }
 
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {

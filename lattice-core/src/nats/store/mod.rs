@@ -29,7 +29,8 @@ use crate::{
     nats::NatsConnection,
     quantity::ByteSize,
     store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+        CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
+        StoreKey, Watch,
         check::{check_ops, check_ttl, check_value},
     },
 };
@@ -178,6 +179,10 @@ impl Store for NatsStore {
         Box::pin(self.0.within(self.0.incarnation()))
     }
 
+    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(self.0.within(self.0.position()))
+    }
+
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
         Box::pin(async move { self.0.within(self.0.read(key)).await })
     }
@@ -210,9 +215,18 @@ impl Store for NatsStore {
 
 impl Inner {
     async fn incarnation(&self) -> Result<Incarnation, StoreError> {
+        Ok(self.position().await?.incarnation)
+    }
+
+    /// Returns the revision of the last write in addition. It may have left no message behind: an
+    /// expired lease leaves a marker, which is removed in the end.
+    async fn position(&self) -> Result<Position, StoreError> {
         let info = self.stream.get_info().await.map_err(unavailable)?;
         self.note(&info);
-        Ok(created(&info))
+        Ok(Position {
+            incarnation: created(&info),
+            newest: Some(Revision(info.state.last_sequence)),
+        })
     }
 
     /// Records how many servers keep the bucket: an operator may change that while it is open.

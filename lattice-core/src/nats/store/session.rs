@@ -174,8 +174,14 @@ impl Session {
     async fn collect(&mut self, begun: Begun) -> Result<WatchEvent, Broken> {
         let mut entries = BTreeMap::new();
         let mut last = begun.revision;
-        let mut whole = begun.pending == 0 && self.nothing_follows(last).await?;
-        while !whole {
+        let mut whole = None;
+        if begun.pending == 0 {
+            whole = self.end(last).await?;
+        }
+        let revision = loop {
+            if let Some(revision) = whole {
+                break revision;
+            }
             match self.delivery().await? {
                 Delivery::Change {
                     change,
@@ -198,28 +204,40 @@ impl Session {
                         }
                         _ => {}
                     }
-                    whole = pending == 0
-                        && !within_commit
-                        && self.delivered >= begun.pending
-                        && self.nothing_follows(last).await?;
+                    if pending == 0 && !within_commit && self.delivered >= begun.pending {
+                        whole = self.end(last).await?;
+                    }
                 }
                 // A pending message may have been removed without a trace, as an old marker is.
-                Delivery::Idle => whole = self.is_at_the_end().await?,
+                Delivery::Idle if self.is_at_the_end().await? => whole = self.end(last).await?,
+                Delivery::Idle => {}
             }
-        }
+        };
         Ok(WatchEvent::Snapshot {
             incarnation: self.incarnation,
-            revision: last,
+            revision,
             entries: entries.into_values().collect(),
         })
     }
 
-    /// Returns whether nothing was written after `last`. A consumer's own `pending` does not show
-    /// that: it counts a new message a moment after the message has replaced its key's old one, and
-    /// the snapshot would lack the key.
-    async fn nothing_follows(&self, last: Revision) -> Result<bool, Broken> {
+    /// Returns the revision of a snapshot whose last message is `last`, or `None` while newer
+    /// messages follow. A consumer's own `pending` does not show the latter: it counts a new
+    /// message a moment after the message has replaced its key's old one, and the snapshot would
+    /// lack the key.
+    ///
+    /// The revision is that of the last write, which may be far above that of the last message: the
+    /// renewals and the end of a lease leave nothing behind in the end. A replica with a lower one
+    /// would write records that count as replayed, and take the store for an older one.
+    async fn end(&self, last: Revision) -> Result<Option<Revision>, Broken> {
+        // Every write up to this one has left no message, or one that the next request shows.
+        let position = self.store.position().await;
+        let position = position.map_err(|_| Broken::OutOfReach)?;
+        if position.incarnation != self.incarnation {
+            return Err(Broken::Gap);
+        }
         let newest = self.store.newest().await.map_err(|_| Broken::OutOfReach)?;
-        Ok(newest.is_none_or(|newest| newest <= last))
+        let is_whole = newest.is_none_or(|newest| newest <= last);
+        Ok(is_whole.then(|| last.max(position.newest.unwrap_or_default())))
     }
 
     async fn is_at_the_end(&self) -> Result<bool, Broken> {

@@ -4,6 +4,8 @@ mod lost;
 mod readers;
 mod removed;
 mod untrusted;
+#[cfg(feature = "apps")]
+mod writers;
 
 use super::*;
 use crate::{

@@ -30,7 +30,8 @@ pub use error::OpenError;
 pub(crate) use snapshot::Snapshot;
 
 use super::{
-    CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+    CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError, StoreKey,
+    Watch,
     check::{check_ops, check_ttl},
     state::{Cursor, Followed, Look, State, follow},
 };
@@ -169,6 +170,10 @@ impl Store for DiskStore {
 
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
         Box::pin(self.read_state(State::incarnation))
+    }
+
+    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(self.read_state(State::position))
     }
 
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {

@@ -5,6 +5,10 @@
 //! that much older than the copy. It contains authentic values only, and a process that starts from
 //! it authenticates each value again.
 //!
+//! What was declared stays in the copy until its deletion is in the store, or another value of it.
+//! When something else than a holder of the key has written over it or removed it, the next process
+//! starts with the last value, and treats it as unreadable once it has seen the store.
+//!
 //! In addition to the copy, the file holds the hosts that were live: [`StoreKey::known_hosts`].
 
 use super::{
@@ -18,7 +22,9 @@ use crate::{
     auth::Auth,
     name::LatticeName,
     store::{
-        Entry, Incarnation, KeyKind, LastKnown, Revision, StoreKey, WatchEvent, record::authentic,
+        Entry, Incarnation, KeyKind, LastKnown, Revision, StoreKey, WatchEvent,
+        generation::unseen,
+        record::{authentic, generation_of, looks_removed},
     },
     sync::Mutex,
 };
@@ -169,12 +175,13 @@ impl Shared {
         };
         let found = slots.len();
         for (key, slot) in slots {
-            let entry = slot.value.map(|value| Entry {
+            let Some(value) = slot.value else { continue };
+            let entry = Entry {
                 key,
                 value,
                 revision: slot.revision,
-            });
-            copy.put(entry, auth);
+            };
+            copy.put(&entry, None, auth);
         }
         if copy.entries.is_empty() && found > 0 {
             tracing::warn!(path = %path.display(), "ignoring the last snapshot: it was not made with this lattice's key");
@@ -242,6 +249,12 @@ fn is_declared(key: &StoreKey) -> bool {
     )
 }
 
+/// Returns whether an entry of the copy stays when the store has nothing at its key any more:
+/// whether it was declared and not deleted.
+fn outlasts_removal(known: &Entry) -> bool {
+    is_declared(&known.key) && !looks_removed(&known.value)
+}
+
 impl Copy {
     fn taken(&self) -> Option<SystemTime> {
         let since = Duration::from_millis(self.marks.taken);
@@ -260,38 +273,58 @@ impl Copy {
                 incarnation,
                 revision,
                 entries,
-            } => {
-                let same_store = self.marks.incarnation == *incarnation;
-                self.marks.incarnation = *incarnation;
-                self.marks.revision = *revision;
-                let before = mem::take(&mut self.entries);
-                for entry in entries {
-                    if !self.put(Some(entry.clone()), auth)
-                        && same_store
-                        && is_declared(&entry.key)
-                        && let Some(known) = before.get(&entry.key)
-                    {
-                        self.entries.insert(known.key.clone(), known.clone());
-                    }
-                }
-                self.unwritten = Unwritten::All;
-            }
+            } => self.replace(*incarnation, *revision, entries, auth),
             WatchEvent::Put(entry) => {
                 self.marks.revision = entry.revision;
-                // What can't be read does not replace what was declared before.
-                if !self.put(Some(entry.clone()), auth) && !is_declared(&entry.key) {
-                    self.entries.remove(&entry.key);
+                let known = self.entries.remove(&entry.key);
+                if !self.put(entry, known.as_ref(), auth) {
+                    self.keep(known);
                 }
                 self.change(&entry.key);
             }
             WatchEvent::Delete { key, revision } => {
                 self.marks.revision = *revision;
-                self.entries.remove(key);
+                if !self.entries.get(key).is_some_and(outlasts_removal) {
+                    self.entries.remove(key);
+                }
                 self.change(key);
             }
         }
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         self.marks.taken = since.map_or(1, |since| since.as_millis() as u64);
+    }
+
+    /// Takes in the whole content of the store.
+    fn replace(
+        &mut self,
+        incarnation: Incarnation,
+        revision: Revision,
+        entries: &[Entry],
+        auth: &Auth,
+    ) {
+        let is_same = self.marks.incarnation == incarnation;
+        let went_back = revision < self.marks.revision;
+        self.marks.incarnation = incarnation;
+        self.marks.revision = revision;
+        let mut before = mem::take(&mut self.entries);
+        if !is_same {
+            before.clear();
+        }
+        for entry in entries {
+            let known = before.remove(&entry.key);
+            // A store that went back has older values.
+            if !self.put(entry, known.as_ref().filter(|_| !went_back), auth) {
+                self.keep(known);
+            }
+        }
+        if !went_back {
+            // The store has nothing at these keys any more.
+            let kept = before
+                .into_iter()
+                .filter(|(_, known)| outlasts_removal(known));
+            self.entries.extend(kept);
+        }
+        self.unwritten = Unwritten::All;
     }
 
     fn note_hosts(&mut self, hosts: Bytes) {
@@ -308,20 +341,43 @@ impl Copy {
         }
     }
 
-    /// Puts an entry, and returns whether it is authentic. Any other one is left out.
-    fn put(&mut self, entry: Option<Entry>, auth: &Auth) -> bool {
-        let Some(entry) =
-            entry.filter(|entry| authentic(auth, self.marks.incarnation, entry).is_some())
-        else {
+    /// Keeps what was declared at a key whose new value is refused.
+    fn keep(&mut self, known: Option<Entry>) {
+        if let Some(known) = known.filter(|known| is_declared(&known.key)) {
+            self.entries.insert(known.key.clone(), known);
+        }
+    }
+
+    /// Puts an entry at a key that had another one, if there was any. Returns whether it was
+    /// accepted; any other one is left out.
+    fn put(&mut self, entry: &Entry, known: Option<&Entry>, auth: &Auth) -> bool {
+        if !self.accepts(entry, known, auth) {
             return false;
-        };
+        }
         let own = Entry {
+            key: entry.key.clone(),
             // A slice of a larger buffer would keep all of that buffer in memory.
             value: Bytes::copy_from_slice(&entry.value),
-            ..entry
+            revision: entry.revision,
         };
         self.entries.insert(own.key.clone(), own);
         true
+    }
+
+    /// Returns whether an entry is authentic and, if it declares something, not a replayed older
+    /// value, which the replica refuses. The next process would otherwise start with that value.
+    fn accepts(&self, entry: &Entry, known: Option<&Entry>, auth: &Auth) -> bool {
+        if authentic(auth, self.marks.incarnation, entry).is_none() {
+            return false;
+        }
+        if !is_declared(&entry.key) {
+            return true;
+        }
+        let generation = generation_of(&entry.value);
+        let is_replayed = known.is_some_and(|known| {
+            known.revision != entry.revision && generation <= generation_of(&known.value)
+        });
+        !is_replayed && unseen(generation, entry.revision).is_none()
     }
 
     fn is_written(&self) -> bool {

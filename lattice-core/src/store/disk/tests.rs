@@ -309,13 +309,93 @@ mod last_known {
         snapshot.note(&all(BORN, 6, vec![spoiled]));
         drop(snapshot);
         assert_eq!(found(&path).await, all(BORN, 6, vec![declared.clone()]));
+    }
+
+    fn deletion(key: &StoreKey, revision: u64) -> Entry {
+        let records = Records::new(Arc::new(MemoryStore::new()), auth(1));
+        let op = records.deletion(BORN, key.clone(), revision, Expect::Any);
+        Entry {
+            key: key.clone(),
+            value: op.value.expect("a value"),
+            revision: Revision(revision),
+        }
+    }
+
+    fn removal(key: &StoreKey, revision: u64) -> WatchEvent {
+        WatchEvent::Delete {
+            key: key.clone(),
+            revision: Revision(revision),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_declared_record_stays_until_its_deletion_is_in_the_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let declared = entry_at(StoreKey::from_store("actor.a"), BORN, 2);
+        let link = StoreKey::from_store("link.a.a=3ab=2fc=400=2e2.default");
+        let link = entry_at(link, BORN, 3);
         let snapshot = open(&path, 1).await;
-        snapshot.note(&WatchEvent::Delete {
-            key: declared.key,
-            revision: Revision(7),
-        });
+        snapshot.note(&all(BORN, 3, vec![declared.clone(), link.clone()]));
+        // They are removed without the key.
+        snapshot.note(&removal(&declared.key, 4));
+        snapshot.note(&removal(&link.key, 5));
         drop(snapshot);
-        assert_eq!(found(&path).await, all(BORN, 7, vec![]));
+        assert_eq!(found(&path).await, all(BORN, 5, vec![declared.clone()]));
+        // The same when the whole store is read again.
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&all(BORN, 6, vec![]));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 6, vec![declared.clone()]));
+        // The deletion ends it, and then leaves the store.
+        let deleted = deletion(&declared.key, 7);
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&WatchEvent::Put(deleted.clone()));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 7, vec![deleted]));
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&removal(&declared.key, 8));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 8, vec![]));
+        // A store that went back or was re-created counts as it is.
+        for (life, revision) in [(BORN, 8), (Incarnation(9), 20)] {
+            let snapshot = open(&path, 1).await;
+            snapshot.note(&all(BORN, 9, vec![entry_at(declared.key.clone(), BORN, 9)]));
+            snapshot.note(&all(life, revision, vec![]));
+            drop(snapshot);
+            assert_eq!(found(&path).await, all(life, revision, vec![]));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replayed_value_does_not_replace_what_was_declared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("last");
+        let key = StoreKey::from_store("actor.a");
+        let old = entry_at(key.clone(), BORN, 2);
+        let new = entry_at(key.clone(), BORN, 5);
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&all(BORN, 5, vec![new.clone()]));
+        for (replayed, revision) in [(&old, 6), (&deletion(&key, 3), 7), (&new, 8)] {
+            snapshot.note(&WatchEvent::Put(Entry {
+                revision: Revision(revision),
+                ..replayed.clone()
+            }));
+        }
+        // A value whose writer had not seen the last 10,000 writes counts as replayed.
+        let outdated = Entry {
+            revision: Revision(10_007),
+            ..entry_at(key.clone(), BORN, 6)
+        };
+        snapshot.note(&WatchEvent::Put(outdated.clone()));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 10_007, vec![new]));
+        let snapshot = open(&path, 1).await;
+        snapshot.note(&all(BORN, 10_007, vec![outdated]));
+        // A store that went back has older values.
+        snapshot.note(&all(BORN, 3, vec![old.clone()]));
+        drop(snapshot);
+        assert_eq!(found(&path).await, all(BORN, 3, vec![old]));
     }
 
     #[tokio::test]

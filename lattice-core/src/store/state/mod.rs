@@ -8,7 +8,8 @@ mod restore;
 pub(super) use follow::{Followed, Look, follow};
 
 use crate::store::{
-    CommitError, Entry, Expect, Incarnation, MARKER_TTL, Op, Revision, StoreKey, WatchEvent,
+    CommitError, Entry, Expect, Incarnation, MARKER_TTL, Op, Position, Revision, StoreKey,
+    WatchEvent,
 };
 use bytes::Bytes;
 use std::{
@@ -85,6 +86,14 @@ impl State {
     /// Returns the incarnation of the store.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Returns the incarnation of the store and its last revision.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            incarnation: self.incarnation,
+            newest: Some(self.revision),
+        }
     }
 
     pub(super) fn is_out_of_reach(&self) -> bool {

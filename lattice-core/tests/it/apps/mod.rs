@@ -5,6 +5,7 @@ mod faults;
 mod foreign;
 mod garbage;
 mod hosts;
+mod lagging;
 mod limits;
 mod manifests;
 mod mixed;

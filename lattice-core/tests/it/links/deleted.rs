@@ -1,68 +1,9 @@
 //! Deleted links stay deleted, and links that are put are accepted everywhere.
 
 use super::*;
-use futures_util::{StreamExt as _, future::BoxFuture, stream};
-use lattice_core::store::{CommitError, Entry, Incarnation, StoreError, Watch};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
-
-/// A store that stops delivering changes while it lags; reads and writes work then. The answers to
-/// the next commits can be forged: nothing is written.
-#[derive(Debug)]
-struct Lagging {
-    store: MemoryStore,
-    lags: watch::Sender<bool>,
-    forged: AtomicUsize,
-}
-
-impl Lagging {
-    fn on(store: &MemoryStore) -> Arc<Self> {
-        Arc::new(Self {
-            store: store.clone(),
-            lags: watch::Sender::new(false),
-            forged: AtomicUsize::new(0),
-        })
-    }
-}
-
-impl Store for Lagging {
-    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
-        self.store.incarnation()
-    }
-    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        self.store.read(key)
-    }
-    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
-        let forged = |left: usize| left.checked_sub(1);
-        if self.forged.fetch_update(Relaxed, Relaxed, forged).is_ok() {
-            return Box::pin(async { Ok(Revision(1)) });
-        }
-        self.store.commit(ops)
-    }
-    fn lease(
-        &self,
-        key: StoreKey,
-        value: Bytes,
-        ttl: Duration,
-        expect: Expect,
-    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
-        self.store.lease(key, value, ttl, expect)
-    }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
-        Box::pin(async {
-            let (events, lags) = (self.store.watch().await?, self.lags.subscribe());
-            let delivered = stream::unfold((events, lags), async |(mut events, mut lags)| {
-                let event = events.next().await?;
-                lags.wait_for(|lags| !*lags).await.ok()?;
-                Some((event, (events, lags)))
-            });
-            Ok(Watch::new(delivered))
-        })
-    }
-}
+use crate::lagging::{Delivery, Lagging};
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::time::{sleep, timeout};
 
 async fn recorded(node: &Node, link: &Link) -> Bytes {
     let entry = node.store.read(store_key(link)).await.expect("in reach");
@@ -75,7 +16,7 @@ async fn a_put_that_succeeds_is_accepted_by_every_process() {
     let node = Node::join(&store).await;
     let way = Lagging::on(&store);
     let late = Arc::new(Node::over(&store, way.clone(), 1).await);
-    way.lags.send_replace(true);
+    way.set(Delivery::Lags);
     let a = link("front", "back");
     // A process that lags sees neither the link nor its deletion.
     node.links.put(a.clone()).await.expect("put");
@@ -85,7 +26,7 @@ async fn a_put_that_succeeds_is_accepted_by_every_process() {
         async move { late.links.put(a).await }
     });
     sleep(Duration::from_millis(700)).await;
-    way.lags.send_replace(false);
+    way.set(Delivery::Works);
     let put = putting.await.expect("no panic").expect("put");
     node.sees(put.revision).await;
     assert_eq!(
@@ -98,7 +39,7 @@ async fn a_put_that_succeeds_is_accepted_by_every_process() {
     );
 
     // While it lags for good, it fails.
-    way.lags.send_replace(true);
+    way.set(Delivery::Lags);
     node.links.delete(&a.key()).await.expect("deleted");
     let failed = late.links.put(a.clone()).await.expect_err("behind");
     assert!(

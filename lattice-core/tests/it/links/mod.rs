@@ -2,6 +2,7 @@
 
 mod deleted;
 mod garbage;
+mod lagging;
 mod outage;
 mod races;
 mod reports;

@@ -1,10 +1,10 @@
 //! Reads, commits, their expectations and their bounds.
 
-use super::{Pair, assert_conflict, commit, delete, key, put, read, value};
+use super::{Pair, assert_conflict, commit, delete, key, next, open, put, read, value};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use lattice_core::store::{
-    CommitError, Expect, InvalidCommit, MAX_OPS, MAX_VALUE, Op, Revision, Store,
+    CommitError, Expect, InvalidCommit, MAX_OPS, MAX_VALUE, Op, Revision, Store, WatchEvent,
 };
 use std::{sync::Arc, task::Poll};
 
@@ -17,6 +17,7 @@ pub(super) async fn run(make: &impl AsyncFn() -> Pair) {
     of_many_contenders_one_wins(make().await).await;
     a_dropped_commit_is_all_or_nothing(make().await).await;
     an_incarnation_is_the_same_for_all_clients(make().await).await;
+    a_position_includes_every_write(make().await).await;
 }
 
 async fn revisions_grow_and_reads_see_the_last_write((one, two): Pair) {
@@ -256,4 +257,19 @@ async fn an_incarnation_is_the_same_for_all_clients((one, two): Pair) {
     put(&one, "a", "1", Expect::Any).await;
     delete(&one, "a", Expect::Any).await;
     assert_eq!(two.incarnation().await.expect("reachable"), first);
+}
+
+async fn a_position_includes_every_write((one, two): Pair) {
+    let life = one.incarnation().await.expect("reachable");
+    let mut last = put(&one, "a", "1", Expect::Any).await;
+    for _ in 0..3 {
+        let position = two.position().await.expect("reachable");
+        assert_eq!(position.incarnation, life);
+        assert!(position.newest.is_none_or(|newest| newest >= last));
+        let WatchEvent::Snapshot { revision, .. } = next(&mut open(&one).await).await else {
+            panic!("the first event is a snapshot");
+        };
+        assert!(position.newest.is_none_or(|newest| revision >= newest));
+        last = delete(&one, "a", Expect::Any).await;
+    }
 }

@@ -27,7 +27,8 @@ use futures_util::future::BoxFuture;
 use lattice_core::{
     __private::Random,
     store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreError, StoreKey, Watch,
+        CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
+        StoreKey, Watch,
     },
     sync::Mutex,
 };
@@ -191,6 +192,13 @@ impl Store for FaultStore {
         Box::pin(async {
             self.0.enter().await?;
             self.0.inner.incarnation().await
+        })
+    }
+
+    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        Box::pin(async {
+            self.0.enter().await?;
+            self.0.inner.position().await
         })
     }
 
