@@ -74,15 +74,22 @@
 //!
 //! All functions of the WIT interfaces that it exports can be called. Those that take or return
 //! resources, streams or futures can be called from the same host only, for now. The instances of an
-//! actor with such functions stay as long as others hold something of them. Links and calls name an
-//! interface of a package, so an export of a world outside of any interface (`export run: func();`),
-//! and an interface without a package, can't be called.
+//! actor with such functions stay as long as others hold something of them.
 //!
-//! An import that no link can serve (outside of any interface, without a package, or with
-//! `error-context` or resources of the host's) traps the actor when the actor calls it. The rest of
-//! the actor is served. [`ComponentCheck`] lists what can't be served, before the actor is started,
-//! and so does the log when it is started. It fails to start if none of its exports can be called
-//! ([`NothingToCall`](ActorError::NothingToCall)).
+//! Links and calls name an interface of a package. What has none has a name for them all the same:
+//!
+//! | in the world | its interface for links and calls |
+//! | --- | --- |
+//! | `export run: func();` | `lattice:world/functions` |
+//! | `export core: interface { … }` | `lattice:interface/core` |
+//!
+//! Imports have the same names, so that `import run: func();` is linked to such an export with a link
+//! for `lattice:world/functions`.
+//!
+//! An import that no link can serve (with `error-context`, or with resources of the host's) traps the
+//! actor when the actor calls it. The rest of the actor is served. [`ComponentCheck`] lists what can't
+//! be served, before the actor is started, and so does the log when it is started. It fails to start
+//! if none of its exports can be called ([`NothingToCall`](ActorError::NothingToCall)).
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with
 //! `lattice.operator().component(id).types()`.

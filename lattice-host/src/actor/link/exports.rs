@@ -1,6 +1,6 @@
 //! The exports of a component.
 
-use super::plan;
+use super::{functions_of_world, interface_name, plan};
 use crate::{
     actor::ActorError,
     guest::{ExportedFunction, Side, Unserved},
@@ -11,10 +11,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
-use wasmtime::component::{
-    Component,
-    types::{ComponentInstance, ComponentItem},
-};
+use wasmtime::component::{Component, ComponentExportIndex, types::ComponentItem};
+
+/// The items of an interface, or of a world.
+type Items = Vec<(String, ComponentItem)>;
 
 /// The exports of a component.
 #[derive(Default)]
@@ -32,47 +32,55 @@ impl Exports {
         resources: &Arc<Resources>,
     ) -> Result<Self, ActorError> {
         let mut exports = Self::default();
-        for (name, item) in component.component_type().exports(component.engine()) {
+        let (mut functions, engine) = (Items::new(), component.engine());
+        for (name, item) in component.component_type().exports(engine) {
             match &item.ty {
-                ComponentItem::ComponentInstance(instance) => match InterfaceName::new(name) {
+                ComponentItem::ComponentInstance(instance) => match interface_name(name) {
                     Ok(interface) => {
-                        exports.interface(component, interface, instance, resources)?
+                        let items = instance.exports(engine);
+                        let items = items.map(|(name, item)| (name.to_owned(), item.ty));
+                        let at = component.get_export_index(None, name);
+                        let exported = (interface, at, items.collect());
+                        exports.interface(component, exported, resources)?;
                     }
-                    Err(error) => {
-                        exports.unserved(name, super::nameless(name, &error));
-                    }
+                    Err(error) => exports.unserved(name, error.to_string()),
                 },
                 ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
+                ComponentItem::ComponentFunc(_) => functions.push((name.to_owned(), item.ty)),
                 _ => {
-                    let reason = "it isn't in an interface, and links are for interfaces; export it from a WIT interface";
+                    let reason = "it is neither a function nor an interface; export functions, or a WIT interface";
                     exports.unserved(name, reason.to_owned());
                 }
             }
         }
+        if !functions.is_empty() {
+            let exported = (functions_of_world()?, None, functions);
+            exports.interface(component, exported, resources)?;
+        }
         Ok(exports)
     }
 
+    /// Lists the functions of an interface, which is the export with this index. Without an index,
+    /// they are exports themselves.
     fn interface(
         &mut self,
         component: &Component,
-        interface: InterfaceName,
-        instance: &ComponentInstance,
+        (interface, at, items): (InterfaceName, Option<ComponentExportIndex>, Items),
         resources: &Arc<Resources>,
     ) -> Result<(), ActorError> {
         let mut types = InterfaceTypes::default();
         let (mut unserved, mut reason) = (Vec::new(), String::new());
-        let of_interface = component.get_export_index(None, interface.as_str());
-        for (name, item) in instance.exports(component.engine()) {
-            let (function, plan) = match plan(&interface, name, &item.ty, resources) {
+        for (name, item) in items {
+            let (function, plan) = match plan(&interface, &name, &item, resources) {
                 Ok(Some(planned)) => planned,
                 Ok(None) => continue,
                 Err(error) => {
                     reason = error.to_string();
-                    unserved.push(name.to_owned());
+                    unserved.push(name);
                     continue;
                 }
             };
-            let Some(index) = component.get_export_index(of_interface.as_ref(), name) else {
+            let Some(index) = component.get_export_index(at.as_ref(), &name) else {
                 continue;
             };
             let signature = plan.signature().to_owned();
@@ -83,7 +91,7 @@ impl Exports {
             };
             if let Some(other) = self.functions.insert(key, Arc::new(exported)) {
                 return Err(ActorError::SameFunction {
-                    function: name.to_owned(),
+                    function: name,
                     one: other.function.plan().interface().to_owned(),
                     other: interface.to_string(),
                 });

@@ -1,6 +1,6 @@
 //! The imports of a component.
 
-use super::{invalid, plan, resources::is_http, stub::Stubs};
+use super::{functions_of_world, interface_name, invalid, plan, resources::is_http, stub::Stubs};
 use crate::{
     actor::ActorError,
     capability::{Capabilities, HostCapability, Support},
@@ -10,7 +10,7 @@ use crate::{
 use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use std::{collections::BTreeMap, sync::Arc};
 use wasmtime::component::{
-    Component, Linker, ResourceType,
+    Component, Linker, LinkerInstance, ResourceType,
     types::{ComponentInstance, ComponentItem},
 };
 
@@ -27,6 +27,26 @@ pub(super) struct Imports<'c> {
     pub(super) passes_handles: bool,
     resources: &'c Arc<Resources>,
     stubs: Stubs,
+}
+
+/// The items of an interface, or of a world.
+type Items = Vec<(String, ComponentItem)>;
+
+/// Where an import is.
+#[derive(Clone, Copy)]
+enum At<'n> {
+    World,
+    /// In the interface with this name, as the component has it.
+    Interface(&'n str),
+}
+
+impl At<'_> {
+    fn linker(self, linker: &mut Linker<Guest>) -> wasmtime::Result<LinkerInstance<'_, Guest>> {
+        match self {
+            Self::World => Ok(linker.root()),
+            Self::Interface(name) => linker.instance(name),
+        }
+    }
 }
 
 impl<'c> Imports<'c> {
@@ -48,6 +68,7 @@ impl<'c> Imports<'c> {
             resources,
             stubs: Stubs::default(),
         };
+        let mut of_world = Items::new();
         for (name, item) in component.component_type().imports(component.engine()) {
             match &item.ty {
                 ComponentItem::ComponentInstance(instance) => {
@@ -56,11 +77,15 @@ impl<'c> Imports<'c> {
                 ComponentItem::Type(_) => {}
                 // A world that uses the resource of an interface imports it a second time.
                 ComponentItem::Resource(resource) if imports.stubs.knows(resource) => {}
+                ComponentItem::ComponentFunc(_) => of_world.push((name.to_owned(), item.ty)),
                 _ => {
                     let reason = "it isn't in an interface, and links are for interfaces; import it from a WIT interface";
                     imports.unserved(name, &item.ty, reason.to_owned())?;
                 }
             }
+        }
+        if !of_world.is_empty() {
+            imports.connect_link(At::World, functions_of_world()?, of_world)?;
         }
         Ok(imports)
     }
@@ -92,13 +117,18 @@ impl<'c> Imports<'c> {
             Some((capability, Support::Transcoded)) => Some(capability),
             None => None,
         };
-        match (InterfaceName::new(name), host) {
+        match (interface_name(name), host) {
             (Ok(interface), Some(capability)) => {
                 self.by_host.push(name.to_owned());
                 self.connect_host(&interface, instance, capability)
             }
-            (Ok(interface), None) => self.connect_link(interface, instance),
-            (Err(error), _) => self.unserved(name, item, super::nameless(name, &error)),
+            (Ok(interface), None) => {
+                let items = instance.exports(self.component.engine());
+                let items = items.map(|(name, item)| (name.to_owned(), item.ty));
+                let items = items.collect();
+                self.connect_link(At::Interface(name), interface, items)
+            }
+            (Err(error), _) => self.unserved(name, item, error.to_string()),
         }
     }
 
@@ -115,7 +145,7 @@ impl<'c> Imports<'c> {
                 continue;
             };
             let handler = host_function(capability, interface, &plan)?;
-            self.define(interface, plan, handler)?;
+            self.define(At::Interface(interface.as_str()), plan, handler)?;
         }
         Ok(())
     }
@@ -124,32 +154,33 @@ impl<'c> Imports<'c> {
     /// traps when it is called.
     fn connect_link(
         &mut self,
+        at: At<'_>,
         interface: InterfaceName,
-        instance: &ComponentInstance,
+        items: Items,
     ) -> Result<(), ActorError> {
         let mut types = InterfaceTypes::default();
         let (mut unserved, mut of_http, mut reason) = (Vec::new(), None, String::new());
-        for (name, item) in instance.exports(self.component.engine()) {
-            if let ComponentItem::Resource(ty) = item.ty {
-                if is_http(interface.as_str()) && !self.stubs.knows(&ty) {
-                    of_http = Some(name.to_owned());
+        for (name, item) in &items {
+            if let ComponentItem::Resource(ty) = item {
+                if is_http(interface.as_str()) && !self.stubs.knows(ty) {
+                    of_http = Some(name.clone());
                 }
-                self.resource(&interface, name, ty, &item.ty)?;
+                self.resource((at, &interface), name, *ty, item)?;
                 continue;
             }
-            match plan(&interface, name, &item.ty, self.resources) {
+            match plan(&interface, name, item, self.resources) {
                 Ok(None) => {}
                 Ok(Some((function, plan))) => {
                     self.passes_handles |= plan.passes_handles();
                     let signature = plan.signature().to_owned();
                     types.functions.insert(function.clone(), signature);
-                    let remote = RemoteFunction::new(interface.clone(), function, &plan, &item.ty);
-                    self.define(&interface, plan, Arc::new(remote))?;
+                    let remote = RemoteFunction::new(interface.clone(), function, &plan, item);
+                    self.define(at, plan, Arc::new(remote))?;
                 }
                 Err(error) => {
                     reason = error.to_string();
-                    self.stub(&interface, name, &item.ty, reason.clone())?;
-                    unserved.push(name.to_owned());
+                    self.stub((at, &interface), name, item, reason.clone())?;
+                    unserved.push(name.clone());
                 }
             }
         }
@@ -175,30 +206,29 @@ impl<'c> Imports<'c> {
     /// Defines a resource of another component. One that several interfaces have is the same in each.
     fn resource(
         &mut self,
-        interface: &InterfaceName,
+        (at, interface): (At<'_>, &InterfaceName),
         name: &str,
         ty: ResourceType,
         item: &ComponentItem,
     ) -> Result<(), ActorError> {
         let Some(index) = self.resources.index(ty) else {
             // One of the host's, under another name.
-            return self.stub(interface, name, item, String::new());
+            return self.stub((at, interface), name, item, String::new());
         };
         self.stubs.note(ty);
         let ty = ResourceType::host_dynamic(index.0);
-        let mut linker = self.linker.instance(interface.as_str()).map_err(invalid)?;
+        let mut linker = at.linker(&mut self.linker).map_err(invalid)?;
         linker.resource(name, ty, drop_handle).map_err(invalid)
     }
 
     fn define(
         &mut self,
-        interface: &InterfaceName,
+        at: At<'_>,
         plan: Arc<FunctionPlan>,
         handler: Arc<dyn ImportHandler<Guest>>,
     ) -> Result<(), ActorError> {
-        let linked = self
-            .linker
-            .instance(interface.as_str())
+        let linked = at
+            .linker(&mut self.linker)
             .and_then(|mut linker| link_import(&mut linker, plan, handler));
         linked.map_err(invalid)
     }
@@ -206,7 +236,7 @@ impl<'c> Imports<'c> {
     /// Defines an item of an interface, so that it traps when it is called.
     fn stub(
         &mut self,
-        interface: &InterfaceName,
+        (at, interface): (At<'_>, &InterfaceName),
         name: &str,
         item: &ComponentItem,
         reason: String,
@@ -215,7 +245,7 @@ impl<'c> Imports<'c> {
             import: format!("{interface}#{name}"),
             reason,
         };
-        let mut linker = self.linker.instance(interface.as_str()).map_err(invalid)?;
+        let mut linker = at.linker(&mut self.linker).map_err(invalid)?;
         let engine = self.component.engine();
         self.stubs.define(&mut linker, name, item, &call, engine)
     }

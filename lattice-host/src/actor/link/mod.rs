@@ -75,15 +75,23 @@ fn wit(component: &[u8], capabilities: &Capabilities) -> Option<Bytes> {
     }
 }
 
-/// Returns why an import or export that isn't the name of an interface can't be linked, and what to
-/// do about it.
-fn nameless(name: &str, error: &NameError) -> String {
-    if name.contains([':', '/']) {
-        return error.to_string();
+/// The interface under which links know the functions of a world that are in no interface.
+const FUNCTIONS: &str = "lattice:world/functions";
+
+/// Returns the name under which links know an interface. One without a package is in the package
+/// `lattice:interface`.
+fn interface_name(name: &str) -> Result<InterfaceName, NameError> {
+    if name.contains([':', '/', '@']) {
+        return InterfaceName::new(name);
     }
-    format!(
-        "it is in no package, and links are for interfaces of packages; declare it in one, as `namespace:package/{name}`"
-    )
+    InterfaceName::new(&format!("lattice:interface/{name}"))
+}
+
+/// Returns the interface of the functions of a world that are in no interface.
+fn functions_of_world() -> Result<InterfaceName, ActorError> {
+    InterfaceName::new(FUNCTIONS).map_err(|error| ActorError::Invalid {
+        reason: error.to_string(),
+    })
 }
 
 /// Plans a function of an interface. `None` for an item that is only a type.

@@ -1,11 +1,11 @@
 //! The resources of a component: its own, and those of others that it imports.
 
+use super::interface_name;
 use crate::{
     capability::Capabilities,
     guest::HandleTypes,
     transcode::{ResourceIndex, Resources},
 };
-use lattice_core::name::InterfaceName;
 use std::sync::Arc;
 use wasmtime::component::{
     Component, ComponentExportIndex, ResourceType,
@@ -26,8 +26,8 @@ pub(super) fn of(component: &Component, capabilities: &Capabilities) -> Arc<Reso
         for (resource, ty) in defined(component, instance) {
             if capabilities.find(name).is_some() || is_http(name) {
                 of_host.push(ty);
-            } else if InterfaceName::new(name).is_ok() && !of_host.contains(&ty) {
-                resources.add(ty, name, &resource, false);
+            } else if let (Ok(name), false) = (interface_name(name), of_host.contains(&ty)) {
+                resources.add(ty, name.as_str(), &resource, false);
             }
         }
     }
@@ -36,8 +36,8 @@ pub(super) fn of(component: &Component, capabilities: &Capabilities) -> Arc<Reso
             continue;
         };
         for (resource, ty) in defined(component, instance) {
-            if InterfaceName::new(name).is_ok() && !of_host.contains(&ty) {
-                resources.add(ty, name, &resource, true);
+            if let (Ok(name), false) = (interface_name(name), of_host.contains(&ty)) {
+                resources.add(ty, name.as_str(), &resource, true);
             }
         }
     }

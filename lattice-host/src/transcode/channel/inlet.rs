@@ -13,9 +13,9 @@ use wasmtime::component::{Destination, FutureProducer, StreamProducer, StreamRes
 use wasmtime::{Error, Result, StoreContextMut};
 
 use super::carrier::Carrier;
-use super::{AHEAD, ElementType, MOST_ASKED, MOST_BYTES, MOST_NUMBERS};
+use super::{AHEAD, ElementType, MOST_BYTES, MOST_NUMBERS, MOST_VALUES, payload};
 use crate::transcode::handles::{ChannelGuard, HandleStore, put_in};
-use crate::transcode::raw::{Batch, Lifted};
+use crate::transcode::raw::{Batch, Lifted, Payload};
 use crate::transcode::shape::{NodeId, Tree};
 use crate::transcode::validate::{Places, measure, validate_chunk};
 
@@ -58,7 +58,7 @@ impl Inlet {
         if self.rest.count > 0 {
             return Poll::Ready(Ok(Come::Some));
         }
-        let asked = room.clamp(1, MOST_ASKED).saturating_add(AHEAD);
+        let asked = room.max(1).saturating_add(AHEAD);
         self.reader.ask(asked);
         let next = match self.reader.poll_chunk(cx) {
             Poll::Pending if finish => return Poll::Ready(Ok(Come::Cancelled)),
@@ -104,6 +104,8 @@ pub(super) struct In<C> {
     inlet: Inlet,
     tree: Arc<Tree>,
     element: Option<NodeId>,
+    /// Most elements that are asked for at once.
+    most: usize,
     carrier: PhantomData<fn(C)>,
 }
 
@@ -117,12 +119,17 @@ impl<C: Carrier> In<C> {
             inlet: Inlet::new(reader, guard),
             tree: tree.clone(),
             element,
+            most: match payload(tree, element) {
+                Payload::Values => MOST_VALUES,
+                _ => MOST_NUMBERS,
+            },
             carrier: PhantomData,
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, room: (usize, bool)) -> Poll<Result<Come>> {
+    fn poll(&mut self, cx: &mut Context<'_>, (room, finish): (usize, bool)) -> Poll<Result<Come>> {
         let (tree, element) = (&self.tree, self.element);
+        let room = (room.min(self.most), finish);
         self.inlet.poll(cx, room, |chunk| {
             let checked = match element {
                 None if chunk.bytes.is_empty() && chunk.handles.is_empty() => Ok(Places::new()),
@@ -257,7 +264,8 @@ impl<T: HandleStore> StreamProducer<T> for BytesIn {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let most = room.unwrap_or(MOST_BYTES);
-        match ready!(self.0.poll(cx, (most, finish), bytes_only))? {
+        let asked = (most.min(MOST_BYTES), finish);
+        match ready!(self.0.poll(cx, asked, bytes_only))? {
             Come::Some => {}
             Come::Ended => return Poll::Ready(Ok(StreamResult::Dropped)),
             Come::Cancelled => return Poll::Ready(Ok(StreamResult::Cancelled)),

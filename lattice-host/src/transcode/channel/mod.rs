@@ -28,14 +28,13 @@ use outlet::{BytesOut, Later, Out};
 
 /// Elements that a reader asks for beyond the room of its guest.
 const AHEAD: usize = 0;
-/// Most elements that a reader asks for at once. They are bytes at least.
-const MOST_ASKED: usize = 256 * 1024;
-/// Most bytes of a chunk of a `stream<u8>`.
+/// Most bytes of a chunk of a `stream<u8>`, and most that a reader asks for, so that a thousand
+/// readers that stop hold 64 MiB.
 const MOST_BYTES: usize = 64 * 1024;
-/// Most elements of a chunk of other numbers.
+/// The same for other numbers.
 const MOST_NUMBERS: usize = 16 * 1024;
-/// Most elements of another chunk, so that elements of many bytes fit within the limit on what is
-/// lifted at once.
+/// The same for other elements, so that those of many bytes fit within the limit on what is lifted at
+/// once.
 const MOST_VALUES: usize = 256;
 
 /// The type of a stream's or future's elements, as the reading component has it.

@@ -49,23 +49,10 @@ async fn an_error_for_a_missing_file_includes_its_path() {
 
 #[tokio::test]
 async fn unsupported_imports_are_refused_by_name() {
-    let error = refused(wat(r#"(component (import "do-it" (func)))"#)).await;
-    assert!(
-        matches!(&error, ActorError::NothingToCall { unserved } if unserved[0].name == "do-it"),
-        "{error:?}"
-    );
     let error = refused(wat(r#"(component (import "code" (core module)))"#)).await;
     assert!(
         matches!(&error, ActorError::UnsupportedImport { import, .. } if import == "code"),
         "{error:?}"
-    );
-    let error = refused(wat(
-        r#"(component (import "plain" (instance (export "f" (func)))))"#,
-    ))
-    .await;
-    assert!(
-        error.to_string().contains("`namespace:package/plain`"),
-        "{error}"
     );
     let error = refused(wat(
         r#"(component (import "wasi:clocks/wall-clock@0.1.0" (instance (export "now" (func)))))"#,

@@ -68,47 +68,73 @@ async fn traps(lattice: &lattice_core::Lattice, import: &str) {
 }
 
 #[tokio::test]
-async fn an_exported_interface_without_a_package_leaves_the_rest_served() {
+async fn exports_without_a_package_have_names_of_their_own() {
     let bytes = binary(&format!(
         r#"(component {SEVEN}
             (instance (export "core") (export "f" (func $seven)))
             (export "bare" (func $seven)))"#
     ));
     let check = ComponentCheck::of(&bytes).expect("it is served");
-    assert_eq!(check.callable, ["field:ok/probe@1.0.0"]);
-    let names: Vec<_> = check
-        .unserved
-        .iter()
-        .map(|part| (part.side, &*part.name))
-        .collect();
-    assert_eq!(names, [(Side::Export, "bare"), (Side::Export, "core")]);
-    let reason = &check.unserved[1].reason;
-    assert!(reason.contains("`namespace:package/core`"), "{reason}");
+    let (functions, core) = ("lattice:world/functions", "lattice:interface/core");
+    assert_eq!(check.callable, ["field:ok/probe@1.0.0", core, functions]);
+    assert!(check.unserved.is_empty(), "{:?}", check.unserved);
     let (lattice, _host) = start(&bytes).await.expect("it starts");
     serves_seven(&lattice).await;
+    for (interface, function) in [(functions, "bare"), (core, "f")] {
+        let seven: Result<u32, _> = call(&lattice, "probe", interface, function, ()).await;
+        assert_eq!(seven.expect("it is served"), 7);
+    }
 }
 
 #[tokio::test]
-async fn imports_that_no_link_serves_trap_when_they_are_called_and_not_before() {
-    let function = r#"(export "f" (func (result u32)))"#;
+async fn imports_without_a_package_are_linked_by_names_of_their_own() {
+    let importer = binary(
+        r#"(component
+            (import "bare" (func $bare (result u32)))
+            (import "core" (instance $core (export "f" (func (result u32)))))
+            (core func $bare (canon lower (func $bare)))
+            (core func $f (canon lower (func $core "f")))
+            (core module $m (import "i" "bare" (func $bare (result i32))) (import "i" "f" (func $f (result i32)))
+                (func (export "call") (result i32) (i32.add (call $bare) (call $f))))
+            (core instance $m (instantiate $m (with "i" (instance (export "bare" (func $bare)) (export "f" (func $f))))))
+            (func $call (result u32) (canon lift (core func $m "call")))
+            (export "call" (func $call)))"#,
+    );
+    let exporter = binary(&format!(
+        r#"(component {SEVEN} (export "bare" (func $seven))
+            (instance (export "core") (export "f" (func $seven))))"#
+    ));
+    let (functions, core) = ("lattice:world/functions", "lattice:interface/core");
+    let check = ComponentCheck::of(&importer).expect("it is served");
+    assert_eq!(check.by_link, [core, functions]);
+    let lattice = lattice().await;
+    let host = Host::builder(&lattice)
+        .actor("importer", Actor::from_bytes(importer))
+        .actor("exporter", Actor::from_bytes(exporter));
+    let _host = started(host).await;
+    for interface in [functions, core] {
+        link(&lattice, "importer", interface, "exporter").await;
+    }
+    let called: Result<u32, _> = call(&lattice, "importer", functions, "call", ()).await;
+    assert_eq!(called.expect("both are linked"), 14);
+}
+
+#[tokio::test]
+async fn an_import_that_no_link_serves_traps_when_it_is_called_and_not_before() {
+    let import = "wasi:http/types@0.2.3";
     let resource =
         r#"(export "thing" (type $t (sub resource))) (export "f" (func (result (own $t))))"#;
-    for (import, items, advice) in [
-        ("primary", function, "`namespace:package/primary`"),
-        ("wasi:http/types@0.2.3", resource, "disableFeatures"),
-    ] {
-        let bytes = calls(import, items);
-        let check = ComponentCheck::of(&bytes).unwrap_or_else(|error| panic!("{import}: {error}"));
-        let [unserved] = &check.unserved[..] else {
-            panic!("{import}: {:?}", check.unserved)
-        };
-        assert_eq!((unserved.side, &*unserved.name), (Side::Import, import));
-        assert!(unserved.reason.contains(advice), "{unserved}");
-        assert!(check.by_link.is_empty(), "{:?}", check.by_link);
-        let (lattice, _host) = start(&bytes).await.expect("it starts");
-        serves_seven(&lattice).await;
-        traps(&lattice, import).await;
-    }
+    let bytes = calls(import, resource);
+    let check = ComponentCheck::of(&bytes).expect("it is served");
+    let [unserved] = &check.unserved[..] else {
+        panic!("{:?}", check.unserved)
+    };
+    assert_eq!((unserved.side, &*unserved.name), (Side::Import, import));
+    assert!(unserved.reason.contains("disableFeatures"), "{unserved}");
+    assert!(check.by_link.is_empty(), "{:?}", check.by_link);
+    let (lattice, _host) = start(&bytes).await.expect("it starts");
+    serves_seven(&lattice).await;
+    traps(&lattice, import).await;
 }
 
 #[tokio::test]
@@ -410,19 +436,13 @@ async fn wasi_answers_in_every_version_of_0_2() {
 
 #[tokio::test]
 async fn a_component_without_any_callable_export_is_refused() {
-    for text in [
-        r#"(component (import "primary" (instance (export "get" (func (result u32))))))"#,
-        r#"(component (import "acme:bus/lattice@1.0.0" (instance
-            (type $a (list u64 10000000)) (type $b (list $a 4)) (export "put" (func (param "x" $b))))))"#,
-        r#"(component (core module $m (func (export "f"))) (core instance $m (instantiate $m))
-            (func $f (canon lift (core func $m "f"))) (export "bare" (func $f)))"#,
-    ] {
-        let refused = start(&binary(text)).await.err();
-        assert!(
-            matches!(refused, Some(ActorError::NothingToCall { .. })),
-            "{text}: {refused:?}"
-        );
-    }
+    let text = r#"(component (import "acme:bus/lattice@1.0.0" (instance
+        (type $a (list u64 10000000)) (type $b (list $a 4)) (export "put" (func (param "x" $b))))))"#;
+    let refused = start(&binary(text)).await.err();
+    assert!(
+        matches!(refused, Some(ActorError::NothingToCall { .. })),
+        "{text}: {refused:?}"
+    );
 }
 
 /// A host and the check refuse the same bytes, also when only the body of a function is invalid.
