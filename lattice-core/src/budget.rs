@@ -121,7 +121,6 @@ impl Share {
     }
 
     /// Bytes that the user holds now.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.own.load(Ordering::Relaxed)
     }

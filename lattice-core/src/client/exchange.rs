@@ -12,7 +12,7 @@ use crate::{
     transport::{
         CallResult, PeerConn, Reply, in_flight::NewCall, lane::lane_of, send_queue::NotQueued,
     },
-    wire::{Lane, MAX_COALESCED, Source},
+    wire::{Lane, Source},
 };
 use std::{future::poll_fn, mem, sync::Arc, task::Poll};
 use tokio::time::{Instant, timeout_at};
@@ -82,7 +82,7 @@ impl Client {
         attempt: u8,
     ) -> CallResult {
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
-        if size > MAX_COALESCED && call.args.len() > self.transport.endpoint.max_message() {
+        if self.transport.endpoint.needs_session(call.args.len()) {
             return Box::pin(self.call_in_session(peer, call, attempt)).await;
         }
         let _permit = match lane_of(size) {

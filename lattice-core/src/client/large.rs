@@ -3,11 +3,12 @@
 use super::{Client, OutgoingCall, exchange::WaitingCall};
 use crate::{
     call::{CallError, Ran},
+    name::HostId,
     transport::{
         CallResult, PeerConn,
         in_flight::{NewCall, Outcome, ResponseFuture},
         large_result::VALUE,
-        session::{Broken, Refused, SendHalf, Terms},
+        session::{Broken, Refused, SendHalf, Terms, Unfinished},
     },
     wire::Opening,
 };
@@ -41,6 +42,8 @@ impl Client {
             session: session.number(),
             size: call.args.len() as u64,
         };
+        // Without its end it tells the callee, which may not have heard of the call.
+        let session = Unfinished::new(session);
         let sending = Sending {
             peer,
             call,
@@ -50,15 +53,11 @@ impl Client {
         let response = self.send_opening(&sending).await?;
         let waiting = WaitingCall::new(peer, response.id);
         let mut sent = false;
-        let outcome = exchange(response, sending, half, &mut sent).await;
-        if !sent {
-            // It tells the callee, which may not have heard of the call.
-            session.give_up();
-        }
+        let outcome = exchange(response, sending, (half, session), &mut sent).await;
         let result = match outcome {
             Ok(reply) => self.result_of(peer, reply, deadline).await,
-            Err(error) if sent => Err(error),
-            Err(error) => Err(did_not_run(error)),
+            Err(error) if sent => Err(may_have_run(error)),
+            Err(error) => Err(did_not_run(error, &peer.peer.host)),
         };
         waiting.has_ended();
         result
@@ -107,8 +106,14 @@ impl Sending<'_, '_> {
     }
 
     /// Sends the arguments. Until the callee has accepted the session, the call may be lost, and is
-    /// sent again; the callee takes it once. Sets `sent` with the end of the arguments.
-    async fn send(self, id: u64, mut half: SendHalf, sent: &mut bool) -> Result<(), Broken> {
+    /// sent again; the callee takes it once. Sets `sent` with the end of the arguments, and fails only
+    /// before that.
+    async fn send(
+        self,
+        id: u64,
+        (mut half, session): (SendHalf, Unfinished),
+        sent: &mut bool,
+    ) -> Result<(), Broken> {
         half.accepted(|| {
             let encode = |(): &(), buffer: &mut _| self.encode(id, buffer);
             // A full queue empties, or its peer is gone.
@@ -116,10 +121,15 @@ impl Sending<'_, '_> {
         })
         .await?;
         half.send_all(self.call.args.clone()).await?;
+        half.end()?;
         // From here on, the callee may run.
         *sent = true;
-        // It is sent again until it is acknowledged.
-        half.end()
+        // The end is sent again until it is acknowledged. The session is not needed while the callee
+        // runs.
+        if half.complete().await.is_ok() {
+            session.has_ended();
+        }
+        Ok(())
     }
 }
 
@@ -127,11 +137,11 @@ impl Sending<'_, '_> {
 async fn exchange(
     response: ResponseFuture<'_>,
     sending: Sending<'_, '_>,
-    half: SendHalf,
+    session: (SendHalf, Unfinished),
     sent: &mut bool,
 ) -> Outcome {
-    let id = response.id;
-    let (mut response, mut arguments) = (pin!(response), pin!(sending.send(id, half, sent)));
+    let (id, host) = (response.id, &sending.peer.peer.host);
+    let (mut response, mut arguments) = (pin!(response), pin!(sending.send(id, session, sent)));
     let mut is_sending = true;
     poll_fn(|context| {
         let reply = response.as_mut().poll(context);
@@ -140,7 +150,8 @@ async fn exchange(
         }
         if is_sending && let Poll::Ready(result) = arguments.as_mut().poll(context) {
             is_sending = false;
-            if let Some(error) = result.err().and_then(error_of) {
+            let error = result.err().and_then(|broken| error_of(broken, host));
+            if let Some(error) = error {
                 return Poll::Ready(Err(error));
             }
         }
@@ -151,11 +162,11 @@ async fn exchange(
 
 /// The error of a call whose arguments could not be sent; `None` if a better one comes as its reply,
 /// or from the failure detector.
-fn error_of(broken: Broken) -> Option<CallError> {
+fn error_of(broken: Broken, host: &HostId) -> Option<CallError> {
     match broken {
         Broken::Dropped | Broken::PeerLost | Broken::Deadline => None,
-        Broken::Forgotten
-        | Broken::Disconnected
+        Broken::Forgotten => Some(CallError::HostGone { host: host.clone() }),
+        Broken::Disconnected
         | Broken::Closed
         | Broken::Unacknowledged
         | Broken::Idle
@@ -175,10 +186,24 @@ fn not_opened(refused: Refused, peer: &PeerConn, call: &OutgoingCall<'_>) -> Cal
     }
 }
 
+/// The error of a call whose arguments were all sent. That a frame was not sent is said of the first
+/// one that opened the session, and a later one may have opened it.
+fn may_have_run(error: CallError) -> CallError {
+    match error {
+        CallError::HostGone { host } => CallError::HostLost { host },
+        CallError::Disconnected { .. } => CallError::Disconnected { ran: Ran::Maybe },
+        error => error,
+    }
+}
+
 /// The error of a call whose arguments were not all sent: the callee can't have run.
-fn did_not_run(error: CallError) -> CallError {
+fn did_not_run(error: CallError, callee: &HostId) -> CallError {
     match error {
         CallError::HostLost { host } => CallError::HostGone { host },
+        // It has lost this host, or was about to stop. Another one can take the call.
+        CallError::InstanceLost { .. } => CallError::HostGone {
+            host: callee.clone(),
+        },
         CallError::DeadlineExceeded { .. } => CallError::DeadlineExceeded { ran: Ran::No },
         error if error.ran() == Ran::Maybe => CallError::Disconnected { ran: Ran::No },
         error => error,
@@ -188,13 +213,12 @@ fn did_not_run(error: CallError) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::HostId;
 
     #[test]
     fn a_call_without_all_of_its_arguments_did_not_run() {
         let host = HostId::new("h").expect("a host");
         let errors = [
-            CallError::HostLost { host },
+            CallError::HostLost { host: host.clone() },
             CallError::DeadlineExceeded { ran: Ran::Maybe },
             CallError::Disconnected { ran: Ran::Maybe },
             CallError::InstanceLost {
@@ -203,7 +227,21 @@ mod tests {
             CallError::LinkTableBehind,
         ];
         for error in errors {
-            assert_eq!(did_not_run(error.clone()).ran(), Ran::No, "{error:?}");
+            let certain = did_not_run(error.clone(), &host);
+            assert_eq!(certain.ran(), Ran::No, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_call_with_all_of_its_arguments_may_have_run_whatever_became_of_its_first_frame() {
+        let host = HostId::new("h").expect("a host");
+        for error in [
+            CallError::HostGone { host },
+            CallError::Disconnected { ran: Ran::No },
+        ] {
+            assert_eq!(may_have_run(error.clone()).ran(), Ran::Maybe, "{error:?}");
+        }
+        let refused = CallError::LinkTableBehind;
+        assert_eq!(may_have_run(refused.clone()), refused);
     }
 }

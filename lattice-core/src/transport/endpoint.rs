@@ -16,7 +16,7 @@ use crate::{
     entropy,
     replay::ReplayGuard,
     subject::{Subject, Subjects},
-    wire::{Body, EnvelopeError, Frame, FrameWriter, Kind, Lane, Origin},
+    wire::{Body, EnvelopeError, Frame, FrameWriter, Kind, Lane, MAX_COALESCED, Origin},
 };
 use bytes::Bytes;
 use std::sync::{
@@ -35,6 +35,8 @@ pub(crate) struct Endpoint<G = ReplayGuard> {
     bus: Arc<dyn Bus>,
     subjects: Subjects,
     budgets: Budgets,
+    /// Arguments or a result of so many bytes fit a message, without a look at the bus.
+    always_fits: usize,
     receiver: Receiver<G>,
     sequence: AtomicU64,
     /// Messages that were received and not acted on.
@@ -75,6 +77,10 @@ impl<G: Guard> Endpoint<G> {
         Self {
             origin,
             receiver: Receiver::new(auth.clone(), accepts),
+            always_fits: bus
+                .max_payload()
+                .saturating_sub(OVERHEAD)
+                .min(MAX_COALESCED),
             auth,
             bus,
             subjects,
@@ -111,6 +117,11 @@ impl<G: Guard> Endpoint<G> {
     pub(crate) fn max_message(&self) -> usize {
         let payload = self.bus.max_payload().saturating_sub(OVERHEAD);
         payload.min(self.budgets.sending.largest())
+    }
+
+    /// Whether arguments or a result of `size` bytes don't fit a message.
+    pub(crate) fn needs_session(&self, size: usize) -> bool {
+        size > self.always_fits && size > self.max_message()
     }
 
     /// The largest arguments or result of a call, in bytes: sessions carry those that don't fit a

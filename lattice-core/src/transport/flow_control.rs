@@ -1,5 +1,5 @@
-//! Flow control of bulk calls and of sessions: a window on the bytes in flight, so that concurrent small calls stay
-//! fast.
+//! Flow control of bulk calls and of sessions: a window on the bytes in flight, so that concurrent
+//! small calls stay fast.
 //!
 //! The window only closes while this node makes small calls, to any peer: otherwise bulk calls may
 //! fill the connection. A bulk call waits for room in its caller's own future, by that caller's
@@ -20,6 +20,9 @@ use tokio::{
 /// Most bytes in flight while there are small calls. It measured best of 64 to 256 KiB: less
 /// starves bulk calls, more delays small ones.
 const WINDOW: usize = 128 * 1024;
+/// Most bytes of sessions that are in flight to a peer otherwise. More would only wait in the queues
+/// before a slow link.
+const OPEN: usize = 4 * 1024 * 1024;
 /// How long after the last small call the window stays closed.
 const ACTIVE: Duration = Duration::from_millis(10);
 
@@ -94,7 +97,7 @@ impl FlowControl {
         if self.has_small_calls(now) {
             WINDOW
         } else {
-            usize::MAX
+            OPEN
         }
     }
 

@@ -6,7 +6,7 @@ use super::{
     in_flight::CallResult,
     reply_path::RunningReply,
     reply_reader::too_many_results,
-    session::{Broken, Refused, SendHalf, Session, Terms, Window},
+    session::{Broken, Refused, SendHalf, Session, Terms, Unfinished, Window},
 };
 use crate::{
     budget::Held,
@@ -30,18 +30,26 @@ impl Transport {
         deadline: Instant,
     ) {
         let conn = self.peer(running.caller());
-        let Some((session, half, held)) = self.open_for_result(&conn, result.len(), deadline)
-        else {
-            let reason = "its host has too many results waiting for this caller; fetch them more slowly, or ask for less".to_owned();
-            return running.reply(self, Err(CallError::CalleeFailed { reason }));
+        let (session, half, held) = match self.open_for_result(&conn, result.len(), deadline) {
+            Ok(opened) => opened,
+            Err(error) => return running.reply(self, Err(error)),
         };
-        let sent = send_result(&running, &session, half, result);
+        let opening = Opening {
+            session: session.number(),
+            size: result.len() as u64,
+        };
+        let session = Unfinished::new(session);
+        let sent = send_result(&running, opening, half, result);
         match timeout_at(deadline, sent).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => session.has_ended(),
             Ok(Err(broken)) => {
                 tracing::debug!(%broken, host = %running.caller().host, "a large result was not delivered");
+                drop(session);
+                // A caller that has not accepted it doesn't know that, and would wait.
+                let reason = not_delivered(broken);
+                running.reply(self, Err(CallError::InstanceLost { reason }));
             }
-            Err(_) => session.give_up(),
+            Err(_) => drop(session),
         }
         drop(held);
     }
@@ -51,15 +59,28 @@ impl Transport {
         conn: &PeerConn,
         size: usize,
         deadline: Instant,
-    ) -> Option<(Session, SendHalf, Held)> {
+    ) -> Result<(Session, SendHalf, Held), CallError> {
+        let too_many = |what: &str| CallError::CalleeFailed {
+            reason: format!(
+                "its host has too many {what} this caller; fetch results more slowly, or ask for less"
+            ),
+        };
+        let not_opened = |refused: Refused| match refused {
+            Refused::Broken(broken) => CallError::InstanceLost {
+                reason: not_delivered(broken),
+            },
+            _ => too_many("sessions with"),
+        };
         if self.is_closed() {
-            return None;
+            return Err(not_opened(Broken::Closed.into()));
         }
-        let sessions = conn.sessions().ok()?;
-        let held = sessions.sending.hold(size)?;
-        let session = sessions.open(Terms::until(deadline)).ok()?;
-        let half = session.open_channel(VALUE).ok()?;
-        Some((session, half, held))
+        let sessions = conn.sessions();
+        let sessions = sessions.map_err(|broken| not_opened(broken.into()))?;
+        let held = sessions.sending.hold(size);
+        let held = held.ok_or_else(|| too_many("results waiting for"))?;
+        let session = sessions.open(Terms::until(deadline)).map_err(not_opened)?;
+        let half = session.open_channel(VALUE).map_err(not_opened)?;
+        Ok((session, half, held))
     }
 
     /// Receives the result of a call that `peer` sends in a session.
@@ -76,14 +97,20 @@ impl Transport {
             Broken::Deadline => CallError::DeadlineExceeded { ran: Ran::Maybe },
             Broken::Disconnected | Broken::Closed => CallError::Disconnected { ran: Ran::Maybe },
             broken => CallError::InstanceLost {
-                reason: format!("its result was not delivered: {broken}"),
+                reason: not_delivered(broken),
             },
         };
         let sessions = peer.sessions().map_err(lost)?;
         let session = match sessions.accept(opening.session, Terms::until(deadline)) {
             Ok(session) => session,
-            Err(Refused::Broken(broken)) => return Err(lost(broken)),
-            Err(_) => return Err(too_many_results()),
+            Err(refused) => {
+                // The callee would open it again until the deadline.
+                sessions.refuse(opening.session);
+                return Err(match refused {
+                    Refused::Broken(broken) => lost(broken),
+                    _ => too_many_results(),
+                });
+            }
         };
         let limit = self.endpoint.max_value();
         let size = usize::try_from(opening.size)
@@ -110,16 +137,16 @@ impl Transport {
     }
 }
 
+fn not_delivered(broken: Broken) -> String {
+    format!("its result was not delivered: {broken}")
+}
+
 async fn send_result(
     running: &RunningReply,
-    session: &Session,
+    opening: Opening,
     mut half: SendHalf,
     result: Bytes,
 ) -> Result<(), Broken> {
-    let opening = Opening {
-        session: session.number(),
-        size: result.len() as u64,
-    };
     let open = || {
         // A full queue empties, or its peer is gone.
         let _ = running.open_session(opening);

@@ -84,7 +84,8 @@ impl PeerTable {
             self.change(|peers| {
                 peers.remove(&conn.peer);
             });
-            if Arc::strong_count(&conn) == 1 {
+            // A holder that is gone may have opened a session meanwhile.
+            if Arc::strong_count(&conn) == 1 && conn.sessions.are_unused() {
                 conn.withdraw(Then::Close, Broken::Closed);
             } else {
                 // A holder of it, or of the earlier table, may be about to send.

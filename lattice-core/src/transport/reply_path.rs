@@ -7,14 +7,14 @@ use super::{
     in_flight::CallResult,
     lane::{ByLane, lane_of},
     send_queue::{Address, Destination, FlushGuard, NotQueued, SendQueue, Then},
-    session::Broken,
+    session::{Broken, Seen},
 };
 use crate::{
     budget::{Held, Share},
     call::{CallError, Part},
     entropy::HashState,
     sync::Mutex,
-    wire::{Kind, Lane, MAX_COALESCED, Opening, Origin, ReplyEnvelope},
+    wire::{Kind, Lane, Opening, Origin, ReplyEnvelope},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -39,6 +39,9 @@ pub(crate) struct ReplyPath {
     queues: ByLane<SendQueue>,
     /// Calls of that caller that run in separate tasks, by their ids.
     running: Mutex<HashMap<u64, Option<AbortHandle>, HashState>>,
+    /// The sessions that its calls have opened. They are known here for longer than the connection
+    /// lasts, so that a call which is sent again is never taken again.
+    opened: Mutex<Seen>,
     /// Whether it was used since the last cleanup.
     used: AtomicBool,
     /// The bytes of frames of that caller whose calls were not all taken yet.
@@ -151,6 +154,7 @@ impl ReplyPath {
             caller: caller.clone(),
             queues,
             running: Mutex::default(),
+            opened: Mutex::default(),
             used: AtomicBool::new(true),
             backlog: Backlog::default(),
             frames: Share::of(&endpoint.budgets().calls),
@@ -162,6 +166,11 @@ impl ReplyPath {
     /// others.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         self.frames.hold_beside(self.backlog.bytes(), bytes)
+    }
+
+    /// Takes a session that a call opens. Returns false if that call was taken before.
+    pub(crate) fn opens(&self, session: u64) -> bool {
+        self.opened.lock().mark(session)
     }
 
     /// Starts a task that runs a call.
@@ -274,9 +283,7 @@ impl Transport {
     /// Whether a result needs a session.
     pub(crate) fn needs_session(&self, result: &Bytes) -> bool {
         let size = result.len();
-        size > MAX_COALESCED
-            && size > self.endpoint.max_message()
-            && size <= self.endpoint.max_value()
+        self.endpoint.needs_session(size) && size <= self.endpoint.max_value()
     }
 
     /// Queues a reply. Returns the queue to flush, unless a flush is due already.

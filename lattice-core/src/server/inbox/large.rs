@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     call::{CallError, Part, Ran},
+    name::ComponentId,
     transport::{
         PeerConn,
         large_result::VALUE,
@@ -29,9 +30,22 @@ impl Server {
         received: Instant,
     ) -> Option<ReplyFlush> {
         let (id, conn) = (call.id, self.transport.peer(&path.caller));
+        if !path.opens(opening.session) {
+            // Its caller has sent it again. If it was refused, that reply may have been lost.
+            refuse(&conn, opening);
+            return None;
+        }
         let session = match accept(&conn, &call, opening, received) {
-            Ok(session) => session?,
-            Err(error) => return self.transport.reply(path, id, Err(error)),
+            Ok(session) => session,
+            Err(Refused::Repeated) => {
+                refuse(&conn, opening);
+                return None;
+            }
+            Err(_) => {
+                let component = call.target;
+                let refused = Err(CallError::Overloaded { component });
+                return self.transport.reply(path, id, refused);
+            }
         };
         match self.admit_in_session(path, call, opening.size, received) {
             Ok((admitted, size)) => {
@@ -81,43 +95,48 @@ impl Server {
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
             let link = server.granted(&component, &call)?;
-            let arguments = receive(&session, size, deadline);
-            call.args = component.unless_cut_off(arguments).await??;
+            let arguments = receive(&session, size, deadline, &call.target);
+            let arguments = component.unless_cut_off(arguments).await;
+            call.args = arguments??;
             drop(session);
-            let request = request(call, link, context);
-            super::calls::plain(component.run(request, Instant::now()).await)
+            let run = component.run(request(call, link, context), Instant::now());
+            let result = if may_block {
+                blocking::apart(run).await
+            } else {
+                run.await
+            };
+            super::calls::plain(result)
         };
-        let work = if may_block {
-            blocking::apart(work).boxed()
-        } else {
-            work.boxed()
-        };
-        self.spawn(path, id, (slot, deadline), work);
+        self.spawn(path, id, (slot, deadline), work.boxed());
     }
 }
 
-/// Accepts the session of a call. `None` if the call was taken before: its caller has sent it again.
+/// Has the caller learn that its session isn't open here, in case it isn't.
+fn refuse(conn: &PeerConn, opening: Opening) {
+    if let Ok(sessions) = conn.sessions() {
+        sessions.refuse(opening.session);
+    }
+}
+
+/// Accepts the session of a call.
 fn accept(
     conn: &PeerConn,
     call: &CallEnvelope,
     opening: Opening,
     received: Instant,
-) -> Result<Option<Session>, CallError> {
+) -> Result<Session, Refused> {
     let terms = Terms::until(received + call.deadline_left);
     let sessions = conn.sessions().map_err(Refused::Broken);
-    match sessions.and_then(|sessions| sessions.accept(opening.session, terms)) {
-        Ok(session) => Ok(Some(session)),
-        Err(Refused::Repeated) => Ok(None),
-        Err(Refused::TooMany | Refused::NoMemory | Refused::Broken(_)) => {
-            Err(CallError::Overloaded {
-                component: call.target.clone(),
-            })
-        }
-    }
+    sessions.and_then(|sessions| sessions.accept(opening.session, terms))
 }
 
 /// Receives the arguments. Without all of them, the call doesn't run.
-async fn receive(session: &Session, size: usize, deadline: Instant) -> Result<Bytes, CallError> {
+async fn receive(
+    session: &Session,
+    size: usize,
+    deadline: Instant,
+    target: &ComponentId,
+) -> Result<Bytes, CallError> {
     let missing = |broken| match broken {
         Broken::Deadline => CallError::DeadlineExceeded { ran: Ran::No },
         _ => CallError::Disconnected { ran: Ran::No },
@@ -126,9 +145,8 @@ async fn receive(session: &Session, size: usize, deadline: Instant) -> Result<By
         .receive(VALUE, Window::BULK)
         .map_err(|refused| match refused {
             Refused::Broken(broken) => missing(broken),
-            _ => CallError::Unrecognised {
-                ran: Ran::No,
-                message: format!("its arguments could not be received: {refused}"),
+            Refused::TooMany | Refused::NoMemory | Refused::Repeated => CallError::Overloaded {
+                component: target.clone(),
             },
         })?;
     match timeout_at(deadline, half.collect(size)).await {

@@ -70,6 +70,30 @@ impl Drop for Session {
     }
 }
 
+/// A session that is broken off when this is dropped before it [has ended](Self::has_ended). Without
+/// that, what was sent would be kept until it is acknowledged.
+#[derive(Debug)]
+pub(crate) struct Unfinished(Option<Session>);
+
+impl Unfinished {
+    pub(crate) fn new(session: Session) -> Self {
+        Self(Some(session))
+    }
+
+    /// Everything was sent and acknowledged.
+    pub(crate) fn has_ended(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            session.give_up();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Half {
     peer: Arc<PeerSessions>,
@@ -157,13 +181,14 @@ impl SendHalf {
 
     /// Sends all of `bytes` in chunks without elements. They are not copied.
     pub(crate) async fn send_all(&mut self, mut bytes: Bytes) -> Result<(), Broken> {
+        let most = self.half.peer.chunk;
         while !bytes.is_empty() {
             self.ready().await?;
             // As many as there is room for, in one go.
             self.half.act(|machine, at, now| {
                 while !bytes.is_empty() && machine.has_room(at) {
                     let chunk = Chunk {
-                        bytes: bytes.split_to(bytes.len().min(MAX_CHUNK)),
+                        bytes: bytes.split_to(bytes.len().min(most)),
                         elements: 0,
                     };
                     machine.send(at, chunk, None, now)?;

@@ -19,7 +19,7 @@
 //!
 //! The bus may lose, double and reorder frames. Chunks are numbered. A receiver takes only the next
 //! one, and drops the others. A sender keeps what was not acknowledged, and sends all of it again
-//! (go-back-N) when the receiver reports a gap, or when nothing was acknowledged for 250 ms. So a
+//! (go-back-N) when the receiver reports a gap, or when the peer acknowledged nothing for 250 ms. So a
 //! lost frame delays a session and doesn't end it. Breaking at the first loss would be simpler, but a
 //! bulk transfer would then fail for each frame that a full subscription drops. What ends a session is
 //! the loss of its peer, which `failure_detector` notices, or 5 s without an acknowledgement.
@@ -58,7 +58,7 @@ mod tests;
 pub(crate) use broken::{Broken, Refused};
 #[cfg(test)]
 pub(crate) use handle::RecvHalf;
-pub(crate) use handle::{SendHalf, Session};
-pub(crate) use machine::{MAX_CHUNK, RESEND, Terms, Window};
+pub(crate) use handle::{SendHalf, Session, Unfinished};
+pub(crate) use machine::{MAX_CHUNK, RESEND, Seen, Terms, Window};
 pub(crate) use peer::PeerSessions;
 pub(super) use peer::{LazySessions, SessionCount};

@@ -6,7 +6,7 @@ use super::{
         flow_control::{FlowControl, SmallCallCount},
         send_queue::{Address, Destination, FlushGuard, SendQueue, Then},
     },
-    Broken, Refused, Session,
+    Broken, MAX_CHUNK, Refused, Session,
     machine::{Limits, Machine, Terms},
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(crate) struct PeerSessions {
     /// Credits and cancels.
     control: SendQueue,
     flow: FlowControl,
+    /// Most bytes of a chunk that this end sends: what fits a message of the bus.
+    pub(super) chunk: usize,
     /// The memory of what is sent and not acknowledged.
     pub(crate) sending: Share,
     opened: Arc<Notify>,
@@ -93,6 +95,7 @@ impl PeerSessions {
             parts: queue(Lane::Bulk),
             control: queue(Lane::Small),
             flow: FlowControl::new(small_calls),
+            chunk: endpoint.max_message().clamp(1, MAX_CHUNK),
             sending: Share::of(&budgets.sending),
             opened: count.opened.clone(),
         })
@@ -110,6 +113,11 @@ impl PeerSessions {
         let key = self.act(|machine, now| machine.accept(number, terms, now))?;
         self.opened.notify_one();
         Ok(Session::new(self.clone(), key))
+    }
+
+    /// Tells the peer that the session which it opens is not one of this end, unless it is.
+    pub(crate) fn refuse(&self, number: u64) {
+        self.act(|machine, _| machine.refuse(number));
     }
 
     /// Works on the sessions, and does what follows from that.
@@ -200,7 +208,10 @@ impl PeerSessions {
     }
 
     fn tick(&self) -> Ticked {
+        // What has not left yet doesn't have to be sent again.
+        let is_sending = !self.parts.is_idle();
         let (is_again, since) = self.act(|machine, now| {
+            machine.set_sending(is_sending);
             machine.tick(now);
             (!machine.is_empty(), machine.busy_since())
         });

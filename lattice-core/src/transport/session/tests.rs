@@ -4,15 +4,16 @@ use super::*;
 use crate::{
     auth::Auth,
     budget::Budgets,
-    bus::memory::MemoryNetwork,
+    bus::{Subscription, memory::MemoryNetwork},
+    call::CallError,
     name::{HostId, LatticeName},
     quantity::ByteSize,
     subject::Subjects,
     transport::{Medium, Subscriptions, Transport},
-    wire::Origin,
+    wire::{Kind, Origin, ReplyEnvelope},
 };
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::{sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 struct End {
     transport: Arc<Transport>,
     budgets: Budgets,
+    replies: Subscription,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -34,13 +36,25 @@ impl End {
         };
         let origin = Origin::new(HostId::new(host).expect("a host"), 1);
         let (transport, subscriptions) = Transport::open(medium, origin).await.expect("it opens");
-        let Subscriptions { sessions, .. } = subscriptions;
+        let Subscriptions {
+            sessions, replies, ..
+        } = subscriptions;
         let reader = tokio::spawn(reader::run(transport.clone(), sessions));
         Self {
             transport,
             budgets,
+            replies,
             _reader: AbortOnDropHandle::new(reader),
         }
+    }
+
+    /// The next reply that arrives.
+    async fn reply(&mut self) -> ReplyEnvelope {
+        let message = self.replies.next().await.expect("it is open");
+        let frame = self.transport.endpoint.open(message).expect("authentic");
+        assert_eq!(frame.kind(), Kind::Reply);
+        let envelope = frame.envelopes().next().expect("a reply");
+        ReplyEnvelope::decode(envelope).expect("valid")
     }
 
     fn sessions_with(&self, other: &Self) -> Arc<PeerSessions> {
@@ -131,6 +145,84 @@ async fn a_reader_that_is_dropped_stops_its_sender() {
     drop(receiver);
     turns().await;
     assert_eq!(sender.ready().await, Err(Broken::Dropped));
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_before_it_is_complete_keeps_nothing() {
+    let network = MemoryNetwork::new();
+    let (one, other) = (
+        End::on(&network, "one").await,
+        End::on(&network, "other").await,
+    );
+    let opened = one.sessions_with(&other).open(Terms::default());
+    let opened = opened.expect("room");
+    let mut sender = opened.open_channel(0).expect("room");
+    let number = opened.number();
+    let opened = Unfinished::new(opened);
+    let accepted = other.sessions_with(&one).accept(number, Terms::default());
+    let accepted = accepted.expect("room");
+    let mut receiver = accepted.receive(0, SMALL).expect("room");
+    sender.ready().await.expect("room");
+    let owner = Arc::new([1_u8; 5_000]);
+    let bytes = Bytes::from_owner(Owned(owner.clone()));
+    sender.send(bytes, 1).expect("room");
+    sender.end().expect("open");
+    drop(sender);
+    assert!(Arc::strong_count(&owner) > 1, "until it is acknowledged");
+    drop(opened);
+    assert_eq!(Arc::strong_count(&owner), 1);
+    turns().await;
+    assert_eq!(receiver.chunk().await, Err(Broken::Dropped));
+}
+
+#[tokio::test]
+async fn a_result_that_is_refused_is_given_up_and_its_caller_learns_that() {
+    let network = MemoryNetwork::new();
+    let (mut one, other) = (
+        End::on(&network, "one").await,
+        End::on(&network, "other").await,
+    );
+    let path = other.transport.reply_path(one.transport.origin());
+    path.run(7, |running| {
+        let transport = other.transport.clone();
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        let result = Bytes::from(vec![1; 100_000]);
+        let sending = async move {
+            let sent = transport.reply_in_session(running, result, deadline);
+            sent.await;
+        };
+        tokio::spawn(sending).abort_handle()
+    });
+    let opening = one.reply().await.session.expect("an opening");
+    one.sessions_with(&other).refuse(opening.session);
+    let reply = one.reply().await;
+    let lost = matches!(reply.outcome, Err(CallError::InstanceLost { .. }));
+    assert!(lost && reply.session.is_none(), "{reply:?}");
+    turns().await;
+    assert_eq!(other.budgets.sending.held(), 0);
+}
+
+#[tokio::test]
+async fn an_opening_is_taken_once_even_if_its_caller_was_lost_meanwhile() {
+    let network = MemoryNetwork::new();
+    let (one, other) = (
+        End::on(&network, "one").await,
+        End::on(&network, "other").await,
+    );
+    let caller = one.transport.origin();
+    assert!(other.transport.reply_path(caller).opens(5));
+    other.transport.callers_lost(|lost| lost == caller);
+    other.transport.peer_lost(caller);
+    assert!(!other.transport.reply_path(caller).opens(5));
+    assert!(other.transport.reply_path(caller).opens(6));
+}
+
+struct Owned(Arc<[u8; 5_000]>);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_slice()
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use lattice_core::{
 };
 use lattice_sim::fault::{FaultBus, Faults};
 use std::{
+    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -40,7 +41,8 @@ fn big() -> FunctionRef {
 fn pattern(size: usize) -> Bytes {
     let mut text = String::with_capacity(size + 16);
     while text.len() < size {
-        text.push_str(&format!("{:08x}", text.len()));
+        let at = text.len();
+        write!(text, "{at:08x}").expect("a string takes all");
     }
     text.truncate(size);
     to_bytes(&(text,)).expect("a string encodes")
@@ -135,6 +137,22 @@ async fn sixteen_mebibytes_over_nats() {
     let here = nats_lattice(&server.url()).await;
     let two = two_on(here, nats_lattice(&server.url()).await).await;
     sixteen_mebibytes_there_and_back(&two).await;
+}
+
+#[tokio::test]
+async fn a_bus_with_small_messages_carries_values_of_any_size() {
+    let network = Network {
+        network: MemoryNetwork::with_max_payload(16 << 10),
+        store: Arc::new(MemoryStore::new()),
+    };
+    let two = two_on(network.plain().await, network.plain().await).await;
+    for kib in [14, 15, 16, 20, 31, 32, 33, 500] {
+        let args = pattern(kib << 10);
+        let answer = two.call(&echo(), args.clone(), long()).await;
+        assert!(answer == Ok(args), "{kib} KiB");
+    }
+    nothing_is_held(&two.lattice).await;
+    assert_eq!((two.a.refused(), two.b.refused()), (0, 0));
 }
 
 #[tokio::test]

@@ -129,6 +129,45 @@ async fn another_host_cannot_touch_a_session() {
     assert!(answer == Ok(pattern()));
 }
 
+/// The reply that refuses a call may be lost. Its caller sends the call again, and has to learn that
+/// its session isn't open.
+#[tokio::test]
+async fn a_refused_call_that_comes_again_is_answered() {
+    let scene = Scene::set().await;
+    let caller = Origin::new(host_id("again"), 1);
+    let (host, epoch) = (&caller.host, caller.epoch);
+    let mut replies = scene.tap(scene.subjects.replies(host, epoch)).await;
+    let mut items = scene.tap(scene.subjects.session(host, epoch)).await;
+    for sequence in 1..=2 {
+        let to = Some(scene.two.b.origin().clone());
+        let mut writer = FrameWriter::new(caller.clone(), to, Kind::Call, Lane::Small);
+        let call = CallEnvelope {
+            id: 1,
+            session: Some(Opening {
+                session: 1,
+                size: u64::MAX,
+            }),
+            args: Bytes::new(),
+            ..call_envelope(Source::Operator)
+        };
+        writer.push(|buf| call.encode_into(buf)).expect("room");
+        let bytes = writer.seal(&scene.auth, sequence);
+        scene.send(scene.inbox_of_b(), bytes).await;
+    }
+    let (_, refused) = next(&mut replies).await;
+    assert!(Frame::open(&scene.auth, refused).is_ok());
+    let (_, told) = next(&mut items).await;
+    let told = Frame::open(&scene.auth, told).expect("a frame");
+    let item = told.envelopes().next().expect("an item");
+    let item = SessionItem::decode(item).expect("an item");
+    assert_eq!((item.session.number, item.channel), (1, WHOLE_SESSION));
+    let unknown = Item::Cancel {
+        reason: CancelReason::Unknown,
+        own_channel: false,
+    };
+    assert_eq!(item.item, unknown);
+}
+
 /// A member of the lattice opens sessions without end, and sends nothing in them.
 #[tokio::test]
 async fn a_flood_of_sessions_is_refused_and_bounded() {

@@ -15,9 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many bytes are acknowledged together. It is half of what a sender has in flight beside small
-/// calls.
-const ACKNOWLEDGED: u64 = 64 * 1024;
+/// So many bytes of all channels are acknowledged together. It is half of what a sender has in flight
+/// beside small calls.
+pub(super) const ACKNOWLEDGED: u64 = 64 * 1024;
 
 /// How much a receiver has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,16 @@ pub(super) struct Incoming {
     grown_at: u64,
     told: Told,
     is_ended: bool,
+    pub(super) marks: Marks,
     /// Wakes the user of the channel.
     pub(super) waiting: Option<Waker>,
+}
+
+/// The lists of the machine that a channel is in.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) is_dirty: bool,
+    pub(super) is_owing: bool,
 }
 
 /// What the sender was told, and what it has to be told.
@@ -95,7 +103,8 @@ impl Incoming {
         let held = loop {
             match room.hold(bytes) {
                 Some(held) => break held,
-                None if bytes == least => return None,
+                // What the other channels have doesn't count for the least that it needs.
+                None if bytes == least => break room.hold_beside(0, least)?,
                 None => bytes = (bytes / 2).max(least),
             }
         };
@@ -121,6 +130,7 @@ impl Incoming {
                 gap: false,
             },
             is_ended: false,
+            marks: Marks::default(),
             waiting: None,
         })
     }
@@ -173,6 +183,10 @@ impl Incoming {
         }
         self.grown_at = self.taken.bytes;
         let more = window.min(self.most - window);
+        if room.held() + more as usize > room.largest() / 4 {
+            // The rest is for channels that have nothing yet.
+            return;
+        }
         if let Some(held) = room.hold(more as usize) {
             self.memory.push(held);
             self.window.bytes += more;
@@ -201,7 +215,7 @@ impl Incoming {
         if let Some(credit) = self.credit(now) {
             return Some(credit);
         }
-        if self.received != self.told.received {
+        if self.is_owing() {
             return Some(self.tell(now));
         }
         if self.is_ended || now.saturating_duration_since(self.told.at) < self.told.again {
@@ -211,9 +225,19 @@ impl Incoming {
         Some(self.tell(now))
     }
 
+    /// Whether something was received that wasn't acknowledged.
+    pub(super) fn is_owing(&self) -> bool {
+        self.received != self.told.received
+    }
+
+    /// The credit that acknowledges what wasn't, if there is any of that.
+    pub(super) fn acknowledgement(&mut self, now: Instant) -> Option<Item> {
+        self.is_owing().then(|| self.tell(now))
+    }
+
     fn is_unacknowledged(&self) -> bool {
         let more = self.arrived.bytes - self.told.bytes >= ACKNOWLEDGED;
-        self.received != self.told.received && (more || self.is_ended)
+        self.is_owing() && (more || self.is_ended)
     }
 
     /// Whether the sender should know of room that it doesn't know of.

@@ -18,6 +18,7 @@ mod timing;
 
 pub(crate) use chunk::{Chunk, MAX_CHUNK};
 pub(crate) use incoming::Window;
+pub(crate) use seen::Seen;
 pub(crate) use session::Terms;
 pub(crate) use timing::RESEND;
 
@@ -27,7 +28,7 @@ use crate::{
     wire::{CancelReason, Item, SessionItem, SessionName, WHOLE_SESSION},
 };
 use outgoing::Outgoing;
-use seen::Seen;
+use receive::Due;
 use session::{Place, Session};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -79,7 +80,7 @@ pub(crate) struct Machine {
     /// Channels that have something to send, each once.
     ready: VecDeque<ChannelKey>,
     /// Channels whose sender may have to be told something.
-    dirty: Vec<ChannelKey>,
+    due: Due,
     control: VecDeque<SessionItem>,
     wakers: Vec<Waker>,
     /// Bytes that were sent and not acknowledged.
@@ -89,13 +90,17 @@ pub(crate) struct Machine {
     state: State,
 }
 
-/// Whether sessions can be opened, and how many there are.
+/// Whether sessions can be opened, how many there are, and what is known of the way to the peer.
 #[derive(Debug, Default)]
 struct State {
     closed: Option<Broken>,
     open: usize,
     /// Since when there is a session that is open.
     busy_since: Option<Instant>,
+    /// When the peer has last acknowledged anything new.
+    heard: Option<Instant>,
+    /// Some of what was sent has not left this node yet.
+    is_sending: bool,
 }
 
 impl Machine {
@@ -109,7 +114,7 @@ impl Machine {
             next: first,
             seen: Seen::default(),
             ready: VecDeque::new(),
-            dirty: Vec::new(),
+            due: Due::default(),
             control: VecDeque::new(),
             wakers: Vec::new(),
             flying: 0,
@@ -149,6 +154,17 @@ impl Machine {
         }
         self.insert(key, Session::new(terms, place, now), now);
         Ok(key)
+    }
+
+    /// Tells the peer that the session which it opens is not one of this end, unless it is.
+    pub(crate) fn refuse(&mut self, number: u64) {
+        let key = SessionKey {
+            is_own: false,
+            number,
+        };
+        if !self.sessions.get(&key).is_some_and(Session::is_open) {
+            self.cancel(key, WHOLE_SESSION, CancelReason::Unknown, false);
+        }
     }
 
     fn add(&mut self, key: SessionKey, terms: Terms, now: Instant) -> Result<(), Refused> {
@@ -194,6 +210,11 @@ impl Machine {
             Some(session) => session.broken,
             None => Some(self.state.closed.unwrap_or(Broken::Forgotten)),
         }
+    }
+
+    /// Learns whether some of what was sent has not left this node yet.
+    pub(crate) fn set_sending(&mut self, is_sending: bool) {
+        self.state.is_sending = is_sending;
     }
 
     /// Looks at the time: sends again, repeats, and breaks what is late.

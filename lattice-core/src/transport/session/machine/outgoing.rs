@@ -2,10 +2,14 @@
 
 use super::{
     chunk::{Chunk, Totals},
-    timing::{RESEND, SLOWEST_RESEND, STALLED},
+    timing::{RESEND, SLOWEST_RESEND, SLOWEST_RESEND_BESIDE, STALLED, STALLED_BESIDE},
 };
 use crate::budget::Held;
-use std::{collections::VecDeque, task::Waker, time::Instant};
+use std::{
+    collections::VecDeque,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 /// Most bytes that one channel keeps until they are acknowledged, whatever credit it has: the
 /// largest window of a receiver.
@@ -40,6 +44,8 @@ pub(super) struct Outgoing {
     next: u64,
     /// The number after the last that was ever sent.
     sent: u64,
+    /// What that was before the last part.
+    sent_before: u64,
     /// All that was queued so far.
     queued: Totals,
     /// What was acknowledged of it.
@@ -93,6 +99,7 @@ impl Outgoing {
             first: 0,
             next: 0,
             sent: 0,
+            sent_before: 0,
             queued: Totals::default(),
             acknowledged: Totals::default(),
             credit: None,
@@ -153,6 +160,7 @@ impl Outgoing {
         }
         let number = self.next;
         self.next += 1;
+        self.sent_before = self.sent;
         self.sent = self.sent.max(self.next);
         self.flying += part.size();
         Some((number, part))
@@ -162,6 +170,7 @@ impl Outgoing {
     pub(super) fn put_back(&mut self) {
         if let Some(before) = self.next.checked_sub(1).filter(|at| *at >= self.first) {
             self.next = before;
+            self.sent = self.sent_before.max(self.first);
             let part = self.parts.get((before - self.first) as usize);
             self.flying -= part.map_or(0, Part::size);
         }
@@ -169,6 +178,11 @@ impl Outgoing {
 
     pub(super) fn has_unsent(&self) -> bool {
         self.credit.is_some() && self.next < self.first + self.parts.len() as u64
+    }
+
+    /// The number of the first part that was not acknowledged.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     pub(super) fn flying(&self) -> usize {
@@ -228,17 +242,33 @@ impl Outgoing {
         self.flying = 0;
     }
 
-    /// Looks at the time.
-    pub(super) fn tick(&mut self, now: Instant) -> Overdue {
+    /// Looks at the time. The peer has acknowledged nothing in any channel for `quiet`; and with
+    /// `is_sending`, some of what was sent has not left this node yet.
+    pub(super) fn tick(&mut self, now: Instant, quiet: Duration, is_sending: bool) -> Overdue {
         if self.sent == self.first {
             return Overdue::No;
         }
         let since = |at: Instant| now.saturating_duration_since(at);
-        if since(self.pace.progress) >= STALLED {
+        // While the peer acknowledges other channels, this one waits for its turn on a slow link. To
+        // send it again would slow all of them.
+        let stalled = if quiet < STALLED {
+            STALLED_BESIDE
+        } else {
+            STALLED
+        };
+        if since(self.pace.progress) >= stalled {
             return Overdue::Stalled;
         }
-        let after = RESEND * 2_u32.saturating_pow(self.pace.resends.min(8));
-        if since(self.pace.resent) < after.min(SLOWEST_RESEND) {
+        let (first, slowest) = if is_sending {
+            // It may well not have left yet.
+            (SLOWEST_RESEND_BESIDE, SLOWEST_RESEND_BESIDE)
+        } else if quiet < RESEND {
+            (SLOWEST_RESEND, SLOWEST_RESEND_BESIDE)
+        } else {
+            (RESEND, SLOWEST_RESEND)
+        };
+        let after = first * 2_u32.saturating_pow(self.pace.resends.min(8));
+        if since(self.pace.resent) < after.min(slowest) {
             return Overdue::No;
         }
         self.pace.resends += 1;

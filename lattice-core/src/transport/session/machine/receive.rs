@@ -4,7 +4,7 @@ use super::{
     super::broken::{Broken, Refused},
     ChannelKey, MOST_CHANNELS, Machine, SessionKey,
     chunk::Chunk,
-    incoming::{Incoming, Window},
+    incoming::{ACKNOWLEDGED, Incoming, Window},
     session::IncomingEnd,
 };
 use crate::wire::CancelReason;
@@ -12,6 +12,17 @@ use std::{
     task::{Poll, Waker},
     time::Instant,
 };
+
+/// Channels whose sender may have to be told something.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Something has arrived since the last batch, each once.
+    pub(super) dirty: Vec<ChannelKey>,
+    /// Something was not acknowledged, each once.
+    owing: Vec<ChannelKey>,
+    /// Bytes that have arrived since all was acknowledged.
+    pub(super) bytes: u64,
+}
 
 impl Machine {
     /// Opens a channel in which this end receives, and gives its sender credit. Its caller has one
@@ -36,7 +47,7 @@ impl Machine {
         let incoming = Incoming::new(window, &room, now).ok_or(Refused::NoMemory)?;
         session.incoming.insert(channel, incoming);
         session.handles += 1;
-        self.dirty.push((key, channel));
+        self.due.dirty.push((key, channel));
         self.tell(now);
         Ok(())
     }
@@ -106,16 +117,43 @@ impl Machine {
 
     /// Tells senders what they have to be told now. To be called after a batch of items.
     pub(crate) fn tell(&mut self, now: Instant) {
-        for (key, channel) in std::mem::take(&mut self.dirty) {
-            let session = self.sessions.get_mut(&key);
-            let Some(incoming) = session.and_then(|one| one.incoming.get_mut(&channel)) else {
+        for (key, channel) in std::mem::take(&mut self.due.dirty) {
+            let Some(incoming) = self.receiving(key, channel) else {
                 continue;
             };
-            self.wakers.extend(incoming.waiting.take());
-            if let Some(credit) = incoming.credit(now) {
+            incoming.marks.is_dirty = false;
+            let (waiting, credit) = (incoming.waiting.take(), incoming.credit(now));
+            if incoming.is_owing() && !std::mem::replace(&mut incoming.marks.is_owing, true) {
+                self.due.owing.push((key, channel));
+            }
+            self.wakers.extend(waiting);
+            if let Some(credit) = credit {
                 self.say(key, channel, credit);
             }
         }
+        if self.due.bytes >= ACKNOWLEDGED {
+            self.acknowledge(now);
+        }
+    }
+
+    /// Acknowledges what was received in all channels. With many of them, each has only little of what
+    /// the sender may have in flight.
+    fn acknowledge(&mut self, now: Instant) {
+        self.due.bytes = 0;
+        for (key, channel) in std::mem::take(&mut self.due.owing) {
+            let Some(incoming) = self.receiving(key, channel) else {
+                continue;
+            };
+            incoming.marks.is_owing = false;
+            if let Some(credit) = incoming.acknowledgement(now) {
+                self.say(key, channel, credit);
+            }
+        }
+    }
+
+    fn receiving(&mut self, key: SessionKey, channel: u16) -> Option<&mut Incoming> {
+        let session = self.sessions.get_mut(&key)?;
+        session.incoming.get_mut(&channel)
     }
 
     /// Acknowledges the rest, and repeats credits after which nothing has come.

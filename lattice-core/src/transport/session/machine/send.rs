@@ -2,7 +2,7 @@
 
 use super::{
     super::broken::{Broken, Refused},
-    ChannelKey, MOST_CHANNELS, Machine, SessionKey,
+    ChannelKey, MOST_CHANNELS, Machine, SessionKey, State,
     chunk::Chunk,
     item_of,
     outgoing::{Outgoing, Overdue, Part},
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{
     task::{Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 impl Machine {
@@ -186,13 +186,17 @@ impl Machine {
 
     /// Sends again what was not acknowledged for too long.
     pub(super) fn resend(&mut self, key: SessionKey, now: Instant) {
+        let State {
+            heard, is_sending, ..
+        } = self.state;
+        let quiet = heard.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
         let mut again = Vec::new();
         for (channel, outgoing) in &mut session.outgoing {
             let before = outgoing.flying();
-            let overdue = outgoing.tick(now);
+            let overdue = outgoing.tick(now, quiet, is_sending);
             self.flying -= before - outgoing.flying();
             if outgoing.room().is_some() {
                 // It waits for memory.

@@ -11,6 +11,10 @@ use super::{
 use crate::wire::{CancelReason, Item, SessionItem, WHOLE_SESSION};
 use std::time::Instant;
 
+/// So many channels that were dropped before this end has opened them are remembered. The sender of
+/// another one says again that it is dropped when it gets credit.
+const MOST_UNHEARD: usize = 16;
+
 /// An item that broke the rules of its session, which is broken off now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Forbidden;
@@ -78,9 +82,13 @@ impl Machine {
             return true;
         };
         if let Some(incoming) = session.incoming.get_mut(&channel) {
+            let cost = chunk.as_ref().map_or(0, |chunk| chunk.cost().bytes);
             let arrived = incoming.arrived(number, chunk);
-            if self.dirty.last() != Some(&(key, channel)) {
-                self.dirty.push((key, channel));
+            if !std::mem::replace(&mut incoming.marks.is_dirty, true) {
+                self.due.dirty.push((key, channel));
+            }
+            if arrived == Arrived::Next {
+                self.due.bytes += cost;
             }
             return arrived != Arrived::Forbidden;
         }
@@ -127,9 +135,12 @@ impl Machine {
                 None => self.take_early_credit(key, channel),
             };
         };
-        let before = outgoing.flying();
+        let (before, first) = (outgoing.flying(), outgoing.first());
         let credited = outgoing.credited(received, credit, gap, now);
         self.flying -= before - outgoing.flying();
+        if outgoing.first() > first {
+            self.state.heard = Some(now);
+        }
         self.wakers.extend(outgoing.waiting.take());
         match credited {
             Credited::Forged => return false,
@@ -164,13 +175,16 @@ impl Machine {
             return;
         };
         if own_channel {
-            let gone = &mut session.gone.incoming;
-            if gone.len() < super::MOST_CHANNELS {
+            let (gone, incoming) = (
+                &mut session.gone.incoming,
+                session.incoming.remove(&channel),
+            );
+            let aborted = gone.values().filter(|end| **end == IncomingEnd::Aborted);
+            let is_kept = !session.is_over && aborted.count() < MOST_UNHEARD;
+            if incoming.is_some() || is_kept {
                 gone.entry(channel).or_insert(IncomingEnd::Aborted);
             }
-            if let Some(incoming) = session.incoming.remove(&channel) {
-                self.wakers.extend(incoming.waiting);
-            }
+            self.wakers.extend(incoming.and_then(|one| one.waiting));
         } else if session.outgoing.contains_key(&channel) {
             self.remove_sender((key, channel), OutgoingEnd::Refused);
         }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod forged;
+mod many;
 mod rules;
 
 use super::*;
