@@ -151,11 +151,6 @@ async fn components_that_hosts_refuse_are_refused_before_they_are_applied() {
             ),
             "func(key: string) -> string",
         ),
-        (
-            wat::parse_str(r#"(component (import "primary" (instance (export "f" (func)))))"#)
-                .expect("a component"),
-            "`namespace:package/primary`",
-        ),
     ] {
         let file = scene.file("bad.wasm", &bytes);
         let (code, message) = scene.fails(&["inspect", &file]);

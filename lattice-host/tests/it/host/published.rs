@@ -112,7 +112,11 @@ async fn an_export_outside_of_an_interface_is_published_under_a_name_of_its_own(
         (instance (export "a:b/c@1.0.0") (export "f" (func $f))))"#;
     let _host = started(Host::builder(&lattice).actor("bare", wat(bare))).await;
     let types = types(&lattice, "bare").await;
-    let interfaces: Vec<_> = types.exports.keys().map(|name| name.as_str()).collect();
+    let interfaces: Vec<_> = types
+        .exports
+        .keys()
+        .map(lattice_core::name::InterfaceName::as_str)
+        .collect();
     assert_eq!(interfaces, ["a:b/c@1.0.0", "lattice:world/functions"]);
     for (interface, function) in [("a:b/c@1.0.0", "f"), ("lattice:world/functions", "bare")] {
         call::<()>(&lattice, "bare", interface, function, ())
