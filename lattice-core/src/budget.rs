@@ -8,9 +8,9 @@
 //! | results | frames with results whose callers have not taken them yet |
 //!
 //! Each is a quarter of the memory that a connection may hold for messages. Many users share one
-//! budget: subscriptions, peers, components. The first half goes to the users that need it, one alone
-//! if it comes to that. Of the second half, a user gets a sixteenth of what is still free, so that
-//! there is room for each other one, beside dozens that are stuck.
+//! budget: subscriptions, peers, components. The first half goes to the users that need it, one
+//! alone if it comes to that. Of the second half, a user gets a sixteenth of what is still free, so
+//! that there is room for each other one, beside dozens that are stuck.
 //!
 //! Counting costs one atomic addition per message, and no lock. Frames under [`SMALL`] are not
 //! counted where their number is bounded.
@@ -27,8 +27,8 @@ pub(crate) const DEFAULT: ByteSize = ByteSize::gib(1);
 pub(crate) const LEAST: ByteSize = ByteSize::mib(16);
 /// Most bytes of a frame, or of arguments, that are bounded by their number alone.
 pub(crate) const SMALL: usize = 1_024;
-/// Which part of the free bytes a user gets once half of a budget is held. With twenty users that are
-/// stuck, a third of that half stays free.
+/// Which part of the free bytes a user gets once half of a budget is held. With twenty users that
+/// are stuck, a third of that half stays free.
 const SHARES: usize = 16;
 
 /// A number of bytes that several users share. Cheap to clone; clones are the same budget.

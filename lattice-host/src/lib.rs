@@ -73,8 +73,8 @@
 //! # Which functions can be called
 //!
 //! All functions of the WIT interfaces that it exports can be called. Those that take or return
-//! resources, streams or futures can be called from the same host only, for now. The instances of an
-//! actor with such functions stay as long as others hold something of them.
+//! resources, streams or futures can be called from the same host only, for now. The instances of
+//! an actor with such functions stay as long as others hold something of them.
 //!
 //! Links and calls name an interface of a package. What has none has a name for them all the same:
 //!
@@ -83,13 +83,14 @@
 //! | `export run: func();` | `lattice:world/functions` |
 //! | `export core: interface { … }` | `lattice:interface/core` |
 //!
-//! Imports have the same names, so that `import run: func();` is linked to such an export with a link
-//! for `lattice:world/functions`.
+//! Imports have the same names, so that `import run: func();` is linked to such an export with a
+//! link for `lattice:world/functions`.
 //!
-//! An import that no link can serve (with `error-context`, or with resources of the host's) traps the
-//! actor when the actor calls it. The rest of the actor is served. [`ComponentCheck`] lists what can't
-//! be served, before the actor is started, and so does the log when it is started. It fails to start
-//! if none of its exports can be called ([`NothingToCall`](ActorError::NothingToCall)).
+//! An import that no link can serve (with `error-context`, or with resources of the host's) traps
+//! the actor when the actor calls it. The rest of the actor is served. [`ComponentCheck`] lists
+//! what can't be served, before the actor is started, and so does the log when it is started. It
+//! fails to start if none of its exports can be called
+//! ([`NothingToCall`](ActorError::NothingToCall)).
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with
 //! `lattice.operator().component(id).types()`.
@@ -98,10 +99,11 @@
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of
 //! all kinds. An actor that spins, recurses, floods or uses up its memory loses only its own
-//! instance. All guests of an engine share its [memory for guests](EngineBuilder::guest_memory) and its
-//! [slots](EngineBuilder::instances), and one actor gets at most half of either, so that `concurrent`
-//! instances of one actor with all the memory that they may have leave room for the others. A guest
-//! yields its thread every 5 ms, and a [fresh](Instances::Fresh) instance is
+//! instance. All guests of an engine share its [memory for guests](EngineBuilder::guest_memory) and
+//! its
+//! [slots](EngineBuilder::instances), and one actor gets at most half of either, so that
+//! `concurrent` instances of one actor with all the memory that they may have leave room for the
+//! others. A guest yields its thread every 5 ms, and a [fresh](Instances::Fresh) instance is
 //! dropped after its call, with everything in it.
 //!
 //! # How it is done

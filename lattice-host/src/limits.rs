@@ -45,14 +45,14 @@ pub struct Limits {
     /// `Overloaded`.
     pub outgoing: NonZeroUsize,
     /// Bytes that the arguments of these calls may take together in the host's memory, 16 MiB by
-    /// default, and at least the size of one `result`. More fails with `Overloaded`, before anything
-    /// is copied out of the guest. Arguments up to 1 KiB don't count.
+    /// default, and at least the size of one `result`. More fails with `Overloaded`, before
+    /// anything is copied out of the guest. Arguments up to 1 KiB don't count.
     pub outgoing_bytes: ByteSize,
     /// Resources of one instance that others may hold, 10,000 by default. When it gives away one
     /// more, the instance ends.
     pub handles: NonZeroUsize,
-    /// Time after which an instance ends that is kept only for the handles and streams that others
-    /// have of it, when nobody uses them, 5 min by default.
+    /// How long an instance is kept for handles and streams that others hold and don't use, 5 min
+    /// by default. Then it ends.
     pub kept: Duration,
 }
 
@@ -137,7 +137,7 @@ impl Limits {
         self
     }
 
-    /// Sets the time after which an instance ends that others have handles of and nobody uses.
+    /// Sets how long an instance is kept for handles and streams that others hold and don't use.
     pub fn kept(mut self, kept: Duration) -> Self {
         self.kept = kept;
         self

@@ -1,8 +1,8 @@
-//! An actor fills its memory, in many calls at a time. Measures the effect on calls to another actor
-//! on its host, and on the host's memory.
+//! An actor fills its memory, in many calls at a time. Measures the effect on calls to another
+//! actor on its host, and on the host's memory.
 //!
-//! The calls keep the memory for a while, so that memory is what is scarce, and not CPU time: that is
-//! the subject of [`spin`](super::spin).
+//! The calls keep the memory for a while, so that memory is what is scarce, and not CPU time: that
+//! is the subject of [`spin`](super::spin).
 
 use crate::faults::{
     host::{GUEST_MEMORY, GUESTS},

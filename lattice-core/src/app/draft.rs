@@ -29,8 +29,8 @@ pub(super) struct Draft {
     pub(super) links: Vec<(ManifestPath, Link)>,
     puts: Vec<(StoreKey, Record, Expect)>,
     deletes: Vec<(StoreKey, Expect)>,
-    /// The statuses of deleted links, which hosts write. A status is about one revision of a link, so
-    /// a replayed one has no effect, and they need no authenticated deletion.
+    /// The statuses of deleted links, which hosts write. A status is about one revision of a link,
+    /// so a replayed one has no effect, and they need no authenticated deletion.
     statuses: Vec<StoreKey>,
     /// The records of the generations of deleted actors that have served, which hosts keep.
     served: Vec<(StoreKey, Expect)>,

@@ -128,7 +128,8 @@ impl Writing<'_> {
         let records = &self.connection.records;
         let entry = records.store().read(last.key.clone()).await.ok()??;
         let ours = last.value.as_ref()?;
-        // If the record was to be deleted, it doesn't matter whether another writer deleted it first.
+        // If the record was to be deleted, it doesn't matter whether another writer deleted it
+        // first.
         let is_gone = || {
             let found = records.open(self.basis.incarnation, &entry);
             looks_removed(ours) && matches!(found, Err(RecordError::Removed { .. }))

@@ -154,8 +154,8 @@ impl Turns {
         self.try_take_many(1, context)
     }
 
-    /// Takes `count` turns for the call with this context, if they are free now. A larger `count` than
-    /// there are turns means all of them.
+    /// Takes `count` turns for the call with this context, if they are free now. A larger `count`
+    /// than there are turns means all of them.
     pub fn try_take_many(&self, count: u32, context: &mut Context) -> Option<Turn> {
         let count = self.count(count);
         let permit = self.free.clone().try_acquire_many_owned(count).ok()?;
@@ -185,8 +185,8 @@ impl Turns {
         self.take_many(1, component, context).await
     }
 
-    /// Waits for `count` turns of `component` at once, in order with the other calls that wait. A larger
-    /// `count` than there are turns means all of them.
+    /// Waits for `count` turns of `component` at once, in order with the other calls that wait. A
+    /// larger `count` than there are turns means all of them.
     ///
     /// # Errors
     /// Fails as [`take`](Self::take).

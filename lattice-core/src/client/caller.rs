@@ -148,8 +148,8 @@ impl Caller {
         result.and_then(Body::plain)
     }
 
-    /// Calls like [`invoke_via`](Self::invoke_via), with arguments and a result that may have streams
-    /// and handles in them. The handles are taken, also when the call fails.
+    /// Calls like [`invoke_via`](Self::invoke_via), with arguments and a result that may have
+    /// streams and handles in them. The handles are taken, also when the call fails.
     ///
     /// # Errors
     /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the callee is on another host,
@@ -182,7 +182,8 @@ impl Caller {
         client.call(call).await
     }
 
-    /// The boot of the host on which it calls. `None` before its first call, if it belongs to no host.
+    /// The boot of the host on which it calls. `None` before its first call, if it belongs to no
+    /// host.
     pub fn origin(&self) -> Option<&Origin> {
         self.client.origin()
     }

@@ -22,8 +22,8 @@ const ENVELOPE: usize = 336;
 impl Client {
     /// Calls a component on another host with arguments that don't fit a message.
     ///
-    /// The callee runs once it has all arguments. So whatever happens before the end of them is sent,
-    /// the call did not run.
+    /// The callee runs once it has all arguments. So whatever happens before the end of them is
+    /// sent, the call did not run.
     pub(super) async fn call_in_session(
         &self,
         peer: &PeerConn,
@@ -106,8 +106,8 @@ impl Sending<'_, '_> {
     }
 
     /// Sends the arguments. Until the callee has accepted the session, the call may be lost, and is
-    /// sent again; the callee takes it once. Sets `sent` with the end of the arguments, and fails only
-    /// before that.
+    /// sent again; the callee takes it once. Sets `sent` with the end of the arguments, and fails
+    /// only before that.
     async fn send(
         self,
         id: u64,
@@ -124,8 +124,8 @@ impl Sending<'_, '_> {
         half.end()?;
         // From here on, the callee may run.
         *sent = true;
-        // The end is sent again until it is acknowledged. The session is not needed while the callee
-        // runs.
+        // The end is sent again until it is acknowledged. The session is not needed while the
+        // callee runs.
         if half.complete().await.is_ok() {
             session.has_ended();
         }
@@ -160,8 +160,8 @@ async fn exchange(
     .await
 }
 
-/// The error of a call whose arguments could not be sent; `None` if a better one comes as its reply,
-/// or from the failure detector.
+/// The error of a call whose arguments could not be sent; `None` if a better one comes as its
+/// reply, or from the failure detector.
 fn error_of(broken: Broken, host: &HostId) -> Option<CallError> {
     match broken {
         Broken::Dropped | Broken::PeerLost | Broken::Deadline => None,
@@ -186,8 +186,8 @@ fn not_opened(refused: Refused, peer: &PeerConn, call: &OutgoingCall<'_>) -> Cal
     }
 }
 
-/// The error of a call whose arguments were all sent. That a frame was not sent is said of the first
-/// one that opened the session, and a later one may have opened it.
+/// The error of a call whose arguments were all sent. That a frame was not sent is said of the
+/// first one that opened the session, and a later one may have opened it.
 fn may_have_run(error: CallError) -> CallError {
     match error {
         CallError::HostGone { host } => CallError::HostLost { host },

@@ -115,8 +115,8 @@ impl Component {
     /// handles in them. The handles are taken, also when the call fails.
     ///
     /// # Errors
-    /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the component is on another host,
-    /// and [`CallError::StaleHandle`] when a handle can't be used.
+    /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the component is on another
+    /// host, and [`CallError::StaleHandle`] when a handle can't be used.
     ///
     /// # Cancel safety
     /// As for [`call`](Self::call).

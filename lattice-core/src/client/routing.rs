@@ -91,8 +91,8 @@ impl Client {
         }
     }
 
-    /// Returns where a call has to go because the resources that it uses are there, if it uses any of
-    /// the callee's.
+    /// Returns where a call has to go because the resources that it uses are there, if it uses any
+    /// of the callee's.
     ///
     /// # Errors
     /// Fails when they are gone, or on another host.

@@ -65,8 +65,8 @@ impl LastRead {
             if before == Some(record) {
                 continue;
             }
-            // What can't be read does not replace what was read there before, unless that was deleted
-            // in between.
+            // What can't be read does not replace what was read there before, unless that was
+            // deleted in between.
             let before = before.filter(|before| before.since == record.since);
             if before.is_some() {
                 desired.unreadable.remove(key);

@@ -13,17 +13,18 @@
 //! overwritten by garbage is gone until it is put again. The replica counts each such value, and
 //! logs it once per key. It treats a replayed value in the same way. Every value carries a
 //! *generation*, the store revision that its writer had seen, which rises with each write of a key.
-//! A value whose generation does not rise is refused for as long as this replica lives, and so is one
-//! whose generation is more than 10,000 writes behind its revision. A process that may lack that
-//! many writes doesn't write.
+//! A value whose generation does not rise is refused for as long as this replica lives, and so is
+//! one whose generation is more than 10,000 writes behind its revision. A process that may lack
+//! that many writes doesn't write.
 //!
-//! What holders of the key delete leaves a tagged deletion, which has a generation too. Nothing else
-//! is taken for a deletion: a key whose value was accepted and that is simply gone is treated like an
-//! unreadable one. What the replica has never read, or knows as deleted, is absent.
+//! What holders of the key delete leaves a tagged deletion, which has a generation too. Nothing
+//! else is taken for a deletion: a key whose value was accepted and that is simply gone is treated
+//! like an unreadable one. What the replica has never read, or knows as deleted, is absent.
 //!
-//! When a store was re-created (a new [`Incarnation`](crate::store::Incarnation)) or its revisions went back, the replica does
-//! not conclude that everything was deleted. What the store contains counts, and so does every
-//! later write to it, deletions included. Links that it merely lacks are *held* until
+//! When a store was re-created (a new [`Incarnation`](crate::store::Incarnation)) or its revisions
+//! went back, the replica does not conclude that everything was deleted. What the store contains
+//! counts, and so does every later write to it, deletions included. Links that it merely lacks are
+//! *held* until
 //! [`Replica::accept`]. When the earlier store is back, the links that it lacks were deleted. Only
 //! links whose revision is newer than the store's current one are held; older ones were deleted
 //! deliberately. Each process holds links on its own: one that starts later sees the store as it is
@@ -72,7 +73,8 @@ use tokio_util::task::AbortOnDropHandle;
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(5);
 
 /// A process's copy of the links and of the declared records in the store, from
-/// [`Lattice::replica`](crate::Lattice::replica). Cheap to clone; its task ends with the last clone.
+/// [`Lattice::replica`](crate::Lattice::replica). Cheap to clone; its task ends with the last
+/// clone.
 #[derive(Debug, Clone)]
 pub struct Replica {
     shared: Arc<Shared>,

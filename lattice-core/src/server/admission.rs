@@ -25,8 +25,8 @@ pub(super) struct Admitted {
 }
 
 impl Server {
-    /// `received` is when the call reached this process. Its time counts from then on: what waits here
-    /// must not run after its caller has given up.
+    /// `received` is when the call reached this process. Its time counts from then on: what waits
+    /// here must not run after its caller has given up.
     pub(super) fn admit(
         &self,
         call: CallEnvelope,

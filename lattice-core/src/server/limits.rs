@@ -12,12 +12,13 @@ pub struct ServeLimits {
     /// Calls that may wait for one of those to end; 1,024 by default. One more fails with
     /// `Overloaded`.
     pub queued: usize,
-    /// Most bytes of arguments of the calls that run and wait, together; 128 MiB by default. One more
-    /// call fails with `Overloaded`, and one whose own arguments are larger with `TooLarge`. All
-    /// components of a process together are limited by
+    /// Most bytes of arguments of the calls that run and wait, together; 128 MiB by default. One
+    /// more call fails with `Overloaded`, and one whose own arguments are larger with `TooLarge`.
+    /// All components of a process together are limited by
     /// [`Connect::message_memory`](crate::Connect::message_memory).
     pub arguments: ByteSize,
-    /// Largest result; 16 MiB by default. Like arguments, it may be larger than a message of the bus.
+    /// Largest result; 16 MiB by default. Like arguments, it may be larger than a message of the
+    /// bus.
     pub result: ByteSize,
 }
 

@@ -27,8 +27,9 @@ impl RunningComponent {
         Ok(result)
     }
 
-    /// Returns the error of a call that the service was given. The service has run, so an error that says
-    /// otherwise becomes `CalleeFailed`, except for [refusals](Self::may_refuse_with) of its own.
+    /// Returns the error of a call that the service was given. The service has run, so an error
+    /// that says otherwise becomes `CalleeFailed`, except for [refusals](Self::may_refuse_with) of
+    /// its own.
     fn as_own(&self, error: CallError, link: Option<&Link>) -> CallError {
         match error {
             CallError::DeadlineExceeded { .. } => CallError::DeadlineExceeded { ran: Ran::Maybe },

@@ -162,8 +162,8 @@ impl CallQueue {
         (slot, room)
     }
 
-    /// Whether a call may have `bytes` of arguments while others have `before`. One call may, whatever
-    /// other components hold.
+    /// Whether a call may have `bytes` of arguments while others have `before`. One call may,
+    /// whatever other components hold.
     fn has_room(&self, before: usize, bytes: usize) -> bool {
         let after = before.saturating_add(bytes);
         let is_shared = || bytes <= SMALL || self.budget.allows(after);

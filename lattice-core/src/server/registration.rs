@@ -70,8 +70,8 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// Returns whether the bus or the store was away, or the host full: another attempt may succeed,
-    /// and the component is not to blame.
+    /// Returns whether the bus or the store was away, or the host full: another attempt may
+    /// succeed, and the component is not to blame.
     #[cfg(feature = "apps")]
     pub(crate) fn is_outage(&self) -> bool {
         match self {

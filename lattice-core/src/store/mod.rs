@@ -8,11 +8,12 @@
 //!   name the state that it expects its key to be in. Once a commit has returned, every
 //!   [`read`](Store::read) sees all of it.
 //! * [`watch`](Store::watch) starts with a [`WatchEvent::Snapshot`], which never ends within a
-//!   commit, and then delivers changes in revision order, those of one commit in one event. A slow watcher may miss values that were
-//!   overwritten meanwhile, but always gets the last change of each key. After a reconnect, or when
-//!   the watch fell too far behind, it delivers a new whole snapshot instead, so a watcher that
-//!   keeps a copy has to compare. The queue of a slow watcher is bounded. The revision of a
-//!   snapshot is that of the last write before it, even if the last write left nothing behind.
+//!   commit, and then delivers changes in revision order, those of one commit in one event. A slow
+//!   watcher may miss values that were overwritten meanwhile, but always gets the last change of
+//!   each key. After a reconnect, or when the watch fell too far behind, it delivers a new whole
+//!   snapshot instead, so a watcher that keeps a copy has to compare. The queue of a slow watcher
+//!   is bounded. The revision of a snapshot is that of the last write before it, even if the last
+//!   write left nothing behind.
 //! * [`lease`](Store::lease) puts a value that vanishes `ttl` after it was written: not before, and
 //!   at most a few seconds later. Watchers receive that as a delete. Any later put of that key
 //!   replaces the term too: a commit makes the value permanent.

@@ -19,8 +19,8 @@ use std::time::Duration;
 pub(crate) const REMEMBERED: Duration = Duration::from_hours(365 * 24);
 
 impl Records {
-    /// Returns the operation that deletes the record of `key`. Its generation is higher than that of
-    /// the record, like that of any later write.
+    /// Returns the operation that deletes the record of `key`. Its generation is higher than that
+    /// of the record, like that of any later write.
     pub fn deletion(
         &self,
         incarnation: Incarnation,

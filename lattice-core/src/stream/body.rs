@@ -55,8 +55,8 @@ impl Drop for Lent {
     }
 }
 
-/// Hands the handles of arguments over to the callee. What is lent comes back when the result of this
-/// is dropped.
+/// Hands the handles of arguments over to the callee. What is lent comes back when the result of
+/// this is dropped.
 ///
 /// # Errors
 /// Fails when the caller doesn't hold one of them, or uses one twice that it gives away.

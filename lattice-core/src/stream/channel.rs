@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The reader asks for as many elements as it has room for, and the writer sends no more than that.
-//! So a reader that stops bounds what is buffered, and with nothing asked ahead of time a write ends
-//! no sooner than it is read.
+//! So a reader that stops bounds what is buffered, and with nothing asked ahead of time a write
+//! ends no sooner than it is read.
 
 use super::Handles;
 use crate::sync::Mutex;
@@ -58,7 +58,7 @@ pub enum Broken {
 #[non_exhaustive]
 pub enum NotSent {
     /// The reader is gone.
-    #[error("nobody reads it any more")]
+    #[error("its reader is gone")]
     NotRead,
     /// It has no elements, or more than there is room for.
     #[error("it has no elements, or more than were asked for")]
@@ -99,8 +99,8 @@ pub fn channel() -> (Writer, Reader) {
 }
 
 impl Writer {
-    /// Returns how many elements may be sent now, at least one, as soon as there are any. `None` when
-    /// nobody reads them any more.
+    /// Returns how many elements may be sent now, at least one, as soon as there are any. `None`
+    /// when the reader is gone.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         let mut state = self.0.lock();
         match state.room {
@@ -308,7 +308,7 @@ mod tests {
             end(writer, failed.clone());
             assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(2))));
             assert_eq!(next(&mut reader), Poll::Ready(expected.clone()));
-            assert_eq!(next(&mut reader), Poll::Ready(expected), "for ever");
+            assert_eq!(next(&mut reader), Poll::Ready(expected), "each time");
         }
     }
 

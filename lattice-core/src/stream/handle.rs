@@ -25,7 +25,8 @@ pub enum Handle {
     Future(Reader),
 }
 
-/// Where a resource lives. An instance is never used again after it ended, and neither is its number.
+/// Where a resource lives. An instance is never used again after it ended, and neither is its
+/// number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InstanceRef {
     /// The boot of the host.
@@ -92,8 +93,8 @@ pub enum Stale {
     /// The component that it lives in is no longer served there.
     #[error("its component is no longer served there")]
     NotServed,
-    /// It lives in another instance than the one that is called, which may be that of another handle
-    /// of the call.
+    /// It lives in another instance than the one that is called, which may be that of another
+    /// handle of the call.
     #[error(
         "it lives in another instance than the one that is called, or than another handle of the call"
     )]
@@ -107,8 +108,8 @@ pub enum Stale {
 }
 
 impl ResourceRef {
-    /// Names a resource of `owner` by its id there, and by its type, `package/interface/name` without
-    /// a version.
+    /// Names a resource of `owner` by its id there, and by its type, `package/interface/name`
+    /// without a version.
     pub fn new(owner: Arc<dyn Owner>, id: u64, ty: Arc<str>) -> Self {
         Self { owner, id, ty }
     }

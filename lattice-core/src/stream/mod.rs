@@ -2,8 +2,8 @@
 //!
 //! A [`Body`] is the encoded value of a call with the [`Handle`]s that are in it, in the order in
 //! which a walk over the value meets their places. A place takes one byte of the value, which is
-//! zero, so that the length of a list stays bounded by the bytes that it has. Values without handles
-//! are encoded as if there were none.
+//! zero, so that the length of a list stays bounded by the bytes that it has. Values without
+//! handles are encoded as if there were none.
 //!
 //! | handle | is |
 //! | --- | --- |

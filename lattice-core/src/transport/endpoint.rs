@@ -137,8 +137,8 @@ impl<G: Guard> Endpoint<G> {
         budgets.map(Budget::largest).into_iter().min().unwrap_or(0)
     }
 
-    /// Subscribes; of more than `capacity` waiting messages, or of more bytes than its share, the bus
-    /// drops some.
+    /// Subscribes; of more than `capacity` waiting messages, or of more bytes than its share, the
+    /// bus drops some.
     pub(crate) async fn subscribe(
         &self,
         subject: Subject,

@@ -1,11 +1,12 @@
 //! Detects that a host is gone while calls wait for its replies, or sessions with it are open.
 //!
 //! When a call has waited for [`PROBE_AFTER`], its host is probed, once per host and not per call.
-//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. A peer
-//! with open sessions is probed in the same way after each [`PROBE_AFTER`] without a message of it.
+//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. A
+//! peer with open sessions is probed in the same way after each [`PROBE_AFTER`] without a message
+//! of it.
 //!
-//! A notice of the bus that no one received a call or a probe is only a hint, because every client of
-//! the bus can send one: the host is probed at once, and its calls end if it stays silent for
+//! A notice of the bus that no one received a call or a probe is only a hint, because every client
+//! of the bus can send one: the host is probed at once, and its calls end if it stays silent for
 //! [`DOUBT`]. Any authentic frame of the host refutes the hint.
 //!
 //! The task that ends calls never waits for the bus.
@@ -153,8 +154,8 @@ impl Liveness {
         self.doubted.load(Ordering::Relaxed)
     }
 
-    /// Takes a hint that the peer is gone. Returns the nonce of a probe that has to be sent now; `None`
-    /// if the peer is in doubt already, or was until a moment ago.
+    /// Takes a hint that the peer is gone. Returns the nonce of a probe that has to be sent now;
+    /// `None` if the peer is in doubt already, or was until a moment ago.
     fn doubt(&self, now: Instant) -> Option<u64> {
         let mut watch = self.lock();
         // What was received before the hint doesn't refute it.

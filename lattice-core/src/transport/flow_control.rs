@@ -20,8 +20,8 @@ use tokio::{
 /// Most bytes in flight while there are small calls. It measured best of 64 to 256 KiB: less
 /// starves bulk calls, more delays small ones.
 const WINDOW: usize = 128 * 1024;
-/// Most bytes of sessions that are in flight to a peer otherwise. More would only wait in the queues
-/// before a slow link.
+/// Most bytes of sessions that are in flight to a peer otherwise. More would only wait in the
+/// queues before a slow link.
 const OPEN: usize = 4 * 1024 * 1024;
 /// How long after the last small call the window stays closed.
 const ACTIVE: Duration = Duration::from_millis(10);

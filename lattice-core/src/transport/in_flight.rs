@@ -209,8 +209,8 @@ impl InFlight {
     }
 
     /// Ends calls with the replies of `peer`, and adds the wakers of their callers to `callers`.
-    /// Replies to calls that have ended, or that went to another peer, are ignored. The memory of their
-    /// frame is `held` until the last of the callers has its result.
+    /// Replies to calls that have ended, or that went to another peer, are ignored. The memory of
+    /// their frame is `held` until the last of the callers has its result.
     pub(crate) fn complete(
         &self,
         peer: PeerToken,

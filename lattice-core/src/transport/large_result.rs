@@ -1,5 +1,5 @@
-//! Results that don't fit a message: the callee opens a session with its reply, and sends the result
-//! in it.
+//! Results that don't fit a message: the callee opens a session with its reply, and sends the
+//! result in it.
 
 use super::{
     PeerConn, Transport,

@@ -139,8 +139,8 @@ impl PeerConn {
     pub(crate) fn cancel(&self, id: u64) {
         let cancel = Cancel { id };
         let encode = |(): &(), buffer: &mut BytesMut| cancel.encode_into(buffer);
-        // The guard leaves the flush to the task. If nothing can be queued, the peer is gone, or the
-        // callee's deadline ends the call.
+        // The guard leaves the flush to the task. If nothing can be queued, the peer is gone, or
+        // the callee's deadline ends the call.
         drop(self.cancellations.push(Cancel::LEN, |_| Some(()), encode));
     }
 

@@ -161,9 +161,9 @@ impl ReplyPath {
         }
     }
 
-    /// Holds the memory of a frame of that caller, if there is room. What counts for the caller is what
-    /// waits: a component that doesn't finish its calls uses its own share, and delays no calls to
-    /// others.
+    /// Holds the memory of a frame of that caller, if there is room. What counts for the caller is
+    /// what waits: a component that doesn't finish its calls uses its own share, and delays no
+    /// calls to others.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         self.frames.hold_beside(self.backlog.bytes(), bytes)
     }
@@ -238,8 +238,8 @@ impl ReplyPaths {
 }
 
 impl Transport {
-    /// Ends the calls of the callers for which `is_lost`. They get an error, in case they are not lost
-    /// after all.
+    /// Ends the calls of the callers for which `is_lost`. They get an error, in case they are not
+    /// lost after all.
     pub(crate) fn callers_lost(&self, is_lost: impl Fn(&Origin) -> bool) {
         for conn in self.peers.load().values() {
             if is_lost(&conn.peer) {
@@ -336,8 +336,8 @@ impl Transport {
         })
     }
 
-    /// Returns a result, or the error that it is too large. The limit is the same for callers on every
-    /// host.
+    /// Returns a result, or the error that it is too large. The limit is the same for callers on
+    /// every host.
     pub(crate) fn fitting(&self, result: CallResult) -> CallResult {
         let limit = self.endpoint.max_value();
         match result {

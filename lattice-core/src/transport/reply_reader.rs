@@ -97,8 +97,8 @@ impl Transport {
         if frame.kind() == Kind::Reply {
             let token = peer.map_or_else(|| PeerToken::of(frame.sender()), |peer| peer.token);
             let size = frame.size();
-            // Small frames are bounded by the number of calls in flight. Frames of many small results
-            // get room beside large ones that wait for their callers.
+            // Small frames are bounded by the number of calls in flight. Frames of many small
+            // results get room beside large ones that wait for their callers.
             let (held, has_room) = match peer.filter(|_| size > SMALL) {
                 None => (None, true),
                 Some(peer) => {

@@ -27,8 +27,8 @@ use wasmtime::{Result, Store, StoreContextMut};
 /// written, so that no input depends on an earlier one.
 const FILLED: usize = 4_096;
 /// Limit of the host's memory for moving a value. For each wire byte, which costs one unit of fuel,
-/// there are two bytes in its buffer and one in the buffer that this was copied from. Each entry of a
-/// map takes 4 more bytes and has at least two wire bytes. In addition, a call takes some memory.
+/// there are two bytes in its buffer and one in the buffer that this was copied from. Each entry of
+/// a map takes 4 more bytes and has at least two wire bytes. In addition, a call takes some memory.
 const MOST: usize = 5 * FUEL + (64 << 10);
 
 /// The ways in which a value leaves a guest.
@@ -152,8 +152,8 @@ impl Guest {
         format!("{:?}", self.ty).contains("Map(")
     }
 
-    /// Fills the guest's memory and moves a value out of it. Returns the wire bytes, and the peak of the
-    /// memory that was held.
+    /// Fills the guest's memory and moves a value out of it. Returns the wire bytes, and the peak
+    /// of the memory that was held.
     fn moved(&self, route: Route, exit: Exit, memory: &[u8]) -> (Result<Vec<u8>>, usize) {
         let (mut store, instance) = block_on(self.filled(route, memory));
         let (moved, held) = peak(|| block_on(self.out(&mut store, &instance, route, exit)));

@@ -253,23 +253,23 @@ impl EngineBuilder {
     }
 
     /// Sets the memory that all guests of the engine may use together: linear memories, tables, the
-    /// state of instances, and what the host copies out of them. By default, it is half of the memory
-    /// that the process can use when the engine is built, by the system and by its control groups, and
-    /// at least 64 MiB.
+    /// state of instances, and what the host copies out of them. By default, it is half of the
+    /// memory that the process can use when the engine is built, by the system and by its control
+    /// groups, and at least 64 MiB.
     ///
-    /// One actor of a host may use half of it. A call that needs an instance waits for memory, until
-    /// shortly before its deadline, and then fails with `Overloaded`; it did not run. A guest that
-    /// needs more while it runs gets none, as at its own [limit](crate::Limits::memory).
+    /// One actor of a host may use half of it. A call that needs an instance waits for memory,
+    /// until shortly before its deadline, and then fails with `Overloaded`; it did not run. A guest
+    /// that needs more while it runs gets none, as at its own [limit](crate::Limits::memory).
     pub fn guest_memory(mut self, memory: ByteSize) -> Self {
         self.guest_memory = Some(memory);
         self
     }
 
     /// Sets the number of the pool's slots. By default, it is the number that fits into eight times
-    /// the available memory, between 64 and 2,048. An instance takes one, or more if it has more than
-    /// two memories or four tables. One actor of a host may have half of them. A call that finds no
-    /// free slot waits for one, until shortly before its deadline, and then fails with `Overloaded`;
-    /// it did not run.
+    /// the available memory, between 64 and 2,048. An instance takes one, or more if it has more
+    /// than two memories or four tables. One actor of a host may have half of them. A call that
+    /// finds no free slot waits for one, until shortly before its deadline, and then fails with
+    /// `Overloaded`; it did not run.
     pub fn instances(mut self, instances: NonZeroU32) -> Self {
         self.instances = Some(instances);
         self

@@ -31,8 +31,8 @@ pub(super) struct ConcurrentCalls {
     /// Ticks that belong to no call, because a task continues after its call has ended. There are
     /// at most as many entries as tasks, because task ids are reused.
     leftover: HashMap<Option<GuestTaskId>, u32>,
-    /// The contexts of calls that have ended, for tasks that outlive them. There are at most as many
-    /// entries as tasks, because task ids are reused.
+    /// The contexts of calls that have ended, for tasks that outlive them. There are at most as
+    /// many entries as tasks, because task ids are reused.
     ended: HashMap<GuestTaskId, Context>,
     /// That of the last one.
     last_ended: Option<Context>,
@@ -96,9 +96,9 @@ impl ConcurrentCalls {
         }
     }
 
-    /// Returns the context for a call that `tasks` make: that of the call that they serve, or served
-    /// before it ended. A task that outlives its call must not begin a chain of its own, with hops
-    /// and time of its own. The tasks are ordered from the newest to the oldest.
+    /// Returns the context for a call that `tasks` make: that of the call that they serve, or
+    /// served before it ended. A task that outlives its call must not begin a chain of its own,
+    /// with hops and time of its own. The tasks are ordered from the newest to the oldest.
     pub(super) fn context_of(&self, tasks: &[GuestTaskId]) -> Context {
         let running = self.served_by(tasks).map(|call| call.context);
         let ended = || tasks.iter().find_map(|task| self.ended.get(task)).copied();
@@ -108,8 +108,8 @@ impl ConcurrentCalls {
             .unwrap_or_default()
     }
 
-    /// Returns the context of a call that no known task makes: the time of the call that has most, and
-    /// the hops of the one that has most.
+    /// Returns the context of a call that no known task makes: the time of the call that has most,
+    /// and the hops of the one that has most.
     fn context_of_any(&self) -> Option<Context> {
         let running = self.running.values().map(|call| call.context.outlived());
         running.chain(self.last_ended).reduce(|one, other| {

@@ -1,5 +1,5 @@
-//! The handles of one instance: those of its own resources that others hold, and those of others that
-//! it holds.
+//! The handles of one instance: those of its own resources that others hold, and those of others
+//! that it holds.
 
 use super::{kept::Home, state::Guest};
 use crate::transcode::{ChannelGuard, HandleStore, ResourceIndex, Resources};
@@ -112,7 +112,8 @@ impl HandleTable {
         }
     }
 
-    /// Returns whether a resource of its own is lent to a running call, so that it can't be dropped.
+    /// Returns whether a resource of its own is lent to a running call, so that it can't be
+    /// dropped.
     pub(super) fn is_lent(&self, id: u64) -> bool {
         let exported = self.exported.get(&id);
         exported.is_some_and(|exported| exported.calls > 0)
@@ -142,8 +143,8 @@ impl Guest {
     }
 }
 
-/// Called when a guest drops an owned handle of another component's resource. The resource is dropped
-/// in order with the calls that the guest makes.
+/// Called when a guest drops an owned handle of another component's resource. The resource is
+/// dropped in order with the calls that the guest makes.
 pub(crate) fn drop_handle(mut store: StoreContextMut<'_, Guest>, number: u32) -> Result<()> {
     store.data_mut().handles()?.drop_held(number)
 }

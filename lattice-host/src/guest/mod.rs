@@ -11,8 +11,8 @@
 //! * *Kept*, for components that pass streams or handles: the call is sent to an instance that is
 //!   driven by its own task, and stays for [what it has given away](kept).
 //!
-//! In the first three modes, dropping a call also drops its instance, either immediately or after the
-//! other calls in it have had a second to finish.
+//! In the first three modes, dropping a call also drops its instance, either immediately or after
+//! the other calls in it have had a second to finish.
 //!
 //! The calls that guests make to other components are in [`import`]. The capabilities of a host are
 //! one module above, and keep their state here as a [`CapabilityState`].

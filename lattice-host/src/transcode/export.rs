@@ -90,9 +90,10 @@ impl<T: Send + 'static> BoundExport<T> {
     /// it. Calls of an `async func` overlap; a plain `func` holds the instance until it returns.
     /// The guest runs when the store's event loop next does.
     ///
-    /// `handles` are those in the arguments, in order. The future resolves to the result. A trap of any call in the store,
-    /// including this one, isn't reported through the future but ends `run_concurrent`, and then
-    /// the future never resolves. The store's owner has to notify those that wait for it.
+    /// `handles` are those in the arguments, in order. The future resolves to the result. A trap of
+    /// any call in the store, including this one, isn't reported through the future but ends
+    /// `run_concurrent`, and then the future never resolves. The store's owner has to notify those
+    /// that wait for it.
     ///
     /// # Errors
     /// Fails when the guest can't be called at all.

@@ -37,8 +37,8 @@ pub(crate) trait HandleStore: Send + Sized + 'static {
         Err(Stale::NotServed)
     }
 
-    /// Keeps a resource of another instance for the guest, and returns the number that stands for it
-    /// in the store.
+    /// Keeps a resource of another instance for the guest, and returns the number that stands for
+    /// it in the store.
     fn hold(&mut self, _handle: Handle) -> u32 {
         0
     }
@@ -56,7 +56,8 @@ pub(crate) trait HandleStore: Send + Sized + 'static {
 
 /// Kept beside the end of a channel that is in a store, so that the store stays.
 pub(crate) trait ChannelGuard: Send + Sync + 'static {
-    /// Returns how a writer ends that is dropped now: broken, unless the guest itself has closed it.
+    /// Returns how a writer ends that is dropped now: broken, unless the guest itself has closed
+    /// it.
     fn end(&self) -> Result<(), Broken>;
 
     /// Elements have passed.

@@ -12,9 +12,9 @@
 //!  wire bytes ──validate──► lower ──► guest memory … guest memory ──lift──► wire bytes                   (an export)
 //! ```
 //!
-//! Streams, futures and resources aren't bytes: they are passed beside them, in the order in which a
-//! walk over the value meets their places, which are one zero byte each. What they stand for is the
-//! store's to say, which is a [`HandleStore`]. The elements of streams and futures move through
+//! Streams, futures and resources aren't bytes: they are passed beside them, in the order in which
+//! a walk over the value meets their places, which are one zero byte each. What they stand for is
+//! the store's to say, which is a [`HandleStore`]. The elements of streams and futures move through
 //! [`channel`] in the same encoding, in chunks.
 //!
 //! Errors, and their effects:
@@ -25,8 +25,8 @@
 //!   guest. Get it from a `wasmtime::Error` with `downcast_ref`. Arguments that are too large are
 //!   reported to the import first, which may reply with a value instead. The limit on what one call
 //!   lifts is the store's hostcall fuel (`Store::set_hostcall_fuel`), counted here in wire bytes.
-//! * Values for which the host has no room, by the guest's [`Meter`]: [`LiftError::NoRoom`], handled in
-//!   the same way. They are not copied.
+//! * Values for which the host has no room, by the guest's [`Meter`]: [`LiftError::NoRoom`],
+//!   handled in the same way. They are not copied.
 //! * A handler that replies with invalid bytes: an [`ImportError`](import::ImportError), which is a
 //!   trap in the calling guest and names the import.
 //!

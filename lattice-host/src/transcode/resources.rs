@@ -1,8 +1,8 @@
 //! The resource types of a component.
 //!
 //! Wasmtime's types of resources have no names and no order, only equality. One resource is seen
-//! under several names when interfaces `use` it; the first name counts, which is the one under which
-//! it is defined.
+//! under several names when interfaces `use` it; the first name counts, which is the one under
+//! which it is defined.
 
 use std::sync::Arc;
 

@@ -45,8 +45,8 @@ impl FunctionPlan {
         Ok(Arguments { wire, guest_bytes })
     }
 
-    /// Checks the wire bytes of all parameters, and the handles in them. Returns them as arguments of
-    /// a call, with the places of the handles.
+    /// Checks the wire bytes of all parameters, and the handles in them. Returns them as arguments
+    /// of a call, with the places of the handles.
     pub(crate) fn arguments_with(
         &self,
         wire: Bytes,
@@ -78,8 +78,8 @@ impl FunctionPlan {
 }
 
 impl FunctionPlan {
-    /// Returns the handles of arguments that are of resources which the component itself defines, with
-    /// their types, and whether they are given back to it.
+    /// Returns the handles of arguments that are of resources which the component itself defines,
+    /// with their types, and whether they are given back to it.
     pub(crate) fn own_resources<'h>(
         &'h self,
         handles: &'h [Handle],
@@ -141,8 +141,8 @@ pub(super) fn validate_chunk(
     Ok(walk.places)
 }
 
-/// Returns how many bytes, and how many handles, the first `count` elements of a chunk take that was
-/// found to be valid.
+/// Returns how many bytes, and how many handles, the first `count` elements of a chunk take that
+/// was found to be valid.
 pub(super) fn measure(
     tree: &Tree,
     element: NodeId,

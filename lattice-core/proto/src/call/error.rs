@@ -189,9 +189,9 @@ pub enum CallError {
         /// `No` if the call was still queued, otherwise `Maybe`.
         ran: Ran,
     },
-    /// The chain of calls is longer than the limit: most likely a loop of links. The limit is that of
-    /// hops, or, in a loop within one process, the number of calls that a component runs at once. A
-    /// loop over several hosts whose calls wait for each other ends with
+    /// The chain of calls is longer than the limit: most likely a loop of links. The limit is that
+    /// of hops, or, in a loop within one process, the number of calls that a component runs at
+    /// once. A loop over several hosts whose calls wait for each other ends with
     /// [`DeadlineExceeded`](Self::DeadlineExceeded) instead. Did not run.
     #[error("a chain of calls is longer than {limit} hops; look for a loop in the links")]
     TooManyHops {
@@ -245,7 +245,8 @@ pub enum CallError {
         /// The component that was called.
         component: ComponentId,
     },
-    /// The bus is out of reach. The client reconnects by itself, so the same call may succeed later.
+    /// The bus is out of reach. The client reconnects by itself, so the same call may succeed
+    /// later.
     ///
     /// A caller joins the lattice with its first call. If the bus is out of reach then, that call
     /// fails with this error and did not run, and the next call joins again.

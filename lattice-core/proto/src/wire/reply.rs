@@ -9,10 +9,10 @@
 //! │     │        │          │     │                   │      │ end                         │
 //! └─────┴────────┴──────────┴─────┴───────────────────┴──────┴─────────────────────────────┘
 //! ```
-//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 1 if the reply opens a session that carries
-//! the result (`session/opening.rs`), else 0. An error that this version doesn't know, or for which
-//! its own [`CallError::ran`] differs, becomes [`CallError::Unrecognised`] with the text and the `ran`
-//! of the other side.
+//! Little endian. Ran: 0 no, 1 maybe, 2 yes. Channels are 1 if the reply opens a session that
+//! carries the result (`session/opening.rs`), else 0. An error that this version doesn't know, or
+//! for which its own [`CallError::ran`] differs, becomes [`CallError::Unrecognised`] with the text
+//! and the `ran` of the other side.
 
 use super::{
     EnvelopeError, Opening,

@@ -1,5 +1,5 @@
-//! Sessions of two hosts alone, without the rest of a lattice, over a bus that loses, doubles, delays
-//! and reorders what they send, and that is cut off at times.
+//! Sessions of two hosts alone, without the rest of a lattice, over a bus that loses, doubles,
+//! delays and reorders what they send, and that is cut off at times.
 
 use bytes::Bytes;
 use lattice_core::{

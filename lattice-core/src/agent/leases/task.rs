@@ -103,7 +103,8 @@ impl LeaseTask {
         self.until.end().checked_sub(left).unwrap_or(now).max(now)
     }
 
-    /// Renews the lease, or finds out what to renew next time. Returns `None` if another host has it.
+    /// Renews the lease, or finds out what to renew next time. Returns `None` if another host has
+    /// it.
     async fn renew(&self, last: Last) -> Option<Last> {
         if let Some((renewed, _)) = self.write(last).await {
             return Some(renewed);
@@ -122,7 +123,8 @@ impl LeaseTask {
         }
     }
 
-    /// Takes the lease if no other host can hold it. Returns the revision of the write as its fence.
+    /// Takes the lease if no other host can hold it. Returns the revision of the write as its
+    /// fence.
     async fn acquire(&self) -> Option<(Last, Revision)> {
         // When its holder gives the lease back, it is taken at once.
         let is_free = |_: &LinkTable| self.is_free_at(Instant::now());
@@ -176,8 +178,8 @@ impl LeaseTask {
         })
     }
 
-    /// Writes the lease over what was last there. Returns the write if this host certainly holds the
-    /// lease for a term: the store's answer has no tag, so the value is read back.
+    /// Writes the lease over what was last there. Returns the write if this host certainly holds
+    /// the lease for a term: the store's answer has no tag, so the value is read back.
     ///
     /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the value has a term, a conflict
     /// means that another host holds the lease, and the time of the next attempt follows from the

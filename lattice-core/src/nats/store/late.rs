@@ -107,8 +107,8 @@ impl Store for LateStore {
     }
 }
 
-/// Returns the error of a call for which the store could not be opened. A store that can't be used now
-/// may become usable later, so that isn't permanent.
+/// Returns the error of a call for which the store could not be opened. A store that can't be used
+/// now may become usable later, so that isn't permanent.
 fn not_yet(error: OpenError) -> StoreError {
     match StoreError::from(error) {
         StoreError::Unsupported(reason) | StoreError::Forbidden(reason) => {

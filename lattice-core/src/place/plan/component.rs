@@ -44,8 +44,6 @@ pub(super) struct ComponentReconciler {
     /// Whether the wanted generation has started here.
     proven: bool,
     pub(super) lease: LeaseState,
-    /// When this host gives up a component that runs once and is assigned to another host.
-    pub(super) moves_at: Option<Instant>,
     /// The earliest time at which the next update may continue.
     turn: Option<Instant>,
     reported: Option<Status>,
@@ -79,7 +77,6 @@ impl ComponentReconciler {
             fallback_failures: Failures::default(),
             proven: false,
             lease: LeaseState::default(),
-            moves_at: None,
             turn: None,
             reported: None,
         }
@@ -160,12 +157,10 @@ impl ComponentReconciler {
             });
         let again = self.failures.again(context.now);
         let fallback = self.fallback_failures.again(context.now);
-        let lease = self.lease.again(context.now);
-        let moves = self.moves_at.filter(|at| *at > context.now);
+        let lease = self.lease.due(context.now);
         ages.chain(again)
             .chain(fallback)
             .chain(lease)
-            .chain(moves)
             .chain(self.turn)
             .min()
     }

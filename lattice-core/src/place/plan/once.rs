@@ -26,7 +26,11 @@ pub(super) enum LeaseState {
     /// The host has requested the lease.
     Asked,
     /// The host holds the lease.
-    Held { fence: u64 },
+    Held {
+        fence: u64,
+        /// When it gives the lease up, if the component is assigned to another host.
+        moves_at: Option<Instant>,
+    },
 }
 
 impl LeaseState {
@@ -38,11 +42,14 @@ impl LeaseState {
         matches!(self, Self::Asked | Self::Later(_))
     }
 
-    pub(super) fn again(&self, now: Instant) -> Option<Instant> {
-        match self {
-            Self::Later(again) if *again > now => Some(*again),
-            _ => None,
-        }
+    /// Returns when the host requests the lease again, or gives it up, if that is still to come.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let due = match self {
+            Self::Later(again) => Some(*again),
+            Self::Held { moves_at, .. } => *moves_at,
+            Self::None | Self::Asked => None,
+        };
+        due.filter(|due| *due > now)
     }
 
     pub(super) fn give_back(&mut self, component: &ComponentId, effects: &mut Effects) {
@@ -55,7 +62,10 @@ impl LeaseState {
 
 impl ComponentReconciler {
     pub(super) fn lease_held(&mut self, fence: u64) {
-        self.lease = LeaseState::Held { fence };
+        self.lease = LeaseState::Held {
+            fence,
+            moves_at: None,
+        };
     }
 
     pub(super) fn lease_lost(&mut self, jitter: f64, now: Instant, effects: &mut Effects) {
@@ -68,13 +78,15 @@ impl ComponentReconciler {
     /// Returns whether this host keeps a component that is assigned to another one, until that one
     /// can take the lease.
     fn keeps(&mut self, context: StepContext) -> bool {
-        let moves = self.wanted.is_some() && self.need() == 0 && self.serving() > 0;
-        if !moves || context.leaving {
-            self.moves_at = None;
+        let serves_for_others = self.wanted.is_some() && self.need() == 0 && self.serving() > 0;
+        let LeaseState::Held { moves_at, .. } = &mut self.lease else {
+            return false;
+        };
+        if !serves_for_others || context.leaving {
+            *moves_at = None;
             return false;
         }
-        let moves_at = *self.moves_at.get_or_insert(context.now + KEEP);
-        context.now < moves_at
+        context.now < *moves_at.get_or_insert(context.now + KEEP)
     }
 
     pub(super) fn step_once(&mut self, context: StepContext, effects: &mut Effects) {
@@ -92,14 +104,14 @@ impl ComponentReconciler {
         };
         match self.lease {
             LeaseState::Asked => {}
-            LeaseState::Held { fence } => {
+            LeaseState::Held { fence, .. } => {
                 let free = self.replicas.is_empty() && self.failures.again(context.now).is_none();
                 if free && !self.reject(effects, context.now) {
                     self.start(generation, Some(fence), context.now, effects);
                 }
             }
             LeaseState::None | LeaseState::Later(_) => {
-                if !context.quiet && self.lease.again(context.now).is_none() {
+                if !context.quiet && self.lease.due(context.now).is_none() {
                     self.lease = LeaseState::Asked;
                     effects.act(Action::AcquireLease(self.id.clone()));
                 }

@@ -1,5 +1,5 @@
-//! Frames that were read and whose calls are still to be run, in the order of their arrival, and the
-//! runner that does so.
+//! Frames that were read and whose calls are still to be run, in the order of their arrival, and
+//! the runner that does so.
 
 use super::super::{Server, component::RunningComponent};
 use crate::{
@@ -173,8 +173,8 @@ impl Backlog {
 }
 
 impl FrameMemory {
-    /// Returns `None` if the memory budget is used up. Small frames and cancellations are not counted:
-    /// their number is bounded, and a cancellation frees memory.
+    /// Returns `None` if the memory budget is used up. Small frames and cancellations are not
+    /// counted: their number is bounded, and a cancellation frees memory.
     fn hold(frame: &Frame, path: &ReplyPath) -> Option<Self> {
         let bytes = frame.size();
         let held = if bytes > SMALL && frame.kind() == Kind::Call {

@@ -61,7 +61,8 @@ impl Server {
         }
     }
 
-    /// A newer caller uses something that this version doesn't know. It need not wait to learn that.
+    /// A newer caller uses something that this version doesn't know. It need not wait to learn
+    /// that.
     fn refuse_unreadable(
         &self,
         path: &Arc<ReplyPath>,

@@ -6,10 +6,10 @@
 //!  probes; runs no code                       far as it goes
 //!  of components                              without waiting
 //! ```
-//! A call that a provider completes at once costs no task, and all replies to a batch leave together.
-//! The reader never runs the code of a component, so that probes are answered whatever a component
-//! does. A component may block the runner. The [`watch`] notices within some 20 ms, and starts another
-//! runner, which goes on with the next call. The blocked runner ends with its call.
+//! A call that a provider completes at once costs no task, and all replies to a batch leave
+//! together. The reader never runs the code of a component, so that probes are answered whatever a
+//! component does. A component may block the runner. The [`watch`] notices within some 20 ms, and
+//! starts another runner, which goes on with the next call. The blocked runner ends with its call.
 
 mod backlog;
 mod calls;

@@ -70,8 +70,8 @@ impl Drop for Session {
     }
 }
 
-/// A session that is broken off when this is dropped before it [has ended](Self::has_ended). Without
-/// that, what was sent would be kept until it is acknowledged.
+/// A session that is broken off when this is dropped before it [has ended](Self::has_ended).
+/// Without that, what was sent would be kept until it is acknowledged.
 #[derive(Debug)]
 pub(crate) struct Unfinished(Option<Session>);
 
@@ -106,8 +106,8 @@ impl Half {
     }
 }
 
-/// The sending half of a channel. Dropping it before the [end](Self::end) breaks the channel, so that
-/// its reader never takes a part for the whole.
+/// The sending half of a channel. Dropping it before the [end](Self::end) breaks the channel, so
+/// that its reader never takes a part for the whole.
 #[derive(Debug)]
 pub(crate) struct SendHalf {
     half: Half,
@@ -131,7 +131,8 @@ impl SendHalf {
         self
     }
 
-    /// Waits until a chunk of [`MAX_CHUNK`] bytes may be sent. Returns how many elements it may have.
+    /// Waits until a chunk of [`MAX_CHUNK`] bytes may be sent. Returns how many elements it may
+    /// have.
     pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, Broken>> {
         let elements = self
             .half
@@ -225,7 +226,8 @@ impl Drop for SendHalf {
 pub(crate) struct RecvHalf(Half);
 
 impl RecvHalf {
-    /// Waits for the next chunk, with its number of elements. `None` is the end, and nothing else is.
+    /// Waits for the next chunk, with its number of elements. `None` is the end, and nothing else
+    /// is.
     pub(crate) fn poll_chunk(
         &mut self,
         context: &mut Context<'_>,
@@ -241,7 +243,8 @@ impl RecvHalf {
         poll_fn(|context| self.poll_chunk(context)).await
     }
 
-    /// Receives the whole channel, of which `size` bytes were announced. Their memory is the caller's.
+    /// Receives the whole channel, of which `size` bytes were announced. Their memory is the
+    /// caller's.
     pub(crate) async fn collect(&mut self, size: usize) -> Result<Bytes, Broken> {
         let mut whole = BytesMut::with_capacity(size);
         while let Some((bytes, _)) = self.chunk().await? {

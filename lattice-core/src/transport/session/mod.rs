@@ -19,10 +19,11 @@
 //!
 //! The bus may lose, double and reorder frames. Chunks are numbered. A receiver takes only the next
 //! one, and drops the others. A sender keeps what was not acknowledged, and sends all of it again
-//! (go-back-N) when the receiver reports a gap, or when the peer acknowledged nothing for 250 ms. So a
-//! lost frame delays a session and doesn't end it. Breaking at the first loss would be simpler, but a
-//! bulk transfer would then fail for each frame that a full subscription drops. What ends a session is
-//! the loss of its peer, which `failure_detector` notices, or 5 s without an acknowledgement.
+//! (go-back-N) when the receiver reports a gap, or when the peer acknowledged nothing for 250 ms.
+//! So a lost frame delays a session and doesn't end it. Breaking at the first loss would be
+//! simpler, but a bulk transfer would then fail for each frame that a full subscription drops. What
+//! ends a session is the loss of its peer, which `failure_detector` notices, or 5 s without an
+//! acknowledgement.
 //!
 //! Credits are totals and are repeated while nothing arrives. Cancels are repeated in reply to what
 //! arrives for a channel or session that is gone. So the loss of any of them heals as well.

@@ -28,8 +28,8 @@ const WITH_PEER: usize = 4_096;
 /// Most sessions of a node.
 const IN_ALL: usize = 16_384;
 
-/// Machines made so far by this process. The sessions of a later one have higher numbers, or the peer
-/// would take them for repeated ones.
+/// Machines made so far by this process. The sessions of a later one have higher numbers, or the
+/// peer would take them for repeated ones.
 static MACHINES: AtomicU64 = AtomicU64::new(0);
 
 /// All sessions with one peer.

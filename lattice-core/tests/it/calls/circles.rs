@@ -167,8 +167,8 @@ async fn a_circle_over_calls_and_instances_is_refused_at_once() {
     link(&lattice, "bouncer", "bouncer").await;
     link(&lattice, "caller", "bouncer").await;
     let start = Instant::now();
-    // The first call has the instance. The second one has the other turn and waits for the instance,
-    // so that the first one's call to itself would wait for the second one.
+    // The first call has the instance. The second one has the other turn and waits for the
+    // instance, so that the first one's call to itself would wait for the second one.
     let second = async {
         while arrived.load(Ordering::SeqCst) < 1 {
             yield_now().await;

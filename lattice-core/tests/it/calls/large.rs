@@ -25,7 +25,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 const SIXTEEN: usize = 16 << 20;
 
@@ -206,6 +206,16 @@ async fn a_large_call_needs_a_grant_before_its_arguments_are_taken() {
     nothing_is_held(&two.lattice).await;
 }
 
+/// Kills the callee's host. Returns the error of the call, which comes within a second.
+async fn error_when_callee_dies(two: &Two, calling: JoinHandle<Outcome>) -> CallError {
+    two.b.kill();
+    let killed = Instant::now();
+    let error = calling.await.expect("joined").expect_err("it is gone");
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    error
+}
+
 #[tokio::test]
 async fn a_callee_that_dies_with_half_of_the_arguments_did_not_run() {
     static SENT: AtomicUsize = AtomicUsize::new(0);
@@ -221,14 +231,7 @@ async fn a_callee_that_dies_with_half_of_the_arguments_did_not_run() {
         tokio::spawn(async move { call(&caller, &echo(), pattern(SIXTEEN), long()).await });
     eventually("some is sent", async || SENT.load(Ordering::SeqCst) > 10).await;
     assert_eq!(two.serving.in_flight(), 1, "admitted");
-    two.b.kill();
-    let killed = Instant::now();
-    let error = calling.await.expect("joined").expect_err("it is gone");
-    assert!(
-        killed.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        killed.elapsed()
-    );
+    let error = error_when_callee_dies(&two, calling).await;
     assert_eq!(error.ran(), Ran::No, "{error:?}");
     assert_eq!(two.api.calls.load(Ordering::SeqCst), ran);
 }
@@ -241,14 +244,7 @@ async fn a_callee_that_dies_with_all_of_the_arguments_may_have_run() {
     let calling =
         tokio::spawn(async move { call(&caller, &wait(), pattern(SIXTEEN), long()).await });
     two.api.started.notified().await;
-    two.b.kill();
-    let killed = Instant::now();
-    let error = calling.await.expect("joined").expect_err("it is gone");
-    assert!(
-        killed.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        killed.elapsed()
-    );
+    let error = error_when_callee_dies(&two, calling).await;
     assert!(matches!(error, CallError::HostLost { .. }), "{error:?}");
 }
 
@@ -271,14 +267,7 @@ async fn a_callee_that_dies_with_half_of_its_result_may_have_run() {
         1,
         "it counts until it is delivered"
     );
-    two.b.kill();
-    let killed = Instant::now();
-    let error = calling.await.expect("joined").expect_err("it is gone");
-    assert!(
-        killed.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        killed.elapsed()
-    );
+    let error = error_when_callee_dies(&two, calling).await;
     assert_eq!(error.ran(), Ran::Maybe, "{error:?}");
 }
 

@@ -126,30 +126,7 @@ async fn malformed_messages_on_every_subject_do_no_harm() {
 /// Returns one valid envelope of each kind. None of them refers to the hosts or the link of the
 /// scene.
 fn envelopes() -> Vec<(Kind, Bytes)> {
-    let encode = |write: &dyn Fn(&mut BytesMut)| {
-        let mut buf = BytesMut::new();
-        write(&mut buf);
-        buf.freeze()
-    };
-    let reply = |outcome| ReplyEnvelope {
-        id: 1,
-        session: None,
-        outcome,
-    };
     let (answer, error) = (reply(Ok(text("x"))), reply(Err(CallError::LinkTableBehind)));
-    let session = Some(Opening {
-        session: 5,
-        size: 3 << 20,
-    });
-    let opening = ReplyEnvelope {
-        session,
-        ..reply(Ok(Bytes::new()))
-    };
-    let large = CallEnvelope {
-        session,
-        args: Bytes::new(),
-        ..call_envelope(Source::Operator)
-    };
     let mut traced = call_envelope(Source::Component(id("caller")));
     traced.link = LinkName::new("other").expect("a name");
     let digest = Digest([7; 32]);
@@ -193,8 +170,6 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
     let mut all = vec![
         (Kind::Call, encode(&|buf| operator.encode_into(buf))),
         (Kind::Call, encode(&|buf| traced.encode_into(buf))),
-        (Kind::Call, encode(&|buf| large.encode_into(buf))),
-        (Kind::Reply, encode(&|buf| opening.encode_into(buf))),
         (Kind::Reply, encode(&|buf| answer.encode_into(buf))),
         (Kind::Reply, encode(&|buf| error.encode_into(buf))),
         (Kind::Probe, Probe { nonce: 1 }.encode().expect("encodes")),
@@ -219,8 +194,45 @@ fn envelopes() -> Vec<(Kind, Bytes)> {
         (Kind::Logs, logs().encode().expect("encodes")),
         (Kind::LogsWanted, wanted.encode().expect("encodes")),
     ];
-    all.extend(session_items().map(|item| (Kind::Session, encode(&|buf| item.encode_into(buf)))));
+    all.extend(of_sessions());
     all
+}
+
+/// The envelopes that open sessions, and the items of sessions.
+fn of_sessions() -> impl Iterator<Item = (Kind, Bytes)> {
+    let session = Some(Opening {
+        session: 5,
+        size: 3 << 20,
+    });
+    let reply = ReplyEnvelope {
+        session,
+        ..reply(Ok(Bytes::new()))
+    };
+    let call = CallEnvelope {
+        session,
+        args: Bytes::new(),
+        ..call_envelope(Source::Operator)
+    };
+    let openings = [
+        (Kind::Call, encode(&|buf| call.encode_into(buf))),
+        (Kind::Reply, encode(&|buf| reply.encode_into(buf))),
+    ];
+    let items = session_items().map(|item| (Kind::Session, encode(&|buf| item.encode_into(buf))));
+    openings.into_iter().chain(items)
+}
+
+fn encode(write: &dyn Fn(&mut BytesMut)) -> Bytes {
+    let mut buf = BytesMut::new();
+    write(&mut buf);
+    buf.freeze()
+}
+
+fn reply(outcome: Result<Bytes, CallError>) -> ReplyEnvelope {
+    ReplyEnvelope {
+        id: 1,
+        session: None,
+        outcome,
+    }
 }
 
 /// Items of a session that may have been opened by the large call of [`envelopes`].

@@ -129,8 +129,8 @@ async fn another_host_cannot_touch_a_session() {
     assert!(answer == Ok(pattern()));
 }
 
-/// The reply that refuses a call may be lost. Its caller sends the call again, and has to learn that
-/// its session isn't open.
+/// The reply that refuses a call may be lost. Its caller sends the call again, and has to learn
+/// that its session isn't open.
 #[tokio::test]
 async fn a_refused_call_that_comes_again_is_answered() {
     let scene = Scene::set().await;

@@ -203,7 +203,8 @@ impl<'c> Imports<'c> {
         Ok(())
     }
 
-    /// Defines a resource of another component. One that several interfaces have is the same in each.
+    /// Defines a resource of another component. One that several interfaces have is the same in
+    /// each.
     fn resource(
         &mut self,
         (at, interface): (At<'_>, &InterfaceName),

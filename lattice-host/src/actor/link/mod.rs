@@ -24,8 +24,8 @@ use lattice_wit::binary;
 use std::sync::Arc;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 
-/// Links `component`, which was compiled from `bytes` for a class. The native capabilities are in the
-/// linker.
+/// Links `component`, which was compiled from `bytes` for a class. The native capabilities are in
+/// the linker.
 pub(super) fn link(
     component: &Component,
     bytes: &[u8],

@@ -12,8 +12,8 @@ use wasmtime::component::{
     types::{ComponentInstance, ComponentItem},
 };
 
-/// Collects the resources that the component's functions can pass. Those of interfaces that the host
-/// serves itself stay in the instance.
+/// Collects the resources that the component's functions can pass. Those of interfaces that the
+/// host serves itself stay in the instance.
 pub(super) fn of(component: &Component, capabilities: &Capabilities) -> Arc<Resources> {
     let (ty, engine) = (component.component_type(), component.engine());
     let mut resources = Resources::default();

@@ -39,8 +39,8 @@ impl ConcurrentPool {
         })
     }
 
-    /// Returns a slot in the instance with the fewest calls, or in a new one that is started for the
-    /// call with this context.
+    /// Returns a slot in the instance with the fewest calls, or in a new one that is started for
+    /// the call with this context.
     fn slot(&self, context: Context) -> CallSlot {
         let mut open = self.open.lock();
         open.retain(|handle| handle.is_open());

@@ -7,6 +7,7 @@ use super::{nesting, state::Guest};
 use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, PassFuture, ReplyFuture};
 use bytes::Bytes;
 use failure_value::FailureValue;
+use futures_util::future::BoxFuture;
 use lattice_core::{
     call::{CallError, FunctionRef, Part},
     name::{FunctionName, InterfaceName},
@@ -57,10 +58,7 @@ impl ImportHandler<Guest> for RemoteFunction {
             self.failure.clone(),
             arguments,
         );
-        match self.asyncness {
-            Asyncness::Sync => Box::pin(reply),
-            Asyncness::Async => Box::pin(nesting::import(reply)),
-        }
+        self.boxed(reply)
     }
 
     fn pass(&self, store: StoreContextMut<'_, Guest>, arguments: Body) -> PassFuture {
@@ -70,10 +68,7 @@ impl ImportHandler<Guest> for RemoteFunction {
             self.failure.clone(),
             arguments,
         );
-        match self.asyncness {
-            Asyncness::Sync => Box::pin(reply),
-            Asyncness::Async => Box::pin(nesting::import(reply)),
-        }
+        self.boxed(reply)
     }
 
     fn too_large(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
@@ -101,6 +96,13 @@ impl ImportHandler<Guest> for RemoteFunction {
 }
 
 impl RemoteFunction {
+    fn boxed<R>(&self, reply: impl Future<Output = R> + Send + 'static) -> BoxFuture<'static, R> {
+        match self.asyncness {
+            Asyncness::Sync => Box::pin(reply),
+            Asyncness::Async => Box::pin(nesting::import(reply)),
+        }
+    }
+
     fn refused(&self, error: CallError) -> ReplyFuture {
         let failed = failed(error, &self.function, self.failure.as_deref());
         Box::pin(ready(failed))

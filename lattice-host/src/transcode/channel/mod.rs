@@ -6,9 +6,9 @@
 //!                    └─────────── credit ───────────┘
 //! ```
 //!
-//! The reading guest's room is the credit: with nothing asked [ahead](AHEAD) of time, a write ends no
-//! sooner than it would if both guests shared a store, a cancelled one gives everything back, and a
-//! reader that goes away is seen.
+//! The reading guest's room is the credit: with nothing asked [ahead](AHEAD) of time, a write ends
+//! no sooner than it would if both guests shared a store, a cancelled one gives everything back,
+//! and a reader that goes away is seen.
 
 mod carrier;
 mod inlet;
@@ -33,8 +33,8 @@ const AHEAD: usize = 0;
 const MOST_BYTES: usize = 64 * 1024;
 /// The same for other numbers.
 const MOST_NUMBERS: usize = 16 * 1024;
-/// The same for other elements, so that those of many bytes fit within the limit on what is lifted at
-/// once.
+/// The same for other elements, so that those of many bytes fit within the limit on what is lifted
+/// at once.
 const MOST_VALUES: usize = 256;
 
 /// The type of a stream's or future's elements, as the reading component has it.

@@ -27,7 +27,7 @@ struct Outlet {
 }
 
 impl Outlet {
-    /// Returns how many elements may be sent; `None` when nobody reads them.
+    /// Returns how many elements may be sent; `None` when the reader is gone.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         match &mut self.writer {
             Some(writer) => writer.poll_room(cx),
@@ -199,7 +199,7 @@ impl<T: HandleStore> StreamConsumer<T> for BytesOut {
 }
 
 /// Takes the value of a future out of a guest once it is asked for. Until then the future is left
-/// alone, so that the guest's write stays pending, and can be told that nobody reads it.
+/// alone, so that the guest's write stays pending, and fails when the reader goes.
 pub(super) struct Later<C> {
     pub(super) future: FutureAny,
     pub(super) out: Out<C>,

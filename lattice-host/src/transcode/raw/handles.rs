@@ -39,8 +39,8 @@ impl From<Bytes> for Lifted {
 }
 
 impl RawHandle {
-    /// Takes a resource out of the guest's table, or lends it. Wasmtime checks that the guest has it,
-    /// of this type.
+    /// Takes a resource out of the guest's table, or lends it. Wasmtime checks that the guest has
+    /// it, of this type.
     pub(super) fn lift_resource(
         cx: &mut LiftContext<'_>,
         ty: InterfaceType,

@@ -76,8 +76,8 @@ pub(crate) enum Refusal {
     NoRoom,
 }
 
-/// Returns arguments that were refused as a value, and other errors unchanged, because an import may
-/// have a better reply to the former than a trap.
+/// Returns arguments that were refused as a value, and other errors unchanged, because an import
+/// may have a better reply to the former than a trap.
 pub(super) fn unless_refused(
     lifted: Result<Lifted, LiftError>,
 ) -> Result<Result<Lifted, Refusal>, LiftError> {

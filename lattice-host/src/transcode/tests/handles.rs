@@ -1,5 +1,5 @@
-//! Handles against the places of a value: each of the kind and type of its place, in order, and none
-//! left over.
+//! Handles against the places of a value: each of the kind and type of its place, in order, and
+//! none left over.
 
 use std::sync::Arc;
 

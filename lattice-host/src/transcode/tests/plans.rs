@@ -8,8 +8,8 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use super::super::{Asyncness, FunctionPlan, PlanError, Resources, Unplannable};
 use super::ENGINE;
 
-/// Returns the function `f` of an instance type, written as in a component's text, and the resources
-/// of the interface.
+/// Returns the function `f` of an instance type, written as in a component's text, and the
+/// resources of the interface.
 fn function(instance: &str) -> (ComponentFunc, Arc<Resources>) {
     let text = format!(r#"(component (import "a:b/c@1.2.3" (instance {instance})))"#);
     let bytes = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -231,7 +231,7 @@ async fn requests_for_artifacts_in_turns_read_none_of_them_again() {
             assert_eq!(given, Ok(true), "{component} in round {round}");
         }
         if round == 0 {
-            // Whoever reads an artifact from now on doesn't find it.
+            // A host that reads an artifact from now on doesn't find it.
             for (_, digest) in turns {
                 std::fs::remove_file(cached_file(here.path(), digest)).unwrap();
             }

@@ -93,7 +93,8 @@ async fn results_and_errors_of_a_call_are_printed_and_set_the_exit_code() {
     }
 }
 
-/// The lattice's store is on one server, and its bus on another one, which goes on without the first.
+/// The lattice's store is on one server, and its bus on another one, which goes on without the
+/// first.
 #[tokio::test]
 async fn a_call_with_a_snapshot_works_while_the_server_of_the_store_is_dead() {
     let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");

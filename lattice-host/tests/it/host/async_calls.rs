@@ -136,8 +136,8 @@ const BOOM: &str = r#"(component
 
 #[tokio::test]
 async fn calls_that_no_instance_begins_before_it_crashes_return_the_reason() {
-    // An instance takes a part of these from its queue, up to Tokio's budget of 128 for one turn, and
-    // then runs the first one.
+    // An instance takes a part of these from its queue, up to Tokio's budget of 128 for one turn,
+    // and then runs the first one.
     const CALLS: NonZeroUsize = NonZeroUsize::new(512).expect("some");
     let lattice = lattice().await;
     let boom = wat(BOOM)

@@ -298,87 +298,78 @@ async fn forged_handles_are_refused_and_the_instance_goes_on() {
     let flow = Flow::new(|actor| actor).await;
     let bucket = flow.open("b").await;
     let it = bucket.resource();
-    let borrow = |resource: &ResourceRef| Handle::Borrow(resource.clone());
     let watched = flow.give((STORE, "[method]bucket.watch"), PLACE, vec![borrow(it)]);
     let cursor = owned(watched.await.expect("a cursor"));
     let other = flow.open("other").await;
     let gone = flow.open("gone").await;
     let gone_ref = gone.resource().clone();
     drop(gone);
-    let named = |id, of: &ResourceRef, ty: &ResourceRef| {
-        ResourceRef::new(of.owner().clone(), id, ty.ty().clone())
-    };
-    let made_up = named(77, it, it);
-    let renamed = named(cursor.resource().id(), it, it);
-    let (_writer, stream) = channel();
-    let name = (STORE, "[method]bucket.name");
-    let forged: Vec<Forged> = vec![
-        ("made up", name, PLACE, vec![borrow(&made_up)]),
-        ("dropped", name, PLACE, vec![borrow(&gone_ref)]),
-        (
-            "of another type",
-            name,
-            PLACE,
-            vec![borrow(cursor.resource())],
-        ),
+    let named = |id| ResourceRef::new(it.owner().clone(), id, it.ty().clone());
+    let (made_up, renamed) = (named(77), named(cursor.resource().id()));
+    let another = borrow(cursor.resource());
+    let owned = Handle::Own(flow.open("x").await);
+    let of_two = vec![borrow(it), borrow(other.resource())];
+    let mut forged: Vec<Forged> = vec![
+        ("made up", NAME, PLACE, vec![borrow(&made_up)]),
+        ("dropped", NAME, PLACE, vec![borrow(&gone_ref)]),
+        ("of another type", NAME, PLACE, vec![another]),
         (
             "of another type, renamed",
-            name,
+            NAME,
             PLACE,
             vec![borrow(&renamed)],
         ),
-        (
-            "owned for a borrow",
-            name,
-            PLACE,
-            vec![Handle::Own(flow.open("x").await)],
-        ),
-        (
-            "borrowed for an own",
-            (STORE, "split"),
-            &[0, 2],
-            vec![borrow(it)],
-        ),
-        (
-            "a stream for a resource",
-            name,
-            PLACE,
-            vec![Handle::Stream(stream)],
-        ),
-        ("none", name, PLACE, vec![]),
-        ("one too many", name, PLACE, vec![borrow(it), borrow(it)]),
-        ("a place that isn't zero", name, &[1], vec![borrow(it)]),
-        (
-            "more places than there are",
-            (STORE, "total"),
-            &[3, 0, 0, 0],
-            vec![borrow(it)],
-        ),
-        (
-            "of two instances",
-            (STORE, "total"),
-            &[2, 0, 0],
-            vec![borrow(it), borrow(other.resource())],
-        ),
-        (
-            "no value",
-            name,
-            &[0xff, 0xff, 0xff, 0xff, 0xff],
-            vec![borrow(it)],
-        ),
-        (
-            "a resource for a stream",
-            (PIPES, "sum-bytes"),
-            PLACE,
-            vec![borrow(it)],
-        ),
+        ("owned for a borrow", NAME, PLACE, vec![owned]),
+        ("of two instances", (STORE, "total"), &[2, 0, 0], of_two),
     ];
+    forged.extend(not_of_the_type(it));
     for (what, function, bytes, handles) in forged {
         let answer = flow.give(function, bytes, handles).await;
         let error = answer.err().unwrap_or_else(|| panic!("accepted: {what}"));
         assert_eq!(error.ran(), Ran::No, "{what}: {error}");
     }
-    // Given away twice, and given away and lent.
+    let after = flow.open("after").await;
+    let name = flow.name_of(after.resource()).await;
+    assert_eq!(name.expect("it goes on"), "after");
+}
+
+const NAME: (&str, &str) = (STORE, "[method]bucket.name");
+
+fn borrow(resource: &ResourceRef) -> Handle {
+    Handle::Borrow(resource.clone())
+}
+
+/// Arguments whose bytes or handles are not of the function's type.
+fn not_of_the_type(it: &ResourceRef) -> Vec<Forged> {
+    let (_writer, stream) = channel();
+    let it = || borrow(it);
+    let (split, total, sum) = ((STORE, "split"), (STORE, "total"), (PIPES, "sum-bytes"));
+    vec![
+        ("borrowed for an own", split, &[0, 2], vec![it()]),
+        (
+            "a stream for a resource",
+            NAME,
+            PLACE,
+            vec![Handle::Stream(stream)],
+        ),
+        ("none", NAME, PLACE, vec![]),
+        ("one too many", NAME, PLACE, vec![it(), it()]),
+        ("a place that isn't zero", NAME, &[1], vec![it()]),
+        (
+            "more places than there are",
+            total,
+            &[3, 0, 0, 0],
+            vec![it()],
+        ),
+        ("no value", NAME, &[0xff; 5], vec![it()]),
+        ("a resource for a stream", sum, PLACE, vec![it()]),
+    ]
+}
+
+#[tokio::test]
+async fn a_handle_is_not_used_twice_in_one_call() {
+    let flow = Flow::new(|actor| actor).await;
+    let (bucket, other) = (flow.open("b").await, flow.open("other").await);
     let merge = (STORE, "[static]bucket.merge");
     let twice = vec![
         Handle::Own(bucket),
@@ -390,11 +381,6 @@ async fn forged_handles_are_refused_and_the_instance_goes_on() {
     let lent = vec![borrow(other.resource()), Handle::Own(other)];
     let text = stale(flow.give((STORE, "many"), &[0, 0][..], lent).await);
     assert!(text.contains("used again"), "{text}");
-    let after = flow.open("after").await;
-    assert_eq!(
-        flow.name_of(after.resource()).await.expect("it goes on"),
-        "after"
-    );
 }
 
 #[tokio::test]
@@ -437,7 +423,7 @@ fn stale_or_bad(result: Result<Body, CallError>) {
 }
 
 #[tokio::test]
-async fn an_instance_that_nobody_uses_ends_and_its_handles_say_why() {
+async fn an_unused_instance_ends_and_its_handles_say_why() {
     let limits = Limits::default().kept(Duration::from_millis(300));
     let flow = Flow::new(|actor| actor.limits(limits)).await;
     let bucket = flow.open("b").await;

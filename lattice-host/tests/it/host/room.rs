@@ -66,8 +66,8 @@ impl Gate {
     }
 }
 
-/// `fill(pages)` takes up to so many pages more, one by one, writes to all of them, waits at the gate
-/// and returns how many it got.
+/// `fill(pages)` takes up to so many pages more, one by one, writes to all of them, waits at the
+/// gate and returns how many it got.
 const FILL: &str = r#"(component
     (import "test:room/gate@1.0.0" (instance $gate (export "wait" (func))))
     (core func $wait (canon lower (func $gate "wait")))
@@ -321,8 +321,8 @@ async fn a_call_for_which_the_stacks_run_out_after_it_began_may_have_run() {
     }
 }
 
-/// `run()` waits at the gate and calls the next component, which does the same with the last one. Each
-/// has its own stack until it returns, so that the call takes three.
+/// `run()` waits at the gate and calls the next component, which does the same with the last one.
+/// Each has its own stack until it returns, so that the call takes three.
 const STEPS: &str = r#"(component
     (import "test:room/gate@1.0.0" (instance $gate (export "wait" (func))))
     (component $last

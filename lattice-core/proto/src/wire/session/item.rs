@@ -12,14 +12,14 @@
 //! │ 0x24  │ flags │ channel  │ session  │ reason │                                               │
 //! └───────┴───────┴──────────┴──────────┴────────┴───────────────────────────────────────────────┘
 //! ```
-//! Little endian. Items: chunk, credit, end, cancel. Flags: bit 0, the sender of the item has opened
-//! the session; bit 1, of a credit: a chunk is missing; of a cancel: the channel is one of the
-//! item's sender. Both ends number their own channels. A cancel of channel 0xffff is about the whole
-//! session. Credits, ends and cancels may have fields of newer minor forms at their end.
+//! Little endian. Items: chunk, credit, end, cancel. Flags: bit 0, the sender of the item has
+//! opened the session; bit 1, of a credit: a chunk is missing; of a cancel: the channel is one of
+//! the item's sender. Both ends number their own channels. A cancel of channel 0xffff is about the
+//! whole session. Credits, ends and cancels may have fields of newer minor forms at their end.
 //!
-//! All items share one kind of frame, so that one send queue keeps the chunks and the end of a channel
-//! in order. They have the numbers 0x21 to 0x24, which were once meant for kinds. A session is opened
-//! by the call or reply that needs it ([`Opening`](super::Opening)).
+//! All items share one kind of frame, so that one send queue keeps the chunks and the end of a
+//! channel in order. They have the numbers 0x21 to 0x24, which were once meant for kinds. A session
+//! is opened by the call or reply that needs it ([`Opening`](super::Opening)).
 
 use crate::wire::{EnvelopeError, read::head};
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -7,8 +7,8 @@
 //! └──────────┴───────┘
 //! ```
 //! Little endian. It is there if the envelope's count of channels isn't 0. The session has the
-//! sender of the envelope as its opener. Channel 0 of the opener carries the arguments or the result,
-//! of `size` bytes, which the envelope then doesn't have.
+//! sender of the envelope as its opener. Channel 0 of the opener carries the arguments or the
+//! result, of `size` bytes, which the envelope then doesn't have.
 
 use crate::wire::{EnvelopeError, read::head};
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -5,11 +5,11 @@ use bytes::Bytes;
 /// Most bytes of a chunk: as much as a frame of coalesced calls has, so that a small call waits no
 /// longer behind a chunk than behind other calls.
 pub(crate) const MAX_CHUNK: usize = 32 * 1024;
-/// Bytes that a chunk counts for in addition to its own. It bounds the number of chunks in memory, for
-/// a sender of very small ones.
+/// Bytes that a chunk counts for in addition to its own. It bounds the number of chunks in memory,
+/// for a sender of very small ones.
 pub(super) const CHUNK_COST: u64 = 128;
-/// Content of fewer bytes is copied when it arrives: a slice would keep all of its frame in memory, and
-/// the buffer that the frame was read into.
+/// Content of fewer bytes is copied when it arrives: a slice would keep all of its frame in memory,
+/// and the buffer that the frame was read into.
 const COPIED: usize = 4 * 1024;
 
 /// A part of what a channel carries.

@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many bytes of all channels are acknowledged together. It is half of what a sender has in flight
-/// beside small calls.
+/// So many bytes of all channels are acknowledged together. It is half of what a sender has in
+/// flight beside small calls.
 pub(super) const ACKNOWLEDGED: u64 = 64 * 1024;
 
 /// How much a receiver has room for.

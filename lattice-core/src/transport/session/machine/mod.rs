@@ -1,8 +1,9 @@
 //! The sessions with one peer: pure, with the time passed in.
 //!
-//! A user's operation or an item from the peer changes the state, and what follows is fetched: items
-//! to send with [`next_part`](Machine::next_part) and [`next_control`](Machine::next_control), and
-//! tasks to wake with [`take_wakers`](Machine::take_wakers).
+//! A user's operation or an item from the peer changes the state, and what follows is fetched:
+//! items to send with [`next_part`](Machine::next_part) and
+//! [`next_control`](Machine::next_control), and tasks to wake with
+//! [`take_wakers`](Machine::take_wakers).
 
 mod chunk;
 mod incoming;
@@ -268,7 +269,8 @@ impl Machine {
         }
     }
 
-    /// Has a session be over if nothing is left to do in it, and forgets a broken one without users.
+    /// Has a session be over if nothing is left to do in it, and forgets a broken one without
+    /// users.
     fn settle(&mut self, key: SessionKey, now: Instant) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;

@@ -249,8 +249,8 @@ impl Outgoing {
             return Overdue::No;
         }
         let since = |at: Instant| now.saturating_duration_since(at);
-        // While the peer acknowledges other channels, this one waits for its turn on a slow link. To
-        // send it again would slow all of them.
+        // While the peer acknowledges other channels, this one waits for its turn on a slow link.
+        // To send it again would slow all of them.
         let stalled = if quiet < STALLED {
             STALLED_BESIDE
         } else {

@@ -136,8 +136,8 @@ impl Machine {
         }
     }
 
-    /// Acknowledges what was received in all channels. With many of them, each has only little of what
-    /// the sender may have in flight.
+    /// Acknowledges what was received in all channels. With many of them, each has only little of
+    /// what the sender may have in flight.
     fn acknowledge(&mut self, now: Instant) {
         self.due.bytes = 0;
         for (key, channel) in std::mem::take(&mut self.due.owing) {

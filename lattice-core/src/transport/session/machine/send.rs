@@ -119,8 +119,8 @@ impl Machine {
         end == Some(&OutgoingEnd::Complete)
     }
 
-    /// Gives up the handle to a channel. What was sent before its end stays, and without an end it is
-    /// broken off.
+    /// Gives up the handle to a channel. What was sent before its end stays, and without an end it
+    /// is broken off.
     pub(crate) fn release_sender(&mut self, (key, channel): ChannelKey, now: Instant) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
@@ -137,8 +137,8 @@ impl Machine {
         self.release(key, now);
     }
 
-    /// The next chunk or end to send, while fewer than `most` bytes are in flight. The channels take
-    /// turns.
+    /// The next chunk or end to send, while fewer than `most` bytes are in flight. The channels
+    /// take turns.
     pub(crate) fn next_part(&mut self, most: usize, now: Instant) -> Option<SessionItem> {
         loop {
             if self.flying > 0 && self.flying >= most {

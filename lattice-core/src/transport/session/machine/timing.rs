@@ -14,7 +14,8 @@ pub(super) const SLOWEST_RESEND_BESIDE: Duration = Duration::from_secs(8);
 pub(super) const STALLED: Duration = Duration::from_secs(5);
 /// The same for a channel of a peer that acknowledges others.
 pub(super) const STALLED_BESIDE: Duration = Duration::from_mins(1);
-/// How long a receiver waits for a chunk before it repeats its credit; then twice as long each time.
+/// How long a receiver waits for a chunk before it repeats its credit; then twice as long each
+/// time.
 pub(super) const REPEAT: Duration = Duration::from_millis(250);
 /// The longest pause between two repeated credits.
 pub(super) const SLOWEST_REPEAT: Duration = Duration::from_secs(2);

@@ -293,7 +293,8 @@ impl pipes::Guest for Giver {
     async fn units(mut of: StreamReader<()>) -> u64 {
         let mut count = 0;
         loop {
-            // Not `next`: a `Vec` has room for any number of nothings, and `next` keeps one of them.
+            // Not `next`: a `Vec` has room for any number of nothings, and `next` keeps one of
+            // them.
             let (result, read) = of.read(Vec::new()).await;
             count += read.len() as u64;
             if result == StreamResult::Dropped {

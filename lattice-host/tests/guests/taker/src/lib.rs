@@ -170,6 +170,16 @@ async fn resources() {
     assert_eq!(store::alive(), before);
 }
 
+/// Writes all elements to a stream that the function gets, and reads all of the one that it returns.
+macro_rules! both {
+    ($call:path, $elements:expr) => {{
+        let (mut writer, reader) = wit_stream::new();
+        let write = async move { assert!(writer.write_all($elements).await.is_empty()) };
+        let read = async move { $call(reader).await.collect().await };
+        join!(write, read).1
+    }};
+}
+
 async fn streams() {
     let (mut writer, reader) = wit_stream::new();
     let write = async move { assert!(writer.write_all(vec![1; 300_000]).await.is_empty()) };
@@ -178,14 +188,6 @@ async fn streams() {
     let all = pipes::make_bytes(200_000, 7777).await.collect().await;
     assert!(all.len() == 200_000 && all.iter().all(|byte| *byte == 7));
 
-    macro_rules! both {
-        ($call:path, $elements:expr) => {{
-            let (mut writer, reader) = wit_stream::new();
-            let write = async move { assert!(writer.write_all($elements).await.is_empty()) };
-            let read = async move { $call(reader).await.collect().await };
-            join!(write, read).1
-        }};
-    }
     let numbers = both!(pipes::double, (0..5000).map(|n| n << 18).collect());
     assert!(numbers.into_iter().eq((0..5000_u32).map(|n| n << 19)));
     assert_eq!(both!(pipes::negate, vec![1, -2, 127]), [-1, 2, -127]);
@@ -193,7 +195,21 @@ async fn streams() {
         both!(pipes::upper, vec!["a".into(), "".into(), "bc".into()]),
         ["A", "", "BC"]
     );
+    streams_of_records().await;
+    streams_of_handles().await;
 
+    let (mut writer, reader) = wit_stream::new();
+    let write = async move { assert!(writer.write_all(vec![(); 1000]).await.is_empty()) };
+    assert_eq!(join!(write, pipes::units(reader)).1, 1000);
+
+    // Through the provider and back, which leaves the provider out of it.
+    let (mut writer, reader) = wit_stream::new();
+    let back = pipes::pass_stream(reader);
+    let write = async move { assert!(writer.write_all(vec![5; 100_000]).await.is_empty()) };
+    assert_eq!(join!(write, back.collect()).1.len(), 100_000);
+}
+
+async fn streams_of_records() {
     for count in [0, 1, 13, 1000] {
         let (mut writer, reader) = wit_stream::new();
         let write = async move {
@@ -228,11 +244,9 @@ async fn streams() {
             );
         }
     }
+}
 
-    let (mut writer, reader) = wit_stream::new();
-    let write = async move { assert!(writer.write_all(vec![(); 1000]).await.is_empty()) };
-    assert_eq!(join!(write, pipes::units(reader)).1, 1000);
-
+async fn streams_of_handles() {
     let before = store::alive();
     let buckets = both!(
         pipes::buckets,
@@ -256,12 +270,6 @@ async fn streams() {
         }
     };
     assert_eq!(join!(write, pipes::nested(reader)).1, [1000, 2000, 3000]);
-
-    // Through the provider and back, which leaves the provider out of it.
-    let (mut writer, reader) = wit_stream::new();
-    let back = pipes::pass_stream(reader);
-    let write = async move { assert!(writer.write_all(vec![5; 100_000]).await.is_empty()) };
-    assert_eq!(join!(write, back.collect()).1.len(), 100_000);
 }
 
 async fn futures() {
@@ -296,7 +304,7 @@ async fn endings() {
     // Never read at all.
     drop(pipes::make_bytes(1_000_000, 1000).await);
 
-    // A future that nobody reads: its write gives the value back.
+    // The reader drops the future, so the write gives the value back.
     let (writer, reader) = wit_future::new(|| unreachable!());
     let mut write = pin!(writer.write("unread".into()));
     assert!(poll(write.as_mut()).is_pending());
@@ -325,7 +333,8 @@ async fn endings() {
     assert!(back.collect().await.is_empty());
 }
 
-/// The handle goes while a call that it was lent to is still running: a trap in this guest, as in one store.
+/// The handle goes while a call that it was lent to is still running: a trap in this guest, as in
+/// one store.
 async fn drop_while_lent() {
     let (one, two) = (Bucket::new("one"), Bucket::new("two"));
     {
