@@ -8,9 +8,8 @@ use crate::faults::{
     host::{GUEST_MEMORY, GUESTS},
     mesh::Mesh,
     options::Options,
-    paced::Pace,
     report::{Bar, Report},
-    slow::Pair,
+    slow::{Pair, to_neighbour},
     traffic::{Kinds, Traffic},
     way::{Echo, Fill},
 };
@@ -46,11 +45,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     mesh.served("filler", 1).await?;
     let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour")?);
     let filler = [Arc::new(Fill::new(&mesh.lattice, "filler", HOLD_MS)?)];
-    let pace = Pace {
-        per_second: 1_000,
-        body: Bytes::from_static(&[7; 16]),
-        deadline: Duration::from_secs(2),
-    };
+    let pace = to_neighbour();
     let time = options
         .length
         .pick(Duration::from_secs(4), Duration::from_secs(2));

@@ -114,7 +114,8 @@ async fn beside<N: Way, O: Way>(
     latencies
 }
 
-fn to_neighbour() -> Pace {
+/// Returns the pace of the calls to a neighbour.
+pub(super) fn to_neighbour() -> Pace {
     Pace {
         per_second: NEIGHBOUR,
         body: Bytes::from_static(&[7; 16]),

@@ -3,9 +3,8 @@
 use crate::faults::{
     mesh::Mesh,
     options::Options,
-    paced::Pace,
     report::{Bar, Report},
-    slow::Pair,
+    slow::{Pair, to_neighbour},
     traffic::{Kinds, Traffic},
     way::{Echo, Spin},
 };
@@ -34,11 +33,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     mesh.served("spinner", 1).await?;
     let neighbour = Arc::new(Echo::new(&mesh.lattice, "neighbour")?);
     let spinner = [Arc::new(Spin::new(&mesh.lattice, "spinner")?)];
-    let pace = Pace {
-        per_second: 1_000,
-        body: Bytes::from_static(&[7; 16]),
-        deadline: Duration::from_secs(2),
-    };
+    let pace = to_neighbour();
     let time = options
         .length
         .pick(Duration::from_secs(4), Duration::from_secs(2));

@@ -15,7 +15,7 @@ use crate::{
     call::CallError,
     link::{Link, LinkKey},
     name::ComponentId,
-    place::plan::Event,
+    place::plan::{Event, once::KEEP},
     replica::Replica,
     serve::{self, Answer, Request, Service},
     store::{StoreKey, record::Records},
@@ -44,6 +44,10 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 pub const TERM: Duration = Duration::from_secs(5);
 /// The time between two renewals.
 pub const RENEW: Duration = Duration::from_millis(1_500);
+/// A host that has just returned can take a lease before the present holder gives it up: it follows
+/// the store for a term, and pauses for up to a second between two attempts.
+const _: () = assert!(KEEP.as_millis() > TERM.as_millis() + 1_000);
+
 /// How long before the end of its term a holder stops, because clocks run at slightly different
 /// speeds.
 pub const MARGIN: Duration = Duration::from_secs(1);

@@ -113,13 +113,9 @@ impl ServedRecorder {
     }
 }
 
-/// Returns what a write is decided by. Its generation is everything that this process has seen.
+/// Returns what a write is decided by.
 pub(super) fn basis(node: &NodeParts, desired: &Desired) -> Basis {
-    let seen = node.connection.replica.links().revision();
-    Basis {
-        incarnation: desired.incarnation,
-        generation: desired.revision.max(seen).0,
-    }
+    desired.basis(&node.connection.replica.links())
 }
 
 /// Returns the operation that adds generations to an actor's record, and that fails if the record

@@ -54,17 +54,9 @@ enum Standing {
 }
 
 impl Present<'_> {
-    /// Returns what the writes are decided by. Their generation is the state that this writer has
-    /// seen, which is higher than at any earlier write of these keys.
+    /// Returns what the writes are decided by.
     pub(super) fn basis(self) -> Basis {
-        let incarnation = self.desired.incarnation;
-        let (seen, desired) = (self.links.revision(), self.desired.revision);
-        // The two tables may be of two stores for a moment.
-        let is_same = self.links.incarnation() == incarnation;
-        Basis {
-            incarnation,
-            generation: if is_same { seen.max(desired) } else { desired }.0,
-        }
+        self.desired.basis(self.links)
     }
 
     fn standing(self, resource: &ResourceRef) -> Standing {

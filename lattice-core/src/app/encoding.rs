@@ -25,7 +25,7 @@ pub(super) fn decode(bytes: Vec<u8>) -> io::Result<String> {
     let text: Result<String, _> = char::decode_utf16(units).collect();
     text.ok()
         .filter(|text| rest.is_empty() && !text.contains('\0'))
-        .ok_or_else(|| invalid("it begins as text in UTF-16 and isn't; save it as UTF-8"))
+        .ok_or_else(|| invalid("it begins like UTF-16 but isn't valid UTF-16; save it as UTF-8"))
 }
 
 /// Returns a text without its byte order mark.

@@ -65,7 +65,7 @@ pub enum LoadError {
     Io {
         /// Its path.
         path: PathBuf,
-        /// The error of the operating system.
+        /// Why: an error of the operating system, or of the text's encoding.
         source: io::Error,
     },
     /// The ending of its name is not one of a known format.

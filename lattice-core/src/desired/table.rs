@@ -2,9 +2,9 @@
 
 use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, ServedGenerations, WormholeSpec};
 use crate::{
-    link::LinkKey,
+    link::{LinkKey, LinkTable},
     name::{AppName, ComponentId, ConfigName, WormholeId},
-    store::{Expect, Incarnation, Revision, StoreKey},
+    store::{Expect, Incarnation, Revision, StoreKey, generation::Basis},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -68,6 +68,23 @@ pub struct Unreadable {
 }
 
 impl Desired {
+    /// Returns what a write is decided by that is made from this state and these links. Its
+    /// generation is the state that this process has seen, which is higher than at any earlier
+    /// write of the same keys.
+    pub(crate) fn basis(&self, links: &LinkTable) -> Basis {
+        // The two tables may be of two stores for a moment.
+        let is_same = links.incarnation() == self.incarnation;
+        let seen = if is_same {
+            links.revision().max(self.revision)
+        } else {
+            self.revision
+        };
+        Basis {
+            incarnation: self.incarnation,
+            generation: seen.0,
+        }
+    }
+
     /// Returns the app that owns this link, if any.
     pub fn link_owner(&self, link: &LinkKey) -> Option<&AppName> {
         let key = StoreKey::link_at(&link.source, &link.interface, &link.name);

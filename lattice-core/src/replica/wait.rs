@@ -33,8 +33,8 @@ pub enum Behind {
         /// The revision that it has seen.
         seen: Revision,
     },
-    /// The replica follows an earlier incarnation of the store.
-    #[error("the replica has not yet seen that the store was re-created; try again")]
+    /// The replica follows an earlier incarnation of the store, or the store went back.
+    #[error("the replica has not yet seen that the store was re-created or restored; try again")]
     OtherIncarnation,
     /// Too many calls wait already.
     #[error("{MAX_WAITERS} calls wait for the replica already; try again after a moment")]
@@ -113,6 +113,8 @@ impl Replica {
                 seen: Revision(basis.generation),
                 wanted: newest,
             }),
+            // The store went back since this copy was made.
+            Some(newest) if basis.generation > newest.0 => Err(Behind::OtherIncarnation),
             _ => Ok(()),
         }
     }

@@ -236,7 +236,9 @@ impl MemoryShare {
     /// Lets guests that run have the memory of these instances, which belong to the actor.
     pub(crate) fn may_drop(&self, unused: &Weak<dyn Unused>) {
         for pot in [&self.own, &self.all] {
-            pot.unused.lock().push(unused.clone());
+            let mut all = pot.unused.lock();
+            all.retain(|instances| instances.strong_count() > 0);
+            all.push(unused.clone());
         }
     }
 

@@ -30,7 +30,7 @@ mod component;
 mod desired;
 mod failures;
 mod fallback;
-mod once;
+pub(crate) mod once;
 mod report;
 mod roll;
 #[cfg(test)]

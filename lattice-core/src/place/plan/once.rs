@@ -11,9 +11,9 @@ use tokio::time::Instant;
 /// The longest pause before a host requests again a lease that was refused or lost.
 const RETRY: Backoff = Backoff::constant(Duration::from_secs(1));
 /// How long a holder keeps a component that is assigned to another host by now. The other host
-/// takes a lease only after it has followed the store for a whole term, which is 5 s, so without
-/// this delay nothing would serve while a host that has just returned waits for that.
-pub(super) const KEEP: Duration = Duration::from_secs(7);
+/// takes a lease only after it has followed the store for a whole term, so without this delay
+/// nothing would serve while a host that has just returned waits for that.
+pub(crate) const KEEP: Duration = Duration::from_secs(7);
 
 /// The state of a component's lease on this host.
 #[derive(Debug, Default)]

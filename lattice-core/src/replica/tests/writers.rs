@@ -105,6 +105,8 @@ async fn a_replica_that_does_not_follow_the_store_decides_no_write() {
         newest: Some(Revision(newest)),
     };
     assert_eq!(replica.check_recent(basis, at(BORN, 3)), Ok(()));
+    let gone_back = replica.check_recent(basis, at(BORN, 2));
+    assert_eq!(gone_back, Err(Behind::OtherIncarnation));
     let other = at(Incarnation(8), 3);
     assert_eq!(
         replica.check_recent(basis, other),

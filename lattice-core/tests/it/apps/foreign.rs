@@ -128,7 +128,7 @@ fn files_in_other_encodings_are_refused_with_advice() {
         (&latin_1[..], "it isn't text in UTF-8; save it as UTF-8"),
         (
             &odd[..],
-            "it begins as text in UTF-16 and isn't; save it as UTF-8",
+            "it begins like UTF-16 but isn't valid UTF-16; save it as UTF-8",
         ),
         (&half_of_a_pair[..], "save it as UTF-8"),
         (&utf_32[..], "save it as UTF-8"),

@@ -52,23 +52,19 @@ impl RemoteFunction {
 
 impl ImportHandler<Guest> for RemoteFunction {
     fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
-        let reply = reply(
+        let (outgoing, function) = (
             OutgoingCall::new(store, &self.function),
             self.function.clone(),
-            self.failure.clone(),
-            arguments,
         );
-        self.boxed(reply)
+        self.reply(async move { outgoing?.send(&function, arguments).await })
     }
 
     fn pass(&self, store: StoreContextMut<'_, Guest>, arguments: Body) -> PassFuture {
-        let reply = passed(
+        let (outgoing, function) = (
             OutgoingCall::new(store, &self.function),
             self.function.clone(),
-            self.failure.clone(),
-            arguments,
         );
-        self.boxed(reply)
+        self.reply(async move { outgoing?.pass(&function, arguments).await })
     }
 
     fn too_large(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
@@ -96,7 +92,16 @@ impl ImportHandler<Guest> for RemoteFunction {
 }
 
 impl RemoteFunction {
-    fn boxed<R>(&self, reply: impl Future<Output = R> + Send + 'static) -> BoxFuture<'static, R> {
+    /// Returns the result of a call, or its error as the function's type can report it.
+    fn reply<R: From<Bytes> + 'static>(
+        &self,
+        result: impl Future<Output = Result<R, CallError>> + Send + 'static,
+    ) -> BoxFuture<'static, wasmtime::Result<R>> {
+        let (function, failure) = (self.function.clone(), self.failure.clone());
+        let reply = async move {
+            let reported = |error| failed(error, &function, failure.as_deref());
+            result.await.or_else(|error| Ok(reported(error)?.into()))
+        };
         match self.asyncness {
             Asyncness::Sync => Box::pin(reply),
             Asyncness::Async => Box::pin(nesting::import(reply)),
@@ -107,32 +112,6 @@ impl RemoteFunction {
         let failed = failed(error, &self.function, self.failure.as_deref());
         Box::pin(ready(failed))
     }
-}
-
-async fn reply(
-    outgoing: Result<OutgoingCall, CallError>,
-    function: Arc<FunctionRef>,
-    failure: Option<Arc<FailureValue>>,
-    arguments: Bytes,
-) -> wasmtime::Result<Bytes> {
-    let result = match outgoing {
-        Ok(outgoing) => outgoing.send(&function, arguments).await,
-        Err(error) => Err(error),
-    };
-    result.or_else(|error| failed(error, &function, failure.as_deref()))
-}
-
-async fn passed(
-    outgoing: Result<OutgoingCall, CallError>,
-    function: Arc<FunctionRef>,
-    failure: Option<Arc<FailureValue>>,
-    arguments: Body,
-) -> wasmtime::Result<Body> {
-    let result = match outgoing {
-        Ok(outgoing) => outgoing.pass(&function, arguments).await,
-        Err(error) => Err(error),
-    };
-    result.or_else(|error| Ok(failed(error, &function, failure.as_deref())?.into()))
 }
 
 /// Reports a failed call as a value of the function's result if its type can hold it, and as a trap

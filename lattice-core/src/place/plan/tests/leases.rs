@@ -75,3 +75,18 @@ fn a_lease_that_arrives_too_late_is_released() {
     assert!(bench.reconciler.is_idle());
     assert_eq!(bench.handle(held), ["release"]);
 }
+
+#[test]
+fn a_host_that_served_replicas_leaves_the_lease_to_the_assigned_host() {
+    let (mut bench, _) = Bench::new(&["a"], Replicas::Exactly(1));
+    bench.serves(1);
+    bench.hosts(&["b", "c", "d", "e", "f", "g", "h"]);
+    let new = Wanted {
+        generation: 2,
+        run: Run::Once,
+        ..bench.wanted[&actor()].as_ref().clone()
+    };
+    bench.wanted.insert(actor(), Arc::new(new));
+    bench.revision += 1;
+    assert_eq!(bench.desired(), ["drain 1"]);
+}
