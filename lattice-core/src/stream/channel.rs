@@ -88,6 +88,9 @@ struct State {
     reader: Option<Waker>,
 }
 
+/// Chunks that wait to be read, however small they are. Then the writer waits.
+const MOST_CHUNKS: usize = 16;
+
 /// Creates a channel.
 pub fn channel() -> (Writer, Reader) {
     let shared = Arc::new(Mutex::new(State::default()));
@@ -103,14 +106,16 @@ impl Writer {
     /// when the reader is gone.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         let mut state = self.0.lock();
-        match state.room {
+        let room = match state.room {
             _ if state.is_unread => Poll::Ready(None),
-            0 => {
-                register(&mut state.writer, cx);
-                Poll::Pending
-            }
+            0 => Poll::Pending,
+            _ if state.chunks.len() >= MOST_CHUNKS => Poll::Pending,
             room => Poll::Ready(Some(room)),
+        };
+        if room.is_pending() {
+            register(&mut state.writer, cx);
         }
+        room
     }
 
     /// Sends a chunk.
@@ -187,6 +192,9 @@ impl Reader {
         let mut state = self.shared.lock();
         if let Some(chunk) = state.chunks.pop_front() {
             state.buffered -= chunk.count;
+            let writer = state.writer.take();
+            drop(state);
+            wake(writer);
             return Poll::Ready(Ok(Some(chunk)));
         }
         if let Some(end) = &state.end {
@@ -198,7 +206,10 @@ impl Reader {
 
     /// Puts back what was not used of the last chunk, to be read first.
     pub fn put_back(&mut self, rest: Chunk) {
-        self.front = Some(rest).filter(|rest| rest.count > 0);
+        // Without any, what was put back before is still to be read.
+        if rest.count > 0 {
+            self.front = Some(rest);
+        }
     }
 }
 
@@ -353,9 +364,28 @@ mod tests {
         assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(2))));
         reader.put_back(chunk(1));
         assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+        reader.put_back(chunk(1));
         reader.put_back(chunk(0));
         assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+        assert_eq!(
+            next(&mut reader),
+            Poll::Ready(Ok(Some(1))),
+            "the second one"
+        );
         assert_eq!(next(&mut reader), Poll::Pending);
+    }
+
+    #[test]
+    fn a_writer_of_small_chunks_waits_for_its_reader() {
+        let (mut writer, mut reader) = channel();
+        reader.ask(1_000);
+        for _ in 0..MOST_CHUNKS {
+            assert!(room(&mut writer).is_ready());
+            writer.send(chunk(1)).expect("there is room");
+        }
+        assert_eq!(room(&mut writer), Poll::Pending);
+        assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+        assert!(room(&mut writer).is_ready());
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(crate) struct ReplyPath {
     pub(crate) backlog: Backlog,
     /// The memory of its frames until their calls have ended.
     frames: Share,
+    /// The memory of the arguments that its calls have announced and send in sessions.
+    announced: Share,
 }
 
 /// Bytes of frames that wait.
@@ -158,6 +160,7 @@ impl ReplyPath {
             used: AtomicBool::new(true),
             backlog: Backlog::default(),
             frames: Share::of(&endpoint.budgets().calls),
+            announced: Share::of(&endpoint.budgets().calls),
         }
     }
 
@@ -166,6 +169,11 @@ impl ReplyPath {
     /// calls to others.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         self.frames.hold_beside(self.backlog.bytes(), bytes)
+    }
+
+    /// Holds the memory of arguments that a call of that caller has announced, if there is room.
+    pub(crate) fn announce(&self, bytes: usize) -> Option<Held> {
+        self.announced.hold(bytes)
     }
 
     /// Takes a session that a call opens. Returns false if that call was taken before.

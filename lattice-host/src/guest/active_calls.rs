@@ -31,6 +31,8 @@ pub(super) struct ConcurrentCalls {
     /// Ticks that belong to no call, because a task continues after its call has ended. There are
     /// at most as many entries as tasks, because task ids are reused.
     leftover: HashMap<Option<GuestTaskId>, u32>,
+    /// Ticks of the destructor that runs. Each has the budget of a call.
+    destructor: Option<u32>,
     /// The contexts of calls that have ended, for tasks that outlive them. There are at most as
     /// many entries as tasks, because task ids are reused.
     ended: HashMap<GuestTaskId, Context>,
@@ -88,6 +90,11 @@ impl ConcurrentCalls {
         self.ended.remove(&task);
     }
 
+    /// Records that a destructor begins to run, outside of any call, or has ended.
+    pub(super) fn runs_destructor(&mut self, runs: bool) {
+        self.destructor = runs.then_some(0);
+    }
+
     pub(super) fn finish(&mut self, task: GuestTaskId) {
         if let Some(call) = self.running.remove(&task) {
             let context = call.context.outlived();
@@ -135,6 +142,9 @@ impl ConcurrentCalls {
     /// Returns the ticks of the call that `tasks` serve, or those of the oldest task when they
     /// serve none. The tasks are ordered from the newest to the oldest.
     pub(super) fn spent(&mut self, tasks: &[GuestTaskId]) -> &mut u32 {
+        if let Some(spent) = &mut self.destructor {
+            return spent;
+        }
         let serves = tasks.iter().find(|task| self.running.contains_key(task));
         match serves.and_then(|task| self.running.get_mut(task)) {
             Some(call) => &mut call.spent,

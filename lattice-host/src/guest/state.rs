@@ -75,6 +75,13 @@ impl Guest {
         self.limiter.forget_denied();
     }
 
+    /// Records that a destructor begins to run, outside of any call, or has ended.
+    pub(super) fn runs_destructor(&mut self, runs: bool) {
+        if let ActiveCalls::Concurrent(calls) = &mut self.calls {
+            calls.runs_destructor(runs);
+        }
+    }
+
     /// Returns what others are told of the instance that calls them.
     pub(super) fn as_caller(&self) -> CallerInstance {
         match &self.handles {

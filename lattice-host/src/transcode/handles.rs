@@ -85,7 +85,7 @@ pub(crate) fn take_out<T: HandleStore>(
 ) -> Result<Handles> {
     let mut taken = Handles::with_capacity(handles.len());
     for handle in handles {
-        let store = store.as_context_mut();
+        let mut store = store.as_context_mut();
         taken.push(match handle {
             RawHandle::Resource(resource) => T::give(store, resource)?,
             RawHandle::Stream(stream, payload) => {
@@ -94,7 +94,11 @@ pub(crate) fn take_out<T: HandleStore>(
             RawHandle::Future(future, payload) => {
                 Handle::Future(channel::future_out(store, future, payload)?)
             }
-            RawHandle::Foreign(_) => bail!("a handle that is never lifted"),
+            // The value of a future that only passes through the store.
+            RawHandle::Foreign(resource) => {
+                let resource = resource.try_into_resource_any(store.as_context_mut())?;
+                T::give(store, resource)?
+            }
         });
     }
     Ok(taken)

@@ -17,8 +17,11 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
+
+/// How long the arguments of a call may stand still. Their memory is held for them.
+const IDLE: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Takes a call that opens a session. Returns what has to be flushed, if it is refused.
@@ -69,7 +72,7 @@ impl Server {
             what: Part::Arguments,
             limit: limit as u64,
         })?;
-        let held = path.hold(size).ok_or_else(|| CallError::Overloaded {
+        let held = path.announce(size).ok_or_else(|| CallError::Overloaded {
             component: call.target.clone(),
         })?;
         let arguments = Arguments::in_session(size, held);
@@ -125,7 +128,10 @@ fn accept(
     opening: Opening,
     received: Instant,
 ) -> Result<Session, Refused> {
-    let terms = Terms::until(received + call.deadline_left);
+    let terms = Terms {
+        idle: Some(IDLE),
+        ..Terms::until(received + call.deadline_left)
+    };
     let sessions = conn.sessions().map_err(Refused::Broken);
     sessions.and_then(|sessions| sessions.accept(opening.session, terms))
 }

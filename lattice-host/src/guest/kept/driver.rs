@@ -233,12 +233,14 @@ impl Driver {
         }
         if let Some(resource) = table.remove_dropped(id) {
             let usage = instance.usage.clone();
+            instance.store.data_mut().runs_destructor(true);
             let dropped = resource.resource_drop_async(&mut instance.store);
             let dropped = self.attended(usage.run(dropped));
             match timeout(DESTRUCTOR, dropped).await {
                 Ok(dropped) => dropped?,
                 Err(_) => wasmtime::bail!("a destructor was still running after {DESTRUCTOR:?}"),
             }
+            instance.store.data_mut().runs_destructor(false);
         }
         self.home.was_dropped();
         Ok(true)

@@ -6,9 +6,10 @@
 //!                    └─────────── credit ───────────┘
 //! ```
 //!
-//! The reading guest's room is the credit: with nothing asked [ahead](AHEAD) of time, a write ends
-//! no sooner than it would if both guests shared a store, a cancelled one gives everything back,
-//! and a reader that goes away is seen.
+//! The reading guest's room is the credit. With nothing asked [ahead](AHEAD) of time, a write ends
+//! once a read has asked for its elements, a cancelled one gives everything back, and a reader that
+//! goes away is seen. Credit isn't taken back: what a read asked for and did not get may be written
+//! after that read has ended, and then waits for the next one.
 
 mod carrier;
 mod inlet;

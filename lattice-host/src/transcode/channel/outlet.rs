@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use lattice_core::call::Part;
 use lattice_core::id::Source;
 use lattice_core::stream::{Chunk, Handle, Handles, Writer};
 use wasmtime::component::{
@@ -17,7 +17,8 @@ use wasmtime::{AsContextMut, Error, Result, StoreContextMut};
 use super::carrier::Carrier;
 use super::{MOST_BYTES, MOST_NUMBERS, MOST_VALUES};
 use crate::transcode::handles::{ChannelGuard, HandleStore, take_out};
-use crate::transcode::raw::{Batch, Payload};
+use crate::transcode::meter::{Charge, charged};
+use crate::transcode::raw::{Batch, LiftError, Payload};
 
 /// The writing end of a channel, in a store. Dropping it ends the channel when the guest has closed
 /// its stream, and breaks it when the guest itself has ended.
@@ -186,7 +187,11 @@ impl<T: HandleStore> StreamConsumer<T> for BytesOut {
         let written = source.remaining();
         let count = written.len().min(room);
         if count > 0 {
-            let bytes = Bytes::copy_from_slice(&written[..count]);
+            let mut charge = Charge::new(Part::Result);
+            if !charge.reach(count) {
+                return Poll::Ready(Err(LiftError::NoRoom.into()));
+            }
+            let bytes = charged(written[..count].to_vec(), charge);
             source.mark_read(count);
             self.0.send(Chunk {
                 count,

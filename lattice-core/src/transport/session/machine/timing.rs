@@ -20,4 +20,4 @@ pub(super) const REPEAT: Duration = Duration::from_millis(250);
 /// The longest pause between two repeated credits.
 pub(super) const SLOWEST_REPEAT: Duration = Duration::from_secs(2);
 /// How long an end that is over acknowledges late chunks: longer than their sender repeats them.
-pub(super) const LINGER: Duration = Duration::from_secs(6);
+pub(super) const LINGER: Duration = Duration::from_secs(10);
