@@ -1,68 +1,19 @@
-//! The invariants, and the checks of them.
+//! The checks of the invariants.
 
 use super::{
+    invariant::Invariant,
     record::{CallRecord, Run, Via},
     store::Boot,
     world::TICK,
 };
 use lattice_core::call::Ran;
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// How long after its deadline a call may end.
 const LATE: Duration = Duration::from_millis(50);
 /// How long a host that has seen the deletion of a link may still run calls through it, because
 /// they are in progress.
 const OUTLIVES: Duration = Duration::from_secs(4);
-
-/// An invariant that a simulation checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Invariant {
-    /// A call ends at most 50 ms after its deadline, by the clock of its host, with a value or an
-    /// error.
-    EndsInTime,
-    /// A call that failed with [`Ran::No`] did not run, and a call that returned a value ran.
-    SaysWhetherItRan,
-    /// A call that isn't idempotent runs at most once.
-    RunsOnce,
-    /// Nothing runs without a grant.
-    Granted,
-    /// A component that runs once runs on one host at a time, the holder of its lease. No value
-    /// comes from a former holder.
-    OneHolder,
-    /// Desired state that was written stays until it is changed.
-    KeepsDesired,
-    /// No byte of large arguments or of a large result is lost, doubled or in another place.
-    KeepsBytes,
-    /// Some time after the last trouble every replica runs exactly once, all hosts agree on where,
-    /// and all calls succeed.
-    Settles,
-    /// When no calls are made any more, nothing is in flight, and no memory is held.
-    EndsIdle,
-}
-
-/// A violated invariant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Violation {
-    /// The invariant.
-    pub invariant: Invariant,
-    /// The simulated time.
-    pub at: Duration,
-    /// A description of the violation.
-    pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            invariant,
-            at,
-            what,
-        } = self;
-        write!(f, "{invariant:?} at {:.3} s: {what}", at.as_secs_f64())
-    }
-}
 
 /// Checks a call that has run once more.
 pub(super) fn ran(call: &CallRecord) -> Option<(Invariant, String)> {

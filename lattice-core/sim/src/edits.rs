@@ -1,9 +1,9 @@
 //! The desired state of a [`Scenario`](super::Scenario), and its edits.
 
 use super::{
+    bug::InjectedBug,
+    history::History,
     host::RunningHost,
-    record::History,
-    scenario::InjectedBug,
     schedule::HostIndex,
     work::{EVERYWHERE, GREETER, LEDGER, guest, id, links, undeclared},
     world::Sim,

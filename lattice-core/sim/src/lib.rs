@@ -118,11 +118,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bug;
 mod check;
 pub mod conformance;
 mod edits;
 pub mod fault;
+mod history;
 mod host;
+mod invariant;
 mod network;
 mod record;
 mod scenario;
@@ -133,9 +136,10 @@ mod store;
 mod work;
 mod world;
 
-pub use check::{Invariant, Violation};
+pub use bug::InjectedBug;
 pub use host::RunningHost;
-pub use scenario::{Failure, InjectedBug, Scenario, Summary};
+pub use invariant::{Invariant, Violation};
+pub use scenario::{Failure, Scenario, Summary};
 pub use schedule::{Event, HostIndex, Schedule, Trouble};
 pub use shrink::shortest;
 pub use world::{Sim, SimError};

@@ -1,12 +1,8 @@
 //! The components and calls of a [`Scenario`](super::Scenario).
 
 use super::{
-    check::Invariant,
-    host::RunningHost,
-    record::{History, Via},
-    scenario::InjectedBug,
-    schedule::HostIndex,
-    store::Boot,
+    bug::InjectedBug, history::History, host::RunningHost, invariant::Invariant, record::Via,
+    schedule::HostIndex, store::Boot,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;

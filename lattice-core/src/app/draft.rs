@@ -243,8 +243,8 @@ impl Draft {
                 return;
             }
             Standing::Record(expect, before) => {
-                let owned = owned.contains(&key);
-                self.over(resource, (record, path), (expect, &before), owned, present);
+                let existing = (expect, &*before, owned.contains(&key));
+                self.over(resource, (record, path), existing, present);
                 return;
             }
         };
@@ -286,8 +286,7 @@ impl Draft {
         &mut self,
         resource: &ResourceRef,
         (record, path): (&Record, &ManifestPath),
-        (expect, before): (Expect, &Record),
-        is_owned: bool,
+        (expect, before, is_owned): (Expect, &Record, bool),
         present: Present<'_>,
     ) {
         let mut after = record.clone();

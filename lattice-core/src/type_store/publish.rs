@@ -291,7 +291,7 @@ impl Types {
     ) -> Result<Option<Op>, PublishError> {
         let same = |there: &ComponentTypes| there.digest() == digest;
         let key = StoreKey::types(&digest.to_hex());
-        self.op(incarnation, component, key, types, same).await
+        self.op(incarnation, (component, key), types, same).await
     }
 
     /// Returns the write that makes the component's record name the types, if it is needed.
@@ -303,19 +303,18 @@ impl Types {
     ) -> Result<Option<Op>, PublishError> {
         let record = ComponentRecord { types: digest };
         let key = StoreKey::component(component);
-        self.op(incarnation, component, key, &record, |there| {
+        self.op(incarnation, (component, key), &record, |there| {
             *there == record
         })
         .await
     }
 
-    /// Returns the operation that puts `body` at `key`, unless the existing body is `same`. Garbage
+    /// Returns the operation that puts `body` at a key of the component, unless the existing body is `same`. Garbage
     /// is overwritten.
     async fn op<T: Serialize + DeserializeOwned>(
         &self,
         incarnation: Incarnation,
-        component: &ComponentId,
-        key: StoreKey,
+        (component, key): (&ComponentId, StoreKey),
         body: &T,
         same: impl FnOnce(&T) -> bool,
     ) -> Result<Option<Op>, PublishError> {

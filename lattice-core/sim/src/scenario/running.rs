@@ -1,10 +1,12 @@
 //! A running scenario.
 
-use super::{InjectedBug, Scenario, Summary};
+use super::{Scenario, Summary};
 use crate::{
-    check::{Invariant, Violation},
+    bug::InjectedBug,
     edits::Edits,
-    record::{History, Via},
+    history::History,
+    invariant::{Invariant, Violation},
+    record::Via,
     schedule::{HostIndex, Schedule, Trouble},
     settle::{holders, in_flight, unsettled},
     store::Boot,
@@ -27,6 +29,7 @@ const CALLS: Duration = Duration::from_millis(30);
 const HOLDERS: Duration = Duration::from_millis(50);
 /// The timeout of a call that never returns.
 const ENDLESS: Duration = Duration::from_hours(24);
+
 /// The simulation, what happens in it, and its checks.
 pub(super) struct Running {
     sim: Sim,

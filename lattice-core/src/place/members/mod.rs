@@ -179,7 +179,7 @@ impl Members {
             } => {
                 self.receive(now);
                 let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
-                self.beat(&from, interval, labels, now, &mut changes);
+                self.beat(&from, (interval, labels), now, &mut changes);
             }
             Event::Goodbye(who) => self.goodbye(&who, now, &mut changes),
             Event::Bus(BusState::Connected) => {
@@ -266,8 +266,7 @@ impl Members {
     fn beat(
         &mut self,
         from: &Origin,
-        interval: Duration,
-        labels: Labels,
+        (interval, labels): (Duration, Labels),
         now: Instant,
         changes: &mut Vec<MembershipChange>,
     ) {

@@ -308,8 +308,7 @@ impl Scene {
         reader: &Origin,
         dice: &mut Dice,
         number: u64,
-        kind: Kind,
-        envelopes: &[Vec<u8>],
+        (kind, envelopes): (Kind, &[Vec<u8>]),
     ) -> Bytes {
         let (a, b) = (self.two.a.origin(), self.two.b.origin());
         let to = [None, Some(a), Some(b), Some(reader)][dice.below(4)].cloned();
@@ -347,7 +346,7 @@ async fn authentic_malformed_messages_on_every_subject_do_no_harm() {
                     _ => dice.spoiled(envelope),
                 })
                 .collect();
-            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, kind, &envelopes);
+            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, (kind, &envelopes));
             let subjects = scene.subjects();
             let to = subjects[dice.below(subjects.len())].clone();
             scene.send(to, bytes).await;
@@ -371,7 +370,7 @@ async fn malformed_frames_without_a_key_do_no_harm() {
         for number in 1..=2_000 {
             let (kind, envelope) = &good[dice.below(good.len())];
             let envelopes = vec![envelope.to_vec(); 1 + dice.below(3)];
-            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, *kind, &envelopes);
+            let bytes = scene.sealed(&onlooker.reader, &mut dice, number, (*kind, &envelopes));
             let bytes = dice.spoiled(&bytes);
             let subjects = scene.subjects();
             let to = subjects[dice.below(subjects.len())].clone();

@@ -248,7 +248,7 @@ impl<'c> Imports<'c> {
         };
         let mut linker = at.linker(&mut self.linker).map_err(invalid)?;
         let engine = self.component.engine();
-        self.stubs.define(&mut linker, name, item, &call, engine)
+        self.stubs.define(&mut linker, (name, item), &call, engine)
     }
 
     /// Defines an import that isn't a named interface, so that it traps when it is called.
@@ -264,7 +264,7 @@ impl<'c> Imports<'c> {
         };
         let engine = self.component.engine();
         self.stubs
-            .define(&mut self.linker.root(), name, item, &call, engine)?;
+            .define(&mut self.linker.root(), (name, item), &call, engine)?;
         self.unserved.push(Unserved {
             side: Side::Import,
             name: name.to_owned(),

@@ -42,8 +42,7 @@ impl Stubs {
     pub(super) fn define(
         &mut self,
         linker: &mut LinkerInstance<'_, Guest>,
-        name: &str,
-        item: &ComponentItem,
+        (name, item): (&str, &ComponentItem),
         call: &UnservedCall,
         engine: &wasmtime::Engine,
     ) -> Result<(), ActorError> {
@@ -67,7 +66,7 @@ impl Stubs {
                         import: format!("{}#{name}", call.import),
                         reason: call.reason.clone(),
                     };
-                    self.define(&mut inner, name, &item.ty, &call, engine)?;
+                    self.define(&mut inner, (name, &item.ty), &call, engine)?;
                 }
                 return Ok(());
             }

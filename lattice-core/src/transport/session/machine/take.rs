@@ -114,6 +114,10 @@ impl Machine {
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the fields of one item, and the time"
+    )]
     fn take_credit(
         &mut self,
         (key, channel): ChannelKey,
