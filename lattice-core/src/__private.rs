@@ -11,7 +11,7 @@ pub use crate::{
     },
     store::{
         check::{check_ops, check_ttl},
-        state::{Cursor, State},
+        state::{Cursor, StoreContents},
     },
     transport::session::alone,
 };

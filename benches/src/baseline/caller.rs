@@ -41,11 +41,11 @@ enum Order {
     },
 }
 
-pub(super) struct State {
+pub(super) struct Imports {
     callee: Callee,
 }
 
-impl echo::Host for State {
+impl echo::Host for Imports {
     async fn echo(&mut self, body: Vec<u8>) -> Result<Vec<u8>> {
         self.callee.echo(body).await
     }
@@ -55,7 +55,7 @@ impl echo::Host for State {
     }
 }
 
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<Imports>) -> Result<()> {
     CallerActor::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
@@ -108,7 +108,7 @@ impl Callers {
 
 impl Caller {
     async fn start(code: &Code, callee: Callee) -> Result<Self> {
-        let mut store = code.store(State { callee });
+        let mut store = code.store(Imports { callee });
         let actor = code.caller.instantiate_async(&mut store).await?;
         let (orders, waiting) = mpsc::channel(INSTANCES);
         let task = tokio::spawn(follow(store, actor, waiting));
@@ -119,7 +119,7 @@ impl Caller {
     }
 }
 
-async fn follow(mut store: Store<State>, actor: CallerActor, mut orders: mpsc::Receiver<Order>) {
+async fn follow(mut store: Store<Imports>, actor: CallerActor, mut orders: mpsc::Receiver<Order>) {
     let drive = actor.lattice_bench_calls_drive();
     while let Some(order) = orders.recv().await {
         // Sending fails when the caller no longer waits, which is harmless.

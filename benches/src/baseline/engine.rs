@@ -14,7 +14,7 @@ use wasmtime::{
 #[derive(Clone)]
 pub struct Code {
     engine: Engine,
-    pub(super) caller: CallerActorPre<caller::State>,
+    pub(super) caller: CallerActorPre<caller::Imports>,
     pub(super) callee: CalleeActorPre<()>,
 }
 

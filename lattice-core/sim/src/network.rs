@@ -57,9 +57,9 @@ pub(super) struct Cut {
 /// Everything between the hosts. It has one lock, and is only used from the thread that runs the
 /// simulation.
 #[derive(Clone)]
-pub(super) struct Network(Arc<Mutex<State>>);
+pub(super) struct Network(Arc<Mutex<Traffic>>);
 
-struct State {
+struct Traffic {
     seed: u64,
     now: Duration,
     tick: Duration,
@@ -101,7 +101,7 @@ pub(super) struct SimBus {
 
 impl Network {
     pub(super) fn new(seed: u64, tick: Duration) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(Traffic {
             seed,
             now: Duration::ZERO,
             tick,
@@ -181,12 +181,12 @@ impl Network {
         fallen
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Traffic> {
         self.0.lock()
     }
 }
 
-impl State {
+impl Traffic {
     fn way(&self, from: HostIndex, to: HostIndex) -> Path {
         let separates = |cut: &&Cut| cut.side.contains(&from) != cut.side.contains(&to);
         let ways = self.cuts.values().filter(separates).map(|cut| cut.way);

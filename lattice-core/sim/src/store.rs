@@ -4,7 +4,7 @@ use super::{network::Network, schedule::HostIndex};
 use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream};
 use lattice_core::{
-    __private::{Cursor, Random, State, TERM, check_ops, check_ttl},
+    __private::{Cursor, Random, StoreContents, TERM, check_ops, check_ttl},
     name::ComponentId,
     store::{
         CommitError, Entry, Expect, Incarnation, KeyKind, Op, Revision, Store, StoreError,
@@ -43,13 +43,13 @@ pub(super) enum Outage {
 /// The state that all hosts share. It is only used from the thread that runs the simulation.
 #[derive(Clone)]
 pub(super) struct SimStore {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<SimStoreState>>,
     network: Network,
 }
 
-struct Shared {
+struct SimStoreState {
     seed: u64,
-    state: State,
+    state: StoreContents,
     /// The origin of the instants of leases. They follow the time of the simulation and not the
     /// clock of any host.
     base: Instant,
@@ -82,9 +82,9 @@ struct Faults {
 
 impl SimStore {
     pub(super) fn new(seed: u64, network: Network) -> Self {
-        let shared = Shared {
+        let shared = SimStoreState {
             seed,
-            state: State::new(),
+            state: StoreContents::new(),
             base: Instant::now(),
             now: Duration::ZERO,
             calls: BTreeMap::new(),
@@ -198,12 +198,12 @@ impl SimStore {
             .commit(vec![Op::delete(key, Expect::Any)], None, now);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, SimStoreState> {
         self.shared.lock()
     }
 }
 
-impl Shared {
+impl SimStoreState {
     fn instant(&self) -> Instant {
         self.base + self.now
     }
@@ -325,7 +325,7 @@ impl StoreConnection {
 
     async fn write<T>(
         &self,
-        write: impl FnOnce(&mut Shared) -> Result<T, CommitError>,
+        write: impl FnOnce(&mut SimStoreState) -> Result<T, CommitError>,
     ) -> Result<T, CommitError> {
         let round_trip = self.enter().await?;
         let written = write(&mut self.store.lock());
@@ -336,7 +336,7 @@ impl StoreConnection {
         written
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(&Shared) -> T) -> Result<T, StoreError> {
+    async fn ask<T>(&self, ask: impl FnOnce(&SimStoreState) -> T) -> Result<T, StoreError> {
         let round_trip = self.enter().await?;
         let answer = ask(&self.store.lock());
         sleep(round_trip.back).await;

@@ -48,8 +48,8 @@ pub(crate) trait Bounded: Send + Sync {
 /// Creates a queue of at most `capacity` items (at least one), and of 64 MiB or a share of a budget.
 /// One item fits, whatever its size, as long as nothing else uses that budget.
 pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
-    let shared = Arc::new(Shared {
-        state: Mutex::new(State {
+    let shared = Arc::new(BoundedQueue {
+        state: Mutex::new(Contents {
             waiting: VecDeque::new(),
             bytes: 0,
             budget: None,
@@ -68,12 +68,12 @@ pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
 
 /// The writing end.
 pub struct Inlet<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<BoundedQueue<T>>,
 }
 
 /// The reading end. Ends after the items that were in the queue when the writers ended it.
 pub struct Outlet<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<BoundedQueue<T>>,
 }
 
 /// The result of a push.
@@ -87,13 +87,13 @@ pub enum Pushed {
     NoReader,
 }
 
-struct Shared<T> {
-    state: Mutex<State<T>>,
+struct BoundedQueue<T> {
+    state: Mutex<Contents<T>>,
     capacity: usize,
     dropped: Arc<AtomicU64>,
 }
 
-struct State<T> {
+struct Contents<T> {
     /// Each with its weight.
     waiting: VecDeque<(T, usize)>,
     bytes: usize,
@@ -103,7 +103,7 @@ struct State<T> {
     reader_gone: bool,
 }
 
-impl<T> State<T> {
+impl<T> Contents<T> {
     fn has_room(&self, weight: usize) -> bool {
         match &self.budget {
             // Small items find room as long as there is any, beside large ones that fill the queue.
@@ -173,7 +173,7 @@ impl<T: Send + 'static> Outlet<T> {
     }
 }
 
-impl<T: Send> Bounded for Shared<T> {
+impl<T: Send> Bounded for BoundedQueue<T> {
     fn share(&self, budget: &Budget) {
         let mut state = self.state.lock();
         budget.take(state.bytes);

@@ -50,7 +50,7 @@ pub use items::{
 };
 pub use view::{Delta, ItemChange, View};
 
-use crate::{Lattice, connection::Connection, lattice::Shared, wire::Beat};
+use crate::{Lattice, connection::Connection, lattice::JoinedLattice, wire::Beat};
 use follow::SharedView;
 use futures_util::{Stream, StreamExt as _, stream};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -171,7 +171,7 @@ impl Lattice {
     /// # Panics
     /// When called outside of a tokio runtime.
     pub fn constellation(&self) -> Constellation {
-        let Shared {
+        let JoinedLattice {
             extensions,
             connection,
             ..

@@ -5,7 +5,7 @@ use super::backend::OnDisk;
 #[cfg(feature = "nats")]
 use super::backend::OnNats;
 use super::{
-    Lattice, Shared,
+    JoinedLattice, Lattice,
     backend::{Backend, Custom, InMemory, Opened, Remote, WithoutKey},
 };
 #[cfg(feature = "nats")]
@@ -256,7 +256,7 @@ impl<B: Backend> Connect<B> {
             budgets: Budgets::of(self.message_memory),
         };
         let connection = Arc::new(Connection::open(parts).await?);
-        Ok(Lattice(Arc::new(Shared {
+        Ok(Lattice(Arc::new(JoinedLattice {
             connection,
             extensions: Extensions::default(),
             node: OnceCell::new(),

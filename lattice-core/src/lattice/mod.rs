@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 /// A connection to one lattice. Cheap to clone. The connection closes when the last clone, and
 /// everything created from it, is dropped.
 #[derive(Clone)]
-pub struct Lattice(Arc<Shared>);
+pub struct Lattice(Arc<JoinedLattice>);
 
 /// The memory that messages of a connection take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub struct MessageMemory {
     pub results: ByteSize,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct JoinedLattice {
     pub(crate) connection: Arc<Connection>,
     /// The values that the layers above keep per lattice.
     pub(crate) extensions: Extensions,
@@ -186,7 +186,7 @@ impl Lattice {
         &self.0.connection.links
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &JoinedLattice {
         &self.0
     }
 

@@ -12,7 +12,7 @@ pub use peers::{Peer, Peers};
 use crate::{
     entropy::HashState,
     id::Fence,
-    liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED},
+    liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED_BEATS},
     name::{ComponentId, HostId},
     types::Digest,
     wire::{Beat, Origin},
@@ -241,7 +241,7 @@ impl Presence {
             .last_beats
             .iter()
             .filter(|(_, (_, at, interval))| {
-                now.saturating_duration_since(*at) > *interval * MISSED
+                now.saturating_duration_since(*at) > *interval * MISSED_BEATS
             })
             .map(|(host, (epoch, ..))| Origin::new(host.clone(), *epoch))
             .collect();

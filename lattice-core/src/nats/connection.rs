@@ -29,10 +29,10 @@ const CONFIRM: Duration = Duration::from_secs(8);
 /// everything created from it are dropped, or by [`close`](Self::close).
 #[derive(Clone)]
 pub struct NatsConnection {
-    shared: Arc<Shared>,
+    shared: Arc<OpenConnection>,
 }
 
-struct Shared {
+struct OpenConnection {
     client: async_nats::Client,
     signals: Arc<Signals>,
     round_trips: RoundTrips,
@@ -88,7 +88,7 @@ impl NatsConnection {
                 })?;
         let watcher = tokio::spawn(watch_state(client.clone(), signals.clone()));
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(OpenConnection {
                 client,
                 signals,
                 round_trips,
@@ -258,7 +258,7 @@ impl NatsConnection {
     }
 }
 
-impl Drop for Shared {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.signals.close();
     }

@@ -1,6 +1,6 @@
 //! The task that follows the store and publishes what it has taken in.
 
-use super::{OtherKey, RecordTable, ReplicaHealth, ReplicaState, Shared, intake::Intake};
+use super::{OtherKey, RecordTable, ReplicaHealth, ReplicaState, ReplicaTables, intake::Intake};
 use crate::{
     backoff::Backoff,
     link::{Lacking, LinkTable},
@@ -21,7 +21,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::f
 
 /// The task.
 pub(super) struct Follower {
-    shared: Arc<Shared>,
+    shared: Arc<ReplicaTables>,
     #[cfg(feature = "apps")]
     values: Records,
     intake: Intake,
@@ -45,7 +45,7 @@ enum Reach {
 impl Follower {
     pub(super) fn new(
         records: Records,
-        shared: Arc<Shared>,
+        shared: Arc<ReplicaTables>,
         last: Option<Arc<dyn LastKnown>>,
     ) -> Self {
         Self {

@@ -77,12 +77,12 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(5);
 /// clone.
 #[derive(Debug, Clone)]
 pub struct Replica {
-    shared: Arc<Shared>,
+    shared: Arc<ReplicaTables>,
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReplicaTables {
     table: ArcSwap<LinkTable>,
     /// Published before the link table: a revision that is seen there is already published here.
     records: watch::Sender<Arc<RecordTable>>,
@@ -146,7 +146,7 @@ impl Replica {
             Err(StoreError::Unavailable(_) | StoreError::Limit(_)) if known.is_some() => None,
             Err(error) => return Err(error.into()),
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ReplicaTables {
             table: ArcSwap::default(),
             records: watch::Sender::default(),
             refusals: Arc::default(),

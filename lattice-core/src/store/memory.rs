@@ -7,7 +7,7 @@ use super::{
     CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError, StoreKey,
     Watch,
     check::{check_ops, check_ttl},
-    state::{Cursor, Followed, Look, State, follow},
+    state::{Cursor, Followed, Look, StoreContents, follow},
 };
 use crate::sync::Mutex;
 use bytes::Bytes;
@@ -32,18 +32,18 @@ use tokio::{sync::watch, time::Instant};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct MemoryStore(Arc<Shared>);
+pub struct MemoryStore(Arc<WatchedContents>);
 
-struct Shared {
-    state: Mutex<State>,
+struct WatchedContents {
+    state: Mutex<StoreContents>,
     changed: watch::Sender<()>,
 }
 
 impl MemoryStore {
     /// Creates an empty store.
     pub fn new() -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State::new()),
+        Self(Arc::new(WatchedContents {
+            state: Mutex::new(StoreContents::new()),
             changed: watch::Sender::new(()),
         }))
     }
@@ -52,23 +52,23 @@ impl MemoryStore {
     /// [`reconnect`](Self::reconnect). Calls fail with [`StoreError::Unavailable`] and watches
     /// deliver [`WatchEvent::Lost`](super::WatchEvent::Lost). For tests and demos of an outage.
     pub fn disconnect(&self) {
-        self.0.change(State::disconnect);
+        self.0.change(StoreContents::disconnect);
     }
 
     /// Ends an outage that [`disconnect`](Self::disconnect) began. Nothing is lost, and watches
     /// deliver a snapshot.
     pub fn reconnect(&self) {
-        self.0.change(State::reconnect);
+        self.0.change(StoreContents::reconnect);
     }
 
     /// Deletes the store and creates it again: it has no entries, its revisions start at 1, and it
     /// has a new [`Incarnation`]. For tests and demos.
     pub fn wipe(&self) {
-        self.0.change(State::wipe);
+        self.0.change(StoreContents::wipe);
     }
 
     /// Runs `work` on the state as it is now. Fails when the store is out of reach.
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+    fn with<T>(&self, work: impl FnOnce(&mut StoreContents) -> T) -> Result<T, StoreError> {
         let mut state = self.0.state.lock();
         if state.is_out_of_reach() {
             return Err(StoreError::Unavailable("it was disconnected".into()));
@@ -139,14 +139,14 @@ impl Store for MemoryStore {
     }
 }
 
-impl Shared {
-    fn change(&self, how: impl FnOnce(&mut State)) {
+impl WatchedContents {
+    fn change(&self, how: impl FnOnce(&mut StoreContents)) {
         how(&mut self.state.lock());
         self.changed.send_replace(());
     }
 }
 
-impl Followed for Shared {
+impl Followed for WatchedContents {
     fn changed(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

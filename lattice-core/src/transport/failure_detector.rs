@@ -1,7 +1,7 @@
 //! Detects that a host is gone while calls wait for its replies, or sessions with it are open.
 //!
 //! When a call has waited for [`PROBE_AFTER`], its host is probed, once per host and not per call.
-//! [`MISSES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. A
+//! [`UNANSWERED_PROBES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. A
 //! peer with open sessions is probed in the same way after each [`PROBE_AFTER`] without a message
 //! of it.
 //!
@@ -32,7 +32,7 @@ const PROBE_AFTER: Duration = Duration::from_millis(100);
 /// The time between two probes.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 /// Unanswered probes after which a host counts as lost.
-const MISSES: u32 = 3;
+const UNANSWERED_PROBES: u32 = 3;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a host has to refute that no one received a frame to it: many round trips, since a live
@@ -264,7 +264,7 @@ impl Watch {
         {
             return Step::Nothing;
         }
-        if self.unanswered >= MISSES {
+        if self.unanswered >= UNANSWERED_PROBES {
             return Step::Lost;
         }
         self.unanswered += 1;

@@ -23,13 +23,13 @@ pub(crate) trait Unused: Send + Sync {
 /// An amount of memory, from which guests take and to which they give back.
 pub(super) struct MemoryPot {
     total: usize,
-    state: Mutex<State>,
+    state: Mutex<PotState>,
     /// What gives memory back when a guest that runs needs it.
     unused: Mutex<Vec<Weak<dyn Unused>>>,
 }
 
 #[derive(Default)]
-struct State {
+struct PotState {
     used: usize,
     /// Those that wait for memory, in order. Each has a call behind it, so that the queues of the
     /// components bound their number.
@@ -85,7 +85,7 @@ impl MemoryPot {
         all.iter().any(|instances| instances.drop_one())
     }
 
-    fn fits(&self, state: &State, bytes: usize) -> bool {
+    fn fits(&self, state: &PotState, bytes: usize) -> bool {
         self.total
             .checked_sub(state.used)
             .is_some_and(|left| bytes <= left)

@@ -44,7 +44,8 @@ pub(super) struct Routes {
     others: Vec<Arc<Route>>,
 }
 
-enum Place<'a> {
+/// Where the wildcards of a subject are.
+enum SubjectForm<'a> {
     Exact,
     Tail { prefix: &'a str, stars: usize },
     Pattern,
@@ -53,29 +54,29 @@ enum Place<'a> {
 impl Table {
     pub(super) fn add(&mut self, subscriber: &Arc<Subscriber>) {
         let subject = &subscriber.subject;
-        let route = match place(subject) {
-            Place::Exact => self.exact.entry(subject.clone()).or_default(),
-            Place::Tail { prefix, stars } => {
+        let route = match form_of(subject) {
+            SubjectForm::Exact => self.exact.entry(subject.clone()).or_default(),
+            SubjectForm::Tail { prefix, stars } => {
                 if self.tails.len() < stars {
                     self.tails.resize_with(stars, HashMap::new);
                 }
                 self.tails[stars - 1].entry(prefix.into()).or_default()
             }
-            Place::Pattern => self.patterns.entry(subject.clone()).or_default(),
+            SubjectForm::Pattern => self.patterns.entry(subject.clone()).or_default(),
         };
         Arc::make_mut(route).add(subscriber.clone());
     }
 
     pub(super) fn remove(&mut self, subscriber: &Subscriber) {
         let subject = &subscriber.subject;
-        match place(subject) {
-            Place::Exact => remove_from(&mut self.exact, subject, subscriber),
-            Place::Tail { prefix, stars } => {
+        match form_of(subject) {
+            SubjectForm::Exact => remove_from(&mut self.exact, subject, subscriber),
+            SubjectForm::Tail { prefix, stars } => {
                 if let Some(tails) = self.tails.get_mut(stars - 1) {
                     remove_from(tails, prefix, subscriber);
                 }
             }
-            Place::Pattern => remove_from(&mut self.patterns, subject, subscriber),
+            SubjectForm::Pattern => remove_from(&mut self.patterns, subject, subscriber),
         }
     }
 
@@ -170,7 +171,7 @@ impl Group {
     }
 }
 
-fn place(subject: &Subject) -> Place<'_> {
+fn form_of(subject: &Subject) -> SubjectForm<'_> {
     let mut prefix = subject.as_str();
     let mut stars = 0;
     while let Some(shorter) = prefix.strip_suffix(".*") {
@@ -178,11 +179,11 @@ fn place(subject: &Subject) -> Place<'_> {
         stars += 1;
     }
     if prefix.split('.').any(|token| token == "*") {
-        Place::Pattern
+        SubjectForm::Pattern
     } else if stars == 0 {
-        Place::Exact
+        SubjectForm::Exact
     } else {
-        Place::Tail { prefix, stars }
+        SubjectForm::Tail { prefix, stars }
     }
 }
 
@@ -239,10 +240,10 @@ mod tests {
     fn trailing_wildcards_match() {
         for (pattern, stars) in [("a.b.reply.*", 1), ("a.b.reply.*.*", 2)] {
             let subject = Subject::from_wire(pattern);
-            let Place::Tail {
+            let SubjectForm::Tail {
                 prefix,
                 stars: found,
-            } = place(&subject)
+            } = form_of(&subject)
             else {
                 panic!("{pattern} has to be compared with every message")
             };
@@ -250,8 +251,8 @@ mod tests {
         }
         for pattern in ["*.a", "a.*.b", "*", "*.*"] {
             assert!(matches!(
-                place(&Subject::from_wire(pattern)),
-                Place::Pattern
+                form_of(&Subject::from_wire(pattern)),
+                SubjectForm::Pattern
             ));
         }
     }

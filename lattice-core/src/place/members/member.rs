@@ -2,7 +2,7 @@
 
 use super::{Labels, MembershipChange};
 use crate::{
-    liveness::{MISSED, RivalBoot},
+    liveness::{MISSED_BEATS, RivalBoot},
     wire::Origin,
 };
 use std::{sync::Arc, time::Duration};
@@ -87,7 +87,7 @@ impl Member {
     /// Returns when the member counts as dead if it stays silent.
     pub(super) fn deadline(&self) -> Instant {
         // A beat that comes exactly after the last of these intervals is in time.
-        self.last_beat + self.interval * MISSED + Duration::from_millis(1)
+        self.last_beat + self.interval * MISSED_BEATS + Duration::from_millis(1)
     }
 
     pub(super) fn beat(
@@ -167,7 +167,7 @@ impl Member {
     }
 
     pub(super) fn forget_rival(&mut self, now: Instant) {
-        let silent = self.interval * MISSED;
+        let silent = self.interval * MISSED_BEATS;
         let fell_silent = |rival: &Rival| rival.boot.is_silent(silent, now);
         if self.rival.as_ref().is_some_and(fell_silent) {
             self.rival = None;

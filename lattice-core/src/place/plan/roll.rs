@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 /// The number of beats in a row in which a new owner must report that it serves.
-const BEATS: u32 = 2;
+const CONFIRMATIONS: u32 = 2;
 /// How long all earlier slots must have served before a slot is updated.
 const PACE: Duration = Duration::from_secs(5);
 
@@ -95,7 +95,7 @@ impl Others {
         }
         self.holders
             .values()
-            .all(|holder| holder.confirmed >= BEATS)
+            .all(|holder| holder.confirmed >= CONFIRMATIONS)
     }
 
     /// Returns whether another host serves that generation.

@@ -5,12 +5,12 @@ use super::{
     journal::Batch,
     slot::{self, Now},
 };
-use crate::store::{CommitError, Op, Revision, StoreKey, state::State};
+use crate::store::{CommitError, Op, Revision, StoreKey, state::StoreContents};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
 pub(super) struct Held {
-    pub(super) state: State,
+    pub(super) state: StoreContents,
     /// Keys that expired or were forgotten since the file was last written.
     pub(super) aged: BTreeSet<StoreKey>,
     pub(super) phase: Phase,
@@ -67,7 +67,7 @@ impl Held {
             (key.clone(), slot)
         });
         let written = ops.iter().enumerate().map(|(nth, op)| {
-            let term = State::term(op, ttl).map(|term| now.term(term));
+            let term = StoreContents::term(op, ttl).map(|term| now.term(term));
             let slot = slot::encode(revision(nth + 1), op.value.as_ref(), term);
             (op.key.clone(), Some(slot))
         });
@@ -123,6 +123,6 @@ impl Held {
 /// Returns an upper bound for every revision given out before the next commit, once `ops` more
 /// operations are done. Each of them may end by itself, and so may every entry that already has an
 /// end.
-pub(super) fn ceiling(state: &State, ops: usize) -> Revision {
+pub(super) fn ceiling(state: &StoreContents, ops: usize) -> Revision {
     Revision(state.revision().0 + 2 * ops as u64 + state.ending() as u64)
 }

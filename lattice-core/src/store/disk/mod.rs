@@ -33,7 +33,7 @@ use super::{
     CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError, StoreKey,
     Watch,
     check::{check_ops, check_ttl},
-    state::{Cursor, Followed, Look, State, follow},
+    state::{Cursor, Followed, Look, StoreContents, follow},
 };
 use crate::{name::LatticeName, sync::Mutex};
 use bytes::Bytes;
@@ -87,9 +87,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct DiskStore(Arc<Shared>);
+pub struct DiskStore(Arc<OpenDatabase>);
 
-struct Shared {
+struct OpenDatabase {
     path: PathBuf,
     lattice: LatticeName,
     marks: Marks,
@@ -113,7 +113,7 @@ impl DiskStore {
     /// Dropping the future may leave a new, empty store behind.
     pub async fn open(path: impl AsRef<Path>, lattice: &LatticeName) -> Result<Self, OpenError> {
         let lattice = lattice.clone();
-        let open = move |path: &Path| Shared::open(path, &lattice);
+        let open = move |path: &Path| OpenDatabase::open(path, &lattice);
         Ok(Self(Arc::new(open_patiently(path.as_ref(), open).await?)))
     }
 
@@ -142,7 +142,7 @@ impl DiskStore {
         }
     }
 
-    async fn read_state<T>(&self, work: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+    async fn read_state<T>(&self, work: impl FnOnce(&StoreContents) -> T) -> Result<T, StoreError> {
         if self.0.may_retry() {
             Arc::clone(&self.0).wake().await;
         }
@@ -169,11 +169,11 @@ impl Store for DiskStore {
     }
 
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
-        Box::pin(self.read_state(State::incarnation))
+        Box::pin(self.read_state(StoreContents::incarnation))
     }
 
     fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
-        Box::pin(self.read_state(State::position))
+        Box::pin(self.read_state(StoreContents::position))
     }
 
     fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
@@ -206,7 +206,7 @@ impl Store for DiskStore {
     }
 }
 
-impl Followed for Shared {
+impl Followed for OpenDatabase {
     fn changed(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -269,7 +269,7 @@ async fn open_patiently<T: Send + 'static>(
 }
 
 /// The blocking part. It runs on a thread that may block, one call at a time.
-impl Shared {
+impl OpenDatabase {
     fn open(path: &Path, lattice: &LatticeName) -> Result<Self, OpenError> {
         let (journal, mut marks) = Journal::open(path, lattice, Kind::Store)?;
         let failed = |error| OpenError::from_journal(path, error);
@@ -278,7 +278,7 @@ impl Shared {
         marks.opened += 1;
         let newest = slots.values().map(|slot| slot.revision).max();
         let last = marks.ceiling.max(marks.revision);
-        let state = State::restored(
+        let state = StoreContents::restored(
             marks.incarnation,
             last.max(newest.unwrap_or_default()),
             slots,
@@ -372,7 +372,7 @@ impl Shared {
     }
 }
 
-impl Shared {
+impl OpenDatabase {
     /// Waits for the right to use the journal.
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, StoreError> {
         let turn = timeout_at(deadline, Arc::clone(&self.turn).acquire_owned()).await;

@@ -47,11 +47,11 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The file and the copy that it is made from. Dropping it writes what is not written yet, which
 /// takes some milliseconds.
 pub(crate) struct Snapshot {
-    shared: Arc<Shared>,
+    shared: Arc<SnapshotFile>,
     task: AbortOnDropHandle<()>,
 }
 
-struct Shared {
+struct SnapshotFile {
     path: PathBuf,
     lattice: LatticeName,
     auth: Auth,
@@ -83,7 +83,7 @@ impl Snapshot {
         auth: &Auth,
     ) -> Result<Self, OpenError> {
         let (lattice, auth) = (lattice.clone(), auth.clone());
-        let open = move |path: &Path| Shared::open(path, &lattice, &auth);
+        let open = move |path: &Path| SnapshotFile::open(path, &lattice, &auth);
         let shared = Arc::new(open_patiently(path, open).await?);
         let task = tokio::spawn(write_changes(shared.clone()));
         Ok(Self {
@@ -144,7 +144,7 @@ impl Drop for Snapshot {
     }
 }
 
-async fn write_changes(shared: Arc<Shared>) {
+async fn write_changes(shared: Arc<SnapshotFile>) {
     loop {
         shared.changed.notified().await;
         sleep(PAUSE).await;
@@ -154,14 +154,14 @@ async fn write_changes(shared: Arc<Shared>) {
     }
 }
 
-async fn write(shared: &Arc<Shared>) -> bool {
+async fn write(shared: &Arc<SnapshotFile>) -> bool {
     let shared = shared.clone();
     let written = spawn_blocking(move || shared.write_or_say()).await;
     // The write fails when the database panicked, or at the end of the runtime.
     written.unwrap_or(false)
 }
 
-impl Shared {
+impl SnapshotFile {
     fn open(path: &Path, lattice: &LatticeName, auth: &Auth) -> Result<Self, OpenError> {
         let (journal, marks) = Journal::open(path, lattice, Kind::Copy)?;
         let slots = journal.slots(Now::read());

@@ -26,7 +26,7 @@ const LOG_CHANGES: usize = 1_500;
 const LOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// Every entry, and the changes that led to it.
-pub struct State {
+pub struct StoreContents {
     incarnation: Incarnation,
     revision: Revision,
     slots: BTreeMap<StoreKey, Slot>,
@@ -62,13 +62,13 @@ pub struct Cursor {
     reported_lost: bool,
 }
 
-impl Default for State {
+impl Default for StoreContents {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl State {
+impl StoreContents {
     /// Creates an empty store.
     pub fn new() -> Self {
         Self {
@@ -306,7 +306,7 @@ mod tests {
         StoreKey::for_test(text)
     }
 
-    fn put(state: &mut State, name: &str, size: usize) {
+    fn put(state: &mut StoreContents, name: &str, size: usize) {
         let op = Op::put(key(name), vec![0; size], Expect::Any);
         state
             .commit(vec![op], None, Instant::now())
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_watch_reads_the_log_and_receives_a_snapshot_when_it_lags_behind_the_log() {
-        let mut state = State::new();
+        let mut state = StoreContents::new();
         let mut cursor = Cursor::default();
         put(&mut state, "a", 1);
         assert!(matches!(
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_commit_is_delivered_whole_and_what_follows_on_its_own() {
-        let mut state = State::new();
+        let mut state = StoreContents::new();
         let mut cursor = Cursor::default();
         state.next(&mut cursor).expect("a snapshot");
         let ops = (0..300).map(|n| Op::put(key(&format!("k{n}")), "v", Expect::Any));
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_log_is_also_bounded_in_bytes() {
-        let mut state = State::new();
+        let mut state = StoreContents::new();
         for _ in 0..100 {
             put(&mut state, "a", 512 * 1024);
         }
@@ -377,10 +377,10 @@ mod tests {
 
     #[test]
     fn expired_markers_and_leases_free_their_memory() {
-        let mut state = State::new();
+        let mut state = StoreContents::new();
         let now = Instant::now();
         let ttl = Duration::from_secs(5);
-        let lease = |state: &mut State, now| {
+        let lease = |state: &mut StoreContents, now| {
             state.commit(vec![Op::put(key("l"), "x", Expect::Any)], Some(ttl), now)
         };
         lease(&mut state, now).expect("free");

@@ -1,10 +1,10 @@
 //! The operations on the state that only a store on disk needs.
 
-use super::{Slot, State};
+use super::{Slot, StoreContents};
 use crate::store::{Incarnation, Revision, StoreKey};
 use std::collections::BTreeMap;
 
-impl State {
+impl StoreContents {
     /// Returns the state that an earlier process left.
     pub(in crate::store) fn restored(
         incarnation: Incarnation,

@@ -75,19 +75,19 @@ pub struct FaultCounts {
 
 /// Wraps a [`Bus`] and injects faults; see the [module](self).
 pub struct FaultBus {
-    shared: Arc<Shared>,
+    shared: Arc<WrappedBus>,
     _pump: AbortOnDropHandle<()>,
 }
 
 type Cut = Arc<dyn Fn(&Subject) -> bool + Send + Sync>;
 
-struct Shared {
+struct WrappedBus {
     inner: Arc<dyn Bus>,
-    state: Mutex<State>,
+    state: Mutex<BusFaultState>,
     held: Notify,
 }
 
-struct State {
+struct BusFaultState {
     random: Random,
     faults: Faults,
     cut: Option<Cut>,
@@ -135,9 +135,9 @@ impl FaultBus {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(inner: Arc<dyn Bus>, seed: u64) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WrappedBus {
             inner,
-            state: Mutex::new(State {
+            state: Mutex::new(BusFaultState {
                 random: Random::new(seed),
                 faults: Faults::none(),
                 cut: None,
@@ -265,8 +265,8 @@ impl fmt::Debug for FaultBus {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl WrappedBus {
+    fn lock(&self) -> MutexGuard<'_, BusFaultState> {
         self.state.lock()
     }
 
@@ -281,7 +281,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl BusFaultState {
     /// Decides the fate of a message, and returns how many copies to send now. Messages that are
     /// held back are queued.
     fn pass(&mut self, to: &Subject, reply: Option<&Subject>, payload: &Bytes) -> usize {
@@ -329,7 +329,7 @@ impl State {
 }
 
 /// Sends messages that are held back when they are due.
-async fn pump(shared: Arc<Shared>) {
+async fn pump(shared: Arc<WrappedBus>) {
     loop {
         let due = shared.lock().delayed.next_due();
         match due {

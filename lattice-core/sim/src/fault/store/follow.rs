@@ -1,6 +1,6 @@
 //! A watch through the faults.
 
-use super::{Reach, Shared};
+use super::{Reach, WrappedStore};
 use futures_util::{StreamExt, stream};
 use lattice_core::store::{StoreError, Watch, WatchEvent};
 use std::{sync::Arc, time::Duration};
@@ -11,14 +11,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A watch that is built from watches of the store below.
 pub(super) struct Follower {
-    shared: Arc<Shared>,
+    shared: Arc<WrappedStore>,
     reach: watch::Receiver<Reach>,
     inner: Option<Watch>,
     reported_lost: bool,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, inner: Watch) -> Self {
+    pub(super) fn new(shared: Arc<WrappedStore>, inner: Watch) -> Self {
         Self {
             reach: shared.reach.subscribe(),
             shared,

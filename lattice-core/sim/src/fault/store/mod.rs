@@ -70,15 +70,15 @@ pub struct StoreFaultCounts {
 /// Wraps a [`Store`] and injects faults; see the [module](self). Cheap to clone: clones share their
 /// faults.
 #[derive(Clone)]
-pub struct FaultStore(Arc<Shared>);
+pub struct FaultStore(Arc<WrappedStore>);
 
-struct Shared {
+struct WrappedStore {
     inner: Arc<dyn Store>,
-    state: Mutex<State>,
+    state: Mutex<StoreFaultState>,
     reach: watch::Sender<Reach>,
 }
 
-struct State {
+struct StoreFaultState {
     random: Random,
     faults: StoreFaults,
     counts: StoreFaultCounts,
@@ -137,9 +137,9 @@ impl FaultStore {
     /// Wraps `inner`, without faults until [`set`](Self::set) or [`partition`](Self::partition) is
     /// called.
     pub fn new(inner: Arc<dyn Store>, seed: u64) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(WrappedStore {
             inner,
-            state: Mutex::new(State {
+            state: Mutex::new(StoreFaultState {
                 random: Random::new(seed),
                 faults: StoreFaults::none(),
                 counts: StoreFaultCounts::default(),
@@ -239,8 +239,8 @@ impl Store for FaultStore {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl WrappedStore {
+    fn lock(&self) -> MutexGuard<'_, StoreFaultState> {
         self.state.lock()
     }
 
@@ -281,7 +281,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl StoreFaultState {
     fn draw(&mut self) -> Fate {
         let faults = self.faults;
         let random = &mut self.random;
