@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Fails when a module imports from a module above it.
+"""Fails when a module imports from a module above it, or a crate or program says no order.
 
 The order is in ARCHITECTURE.md, in fenced blocks that start with ```layers FOLDER. Each line of
-a block is a layer, the lowest first: modules of one line are independent of each other, and each may
-import from the lines before it. Code under #[cfg(test)] is ignored.
+a block is a layer, the lowest first: modules of one line are independent of each other, and each
+may import from the lines before it. Code under #[cfg(test)] is ignored.
+
+Every folder with a lib.rs or a main.rs and more than one module has a block. Only tests need none,
+see EXEMPT.
 """
 
 import pathlib
@@ -11,6 +14,10 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Folders of these names need no order. The modules of a test program are its subjects, which use
+# the support code that the program declares in its main.rs, and the guests of tests are parts of
+# tests that are compiled to WebAssembly.
+EXEMPT = {"tests", "target"}
 
 
 def main():
@@ -18,20 +25,37 @@ def main():
     if not blocks:
         sys.exit("ARCHITECTURE.md has no ```layers block")
     faults = [fault for folder, text in blocks for fault in check(ROOT / folder, text)]
+    faults += unordered({folder for folder, _ in blocks})
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
-        sys.exit(f"{len(faults)} imports run upwards; move shared code to a lower module")
+        sys.exit(f"{len(faults)} faults in the layers; move shared code to a lower module")
     print("modules import only from below:", ", ".join(folder for folder, _ in blocks))
+
+
+def unordered(folders):
+    """Crates and programs of several modules without a block."""
+    for name in ("lib.rs", "main.rs"):
+        for root in sorted(ROOT.rglob(name)):
+            folder = root.parent.relative_to(ROOT)
+            if EXEMPT.isdisjoint(folder.parts) and str(folder) not in folders and len(declared(root)) > 1:
+                yield f"{folder}: it has several modules and no order; add a ```layers block to ARCHITECTURE.md"
+
+
+def declared(root):
+    """The modules that a lib.rs or main.rs declares. The files of some are in other folders."""
+    return set(re.findall(r"^\s*(?:pub(?:\([a-z]+\))? )?mod (\w+);", code(root.read_text()), re.M))
 
 
 def check(folder, text):
     layers = {name: number for number, line in enumerate(text.splitlines()) for name in line.split()}
-    modules = {path.stem if path.is_file() else path.name for path in folder.iterdir()}
-    modules -= {"lib", "bin", "main", "README"}
-    for name in sorted(modules ^ set(layers)):
+    root = next((path for path in (folder / "lib.rs", folder / "main.rs") if path.exists()), None)
+    if root is None:
+        yield f"{folder.relative_to(ROOT)}: it has neither a lib.rs nor a main.rs; remove its block from ARCHITECTURE.md"
+        return
+    for name in sorted(declared(root) ^ set(layers)):
         yield f"{folder.relative_to(ROOT)}: `{name}` is a module or a layer, and not both; update ARCHITECTURE.md"
-    roots = re_exports(folder / "lib.rs")
+    roots = re_exports(root)
     for path in sorted(folder.rglob("*.rs")):
         parts = path.relative_to(folder).with_suffix("").parts
         if parts[0] in ("lib", "bin", "main") or is_test(parts):
@@ -49,10 +73,11 @@ def is_test(parts):
     return any(part == "tests" or part.endswith("_tests") for part in parts)
 
 
-def re_exports(lib):
-    """What `lib.rs` re-exports from a module, by name."""
+def re_exports(root):
+    """What a crate's root imports or re-exports from a module, by name."""
     names = {}
-    for module, items in re.findall(r"pub use (?:self::|crate::)?(\w+)::(\{[^}]*\}|\w+);", code(lib.read_text())):
+    used = r"\buse (?:self::|crate::)?(\w+)::(?:\w+::)*(\{[^}]*\}|\w+);"
+    for module, items in re.findall(used, code(root.read_text())):
         for item in re.findall(r"\w+", items):
             names[item] = module
     return names
