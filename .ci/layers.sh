@@ -25,6 +25,8 @@ direct() {
 }
 # Modules import only from below, in the order of ARCHITECTURE.md.
 python3 .ci/layers.py
+# Files, structs and lines of prose keep to their sizes.
+python3 .ci/sizes.py
 without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
 without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'

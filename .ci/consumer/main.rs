@@ -1,5 +1,5 @@
-//! An outside program that uses only the packages: its own provider, a call to it over a link, and a
-//! host.
+//! An outside program that uses only the packages: its own provider, a call to it over a link, and
+//! a host.
 
 // This crate is only for actors. Here it only has to build from its package.
 use lattice_actor_sdk as _;
@@ -50,7 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In the workspace, this is a test of the examples, where everything that it needs is already built.
+/// In the workspace, this is a test of the examples, where everything that it needs is already
+/// built.
 #[test]
 fn it_runs() -> Result<(), Box<dyn Error>> {
     main()

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 /// Intervals of silence after which a host is considered dead.
 pub const MISSED_BEATS: u32 = 3;
-/// Shortest interval that a host may announce. With a shorter one, [`MISSED_BEATS`] intervals would be
-/// within the noise.
+/// Shortest interval that a host may announce. With a shorter one, [`MISSED_BEATS`] intervals would
+/// be within the noise.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// Longest interval that a host may announce. With a longer one, its death would go unnoticed for
 /// too long.

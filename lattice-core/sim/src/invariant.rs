@@ -9,7 +9,8 @@ pub enum Invariant {
     /// A call ends at most 50 ms after its deadline, by the clock of its host, with a value or an
     /// error.
     EndsInTime,
-    /// A call that failed with [`Ran::No`](lattice_core::call::Ran::No) did not run, and a call that returned a value ran.
+    /// A call that failed with [`Ran::No`](lattice_core::call::Ran::No) did not run, and a call
+    /// that returned a value ran.
     SaysWhetherItRan,
     /// A call that isn't idempotent runs at most once.
     RunsOnce,

@@ -1,6 +1,6 @@
-//! Strays: hosts on the same bus that see another store, for example because one of them was started
-//! without the JetStream domain of the others. They would never run what is declared here. Pure
-//! except for logging.
+//! Strays: hosts on the same bus that see another store, for example because one of them was
+//! started without the JetStream domain of the others. They would never run what is declared here.
+//! Pure except for logging.
 
 use crate::{name::HostId, store::Incarnation, wire::Origin};
 use std::{collections::HashMap, time::Duration};

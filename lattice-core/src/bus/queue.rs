@@ -45,8 +45,8 @@ pub(crate) trait Bounded: Send + Sync {
     fn share(&self, budget: &Budget);
 }
 
-/// Creates a queue of at most `capacity` items (at least one), and of 64 MiB or a share of a budget.
-/// One item fits, whatever its size, as long as nothing else uses that budget.
+/// Creates a queue of at most `capacity` items (at least one), and of 64 MiB or a share of a
+/// budget. One item fits, whatever its size, as long as nothing else uses that budget.
 pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
     let shared = Arc::new(BoundedQueue {
         state: Mutex::new(Contents {

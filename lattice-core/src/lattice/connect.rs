@@ -116,11 +116,11 @@ impl<B> Connect<B> {
     /// replies on their way to the bus, and results whose callers have not taken them. 1 GiB by
     /// default, and at least 16 MiB.
     ///
-    /// Each of the four kinds gets a quarter. Large messages of one peer, subscription or component get
-    /// at most half of a quarter, and once half of it is in use, a sixteenth of the rest. The first
-    /// message of each, and small ones, get room as long as there is any. A call for which there is no room fails with
-    /// [`Overloaded`](crate::call::CallError::Overloaded) and did not run.
-    /// [`Lattice::message_memory`] returns what is held.
+    /// Each of the four kinds gets a quarter. Large messages of one peer, subscription or component
+    /// get at most half of a quarter, and once half of it is in use, a sixteenth of the rest. The
+    /// first message of each, and small ones, get room as long as there is any. A call for which
+    /// there is no room fails with [`Overloaded`](crate::call::CallError::Overloaded) and did not
+    /// run. [`Lattice::message_memory`] returns what is held.
     pub fn message_memory(mut self, size: ByteSize) -> Self {
         self.message_memory = size;
         self

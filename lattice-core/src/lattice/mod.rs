@@ -151,9 +151,9 @@ impl Lattice {
     }
 
     /// Returns a handle for calls in the name of the component `id`, through its links. The process
-    /// joins the lattice with the first call, if it has not yet. While the bus is out of reach, such
-    /// a first call fails as [`Disconnected`](crate::call::CallError::Disconnected) and did not run;
-    /// the next one joins when the bus is back.
+    /// joins the lattice with the first call, if it has not yet. While the bus is out of reach,
+    /// such a first call fails as [`Disconnected`](crate::call::CallError::Disconnected) and did
+    /// not run; the next one joins when the bus is back.
     ///
     /// ```no_run
     /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
-//! A node's own beats: once a second, and soon after something changed. Among many hosts, and when a
-//! beat needs several messages, most of them are keep-alives. What can't be sent is logged, and a beat
-//! without contents takes its place: a host that serves is never silent.
+//! A node's own beats: once a second, and soon after something changed. Among many hosts, and when
+//! a beat needs several messages, most of them are keep-alives. What can't be sent is logged, and a
+//! beat without contents takes its place: a host that serves is never silent.
 
 use super::{Membership, ReplicaCounts};
 use crate::{
@@ -120,8 +120,8 @@ impl Membership {
     }
 
     /// Sends a beat, in several messages if it is large: a large message waits behind others of its
-    /// kind, and hosts that receive no beat for three seconds take this one for lost. Returns in how
-    /// many.
+    /// kind, and hosts that receive no beat for three seconds take this one for lost. Returns in
+    /// how many.
     async fn send_whole(&self, beat: &Beat) -> Result<Option<u16>, SendError> {
         let endpoint = &self.transport.endpoint;
         let (subject, largest) = (

@@ -1,5 +1,5 @@
-//! The labels of a host, checked before it joins: every heartbeat carries them, and a heartbeat that
-//! breaks a bound is refused by all other hosts.
+//! The labels of a host, checked before it joins: every heartbeat carries them, and a heartbeat
+//! that breaks a bound is refused by all other hosts.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! Which hosts are live, and how this node announces itself to others.
 //!
-//! `presence` has the pure rules, `reader` and `watcher` feed them with beats, `heartbeat` sends this node's
-//! own beats, `parts` puts together those that arrive in parts, `labels` checks the labels in them,
-//! `follow` reacts to changes, and `epoch` gives each boot of a host a higher number than the one
-//! before.
+//! `presence` has the pure rules, `reader` and `watcher` feed them with beats, `heartbeat` sends
+//! this node's own beats, `parts` puts together those that arrive in parts, `labels` checks the
+//! labels in them, `follow` reacts to changes, and `epoch` gives each boot of a host a higher
+//! number than the one before.
 
 pub(crate) mod epoch;
 pub(crate) mod follow;

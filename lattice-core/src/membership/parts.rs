@@ -32,7 +32,8 @@ pub(super) enum Assembled {
 }
 
 impl Parts {
-    /// Takes a part. A part of another heartbeat than the one before replaces what there is of that.
+    /// Takes a part. A part of another heartbeat than the one before replaces what there is of
+    /// that.
     pub(super) fn take(&mut self, from: &Origin, part: BeatPart) -> Result<Assembled, String> {
         if !part.is_valid() {
             return Err("a part of a beat whose numbers make no sense".to_owned());

@@ -129,8 +129,8 @@ impl BeatReader {
         Ok(())
     }
 
-    /// Returns whether no later beat of that boot was received. An older one may have been kept back
-    /// and says what was true then.
+    /// Returns whether no later beat of that boot was received. An older one may have been kept
+    /// back and says what was true then.
     fn is_newest(&mut self, from: &Origin, number: u64) -> bool {
         let newest = self.newest.get(&from.host);
         if newest.is_some_and(|(origin, newest)| origin == from && *newest > number) {

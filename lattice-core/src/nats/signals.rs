@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(25);
 /// The client sends its event just before it changes its state, so the state is read again after
 /// this time.
 const SETTLE: Duration = Duration::from_millis(1);
-/// Longest delay of an attempt from the second round over the servers on. Between half and all of it
-/// is taken.
+/// Longest delay of an attempt from the second round over the servers on. Between half and all of
+/// it is taken.
 const RECONNECT: Backoff = Backoff::constant(Duration::from_millis(100));
 /// Delay of an attempt after the server refused the login. Only a person can fix that, and every
 /// attempt is work for the server.

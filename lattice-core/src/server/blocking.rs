@@ -1,8 +1,8 @@
 //! Components that block: their code computes or waits for long without awaiting anything.
 //!
-//! Such code keeps its thread from other tasks. It is noticed while it happens, by the watch over the
-//! [inbox](super::inbox), and when it is over. Calls of a component that has blocked run apart from
-//! then on, in [`apart`], where blocking costs nothing but the thread that it takes.
+//! Such code keeps its thread from other tasks. It is noticed while it happens, by the watch over
+//! the [inbox](super::inbox), and when it is over. Calls of a component that has blocked run apart
+//! from then on, in [`apart`], where blocking costs nothing but the thread that it takes.
 
 use crate::name::ComponentId;
 use std::{
@@ -16,8 +16,8 @@ use tokio::{
     time::Instant,
 };
 
-/// Code that keeps the runner of the inbox for longer than this blocks. Well over what a busy machine
-/// adds by itself.
+/// Code that keeps the runner of the inbox for longer than this blocks. Well over what a busy
+/// machine adds by itself.
 const SLOW: Duration = Duration::from_millis(20);
 /// From here on, people are told.
 pub(super) const TELL: Duration = Duration::from_millis(100);
@@ -59,8 +59,8 @@ impl Blocking {
         self.noticed(component, time);
     }
 
-    /// Runs the next few calls apart: one of them may be blocking. A pause of the whole process looks
-    /// the same.
+    /// Runs the next few calls apart: one of them may be blocking. A pause of the whole process
+    /// looks the same.
     pub(super) fn suspect(&self) {
         self.apart.fetch_max(SUSPECT, Ordering::Relaxed);
     }

@@ -1,9 +1,9 @@
 //! Detects that a host is gone while calls wait for its replies, or sessions with it are open.
 //!
 //! When a call has waited for [`PROBE_AFTER`], its host is probed, once per host and not per call.
-//! [`UNANSWERED_PROBES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of the host. A
-//! peer with open sessions is probed in the same way after each [`PROBE_AFTER`] without a message
-//! of it.
+//! [`UNANSWERED_PROBES`] unanswered probes, [`PROBE_EVERY`] apart, end every call to that boot of
+//! the host. A peer with open sessions is probed in the same way after each [`PROBE_AFTER`] without
+//! a message of it.
 //!
 //! A notice of the bus that no one received a call or a probe is only a hint, because every client
 //! of the bus can send one: the host is probed at once, and its calls end if it stays silent for

@@ -1,4 +1,5 @@
-//! Frames outside of send queues that must not hold up their sender: probes, and the answers to them.
+//! Frames outside of send queues that must not hold up their sender: probes, and the answers to
+//! them.
 //!
 //! The bus takes nearly every frame at once. When it doesn't, because its server reads nothing, the
 //! frame is left to a task. There are few such tasks at a time; further frames are dropped, as the

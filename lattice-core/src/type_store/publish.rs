@@ -309,8 +309,8 @@ impl Types {
         .await
     }
 
-    /// Returns the operation that puts `body` at a key of the component, unless the existing body is `same`. Garbage
-    /// is overwritten.
+    /// Returns the operation that puts `body` at a key of the component, unless the existing body
+    /// is `same`. Garbage is overwritten.
     async fn op<T: Serialize + DeserializeOwned>(
         &self,
         incarnation: Incarnation,

@@ -7,8 +7,8 @@ use tokio::runtime::{Builder, Runtime};
 use wasmtime::component::Val;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// The hostcall fuel of one call. Without it, a few pointers to the same memory could make a value of
-/// any size.
+/// The hostcall fuel of one call. Without it, a few pointers to the same memory could make a value
+/// of any size.
 pub(crate) const FUEL: usize = 1 << 18;
 
 /// Limit of a guest's memory.

@@ -5,8 +5,8 @@ use crate::{
     types::{Core, Names, Ty, core_list},
 };
 
-/// Returns a component for values of `ty`. `put` fills its memory. The other exports pass on the core
-/// values that are in the memory, 8 bytes apart. Pointers among them may have any value.
+/// Returns a component for values of `ty`. `put` fills its memory. The other exports pass on the
+/// core values that are in the memory, 8 bytes apart. Pointers among them may have any value.
 pub(crate) fn liar(ty: &Ty, strings: Strings) -> String {
     let mut names = Names::default();
     let text = names.write(ty);

@@ -1,15 +1,15 @@
 //! Tests the transcoder with untrusted guest memory and wire bytes. Each function here takes any
-//! input, moves it through the raw transcoder and through wasmtime's dynamic values, and panics when
-//! the results differ.
+//! input, moves it through the raw transcoder and through wasmtime's dynamic values, and panics
+//! when the results differ.
 //!
 //! | function | input | checks |
 //! | --- | --- | --- |
 //! | [`lift`] | the memory of a guest that passes a value, and the core values that it passes | both accept the value and return the same bytes, or both refuse it |
 //! | [`wire`] | wire bytes | they are accepted exactly when `postcard` would have written them, and a guest that receives accepted ones returns them unchanged |
 //!
-//! The first byte selects the type of the value from a fixed table. The transcoder is private to the
-//! host, so its files are compiled here again, together with the model of types and values from its
-//! own tests.
+//! The first byte selects the type of the value from a fixed table. The transcoder is private to
+//! the host, so its files are compiled here again, together with the model of types and values from
+//! its own tests.
 
 #[path = "../../src/limits.rs"]
 #[expect(dead_code, reason = "the host uses the rest")]

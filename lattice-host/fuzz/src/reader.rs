@@ -11,8 +11,8 @@ pub(crate) fn read(ty: &Ty, wire: &[u8]) -> Option<Val> {
     if !rest.is_empty() {
         return None;
     }
-    // Bytes that are long enough and in range can be decoded. They are valid only if the value would
-    // be written as the same bytes.
+    // Bytes that are long enough and in range can be decoded. They are valid only if the value
+    // would be written as the same bytes.
     let value = decode(ty, &mut &*wire);
     (encoded(ty, &value) == wire).then_some(value)
 }

@@ -1,7 +1,7 @@
 //! Finds what an instance of a component starts with, without compiling the component.
 //!
-//! The component is translated as wasmtime does it before it compiles. That flattens everything that
-//! the component is composed of into one list of core modules to instantiate.
+//! The component is translated as wasmtime does it before it compiles. That flattens everything
+//! that the component is composed of into one list of core modules to instantiate.
 
 use crate::{engine::Engine, guest::InstanceNeeds, limits::ByteSize};
 use wasmparser::Validator;
@@ -12,8 +12,8 @@ use wasmtime_environ::{
     },
 };
 
-/// Returns what an instance of the component starts with. `None` when that can't be known: for bytes
-/// that aren't a valid component, or one that imports core modules.
+/// Returns what an instance of the component starts with. `None` when that can't be known: for
+/// bytes that aren't a valid component, or one that imports core modules.
 pub(super) fn of(component: &[u8]) -> Option<InstanceNeeds> {
     let tunables = Tunables::default_host();
     let mut validator = Validator::new_with_features(Engine::features());

@@ -16,8 +16,8 @@ const TRAP: &[u8] = &[3, 0, 0x00, 0x0b];
 /// How deep components may be nested. Tools nest them a few levels deep.
 const MAX_DEPTH: usize = 100;
 
-/// Returns the component with functions that only trap. `None` for bytes that aren't a valid binary,
-/// or in which components are nested more than [`MAX_DEPTH`] deep.
+/// Returns the component with functions that only trap. `None` for bytes that aren't a valid
+/// binary, or in which components are nested more than [`MAX_DEPTH`] deep.
 pub(super) fn of(binary: &[u8]) -> Option<Vec<u8>> {
     nested(binary, MAX_DEPTH)
 }

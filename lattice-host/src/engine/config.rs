@@ -13,9 +13,9 @@ pub(crate) const WASM_STACK: usize = 512 << 10;
 /// A guest's whole stack, with room for the host's work while it serves an import: finding the
 /// callee, and entering it when it is an actor, which then has its own stack.
 const STACK: usize = 2 << 20;
-/// The most core instances, memories and tables of a component that the pool takes. A component made
-/// from one program has up to four core instances (the program, its adapters and their glue). A
-/// composed component has several times as many.
+/// The most core instances, memories and tables of a component that the pool takes. A component
+/// made from one program has up to four core instances (the program, its adapters and their glue).
+/// A composed component has several times as many.
 const PARTS: u32 = 32;
 /// Memories and tables for which a slot has room. A component with more takes several slots.
 pub(super) const SLOT_MEMORIES: u32 = 2;
@@ -60,8 +60,8 @@ pub(super) fn features() -> WasmFeatures {
     all - (WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS)
 }
 
-/// Returns the memory of all guests together when none is set: half of what this process can use. The
-/// other half is for compiled code, messages, and what allocators waste.
+/// Returns the memory of all guests together when none is set: half of what this process can use.
+/// The other half is for compiled code, messages, and what allocators waste.
 pub(super) fn default_guest_memory() -> ByteSize {
     guest_memory_of(available_memory())
 }
@@ -78,8 +78,8 @@ fn guest_memory_of(available: ByteSize) -> ByteSize {
 }
 
 /// Creates an engine with a pool of slots for instances, and returns it with their number. When the
-/// system refuses the address space, this tries fewer and fewer slots. Returns `None` when it refuses
-/// even a few.
+/// system refuses the address space, this tries fewer and fewer slots. Returns `None` when it
+/// refuses even a few.
 pub(super) fn pooled(
     cache: Option<&Cache>,
     slot: ByteSize,

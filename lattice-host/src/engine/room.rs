@@ -155,8 +155,8 @@ impl Tenant {
     /// needs it.
     ///
     /// # Errors
-    /// Fails with [`CallError::Overloaded`] when there is none by then, and at once when the call would
-    /// wait for itself.
+    /// Fails with [`CallError::Overloaded`] when there is none by then, and at once when the call
+    /// would wait for itself.
     ///
     /// # Cancel safety
     /// Dropping the future takes nothing.
@@ -169,7 +169,8 @@ impl Tenant {
     ) -> Result<Place, CallError> {
         let taken = timeout_at(until, self.take(needs, component, context)).await;
         match taken {
-            // A chain of calls that holds all slots is no loop of links: another host may have more.
+            // A chain of calls that holds all slots is no loop of links: another host may have
+            // more.
             Err(_) | Ok(Err(CallError::TooManyHops { .. })) => {
                 let component = component.clone();
                 Err(CallError::Overloaded { component })

@@ -120,8 +120,8 @@ impl HostBuilder {
         self
     }
 
-    /// Adds a label, for people and for placement. A host has up to 64, each with a name of up to 63
-    /// bytes and a value of up to 255, and [`start`](Self::start) refuses others.
+    /// Adds a label, for people and for placement. A host has up to 64, each with a name of up to
+    /// 63 bytes and a value of up to 255, and [`start`](Self::start) refuses others.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.to_owned(), value.to_owned()));
         self

@@ -1,14 +1,15 @@
 //! Host memory for what is copied out of guests.
 //!
-//! A value that a guest passes is copied before anything but its store is known. So the meter of the
-//! guest that runs is kept by the thread, and each value takes its bytes from it before they are
-//! copied, and gives them back when its last user drops it.
+//! A value that a guest passes is copied before anything but its store is known. So the meter of
+//! the guest that runs is kept by the thread, and each value takes its bytes from it before they
+//! are copied, and gives them back when its last user drops it.
 
 use bytes::Bytes;
 use lattice_core::call::Part;
 use std::{cell::RefCell, sync::Arc};
 
-/// How much a value takes at once, so that a list of a million strings doesn't take a million times.
+/// How much a value takes at once, so that a list of a million strings doesn't take a million
+/// times.
 const STEP: usize = 64 * 1024;
 /// The smallest value that takes anything. A smaller one is a part of what its call takes anyway.
 pub(super) const SMALL: usize = 1024;

@@ -1,8 +1,8 @@
 //! Canonical signatures and function keys of functions in WIT.
 //!
 //! Both ends of a link must write the same text for the same type, so both use the grammar and the
-//! hash of [`lattice_wit::signature`]. This module converts types of WIT to the types of that module:
-//! aliases are followed, and names are those of the WIT, without a `%`.
+//! hash of [`lattice_wit::signature`]. This module converts types of WIT to the types of that
+//! module: aliases are followed, and names are those of the WIT, without a `%`.
 
 use crate::world::{Interface, World, owner};
 use lattice_wit::signature::{self, Case, Field, Type};
@@ -97,8 +97,8 @@ fn defined_type(world: &World<'_>, id: TypeId) -> Type {
     }
 }
 
-/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no package
-/// or interface.
+/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no
+/// package or interface.
 fn resource_name(world: &World<'_>, id: TypeId) -> String {
     let resource = &world.resolve.types[id];
     let interface = owner(resource).map(|id| &world.resolve.interfaces[id]);

@@ -109,8 +109,9 @@ impl<P: Provider> Call<P> {
         self.context.trace
     }
 
-    /// Returns the call's context, for [`ClientCall::on_behalf_of`](crate::ClientCall::on_behalf_of)
-    /// in tasks that the handler spawns.
+    /// Returns the call's context, for
+    /// [`ClientCall::on_behalf_of`](crate::ClientCall::on_behalf_of) in tasks that the handler
+    /// spawns.
     pub fn context(&self) -> &Context {
         &self.context
     }

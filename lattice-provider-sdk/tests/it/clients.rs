@@ -1,4 +1,5 @@
-//! Clients that `client!` generates without a provider's world, and a provider of the same interface.
+//! Clients that `client!` generates without a provider's world, and a provider of the same
+//! interface.
 
 use lattice_core::link::Link;
 use lattice_provider_sdk::{Call, CallError, ComponentId, Lattice, ServeError, Stateless, serve};

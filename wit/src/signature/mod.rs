@@ -28,8 +28,8 @@
 //! * `name` is the WIT identifier without a `%` escape. Order is declaration order.
 //! * A length is decimal without leading zeros. A resource has no version.
 //! * Without members: `record {}`, `variant {}`, `enum {}`, `flags {}`, `tuple<>`.
-//! * Resources, streams, futures and error contexts have a text so that it is fixed before functions
-//!   with them can be called. Hosts and providers refuse such functions for now.
+//! * Resources, streams, futures and error contexts have a text so that it is fixed before
+//!   functions with them can be called. Hosts and providers refuse such functions for now.
 //!
 //! Two functions with the same text are the same to a caller. Names of fields, cases and labels are
 //! part of it, because the bytes of a call don't show when one of them changes its meaning.

@@ -115,8 +115,8 @@ fn a_world_that_is_too_large_is_refused() {
 /// The decoder returns an error, and doesn't panic, for any modified bytes.
 #[test]
 fn damaged_bytes_never_panic() {
-    // The decoder's library panics at some of these bytes. The panics are caught; their messages are
-    // suppressed.
+    // The decoder's library panics at some of these bytes. The panics are caught; their messages
+    // are suppressed.
     std::panic::set_hook(Box::new(|_| {}));
     let whole = encoded();
     for length in 0..whole.len() {

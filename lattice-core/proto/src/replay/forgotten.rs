@@ -1,5 +1,5 @@
-//! Boots of hosts that a guard no longer remembers, so that their recorded frames aren't taken for new
-//! ones.
+//! Boots of hosts that a guard no longer remembers, so that their recorded frames aren't taken for
+//! new ones.
 //!
 //! What was seen of such a boot is lost, so nothing that it has sent or sends can be told from a
 //! recording: all of it is refused, until the host starts again. Each boot takes a few bytes. Where

@@ -31,9 +31,9 @@ use std::{
 /// one subject, in order, so only a bus that reconnects can reorder them. A send queue never has
 /// this many in flight.
 pub const WINDOW: u64 = 1024;
-/// Most senders remembered. Beyond it, the one that was silent for longest is forgotten, and refused
-/// from then on. Most senders have a few series of 150 bytes each, which makes some 40 MiB in all; one that used all
-/// kinds, lanes and targets would take 5 KiB.
+/// Most senders remembered. Beyond it, the one that was silent for longest is forgotten, and
+/// refused from then on. Most senders have a few series of 150 bytes each, which makes some 40 MiB
+/// in all; one that used all kinds, lanes and targets would take 5 KiB.
 const MAX_SENDERS: usize = 65_536;
 /// So many forgotten boots are remembered for each sender, at 8 to 16 bytes each.
 const FORGOTTEN: usize = 16;
@@ -112,7 +112,8 @@ impl ReplayGuard {
         }
     }
 
-    /// Keeps a boot of a host from being forgotten because it is silent here: it is known to be live.
+    /// Keeps a boot of a host from being forgotten because it is silent here: it is known to be
+    /// live.
     pub fn keep(&mut self, boot: &Origin, now: Instant) {
         match self.senders.get_mut(&boot.host) {
             Some(known) => known.heard = known.heard.max(now),

@@ -202,7 +202,8 @@ impl Beat {
         (count <= MAX_PARTS).then(|| parts.collect())
     }
 
-    /// Returns the heartbeat of a host that can't say what it serves: that it lives, and why it can't.
+    /// Returns the heartbeat of a host that can't say what it serves: that it lives, and why it
+    /// can't.
     pub fn without_contents(&self, why: &str) -> BeatPart {
         let mut end = why.len().min(MAX_UNSAID);
         while !why.is_char_boundary(end) {

@@ -126,8 +126,8 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Returns the text, cut to [`MAX_REASON`] bytes. Its start stays, which says what is wrong, and its
-/// end, which says what to do.
+/// Returns the text, cut to [`MAX_REASON`] bytes. Its start stays, which says what is wrong, and
+/// its end, which says what to do.
 pub fn cut(reason: String) -> String {
     if reason.len() <= MAX_REASON {
         return reason;

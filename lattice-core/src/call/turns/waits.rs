@@ -1,8 +1,8 @@
 //! Nested calls that wait for turns, and whether a further one would complete a circle.
 //!
 //! A turn is *stuck* while a call nested in it waits: it ends only after that call has got its own
-//! turns. A *need*, for so many turns of one kind, is *dead* when all others of these turns are stuck
-//! on needs that are dead. None of them would ever be free.
+//! turns. A *need*, for so many turns of one kind, is *dead* when all others of these turns are
+//! stuck on needs that are dead. None of them would ever be free.
 
 use super::TurnId;
 use crate::{entropy::HashState, sync::Mutex};
@@ -73,8 +73,8 @@ impl Drop for Waiting {
     }
 }
 
-/// Forgets turns that have ended. A task may continue after its call has ended, and wait, but then it
-/// holds up no other call.
+/// Forgets turns that have ended. A task may continue after its call has ended, and wait, but then
+/// it holds up no other call.
 pub(super) fn have_ended(turns: impl Iterator<Item = TurnId>) {
     if COUNT.load(Ordering::SeqCst) > 0 {
         let mut waits = WAITS.lock();

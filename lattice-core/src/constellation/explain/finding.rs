@@ -291,7 +291,8 @@ pub enum Finding {
         /// The component to be called.
         target: ComponentId,
     },
-    /// A link of an app leads to a component that the app does not declare, and that nothing serves.
+    /// A link of an app leads to a component that the app does not declare, and that nothing
+    /// serves.
     #[error(
         "the link {link} leads to `{target}`, which its app doesn't declare and no host serves; serve `{target}` from a program, or apply an app that declares it"
     )]

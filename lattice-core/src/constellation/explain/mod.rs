@@ -333,7 +333,8 @@ impl fmt::Display for Subject {
 }
 
 impl Explanation {
-    /// Returns the components that links lead to and that nothing serves, if nothing else is missing.
+    /// Returns the components that links lead to and that nothing serves, if nothing else is
+    /// missing.
     fn missing_targets(&self) -> Option<Vec<&ComponentId>> {
         let mut targets = Vec::new();
         for finding in &self.findings {

@@ -13,8 +13,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How often the runner is looked at, while it has calls to run. One that is in the same call at two
-/// looks is blocked.
+/// How often the runner is looked at, while it has calls to run. One that is in the same call at
+/// two looks is blocked.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A runner that was replaced, and is in its last call.

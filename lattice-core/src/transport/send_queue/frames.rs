@@ -70,8 +70,8 @@ impl Frames {
         }
     }
 
-    /// Returns the number of the frame that takes an envelope of about `size` bytes, in a frame of at
-    /// most `limit` bytes unless it is alone in it. Takes its bytes from `budget`.
+    /// Returns the number of the frame that takes an envelope of about `size` bytes, in a frame of
+    /// at most `limit` bytes unless it is alone in it. Takes its bytes from `budget`.
     pub(super) fn number_for(
         &mut self,
         size: usize,

@@ -1,7 +1,7 @@
 //! Fits the types of a component into what can be published.
 //!
-//! The types of a component are one value of the store, which has a limit. A function that doesn't fit
-//! can't be checked by callers, so it isn't served. The others are.
+//! The types of a component are one value of the store, which has a limit. A function that doesn't
+//! fit can't be checked by callers, so it isn't served. The others are.
 
 use super::exports::Exports;
 use crate::guest::{Side, Unserved};
@@ -18,8 +18,8 @@ const MOST: usize = MAX_VALUE - 4_096;
 /// The most that the length of a text takes.
 const LENGTH: usize = 5;
 
-/// Keeps the types that can be published. The functions for which there is no space are moved to what
-/// can't be served.
+/// Keeps the types that can be published. The functions for which there is no space are moved to
+/// what can't be served.
 pub(super) fn fit(types: &mut ComponentTypes, exports: &mut Exports) {
     fit_into(MOST, types, exports);
 }

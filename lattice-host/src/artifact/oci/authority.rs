@@ -127,7 +127,8 @@ impl Authority {
         accepted.insert((request.registry(), request.scope()), header);
     }
 
-    /// Returns the header that responds to a challenge, or `None` if these credentials don't fit it.
+    /// Returns the header that responds to a challenge, or `None` if these credentials don't fit
+    /// it.
     async fn authorize(
         &self,
         http: &Http,

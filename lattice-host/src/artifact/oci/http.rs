@@ -29,8 +29,8 @@ pub(super) struct Http {
 /// A request that can be sent again.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    /// The server that may get the credentials, which isn't always the one that is called: a registry
-    /// chooses where uploads go.
+    /// The server that may get the credentials, which isn't always the one that is called: a
+    /// registry chooses where uploads go.
     pub(super) owner: Url,
     pub(super) method: Method,
     pub(super) url: Url,

@@ -37,7 +37,8 @@ pub(crate) struct Login {
     /// User for the registry, by default the one that `docker login` logged in
     #[arg(long)]
     user: Option<String>,
-    /// File with the user's password [env: `LATTICE_REGISTRY_PASSWORD`, which holds the password itself]
+    /// File with the user's password [env: `LATTICE_REGISTRY_PASSWORD`, which holds the password
+    /// itself]
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
 }

@@ -32,9 +32,9 @@ pub(crate) struct Up {
     /// File for the last snapshot of the store. The host starts from it while the server is down
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     snapshot: Option<PathBuf>,
-    /// Memory that all actors of the host may use together, such as `4GiB`, and at least 16 MiB. One
-    /// actor may use half of it. The default is half of the memory that this process can use [env:
-    /// `LATTICE_GUEST_MEMORY`]
+    /// Memory that all actors of the host may use together, such as `4GiB`, and at least 16 MiB.
+    /// One actor may use half of it. The default is half of the memory that this process can use
+    /// [env: `LATTICE_GUEST_MEMORY`]
     #[arg(long, value_name = "SIZE")]
     guest_memory: Option<ByteSize>,
     /// How long calls may take to finish when the host stops, in seconds

@@ -1,4 +1,5 @@
-//! A fake registry over plain HTTP. A test's function responds to its requests, and it records them.
+//! A fake registry over plain HTTP. A test's function responds to its requests, and it records
+//! them.
 
 use lattice_host::artifact::ImageDigest;
 use std::{

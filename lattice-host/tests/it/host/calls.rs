@@ -190,7 +190,8 @@ async fn a_deadline_ends_a_running_call_and_one_that_waits_for_a_nested_call() {
             _ => {
                 let call =
                     mischief.call::<Result<Bytes, RpcError>>(ACTS, function, (Bytes::new(),));
-                // The nested call's deadline is slightly earlier, so its failure may be returned as a value.
+                // The nested call's deadline is slightly earlier, so its failure may be returned as
+                // a value.
                 match call.timeout(timeout).await {
                     Ok(Err((11, ran, ..))) => {
                         assert_eq!(ran, 1);

@@ -104,8 +104,8 @@ async fn an_instance_too_large_for_a_pool_slot_is_allocated_on_demand() {
     assert_eq!(pages, 1_600);
 }
 
-/// The engine has one slot. A call that finds it taken waits, and fails as not run when it has waited
-/// almost until its deadline.
+/// The engine has one slot. A call that finds it taken waits, and fails as not run when it has
+/// waited almost until its deadline.
 #[tokio::test]
 async fn calls_wait_while_the_pool_is_full() {
     let lattice = lattice().await;

@@ -173,7 +173,8 @@ impl Native {
         self
     }
 
-    /// Exports all of `peer`. The handler serves `call` and `call-async`; the other functions panic.
+    /// Exports all of `peer`. The handler serves `call` and `call-async`; the other functions
+    /// panic.
     pub(crate) fn peer(
         handler: impl Fn(Request) -> Answer + Send + Sync + Clone + 'static,
     ) -> Self {

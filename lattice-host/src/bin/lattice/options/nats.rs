@@ -24,19 +24,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "NATS")]
 pub(crate) struct NatsArguments {
-    /// NATS servers of the lattice, separated by commas [env: `LATTICE_NATS`]. In a user, a password
-    /// or a token write `%2C` for a comma, `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for
-    /// `@`, `%3A` for `:` and `%25` for `%`
+    /// NATS servers of the lattice, separated by commas [env: `LATTICE_NATS`]. In a user, a
+    /// password or a token write `%2C` for a comma, `%2F` for `/`, `%3F` for `?`, `%23` for `#`,
+    /// `%40` for `@`, `%3A` for `:` and `%25` for `%`
     #[arg(long, global = true, value_name = "URL")]
     nats: Option<String>,
     /// Credentials file for the NATS server [env: `LATTICE_NATS_CREDS`]
     #[arg(long, global = true, value_name = "FILE", group = "login")]
     creds: Option<PathBuf>,
-    /// File with a token for the NATS server [env: `LATTICE_NATS_TOKEN`, which holds the token itself]
+    /// File with a token for the NATS server [env: `LATTICE_NATS_TOKEN`, which holds the token
+    /// itself]
     #[arg(long, global = true, value_name = "FILE", group = "login")]
     nats_token_file: Option<PathBuf>,
-    /// File with an nkey seed (`SU…`) for the NATS server [env: `LATTICE_NATS_NKEY`, which holds the
-    /// seed itself]
+    /// File with an nkey seed (`SU…`) for the NATS server [env: `LATTICE_NATS_NKEY`, which holds
+    /// the seed itself]
     #[arg(long, global = true, value_name = "FILE", group = "login")]
     nats_nkey_file: Option<PathBuf>,
     /// File with certificates (PEM) of the authorities to trust instead of this machine's [env:
@@ -57,8 +58,8 @@ pub(crate) struct NatsArguments {
     /// `LATTICE_NATS_INBOX_PREFIX`]
     #[arg(long, global = true, value_name = "PREFIX")]
     nats_inbox_prefix: Option<String>,
-    /// `JetStream` domain with the lattice's store, if it isn't the server's own: that of the hub of
-    /// a leaf node [env: `LATTICE_JETSTREAM_DOMAIN`]
+    /// `JetStream` domain with the lattice's store, if it isn't the server's own: that of the hub
+    /// of a leaf node [env: `LATTICE_JETSTREAM_DOMAIN`]
     #[arg(long, global = true, value_name = "NAME")]
     jetstream_domain: Option<String>,
     /// How long to try to connect, 5 s by default. A host waits up to this long for a server that

@@ -170,7 +170,8 @@ async fn resources() {
     assert_eq!(store::alive(), before);
 }
 
-/// Writes all elements to a stream that the function gets, and reads all of the one that it returns.
+/// Writes all elements to a stream that the function gets, and reads all of the one that it
+/// returns.
 macro_rules! both {
     ($call:path, $elements:expr) => {{
         let (mut writer, reader) = wit_stream::new();
