@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
 };
+use tokio::sync::watch;
 
 /// The newest state of something that changes: [`current`](Self::current) returns it now, and as a
 /// [`Stream`] it returns the state at once the first time, then whenever it has changed.
@@ -70,6 +71,21 @@ impl<T: Clone + Send + Sync + 'static> Watch<T> {
     }
 }
 
+/// A watch of what a channel of tokio has, for implementations of [`Bus`](crate::bus::Bus). It ends
+/// with the sender.
+impl<T: Clone + Send + Sync + 'static> From<watch::Receiver<T>> for Watch<T> {
+    fn from(mut states: watch::Receiver<T>) -> Self {
+        let latest = states.clone();
+        states.mark_changed();
+        let states = stream::unfold(states, async |mut states| {
+            states.changed().await.ok()?;
+            let state = states.borrow_and_update().clone();
+            Some((state, states))
+        });
+        Self::new(move || latest.borrow().clone(), states)
+    }
+}
+
 impl<T> Stream for Watch<T> {
     type Item = T;
 
@@ -119,6 +135,21 @@ mod tests {
         assert_eq!(watch.next().now_or_never(), Some(Some(2)));
         assert_eq!(watch.next().now_or_never(), Some(None));
         assert_eq!(watch.current(), 2);
+    }
+
+    #[test]
+    fn a_watch_of_a_tokio_channel_returns_equal_states_again() {
+        let states = watch::Sender::new(1);
+        let mut watch = Watch::from(states.subscribe());
+        assert_eq!(watch.next().now_or_never(), Some(Some(1)));
+        assert_eq!(watch.next().now_or_never(), None);
+        states.send_replace(1);
+        assert_eq!(watch.next().now_or_never(), Some(Some(1)));
+        states.send_replace(2);
+        assert_eq!(watch.current(), 2);
+        drop(states);
+        assert_eq!(watch.next().now_or_never(), Some(Some(2)));
+        assert_eq!(watch.next().now_or_never(), Some(None));
     }
 
     #[test]

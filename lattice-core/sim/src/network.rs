@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use lattice_core::{
     __private::{Inlet, Outlet, Random, queue},
+    Watch,
     bus::{Body, Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
     sync::Mutex,
@@ -446,12 +447,13 @@ impl Bus for SimBus {
         Box::pin(async move { self.open(subject, Some(&group), capacity) })
     }
 
-    fn state(&self) -> watch::Receiver<BusState> {
+    fn watch_state(&self) -> Watch<BusState> {
         let state = self.network.lock();
-        match state.hosts.get(self.host.0) {
+        let states = match state.hosts.get(self.host.0) {
             Some(known) => known.subscribe(),
             None => watch::Sender::new(BusState::Closed).subscribe(),
-        }
+        };
+        states.into()
     }
 
     fn max_payload(&self) -> usize {

@@ -95,8 +95,10 @@ impl Task {
         let connection = self.node.connection.clone();
         let mut member_events = connection.presence.events();
         let mut desired = connection.replica.watch_desired();
-        let mut bus = connection.bus.state();
-        let state = *bus.borrow_and_update();
+        let mut bus = connection.bus.watch_state();
+        let Some(state) = bus.next().await else {
+            return;
+        };
         self.hosts.recall();
         self.take_bus(state);
         loop {
@@ -115,11 +117,8 @@ impl Task {
                     let by = if self.hosts.leave() { Instant::now() } else { by };
                     self.handle(Event::Leave { by });
                 }
-                changed = bus.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let state = *bus.borrow_and_update();
+                state = bus.next() => {
+                    let Some(state) = state else { return };
                     self.take_bus(state);
                 }
                 Some(event) = self.events.recv() => self.handle(event),

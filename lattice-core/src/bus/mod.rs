@@ -32,7 +32,7 @@
 pub mod memory;
 pub(crate) mod queue;
 
-use crate::{budget::Budget, subject::Subject};
+use crate::{budget::Budget, subject::Subject, watch::Watch};
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use queue::Bounded;
@@ -46,7 +46,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 /// A message bus; see the [module](self) for the contract.
 pub trait Bus: Send + Sync + fmt::Debug + 'static {
@@ -83,8 +83,9 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
         capacity: usize,
     ) -> BoxFuture<'_, Result<Subscription, BusError>>;
 
-    /// Returns a receiver of the connection's state and its changes.
-    fn state(&self) -> watch::Receiver<BusState>;
+    /// Returns the connection's state as it is now and as it changes. A loss that healed before it
+    /// could be read is a change to the same state. The watch ends with the connection.
+    fn watch_state(&self) -> Watch<BusState>;
 
     /// Returns the largest payload that `publish` accepts, in bytes.
     fn max_payload(&self) -> usize;

@@ -2,6 +2,7 @@
 
 use super::{Membership, presence::Change};
 use crate::{bus::BusState, wire::Origin};
+use futures_util::StreamExt as _;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -50,10 +51,11 @@ pub(crate) async fn live(membership: Arc<Membership>) {
 
 /// Ends every call in flight when the bus goes away, and announces this node when it is back.
 pub(crate) async fn bus(membership: Arc<Membership>) {
-    let mut state = membership.transport.endpoint.bus().state();
-    let mut before = *state.borrow_and_update();
-    while state.changed().await.is_ok() {
-        let now = *state.borrow_and_update();
+    let mut states = membership.transport.endpoint.bus().watch_state();
+    let Some(mut before) = states.next().await else {
+        return;
+    };
+    while let Some(now) = states.next().await {
         // A change from connected to connected: the bus was away and is back already.
         if now != BusState::Connected || before == BusState::Connected {
             membership.transport.bus_lost();

@@ -14,6 +14,7 @@ use crate::{
         receiver::{Audience, Receiver},
     },
     types::Digest,
+    watch::Watch,
     wire::{Beat, Kind, Origin},
 };
 use arc_swap::ArcSwap;
@@ -90,7 +91,10 @@ impl PresenceWatcher {
         beats.share(&budgets.received);
         let snapshots = Arc::new(Snapshots::new());
         let reader = BeatReader::new(Receiver::new(auth, accepts));
-        let task = tokio::spawn(run(snapshots.clone(), reader, beats, bus.state()));
+        let mut state = bus.watch_state();
+        // The present state isn't a change.
+        let _ = state.next().now_or_never();
+        let task = tokio::spawn(run(snapshots.clone(), reader, beats, state));
         Ok(Self {
             snapshots,
             _task: AbortOnDropHandle::new(task),
@@ -205,7 +209,7 @@ async fn run(
     snapshots: Arc<Snapshots>,
     mut reader: BeatReader,
     mut beats: Subscription,
-    mut bus: watch::Receiver<BusState>,
+    mut bus: Watch<BusState>,
 ) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -213,11 +217,9 @@ async fn run(
     loop {
         tokio::select! {
             biased;
-            changed = bus.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                if *bus.borrow_and_update() == BusState::Connected {
+            state = bus.next() => {
+                let Some(state) = state else { return };
+                if state == BusState::Connected {
                     snapshots.lock().reconnected(Instant::now());
                 }
             }
@@ -238,7 +240,7 @@ async fn run(
                 last = now;
                 if was_stopped {
                     snapshots.lock().reconnected(now);
-                } else if *bus.borrow() == BusState::Connected {
+                } else if bus.current() == BusState::Connected {
                     snapshots.apply(|presence| presence.tick(now));
                 }
             }

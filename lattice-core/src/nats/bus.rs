@@ -15,6 +15,7 @@ use crate::{
     },
     quantity::ByteSize,
     subject::Subject,
+    watch::Watch,
 };
 use async_nats::{StatusCode, SubscribeError, client::PublishErrorKind};
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
@@ -219,8 +220,8 @@ impl Bus for NatsBus {
         Box::pin(async move { self.open(subject, Some(group?), capacity).await })
     }
 
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.connection.state()
+    fn watch_state(&self) -> Watch<BusState> {
+        self.connection.watch_state()
     }
 
     fn max_payload(&self) -> usize {

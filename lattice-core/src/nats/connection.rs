@@ -10,7 +10,10 @@ use super::{
     tap::TapHandle,
     url::servers_and_login,
 };
-use crate::bus::{BusError, BusState};
+use crate::{
+    bus::{BusError, BusState},
+    watch::Watch,
+};
 use async_nats::{ServerAddr, connection::State};
 use std::{
     fmt,
@@ -18,7 +21,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long the server may take to confirm a request. Longer than it takes to give up a silent
@@ -110,10 +113,10 @@ impl NatsConnection {
         NatsBus::new(self.clone())
     }
 
-    /// Returns a receiver of the connection's state and its changes. A loss that healed before
-    /// it could be read is also a change: the value is the same, and the receiver is notified.
-    pub fn state(&self) -> watch::Receiver<BusState> {
-        self.shared.signals.state.subscribe()
+    /// Returns the connection's state as it is now and as it changes. A loss that healed before it
+    /// could be read is a change to the same state.
+    pub fn watch_state(&self) -> Watch<BusState> {
+        self.shared.signals.state.subscribe().into()
     }
 
     /// Returns the version of the connected server, for example `2.12.1`. While disconnected it is
@@ -239,7 +242,7 @@ impl NatsConnection {
 
     /// Waits until the connection with number `connects` is lost.
     pub(crate) async fn lost(&self, connects: u64) -> BusError {
-        let mut state = self.state();
+        let mut state = self.shared.signals.state.subscribe();
         loop {
             match self.check() {
                 Ok(()) if self.connects() == connects => {}

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lattice_core::{
+    Watch,
     bus::{Bus, BusError, BusState, Subscription, memory::MemoryBus},
     subject::Subject,
 };
@@ -85,8 +86,8 @@ impl Bus for RuledBus {
         self.inner.queue_subscribe(subject, group, capacity)
     }
 
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.inner.state()
+    fn watch_state(&self) -> Watch<BusState> {
+        self.inner.watch_state()
     }
 
     fn max_payload(&self) -> usize {

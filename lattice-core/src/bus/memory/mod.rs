@@ -8,8 +8,8 @@
 //! let network = MemoryNetwork::new();
 //! let (one, two) = (network.connect(), network.connect());
 //! one.disconnect();
-//! assert_eq!(*one.state().borrow(), BusState::Disconnected);
-//! assert_eq!(*two.state().borrow(), BusState::Connected);
+//! assert_eq!(one.watch_state().current(), BusState::Disconnected);
+//! assert_eq!(two.watch_state().current(), BusState::Connected);
 //! ```
 
 mod table;
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     subject::Subject,
     sync::{Mutex, RwLock},
+    watch::Watch,
 };
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
@@ -272,8 +273,8 @@ impl Bus for MemoryBus {
         Box::pin(async move { self.open(subject, Some(group?), capacity) })
     }
 
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.connection.state.subscribe()
+    fn watch_state(&self) -> Watch<BusState> {
+        self.connection.state.subscribe().into()
     }
 
     fn max_payload(&self) -> usize {

@@ -50,9 +50,9 @@ async fn the_connection_moves_to_another_server() {
         .expect("connects");
     let (bus, beat) = (connection.bus(), subjects().beat());
     let mut inbox = bus.subscribe(beat.clone(), 64).await.expect("subscribes");
-    let mut state = connection.state();
     for round in 0..4 {
-        state.borrow_and_update();
+        let mut state = connection.watch_state();
+        assert_eq!(state.next().await, Some(BusState::Connected));
         // Only one of the two servers runs at any time. After the first round, kill the one that is
         // in use.
         if round % 2 == 0 {
@@ -62,7 +62,7 @@ async fn the_connection_moves_to_another_server() {
             second.kill();
             first.restart().await;
         }
-        within("the loss", state.changed()).await.expect("open");
+        within("the loss", state.next()).await.expect("open");
         until_state(&connection, BusState::Connected).await;
         bus.publish(beat.clone(), None, "over here".into())
             .await
@@ -130,7 +130,7 @@ async fn a_rejected_login_is_retried() {
         }
     })
     .await;
-    assert_eq!(*connection.state().borrow(), BusState::Disconnected);
+    assert_eq!(connection.watch_state().current(), BusState::Disconnected);
     set_token(&server, "before");
     server.restart().await;
     until_state(&connection, BusState::Connected).await;
@@ -181,7 +181,7 @@ async fn closing_while_disconnected_ends_everything() {
     let error = error_of(bus.publish(subjects().beat(), None, "late".into()).await);
     assert!(matches!(error, BusError::Closed), "{error:?}");
     server.restart().await;
-    assert_eq!(*connection.state().borrow(), BusState::Closed);
+    assert_eq!(connection.watch_state().current(), BusState::Closed);
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ async fn one_host_can_be_partitioned_from_the_others() {
 
     send(&caller, &to, Some(&reply), "waiting");
     host.disconnect();
-    assert_eq!(*host.state().borrow(), BusState::Disconnected);
-    assert_eq!(*other.state().borrow(), BusState::Connected);
+    assert_eq!(host.watch_state().current(), BusState::Disconnected);
+    assert_eq!(other.watch_state().current(), BusState::Connected);
     send(&caller, &to, Some(&reply), "lost");
     let bounced = within("the reply", replies.next()).await.expect("open");
     assert_eq!(bounced.body, Body::NoResponders);
@@ -76,7 +76,7 @@ async fn killing_a_host_ends_its_subscriptions() {
     let bounced = within("the reply", replies.next()).await.expect("open");
     assert_eq!(bounced.body, Body::NoResponders);
     host.reconnect();
-    assert_eq!(*host.state().borrow(), BusState::Closed);
+    assert_eq!(host.watch_state().current(), BusState::Closed);
 }
 
 #[tokio::test]

@@ -57,13 +57,11 @@ async fn fails(options: &NatsOptions) -> ConnectError {
 }
 
 async fn until_state(connection: &NatsConnection, state: BusState) {
-    let mut watch = connection.state();
-    within(
-        &format!("the state {state:?}"),
-        watch.wait_for(|now| *now == state),
-    )
-    .await
-    .expect("the connection lives");
+    let states = connection.watch_state();
+    let mut reached = states.filter(|now| std::future::ready(*now == state));
+    within(&format!("the state {state:?}"), reached.next())
+        .await
+        .expect("the connection lives");
 }
 
 /// Returns the text of an error with its causes.

@@ -4,7 +4,7 @@ use super::*;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lattice_core::{
-    Lattice,
+    Lattice, Watch,
     bus::{
         Bus, BusError, BusState, Subscription,
         memory::{MemoryBus, MemoryNetwork},
@@ -22,7 +22,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::watch;
 
 /// Counts the operations on the inner bus.
 #[derive(Debug)]
@@ -62,8 +61,8 @@ impl Bus for Counting {
     ) -> BoxFuture<'_, Result<Subscription, BusError>> {
         self.count().queue_subscribe(subject, group, capacity)
     }
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.below.state()
+    fn watch_state(&self) -> Watch<BusState> {
+        self.below.watch_state()
     }
     fn max_payload(&self) -> usize {
         self.below.max_payload()

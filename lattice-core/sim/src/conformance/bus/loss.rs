@@ -77,15 +77,15 @@ async fn expect_unread(inbox: &mut Subscription, round: usize) {
 }
 
 pub(super) async fn a_loss_is_reported(test: &TestBus) {
-    let mut states = [test.one.state(), test.two.state()];
+    let mut states = [test.one.watch_state(), test.two.watch_state()];
     for state in &mut states {
-        assert_eq!(*state.borrow_and_update(), BusState::Connected);
+        assert_eq!(state.next().await, Some(BusState::Connected));
     }
     test.control.disconnect().await;
     test.control.reconnect().await;
     for state in &mut states {
-        let changed = within("a notification of the loss", state.changed());
-        assert!(changed.await.is_ok(), "the state's watch ended");
+        let changed = within("a notification of the loss", state.next());
+        assert!(changed.await.is_some(), "the state's watch ended");
     }
     until_state(test, BusState::Connected).await;
 }
@@ -93,13 +93,8 @@ pub(super) async fn a_loss_is_reported(test: &TestBus) {
 pub(super) async fn a_closed_bus_stays_closed(test: &TestBus) {
     let to = subject("closed");
     let mut inbox = subscribe(&test.one, &to).await;
-    let mut state = test.one.state();
     test.control.close_one().await;
-    let closed = state.wait_for(|now| *now == BusState::Closed);
-    assert!(
-        within("the state Closed", closed).await.is_ok(),
-        "the state's watch ended"
-    );
+    reaches(&test.one, BusState::Closed).await;
     let ended = within("the end of the subscription", inbox.next()).await;
     assert!(ended.is_none(), "{ended:?}");
     let errors = [

@@ -40,7 +40,12 @@ use lattice_core::{
     bus::{Body, Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
 };
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Two connections to one bus that nothing else uses, and the control over them.
 pub struct TestBus {
@@ -196,18 +201,18 @@ fn text_of(message: &Message) -> String {
 /// again.
 async fn until_state(test: &TestBus, state: BusState) {
     for bus in [&test.one, &test.two] {
-        let mut watch = bus.state();
-        let reached = watch.wait_for(|now| *now == state);
-        assert!(
-            within(&format!("the state {state:?}"), reached)
-                .await
-                .is_ok(),
-            "the state's watch ended"
-        );
+        reaches(bus, state).await;
         if state == BusState::Connected {
             flush(bus).await;
         }
     }
+}
+
+/// Waits until one connection is in `state`.
+async fn reaches(bus: &Arc<dyn Bus>, state: BusState) {
+    let mut reached = bus.watch_state().filter(|now| ready(*now == state));
+    let found = within(&format!("the state {state:?}"), reached.next()).await;
+    assert!(found.is_some(), "the state's watch ended");
 }
 
 impl fmt::Debug for TestBus {

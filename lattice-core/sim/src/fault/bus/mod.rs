@@ -25,6 +25,7 @@ use delay::{DelayQueue, Fate, Held};
 use futures_util::{StreamExt, future::BoxFuture};
 use lattice_core::{
     __private::Random,
+    Watch,
     bus::{Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
     sync::Mutex,
@@ -34,10 +35,7 @@ use std::{
     sync::{Arc, MutexGuard},
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 /// The kinds and rates of faults. Rates are from 0 to 1.
@@ -192,7 +190,7 @@ impl Bus for FaultBus {
     ) -> BoxFuture<'_, Result<(), BusError>> {
         Box::pin(async move {
             let (size, limit) = (payload.len(), self.max_payload());
-            match *self.shared.inner.state().borrow() {
+            match self.shared.inner.watch_state().current() {
                 BusState::Connected if size > limit => {
                     return Err(BusError::TooLarge { size, limit });
                 }
@@ -239,8 +237,8 @@ impl Bus for FaultBus {
         Box::pin(async move { Ok(self.wrapped(opened.await?)) })
     }
 
-    fn state(&self) -> watch::Receiver<BusState> {
-        self.shared.inner.state()
+    fn watch_state(&self) -> Watch<BusState> {
+        self.shared.inner.watch_state()
     }
 
     fn max_payload(&self) -> usize {
