@@ -17,7 +17,7 @@ use lattice_core::{
     replica::Replica,
     store::{
         CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
-        StoreKey, Watch, WatchEvent, record::Records,
+        StoreKey, StoreWatch, WatchEvent, record::Records,
     },
     subject::Subjects,
 };
@@ -266,9 +266,9 @@ impl Store for Deletions {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async { Err(CommitError::Unknown) })
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         let events = stream::iter(self.events()).chain(stream::pending());
-        Box::pin(async { Ok(Watch::new(events)) })
+        Box::pin(async { Ok(StoreWatch::new(events)) })
     }
 }
 

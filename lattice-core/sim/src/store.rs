@@ -8,7 +8,7 @@ use lattice_core::{
     name::ComponentId,
     store::{
         CommitError, Entry, Expect, Incarnation, KeyKind, Op, Revision, Store, StoreError,
-        StoreKey, Watch, WatchEvent, record::looks_removed,
+        StoreKey, StoreWatch, WatchEvent, record::looks_removed,
     },
     sync::Mutex,
 };
@@ -381,7 +381,7 @@ impl Store for StoreConnection {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             self.ask(|_| ()).await?;
             let mut watching = Watching {
@@ -392,7 +392,7 @@ impl Store for StoreConnection {
                 number: None,
             };
             let events = stream::poll_fn(move |cx| watching.poll(cx.waker()).map(Some));
-            Ok(Watch::new(events))
+            Ok(StoreWatch::new(events))
         })
     }
 }

@@ -4,7 +4,9 @@ use super::{OtherKey, RecordTable, ReplicaHealth, ReplicaState, ReplicaTables, i
 use crate::{
     backoff::Backoff,
     link::{Lacking, LinkTable},
-    store::{Incarnation, LastKnown, Revision, StoreError, Watch, WatchEvent, record::Records},
+    store::{
+        Incarnation, LastKnown, Revision, StoreError, StoreWatch, WatchEvent, record::Records,
+    },
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
@@ -61,7 +63,7 @@ impl Follower {
         }
     }
 
-    pub(super) async fn run(mut self, records: Records, watch: Option<Watch>) {
+    pub(super) async fn run(mut self, records: Records, watch: Option<StoreWatch>) {
         let watch = match watch {
             Some(watch) => Some(watch),
             None => watch_at_last(&records).await,
@@ -73,7 +75,7 @@ impl Follower {
         self.publish();
     }
 
-    async fn follow(&mut self, mut watch: Watch) {
+    async fn follow(&mut self, mut watch: StoreWatch) {
         let shared = self.shared.clone();
         loop {
             tokio::select! {
@@ -209,7 +211,7 @@ impl Follower {
 }
 
 /// Watches a store that is away, once it can be reached; returns `None` when it was closed.
-async fn watch_at_last(records: &Records) -> Option<Watch> {
+async fn watch_at_last(records: &Records) -> Option<StoreWatch> {
     let mut attempt = 0_u32;
     loop {
         attempt = attempt.saturating_add(1);

@@ -5,7 +5,7 @@
 
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError, StoreKey,
-    Watch,
+    StoreWatch,
     check::{check_ops, check_ttl},
     state::{Cursor, Followed, Look, StoreContents, follow},
 };
@@ -131,7 +131,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             self.with(|_| ())?;
             Ok(follow(Arc::clone(&self.0)))

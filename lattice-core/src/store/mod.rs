@@ -137,7 +137,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// Fails with [`StoreError`].
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>>;
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>>;
 }
 
 /// How far a store has come.
@@ -214,7 +214,7 @@ impl Op {
     }
 }
 
-/// An event of a [`Watch`].
+/// An event of a [`StoreWatch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
     /// All entries. This is the first event, and comes again after a reconnect or a gap.
@@ -264,25 +264,25 @@ impl WatchEvent {
 
 /// A stream of [`WatchEvent`]s. Dropping it ends the watch. The stream itself ends only when the
 /// store is closed for good.
-pub struct Watch(Pin<Box<dyn Stream<Item = WatchEvent> + Send>>);
+pub struct StoreWatch(Pin<Box<dyn Stream<Item = WatchEvent> + Send>>);
 
-impl Watch {
+impl StoreWatch {
     /// Creates a watch, for implementations of [`Store`].
     pub fn new(events: impl Stream<Item = WatchEvent> + Send + 'static) -> Self {
         Self(Box::pin(events.fuse()))
     }
 }
 
-impl Stream for Watch {
+impl Stream for StoreWatch {
     type Item = WatchEvent;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
         self.0.as_mut().poll_next(cx)
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for StoreWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
+        f.write_str("StoreWatch")
     }
 }
 

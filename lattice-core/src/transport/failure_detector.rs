@@ -137,7 +137,7 @@ pub(super) struct Liveness {
     received: AtomicBool,
     /// There was a hint that the peer is gone, and nothing has arrived since.
     doubted: AtomicBool,
-    watch: Mutex<Watch>,
+    probes: Mutex<ProbeState>,
 }
 
 impl Liveness {
@@ -157,23 +157,23 @@ impl Liveness {
     /// Takes a hint that the peer is gone. Returns the nonce of a probe that has to be sent now;
     /// `None` if the peer is in doubt already, or was until a moment ago.
     fn doubt(&self, now: Instant) -> Option<u64> {
-        let mut watch = self.lock();
+        let mut probes = self.lock();
         // What was received before the hint doesn't refute it.
         if self.received.swap(false, Ordering::Relaxed) {
-            watch.mark_received(now);
+            probes.mark_received(now);
         }
-        let probe = watch.doubt(now)?;
+        let probe = probes.doubt(now)?;
         self.doubted.store(true, Ordering::Relaxed);
         Some(probe)
     }
 
     /// Returns what to do about the peer's calls, the oldest of which has waited since `oldest`.
     fn step(&self, oldest: Option<Instant>, now: Instant) -> Step {
-        let mut watch = self.lock();
+        let mut probes = self.lock();
         if self.received.swap(false, Ordering::Relaxed) {
-            watch.mark_received(now);
+            probes.mark_received(now);
         }
-        watch.step(oldest, now)
+        probes.step(oldest, now)
     }
 
     /// Whether `nonce` is that of the last probe, and it has not been answered.
@@ -181,8 +181,8 @@ impl Liveness {
         !self.received.load(Ordering::Relaxed) && self.lock().nonce == Some(nonce)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock()
+    fn lock(&self) -> MutexGuard<'_, ProbeState> {
+        self.probes.lock()
     }
 }
 
@@ -197,9 +197,9 @@ enum Step {
     Lost,
 }
 
-/// The pure part: no clock, no I/O.
+/// The probes of a peer. Pure: no clock, no I/O.
 #[derive(Debug, Default)]
-struct Watch {
+struct ProbeState {
     received: Option<Instant>,
     probed: Option<Instant>,
     unanswered: u32,
@@ -211,7 +211,7 @@ struct Watch {
     nonce: Option<u64>,
 }
 
-impl Watch {
+impl ProbeState {
     fn mark_received(&mut self, now: Instant) {
         self.received = Some(now);
         self.doubted = false;
@@ -289,50 +289,50 @@ mod tests {
 
     #[test]
     fn a_silent_peer_is_probed_three_times_and_then_lost() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut peer, start) = (ProbeState::default(), Instant::now());
         let since = Some(start);
-        assert_eq!(watch.step(since, start + ms(99)), Step::Nothing);
-        assert!(asks(watch.step(since, start + ms(100))));
-        assert_eq!(watch.step(since, start + ms(250)), Step::Nothing);
-        assert!(asks(watch.step(since, start + ms(300))));
-        assert!(asks(watch.step(since, start + ms(500))));
-        assert_eq!(watch.step(since, start + ms(699)), Step::Nothing);
-        assert_eq!(watch.step(since, start + ms(700)), Step::Lost);
+        assert_eq!(peer.step(since, start + ms(99)), Step::Nothing);
+        assert!(asks(peer.step(since, start + ms(100))));
+        assert_eq!(peer.step(since, start + ms(250)), Step::Nothing);
+        assert!(asks(peer.step(since, start + ms(300))));
+        assert!(asks(peer.step(since, start + ms(500))));
+        assert_eq!(peer.step(since, start + ms(699)), Step::Nothing);
+        assert_eq!(peer.step(since, start + ms(700)), Step::Lost);
     }
 
     #[test]
     fn a_hint_is_a_loss_only_if_nothing_refutes_it_in_time() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
-        assert!(watch.doubt(start).is_some(), "the peer is probed");
-        assert_eq!(watch.doubt(start + ms(10)), None, "once");
+        let (mut peer, start) = (ProbeState::default(), Instant::now());
+        assert!(peer.doubt(start).is_some(), "the peer is probed");
+        assert_eq!(peer.doubt(start + ms(10)), None, "once");
         let until = Step::Wait(start + DOUBT);
-        assert_eq!(watch.step(Some(start), start + ms(24)), until);
-        watch.mark_received(start + ms(24));
-        assert_eq!(watch.step(Some(start), start + DOUBT), Step::Nothing);
-        assert!(watch.doubt(start + ms(60)).is_some());
-        assert_eq!(watch.step(None, start + ms(60) + DOUBT), Step::Lost);
+        assert_eq!(peer.step(Some(start), start + ms(24)), until);
+        peer.mark_received(start + ms(24));
+        assert_eq!(peer.step(Some(start), start + DOUBT), Step::Nothing);
+        assert!(peer.doubt(start + ms(60)).is_some());
+        assert_eq!(peer.step(None, start + ms(60) + DOUBT), Step::Lost);
     }
 
     #[test]
     fn hints_that_are_refuted_at_once_are_taken_at_a_bounded_rate() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut peer, start) = (ProbeState::default(), Instant::now());
         let mut probes = 0;
         for at in 0..1_000 {
-            probes += u32::from(watch.doubt(start + ms(at)).is_some());
-            watch.mark_received(start + ms(at));
+            probes += u32::from(peer.doubt(start + ms(at)).is_some());
+            peer.mark_received(start + ms(at));
         }
         assert_eq!(probes, 40);
     }
 
     #[test]
     fn a_reply_resets_the_probe_timeout() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut peer, start) = (ProbeState::default(), Instant::now());
         let since = Some(start);
         for round in 0..20 {
             let now = start + ms(100 * (round + 1));
-            assert!(asks(watch.step(since, now)));
-            watch.mark_received(now);
+            assert!(asks(peer.step(since, now)));
+            peer.mark_received(now);
         }
-        assert_eq!(watch.step(None, start + ms(9_000)), Step::Nothing);
+        assert_eq!(peer.step(None, start + ms(9_000)), Step::Nothing);
     }
 }

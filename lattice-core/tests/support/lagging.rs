@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use lattice_core::store::{
     CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Position, Revision, Store,
-    StoreError, StoreKey, Watch, WatchEvent,
+    StoreError, StoreKey, StoreWatch, WatchEvent,
 };
 use std::{
     sync::{
@@ -90,7 +90,7 @@ impl Store for Lagging {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         self.store.lease(key, value, ttl, expect)
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             let following = Following {
                 events: self.store.watch().await?,
@@ -102,14 +102,14 @@ impl Store for Lagging {
                 let event = following.next().await?;
                 Some((event, following))
             });
-            Ok(Watch::new(delivered))
+            Ok(StoreWatch::new(delivered))
         })
     }
 }
 
 struct Following {
     store: MemoryStore,
-    events: Watch,
+    events: StoreWatch,
     delivery: watch::Receiver<Delivery>,
     is_lost: bool,
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    store::{StoreError, Watch, WatchEvent},
+    store::{StoreError, StoreWatch, WatchEvent},
 };
 use futures_util::stream;
 use std::{sync::Arc, time::Duration};
@@ -74,8 +74,8 @@ impl Follower {
         }
     }
 
-    pub(super) fn into_watch(self) -> Watch {
-        Watch::new(stream::unfold(self, |mut follower| async move {
+    pub(super) fn into_watch(self) -> StoreWatch {
+        StoreWatch::new(stream::unfold(self, |mut follower| async move {
             let event = follower.next().await?;
             Some((event, follower))
         }))

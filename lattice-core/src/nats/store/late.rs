@@ -5,7 +5,7 @@ use crate::{
     nats::NatsConnection,
     store::{
         CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
-        StoreKey, Watch,
+        StoreKey, StoreWatch,
     },
 };
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl Store for LateStore {
         Box::pin(async move { self.store().await?.lease(key, value, ttl, expect).await })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async { self.store().await?.watch().await })
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     quantity::ByteSize,
     store::{
         CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
-        StoreKey, Watch,
+        StoreKey, StoreWatch,
         check::{check_ops, check_ttl, check_value},
     },
 };
@@ -205,7 +205,7 @@ impl Store for NatsStore {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             let session = self.0.within(session::Session::open(&self.0)).await?;
             Ok(Follower::new(Arc::clone(&self.0), session).into_watch())

@@ -13,7 +13,8 @@ use crate::{
     link::{Link, LinkReports, LinkStatus},
     name::{HostId, LatticeName},
     store::{
-        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreKey, Watch, WatchEvent,
+        CommitError, Entry, Expect, Incarnation, Op, Revision, Store, StoreKey, StoreWatch,
+        WatchEvent,
     },
 };
 use bytes::Bytes;
@@ -46,13 +47,14 @@ impl Store for Scripted {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async { Err(CommitError::Unknown) })
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         let events = self.0.lock().expect("not poisoned").take();
         Box::pin(async {
             let events = events.ok_or_else(|| StoreError::Unavailable("watched before".into()))?;
-            Ok(Watch::new(stream::unfold(events, async |mut events| {
-                events.recv().await.map(|event| (event, events))
-            })))
+            Ok(StoreWatch::new(stream::unfold(
+                events,
+                async |mut events| events.recv().await.map(|event| (event, events)),
+            )))
         })
     }
 }

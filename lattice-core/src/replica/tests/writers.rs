@@ -30,7 +30,7 @@ impl Store for Silent {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         self.0.lease(key, value, ttl, expect)
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         self.0.watch()
     }
 }

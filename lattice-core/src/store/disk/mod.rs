@@ -31,7 +31,7 @@ pub(crate) use snapshot::Snapshot;
 
 use super::{
     CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError, StoreKey,
-    Watch,
+    StoreWatch,
     check::{check_ops, check_ttl},
     state::{Cursor, Followed, Look, StoreContents, follow},
 };
@@ -198,7 +198,7 @@ impl Store for DiskStore {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             self.read_state(|_| ()).await?;
             Ok(follow(Arc::clone(&self.0)))

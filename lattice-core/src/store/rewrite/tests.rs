@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     auth::Auth,
-    store::{MemoryStore, Store, StoreKey, Watch},
+    store::{MemoryStore, Store, StoreKey, StoreWatch},
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
@@ -46,7 +46,7 @@ impl Store for Losing {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         self.inner.lease(key, value, ttl, expect)
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         self.inner.watch()
     }
 }

@@ -1,7 +1,7 @@
 //! A watch of a store in this process. It reads the log, and notices by itself when a lease ends.
 
 use super::Cursor;
-use crate::store::{Watch, WatchEvent};
+use crate::store::{StoreWatch, WatchEvent};
 use futures_util::{future::BoxFuture, stream};
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -29,13 +29,13 @@ pub(in crate::store) enum Look {
 }
 
 /// Watches `store`, starting with a snapshot.
-pub(in crate::store) fn follow<S: Followed>(store: Arc<S>) -> Watch {
+pub(in crate::store) fn follow<S: Followed>(store: Arc<S>) -> StoreWatch {
     let follower = Follower {
         changed: store.changed(),
         store,
         cursor: Cursor::default(),
     };
-    Watch::new(stream::unfold(follower, async |mut follower| {
+    StoreWatch::new(stream::unfold(follower, async |mut follower| {
         let event = follower.next().await;
         Some((event, follower))
     }))

@@ -7,7 +7,7 @@ use lattice_core::{
     __private::{RENEW, TERM},
     store::{
         CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
-        StoreKey, Watch,
+        StoreKey, StoreWatch,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -80,7 +80,7 @@ impl Store for Way {
             }
         })
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             let (events, lags) = (self.store.watch().await?, self.lags.subscribe());
             let delivered = stream::unfold((events, lags), async |(mut events, mut lags)| {
@@ -88,7 +88,7 @@ impl Store for Way {
                 lags.wait_for(|lags| !*lags).await.ok()?;
                 Some((event, (events, lags)))
             });
-            Ok(Watch::new(delivered))
+            Ok(StoreWatch::new(delivered))
         })
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lattice_core::store::{
-    CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch,
+    CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, StoreWatch,
 };
 use lattice_sim::fault::FaultStore;
 use std::{
@@ -75,7 +75,7 @@ impl Store for Fated {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         self.store.lease(key, value, ttl, expect)
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         self.store.watch()
     }
 }

@@ -6,7 +6,9 @@ use futures_util::{StreamExt as _, future::BoxFuture};
 use lattice_core::{
     app::Warning,
     desired::Desired,
-    store::{CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, Watch},
+    store::{
+        CommitError, Entry, Expect, Incarnation, Op, Revision, StoreError, StoreKey, StoreWatch,
+    },
 };
 use std::time::Duration;
 
@@ -197,7 +199,7 @@ impl Store for Forged {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         self.0.lease(key, value, ttl, expect)
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         self.0.watch()
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
-use lattice_core::store::{CommitError, Entry, Incarnation, StoreError, Watch};
+use lattice_core::store::{CommitError, Entry, Incarnation, StoreError, StoreWatch};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +87,7 @@ impl Store for Lossy {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         self.store.lease(key, value, ttl, expect)
     }
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         self.store.watch()
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use futures_util::future::{BoxFuture, join_all, ready};
 use lattice_core::{
-    store::{CommitError, Entry, Incarnation, MAX_VALUE, StoreError, Watch},
+    store::{CommitError, Entry, Incarnation, MAX_VALUE, StoreError, StoreWatch},
     type_store::{PublishError, TypesError},
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ impl Store for Contended {
         self.inner.lease(key, value, ttl, expect)
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         self.inner.watch()
     }
 }

@@ -13,7 +13,7 @@ mod nats_permissions;
 use crate::{chance, nats as server, proxy};
 use futures_util::StreamExt;
 use lattice_core::store::{
-    Entry, Expect, Incarnation, Op, Revision, Store, StoreKey, Watch, WatchEvent,
+    Entry, Expect, Incarnation, Op, Revision, Store, StoreKey, StoreWatch, WatchEvent,
 };
 use std::time::Duration;
 
@@ -27,14 +27,14 @@ async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     done
 }
 
-async fn next(watch: &mut Watch) -> WatchEvent {
+async fn next(watch: &mut StoreWatch) -> WatchEvent {
     soon("the watch's next event", watch.next())
         .await
         .expect("the watch goes on")
 }
 
 /// Returns the next snapshot, and ignores earlier events.
-async fn snapshot(watch: &mut Watch) -> (Incarnation, Revision, Vec<Entry>) {
+async fn snapshot(watch: &mut StoreWatch) -> (Incarnation, Revision, Vec<Entry>) {
     loop {
         if let WatchEvent::Snapshot {
             incarnation,

@@ -3,7 +3,7 @@
 use super::{Copy, Pair, assert_conflict, delete, key, next, open, put, read, soon};
 use bytes::Bytes;
 use lattice_core::store::{
-    CommitError, Expect, InvalidCommit, Op, Revision, Store, Watch, WatchEvent,
+    CommitError, Expect, InvalidCommit, Op, Revision, Store, StoreWatch, WatchEvent,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ async fn take(
 }
 
 /// Waits for the end of `name` and returns its revision.
-async fn end(watch: &mut Watch, name: &str) -> Revision {
+async fn end(watch: &mut StoreWatch, name: &str) -> Revision {
     loop {
         match next(watch).await {
             WatchEvent::Delete {

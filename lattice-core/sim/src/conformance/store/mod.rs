@@ -11,7 +11,7 @@ mod writes;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use lattice_core::store::{
-    CommitError, Entry, Expect, Op, Revision, Store, StoreKey, Watch, WatchEvent,
+    CommitError, Entry, Expect, Op, Revision, Store, StoreKey, StoreWatch, WatchEvent,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -81,14 +81,14 @@ fn assert_conflict(result: Result<Revision, CommitError>, name: &str, what: &str
     }
 }
 
-async fn open(store: &Arc<dyn Store>) -> Watch {
+async fn open(store: &Arc<dyn Store>) -> StoreWatch {
     match soon("opening a watch", store.watch()).await {
         Ok(watch) => watch,
         Err(error) => panic!("watch: {error}"),
     }
 }
 
-async fn next(watch: &mut Watch) -> WatchEvent {
+async fn next(watch: &mut StoreWatch) -> WatchEvent {
     soon("the watch's next event", watch.next())
         .await
         .expect("a watch does not end while its store lives")
@@ -142,7 +142,7 @@ impl Copy {
     }
 
     /// Follows `watch` up to `revision`.
-    async fn follow(&mut self, watch: &mut Watch, revision: Revision) {
+    async fn follow(&mut self, watch: &mut StoreWatch, revision: Revision) {
         while self.revision < revision {
             let event = next(watch).await;
             self.apply(event);

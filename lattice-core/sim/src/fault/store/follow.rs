@@ -2,7 +2,7 @@
 
 use super::{Reach, WrappedStore};
 use futures_util::{StreamExt, stream};
-use lattice_core::store::{StoreError, Watch, WatchEvent};
+use lattice_core::store::{StoreError, StoreWatch, WatchEvent};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -13,12 +13,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Follower {
     shared: Arc<WrappedStore>,
     reach: watch::Receiver<Reach>,
-    inner: Option<Watch>,
+    inner: Option<StoreWatch>,
     reported_lost: bool,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<WrappedStore>, inner: Watch) -> Self {
+    pub(super) fn new(shared: Arc<WrappedStore>, inner: StoreWatch) -> Self {
         Self {
             reach: shared.reach.subscribe(),
             shared,
@@ -27,8 +27,8 @@ impl Follower {
         }
     }
 
-    pub(super) fn into_watch(self) -> Watch {
-        Watch::new(stream::unfold(self, |mut follower| async move {
+    pub(super) fn into_watch(self) -> StoreWatch {
+        StoreWatch::new(stream::unfold(self, |mut follower| async move {
             let event = follower.next().await?;
             Some((event, follower))
         }))

@@ -28,7 +28,7 @@ use lattice_core::{
     __private::Random,
     store::{
         CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
-        StoreKey, Watch,
+        StoreKey, StoreWatch,
     },
     sync::Mutex,
 };
@@ -230,7 +230,7 @@ impl Store for FaultStore {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Watch, StoreError>> {
+    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
             self.0.enter().await?;
             let inner = self.0.inner.watch().await?;
