@@ -4,7 +4,7 @@
 #[cfg(feature = "apps")]
 pub use crate::agent::leases::{Guard, Leases, MARGIN, RENEW, TERM};
 pub use crate::{
-    bus::queue::{Inlet, Outlet, queue},
+    bus::queue::{QueueReader, QueueWriter, queue},
     entropy::{
         random::Random,
         simulated::{StandIn, on},

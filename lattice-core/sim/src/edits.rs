@@ -39,7 +39,7 @@ enum Image {
 
 /// The outcome of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Outcome {
     Done,
     Nothing,
     Unsure,
@@ -241,23 +241,23 @@ impl Edits {
 /// Applies a version, and records what may be applied then.
 async fn apply(up: &RunningHost, version: Version, possible: &Mutex<Possible>) {
     let applied = up.lattice.apply(&version.app()).await;
-    let fate = match &applied {
-        Ok(_) | Err(ApplyError::NotSeen { .. }) => Fate::Done,
-        Err(ApplyError::Unknown { .. } | ApplyError::Outdated { .. }) => Fate::Unsure,
-        Err(_) => Fate::Nothing,
+    let outcome = match &applied {
+        Ok(_) | Err(ApplyError::NotSeen { .. }) => Outcome::Done,
+        Err(ApplyError::Unknown { .. } | ApplyError::Outdated { .. }) => Outcome::Unsure,
+        Err(_) => Outcome::Nothing,
     };
     let mut possible = lock(possible);
     if let Err(error) = applied {
         possible.why = error.to_string();
     }
-    match fate {
-        Fate::Done => possible.versions = vec![version],
-        Fate::Nothing => {
+    match outcome {
+        Outcome::Done => possible.versions = vec![version],
+        Outcome::Nothing => {
             if possible.versions.last() == Some(&version) {
                 possible.versions.pop();
             }
         }
-        Fate::Unsure => {}
+        Outcome::Unsure => {}
     }
 }
 

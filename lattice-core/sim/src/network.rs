@@ -9,7 +9,7 @@ use super::schedule::HostIndex;
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use lattice_core::{
-    __private::{Inlet, Outlet, Random, queue},
+    __private::{QueueReader, QueueWriter, Random, queue},
     Watch,
     bus::{Body, Bus, BusError, BusState, Message, Subscription},
     subject::Subject,
@@ -84,7 +84,7 @@ struct Subscriber {
     subject: Subject,
     group: Option<Box<str>>,
     /// `None` after its host has lost power.
-    inlet: Option<Inlet<Message>>,
+    writer: Option<QueueWriter<Message>>,
     gone_at: Option<Duration>,
 }
 
@@ -328,8 +328,8 @@ impl Traffic {
         };
         let arrives = self.way(flight.from, subscriber.host) == Path::Open
             && self.state(subscriber.host) == BusState::Connected;
-        if arrives && let Some(inlet) = &subscriber.inlet {
-            inlet.push(flight.message);
+        if arrives && let Some(writer) = &subscriber.writer {
+            writer.push(flight.message);
         }
     }
 
@@ -341,7 +341,7 @@ impl Traffic {
             return;
         };
         if losing_power == Some(subscriber.host) {
-            subscriber.inlet = None;
+            subscriber.writer = None;
             subscriber.gone_at = Some(now + LINGER);
         } else {
             self.subscribers.remove(&id);
@@ -364,7 +364,7 @@ fn kind(subject: &Subject) -> u8 {
 
 /// The reading end of a subscription.
 struct Reader {
-    outlet: Outlet<Message>,
+    items: QueueReader<Message>,
     network: Network,
     id: u64,
 }
@@ -373,7 +373,7 @@ impl Stream for Reader {
     type Item = Message;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let message = std::task::ready!(Pin::new(&mut self.outlet).poll_next(cx));
+        let message = std::task::ready!(Pin::new(&mut self.items).poll_next(cx));
         // Only the reader's own runtime has the simulated time.
         Poll::Ready(message.map(|message| Message {
             received: Instant::now(),
@@ -397,21 +397,21 @@ impl SimBus {
     ) -> Result<Subscription, BusError> {
         let mut state = self.network.lock();
         state.check(self.host)?;
-        let (inlet, outlet) = queue(capacity);
+        let (writer, items) = queue(capacity);
         state.next += 1;
         let id = state.next;
         let subscriber = Subscriber {
             host: self.host,
             subject,
             group: group.map(Into::into),
-            inlet: Some(inlet),
+            writer: Some(writer),
             gone_at: None,
         };
         state.subscribers.insert(id, subscriber);
         drop(state);
-        let dropped = outlet.dropped();
+        let dropped = items.dropped();
         let reader = Reader {
-            outlet,
+            items,
             network: self.network.clone(),
             id,
         };

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  store ──► desired state ──┐
-//!  bus ────► beats, goodbyes ├─► Members, Reconciler (pure, in `place`) ──► actions ──► Runner ──► Runtime
-//!  runtime ► outcomes ───────┘                                                 └──────► Leases
+//!  bus ────► beats, goodbyes ├─► Members, Reconciler ──► actions ──┬─► LocalReplicas ──► Runtime
+//!  runtime ► outcomes ───────┘   (pure, in `place`)                └─► Leases
 //! ```
 //! There is no scheduler. Every host computes the same placement from what it sees, and its
 //! [`Agent`] starts its own share and drains the rest. A host that receives nothing from other
@@ -14,9 +14,9 @@
 mod hosts;
 mod known_hosts;
 pub(crate) mod leases;
+mod local_replicas;
 mod newcomers;
 mod rejections;
-mod runner;
 mod runtime;
 mod served;
 mod strays;

@@ -5,8 +5,8 @@ use super::{
     AgentOptions, AgentState, ComponentState, Runtime,
     hosts::HostTable,
     leases::Leases,
+    local_replicas::{Grace, LocalReplicas},
     rejections::Rejections,
-    runner::{Grace, Runner},
     work::WorkItems,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(super) struct Task {
     runtime: Arc<dyn Runtime>,
     hosts: HostTable,
     reconciler: Reconciler,
-    runner: Runner,
+    replicas: LocalReplicas,
     leases: Leases,
     events: mpsc::Receiver<Event>,
     desired: Arc<Desired>,
@@ -78,7 +78,7 @@ impl Task {
         Self {
             hosts: HostTable::new(node.clone(), options.listen),
             reconciler: Reconciler::new(origin.host.clone(), seed),
-            runner: Runner::new(node.clone(), options.grace),
+            replicas: LocalReplicas::new(node.clone(), options.grace),
             leases: Leases::new(records, node.connection.replica.clone(), origin, sender),
             rejections: Rejections::new(node.clone()),
             node,
@@ -122,8 +122,8 @@ impl Task {
                     self.take_bus(state);
                 }
                 Some(event) = self.events.recv() => self.handle(event),
-                done = self.runner.next() => {
-                    let (events, about) = self.runner.take(done);
+                done = self.replicas.next() => {
+                    let (events, about) = self.replicas.take(done);
                     if let Some((name, reason)) = about {
                         self.rejections.record(name, reason);
                     }
@@ -214,8 +214,8 @@ impl Task {
                 generation,
                 fence,
             } => return self.start(&component, replica, generation, fence),
-            Action::Drain(replica) => return self.runner.end(replica, Grace::Some),
-            Action::Stop(replica) => return self.runner.end(replica, Grace::None),
+            Action::Drain(replica) => return self.replicas.end(replica, Grace::Some),
+            Action::Stop(replica) => return self.replicas.end(replica, Grace::None),
             Action::AcquireLease(component) => self.leases.acquire(&component),
             Action::ReleaseLease(component) => self.leases.release(&component),
             Action::Reject {
@@ -251,7 +251,7 @@ impl Task {
         if let Some(None) = guard {
             return Some(Event::Delayed(replica));
         }
-        self.runner
+        self.replicas
             .start(&self.runtime, item, replica, guard.flatten())
     }
 
@@ -299,7 +299,7 @@ impl Task {
             is_new
         });
         let is_idle =
-            self.reconciler.is_idle() && self.runner.is_empty() && self.leases.are_given_back();
+            self.reconciler.is_idle() && self.replicas.is_empty() && self.leases.are_given_back();
         if self.leaving.is_some() && is_idle {
             // The receiver is gone if the future of `leave` was dropped.
             self.leaving.take().map(|done| done.send(()));

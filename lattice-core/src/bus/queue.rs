@@ -47,7 +47,7 @@ pub(crate) trait Bounded: Send + Sync {
 
 /// Creates a queue of at most `capacity` items (at least one), and of 64 MiB or a share of a
 /// budget. One item fits, whatever its size, as long as nothing else uses that budget.
-pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
+pub fn queue<T>(capacity: usize) -> (QueueWriter<T>, QueueReader<T>) {
     let shared = Arc::new(BoundedQueue {
         state: Mutex::new(Contents {
             waiting: VecDeque::new(),
@@ -60,19 +60,19 @@ pub fn queue<T>(capacity: usize) -> (Inlet<T>, Outlet<T>) {
         capacity: capacity.max(1),
         dropped: Arc::new(AtomicU64::new(0)),
     });
-    let inlet = Inlet {
+    let writer = QueueWriter {
         shared: shared.clone(),
     };
-    (inlet, Outlet { shared })
+    (writer, QueueReader { shared })
 }
 
 /// The writing end.
-pub struct Inlet<T> {
+pub struct QueueWriter<T> {
     shared: Arc<BoundedQueue<T>>,
 }
 
 /// The reading end. Ends after the items that were in the queue when the writers ended it.
-pub struct Outlet<T> {
+pub struct QueueReader<T> {
     shared: Arc<BoundedQueue<T>>,
 }
 
@@ -121,7 +121,7 @@ impl<T> Contents<T> {
     }
 }
 
-impl<T> Inlet<T> {
+impl<T> QueueWriter<T> {
     /// Adds an item, if there is room and a reader.
     pub fn push(&self, item: T) -> Pushed
     where
@@ -159,14 +159,14 @@ impl<T> Inlet<T> {
     }
 }
 
-impl<T> Outlet<T> {
+impl<T> QueueReader<T> {
     /// Returns the counter of the items that didn't fit.
     pub fn dropped(&self) -> Arc<AtomicU64> {
         self.shared.dropped.clone()
     }
 }
 
-impl<T: Send + 'static> Outlet<T> {
+impl<T: Send + 'static> QueueReader<T> {
     /// Returns the bound of the queue.
     pub(crate) fn bound(&self) -> Arc<dyn Bounded> {
         self.shared.clone()
@@ -183,7 +183,7 @@ impl<T: Send> Bounded for BoundedQueue<T> {
     }
 }
 
-impl<T> Stream for Outlet<T> {
+impl<T> Stream for QueueReader<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -205,7 +205,7 @@ impl<T> Stream for Outlet<T> {
     }
 }
 
-impl<T> Drop for Outlet<T> {
+impl<T> Drop for QueueReader<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         state.reader_gone = true;
@@ -242,31 +242,31 @@ mod tests {
 
     #[test]
     fn a_queue_is_bounded_by_bytes_and_takes_one_item_of_any_size() {
-        let (inlet, mut outlet) = queue(1_000);
-        assert_eq!(inlet.push(vec![0; UNSHARED + 1]), Pushed::Taken);
-        assert_eq!(inlet.push(vec![0; 1]), Pushed::Dropped);
-        assert!(outlet.next().now_or_never().is_some());
-        assert_eq!(inlet.push(vec![0; UNSHARED]), Pushed::Taken);
-        assert_eq!(inlet.push(vec![0; 1]), Pushed::Dropped);
-        assert_eq!(outlet.dropped().load(Ordering::Relaxed), 2);
+        let (writer, mut reader) = queue(1_000);
+        assert_eq!(writer.push(vec![0; UNSHARED + 1]), Pushed::Taken);
+        assert_eq!(writer.push(vec![0; 1]), Pushed::Dropped);
+        assert!(reader.next().now_or_never().is_some());
+        assert_eq!(writer.push(vec![0; UNSHARED]), Pushed::Taken);
+        assert_eq!(writer.push(vec![0; 1]), Pushed::Dropped);
+        assert_eq!(reader.dropped().load(Ordering::Relaxed), 2);
     }
 
     #[test]
     fn queues_share_a_budget_and_give_it_back() {
         let (budget, kib) = (Budget::new(100 << 10), 1 << 10);
-        let ((inlet, mut outlet), (other, unread)) = (queue(1_000), queue(1_000));
-        inlet.push(vec![0; 10 * kib]);
-        outlet.bound().share(&budget);
+        let ((writer, mut reader), (other, unread)) = (queue(1_000), queue(1_000));
+        writer.push(vec![0; 10 * kib]);
+        reader.bound().share(&budget);
         unread.bound().share(&budget);
         assert_eq!(budget.held(), 10 * kib, "what was there counts");
-        let filled = |inlet: &Inlet<Vec<u8>>| {
-            std::iter::from_fn(|| (inlet.push(vec![0; 10 * kib]) == Pushed::Taken).then_some(()))
+        let filled = |writer: &QueueWriter<Vec<u8>>| {
+            std::iter::from_fn(|| (writer.push(vec![0; 10 * kib]) == Pushed::Taken).then_some(()))
                 .count()
         };
-        assert_eq!(filled(&inlet), 4, "half of it");
+        assert_eq!(filled(&writer), 4, "half of it");
         assert_eq!(filled(&other), 1, "one more finds room");
-        assert_eq!(inlet.push(vec![0; kib]), Pushed::Taken, "a small one too");
-        while outlet.next().now_or_never().is_some() {}
+        assert_eq!(writer.push(vec![0; kib]), Pushed::Taken, "a small one too");
+        while reader.next().now_or_never().is_some() {}
         assert_eq!(budget.held(), 10 * kib);
         drop(unread);
         assert_eq!(budget.held(), 0);
@@ -274,55 +274,55 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_counts_items() {
-        let (inlet, mut outlet) = queue(2);
-        assert_eq!(inlet.push(1), Pushed::Taken);
-        assert_eq!(inlet.push(2), Pushed::Taken);
-        assert_eq!(inlet.push(3), Pushed::Dropped);
-        assert_eq!(outlet.next().now_or_never(), Some(Some(1)));
-        assert_eq!(inlet.push(4), Pushed::Taken);
-        assert_eq!(outlet.next().now_or_never(), Some(Some(2)));
-        assert_eq!(outlet.next().now_or_never(), Some(Some(4)));
-        assert_eq!(outlet.next().now_or_never(), None);
-        assert_eq!(outlet.dropped().load(Ordering::Relaxed), 1);
+        let (writer, mut reader) = queue(2);
+        assert_eq!(writer.push(1), Pushed::Taken);
+        assert_eq!(writer.push(2), Pushed::Taken);
+        assert_eq!(writer.push(3), Pushed::Dropped);
+        assert_eq!(reader.next().now_or_never(), Some(Some(1)));
+        assert_eq!(writer.push(4), Pushed::Taken);
+        assert_eq!(reader.next().now_or_never(), Some(Some(2)));
+        assert_eq!(reader.next().now_or_never(), Some(Some(4)));
+        assert_eq!(reader.next().now_or_never(), None);
+        assert_eq!(reader.dropped().load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn a_closed_queue_ends_after_its_queued_items() {
-        let (inlet, mut outlet) = queue(0);
-        assert_eq!(inlet.push(1), Pushed::Taken);
-        inlet.end();
-        assert_eq!(inlet.push(2), Pushed::NoReader);
-        assert_eq!(outlet.next().now_or_never(), Some(Some(1)));
-        assert_eq!(outlet.next().now_or_never(), Some(None));
+        let (writer, mut reader) = queue(0);
+        assert_eq!(writer.push(1), Pushed::Taken);
+        writer.end();
+        assert_eq!(writer.push(2), Pushed::NoReader);
+        assert_eq!(reader.next().now_or_never(), Some(Some(1)));
+        assert_eq!(reader.next().now_or_never(), Some(None));
     }
 
     #[test]
     fn push_reports_a_missing_reader() {
-        let (inlet, outlet) = queue(8);
+        let (writer, reader) = queue(8);
         let item = Arc::new(());
-        assert_eq!(inlet.push(item.clone()), Pushed::Taken);
-        drop(outlet);
+        assert_eq!(writer.push(item.clone()), Pushed::Taken);
+        drop(reader);
         assert_eq!(Arc::strong_count(&item), 1, "unread items are freed");
-        assert_eq!(inlet.push(item), Pushed::NoReader);
+        assert_eq!(writer.push(item), Pushed::NoReader);
     }
 
     #[tokio::test]
     async fn a_push_wakes_the_waiting_reader() {
-        let (inlet, mut outlet) = queue(1);
-        let reader = tokio::spawn(async move {
+        let (writer, mut reader) = queue(1);
+        let sum = tokio::spawn(async move {
             let mut sum = 0;
-            while let Some(item) = outlet.next().await {
+            while let Some(item) = reader.next().await {
                 sum += item;
             }
             sum
         });
         for item in [1, 2, 3] {
-            while inlet.push(item) != Pushed::Taken {
+            while writer.push(item) != Pushed::Taken {
                 tokio::task::yield_now().await;
             }
             tokio::task::yield_now().await;
         }
-        inlet.end();
-        assert_eq!(reader.await.expect("no panic"), 6);
+        writer.end();
+        assert_eq!(sum.await.expect("no panic"), 6);
     }
 }

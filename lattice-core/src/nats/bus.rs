@@ -11,7 +11,7 @@ use super::{
 use crate::{
     bus::{
         Body, Bus, BusError, BusState, Message, Subscription, checked_group,
-        queue::{ITEM, Inlet, Outlet, Weighed, queue},
+        queue::{ITEM, QueueReader, QueueWriter, Weighed, queue},
     },
     quantity::ByteSize,
     subject::Subject,
@@ -71,7 +71,7 @@ impl AsRef<[u8]> for Unwritten {
 /// The stream of a subscription: converts the messages that the client's task has put into the
 /// queue.
 struct Reader {
-    outlet: Outlet<Arrived>,
+    items: QueueReader<Arrived>,
     _tap: TapHandle,
     /// Keeps the connection alive while the subscription is read.
     _connection: NatsConnection,
@@ -159,8 +159,8 @@ impl NatsBus {
         } else {
             self.connection.unless_lost(subscribe).await?
         };
-        let (inlet, outlet) = queue(capacity);
-        let tap = TapHandle::new(source, inlet);
+        let (writer, items) = queue(capacity);
+        let tap = TapHandle::new(source, writer);
         self.connection.ends_with(&tap);
         match self.confirm().await {
             // The client sends the subscription to the server once it is connected.
@@ -172,9 +172,9 @@ impl NatsBus {
                 return Err(BusError::Refused(complaint.as_ref().to_owned()));
             }
         }
-        let (dropped, bound) = (outlet.dropped(), outlet.bound());
+        let (dropped, bound) = (items.dropped(), items.bound());
         let reader = Reader {
-            outlet,
+            items,
             _tap: tap,
             _connection: self.connection.clone(),
         };
@@ -233,14 +233,14 @@ impl Bus for NatsBus {
     }
 }
 
-impl Sink for Inlet<Arrived> {
+impl Sink for QueueWriter<Arrived> {
     fn message(&self, message: async_nats::Message) {
         // The queue counts messages that don't fit.
         let _ = self.push(Arrived(message, Instant::now()));
     }
 
     fn end(&self) {
-        Inlet::end(self);
+        QueueWriter::end(self);
     }
 }
 
@@ -248,7 +248,7 @@ impl Stream for Reader {
     type Item = Message;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let message = ready!(Pin::new(&mut self.outlet).poll_next(cx));
+        let message = ready!(Pin::new(&mut self.items).poll_next(cx));
         Poll::Ready(message.map(converted))
     }
 }

@@ -69,7 +69,7 @@ impl Arguments {
 
 /// Whether there is room for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum QueueRoom {
     Free,
     Full,
     /// The arguments are larger than what all calls may have together.
@@ -78,7 +78,7 @@ pub(super) enum Room {
     },
 }
 
-impl Room {
+impl QueueRoom {
     pub(super) fn error(self, component: &ComponentId) -> Option<CallError> {
         match self {
             Self::Free => None,
@@ -130,26 +130,26 @@ impl CallQueue {
     pub(super) fn enter(
         component: &Arc<RunningComponent>,
         arguments: Arguments,
-    ) -> (QueueSlot, Room) {
+    ) -> (QueueSlot, QueueRoom) {
         let (queue, bytes) = (component.queue(), arguments.bytes);
         let calls = queue.admitted.fetch_add(1, Ordering::SeqCst);
         let before = queue.arguments.fetch_add(bytes, Ordering::Relaxed);
         let mut room = if bytes > queue.most_arguments {
-            Room::TooLarge {
+            QueueRoom::TooLarge {
                 most: queue.most_arguments,
             }
         } else if calls < queue.most && queue.has_room(before, bytes) {
-            Room::Free
+            QueueRoom::Free
         } else {
-            Room::Full
+            QueueRoom::Full
         };
         let held = match arguments.origin {
             ArgumentsOrigin::Frame(held) => held,
-            ArgumentsOrigin::Here if bytes <= SMALL || room != Room::Free => None,
+            ArgumentsOrigin::Here if bytes <= SMALL || room != QueueRoom::Free => None,
             ArgumentsOrigin::Here => {
                 let held = queue.here.hold_beside(0, bytes);
                 if held.is_none() {
-                    room = Room::Full;
+                    room = QueueRoom::Full;
                 }
                 held.map(Arc::new)
             }
@@ -239,10 +239,10 @@ mod tests {
         let queue = component.queue();
         let enter = || CallQueue::enter(&component, Arguments::framed(&Bytes::new(), None));
         let (first, room) = enter();
-        assert_eq!(room, Room::Free);
+        assert_eq!(room, QueueRoom::Free);
         let (second, room) = enter();
-        assert_eq!(room, Room::Free);
-        assert_eq!(enter().1, Room::Full, "both places are taken");
+        assert_eq!(room, QueueRoom::Free);
+        assert_eq!(enter().1, QueueRoom::Full, "both places are taken");
         let mut context = Context::default();
         let turn = queue.try_turn(&mut context);
         assert!(turn.is_some() && queue.try_turn(&mut context).is_none());
@@ -277,12 +277,12 @@ mod tests {
         };
         let filled = |component: &Arc<RunningComponent>| -> Vec<QueueSlot> {
             let taken = std::iter::from_fn(|| match enter(component, 10_000) {
-                (slot, Room::Free) => Some(slot),
+                (slot, QueueRoom::Free) => Some(slot),
                 _ => None,
             });
             taken.collect()
         };
-        let too_large = Room::TooLarge { most: 25_000 };
+        let too_large = QueueRoom::TooLarge { most: 25_000 };
         assert_eq!(enter(&small, 30_000).1, too_large);
         let first = filled(&small);
         assert_eq!(first.len(), 2, "its own limit");
@@ -290,9 +290,9 @@ mod tests {
         assert_eq!(second.len(), 14, "half of the budget");
         assert_eq!(budget.held(), 160_000);
         let third = enter(&serve(1_000_000), 5_000);
-        assert_eq!(third.1, Room::Free, "a neighbour has room");
+        assert_eq!(third.1, QueueRoom::Free, "a neighbour has room");
         let small_call = enter(&large, 100);
-        assert_eq!(small_call.1, Room::Free, "a small call has room");
+        assert_eq!(small_call.1, QueueRoom::Free, "a small call has room");
         drop((third, small_call));
         drop((first, second));
         assert_eq!(

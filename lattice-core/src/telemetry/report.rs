@@ -77,7 +77,7 @@ impl Statuses {
 
 /// Reports every few seconds, and soon after a change or a request.
 pub(crate) async fn run(telemetry: Arc<Telemetry>) {
-    let mut windows = Windows::default();
+    let mut periods = Periods::default();
     let mut wanted = None;
     let membership = telemetry.server.membership.clone();
     loop {
@@ -86,12 +86,12 @@ pub(crate) async fn run(telemetry: Arc<Telemetry>) {
         }
         let interval = report_interval(membership.presence.peers().iter().count());
         if membership.speaks(&*telemetry.server) && !membership.is_leaving() {
-            telemetry.send_report(&mut windows, interval).await;
+            telemetry.send_report(&mut periods, interval).await;
         }
         let (due, soonest) = (Instant::now() + interval, Instant::now() + SOONEST);
         tokio::select! {
             biased;
-            () = sleep_until(due) => windows.turn(),
+            () = sleep_until(due) => periods.turn(),
             () = telemetry.statuses.changed.notified() => sleep_until(soonest).await,
             () = telemetry.requested(&mut wanted) => {
                 // A new watcher has received no beat either.
@@ -141,8 +141,8 @@ impl Telemetry {
         std::future::pending().await
     }
 
-    async fn send_report(&self, windows: &mut Windows, interval: Duration) {
-        let mut components = self.component_reports(windows);
+    async fn send_report(&self, periods: &mut Periods, interval: Duration) {
+        let mut components = self.component_reports(periods);
         let most = (MAX_PARTS * Report::MAX_COMPONENTS).min(self.fitting_in_message(&components));
         let left_out = components.len().saturating_sub(most) as u32;
         components.truncate(most);
@@ -215,15 +215,15 @@ impl Telemetry {
 
     /// Reports on what is in service or has a status. Components in trouble come first, so that
     /// they are never left out.
-    fn component_reports(&self, windows: &mut Windows) -> Vec<ComponentReport> {
+    fn component_reports(&self, periods: &mut Periods) -> Vec<ComponentReport> {
         let running = self.server.registry.snapshot();
         let statuses = self.statuses.lock().clone();
-        windows.keep(|id| running.contains_key(id));
+        periods.keep(|id| running.contains_key(id));
         let others = statuses.keys().filter(|id| !running.contains_key(*id));
         let mut reports: Vec<_> = running
             .values()
             .map(|component| {
-                let latency = windows.latency(component);
+                let latency = periods.latency(component);
                 let (calls, errors) = component.meter.counts();
                 ComponentReport {
                     calls,
@@ -277,9 +277,9 @@ fn bare(id: &ComponentId, status: Option<&ComponentStatus>, otherwise: Phase) ->
 
 /// Each component's times one and two intervals ago. A report covers the calls since the latter.
 #[derive(Default)]
-struct Windows(HashMap<ComponentId, Window>);
+struct Periods(HashMap<ComponentId, Period>);
 
-struct Window {
+struct Period {
     /// The component that these times belong to: a restarted component starts from zero. The
     /// reference is weak, so that a stopped component isn't kept alive.
     of: Weak<RunningComponent>,
@@ -287,33 +287,33 @@ struct Window {
     newer: Times,
 }
 
-impl Windows {
+impl Periods {
     fn keep(&mut self, is_running: impl Fn(&ComponentId) -> bool) {
         self.0.retain(|id, _| is_running(id));
     }
 
     fn latency(&mut self, component: &Arc<RunningComponent>) -> Option<Latency> {
-        let window = self
+        let period = self
             .0
             .entry(component.id.clone())
-            .or_insert_with(|| Window::new(component));
-        if window.of.as_ptr() != Arc::as_ptr(component) {
-            *window = Window::new(component);
+            .or_insert_with(|| Period::new(component));
+        if period.of.as_ptr() != Arc::as_ptr(component) {
+            *period = Period::new(component);
         }
-        component.meter.times().since(&window.older)
+        component.meter.times().since(&period.older)
     }
 
     /// Handles the end of an interval.
     fn turn(&mut self) {
-        for window in self.0.values_mut() {
-            if let Some(component) = window.of.upgrade() {
-                window.older = std::mem::replace(&mut window.newer, component.meter.times());
+        for period in self.0.values_mut() {
+            if let Some(component) = period.of.upgrade() {
+                period.older = std::mem::replace(&mut period.newer, component.meter.times());
             }
         }
     }
 }
 
-impl Window {
+impl Period {
     fn new(component: &Arc<RunningComponent>) -> Self {
         Self {
             of: Arc::downgrade(component),

@@ -45,7 +45,7 @@ pub(crate) struct ReplyPath {
     /// Whether it was used since the last cleanup.
     used: AtomicBool,
     /// The bytes of frames of that caller whose calls were not all taken yet.
-    pub(crate) backlog: Backlog,
+    pub(crate) waiting_bytes: WaitingBytes,
     /// The memory of its frames until their calls have ended.
     frames: Share,
     /// The memory of the arguments that its calls have announced and send in sessions.
@@ -54,9 +54,9 @@ pub(crate) struct ReplyPath {
 
 /// Bytes of frames that wait.
 #[derive(Debug, Default)]
-pub(crate) struct Backlog(AtomicUsize);
+pub(crate) struct WaitingBytes(AtomicUsize);
 
-impl Backlog {
+impl WaitingBytes {
     pub(crate) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -158,7 +158,7 @@ impl ReplyPath {
             running: Mutex::default(),
             opened: Mutex::default(),
             used: AtomicBool::new(true),
-            backlog: Backlog::default(),
+            waiting_bytes: WaitingBytes::default(),
             frames: Share::of(&endpoint.budgets().calls),
             announced: Share::of(&endpoint.budgets().calls),
         }
@@ -168,7 +168,7 @@ impl ReplyPath {
     /// what waits: a component that doesn't finish its calls uses its own share, and delays no
     /// calls to others.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        self.frames.hold_beside(self.backlog.bytes(), bytes)
+        self.frames.hold_beside(self.waiting_bytes.bytes(), bytes)
     }
 
     /// Holds the memory of arguments that a call of that caller has announced, if there is room.

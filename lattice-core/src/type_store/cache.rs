@@ -12,12 +12,12 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Cache {
     /// The last used comes last. There are hundreds at most, and they are looked up when a link is
     /// created, not when it is called.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<CachedTypes>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedTypes {
     digest: Digest,
     types: Arc<ComponentTypes>,
     bytes: usize,
@@ -37,7 +37,7 @@ impl Cache {
             return;
         }
         self.bytes += bytes;
-        self.kept.push_back(Kept {
+        self.kept.push_back(CachedTypes {
             digest,
             types,
             bytes,

@@ -238,14 +238,14 @@ fn read_whole(path: &Path, max: ByteSize) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-struct Kept {
+struct CachedFile {
     path: PathBuf,
     size: u64,
     used: SystemTime,
 }
 
 /// Returns the files of a folder, without those that another process deletes meanwhile.
-fn files(folder: &Path) -> io::Result<Vec<Kept>> {
+fn files(folder: &Path) -> io::Result<Vec<CachedFile>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -255,7 +255,7 @@ fn files(folder: &Path) -> io::Result<Vec<Kept>> {
     for entry in entries {
         let entry = entry?;
         match entry.metadata() {
-            Ok(about) if about.is_file() => files.push(Kept {
+            Ok(about) if about.is_file() => files.push(CachedFile {
                 path: entry.path(),
                 size: about.len().next_multiple_of(BLOCK),
                 used: about.modified().unwrap_or(SystemTime::UNIX_EPOCH),

@@ -16,7 +16,7 @@ mod table;
 
 use super::{
     Body, Bus, BusError, BusState, Message, Subscription,
-    queue::{Inlet, Outlet, Pushed, queue},
+    queue::{Pushed, QueueReader, QueueWriter, queue},
 };
 use crate::{
     subject::Subject,
@@ -73,12 +73,12 @@ struct Subscriber {
     connection: u64,
     subject: Subject,
     group: Option<Box<str>>,
-    inlet: Inlet<Message>,
+    writer: QueueWriter<Message>,
 }
 
 /// The reader's side of a subscription.
 struct Reader {
-    outlet: Outlet<Message>,
+    items: QueueReader<Message>,
     subscriber: Arc<Subscriber>,
     connection: Arc<Connection>,
 }
@@ -168,7 +168,7 @@ impl MemoryBus {
         let mut table = self.connection.hub.table.write();
         for (_, subscriber) in subscriptions.drain() {
             table.remove(&subscriber);
-            subscriber.inlet.end();
+            subscriber.writer.end();
         }
         drop(table);
         self.connection.state.send_replace(BusState::Closed);
@@ -216,22 +216,22 @@ impl MemoryBus {
         group: Option<Box<str>>,
         capacity: usize,
     ) -> Result<Subscription, BusError> {
-        let (inlet, outlet) = queue(capacity);
+        let (writer, items) = queue(capacity);
         let subscriber = Arc::new(Subscriber {
             id: self.connection.hub.next_id(),
             connection: self.connection.id,
             subject,
             group,
-            inlet,
+            writer,
         });
         let mut subscriptions = self.connection.subscriptions.lock();
         self.connection.check()?;
         subscriptions.insert(subscriber.id, subscriber.clone());
         self.connection.hub.table.write().add(&subscriber);
         drop(subscriptions);
-        let (dropped, bound) = (outlet.dropped(), outlet.bound());
+        let (dropped, bound) = (items.dropped(), items.bound());
         let reader = Reader {
-            outlet,
+            items,
             subscriber,
             connection: self.connection.clone(),
         };
@@ -306,7 +306,7 @@ impl Subscriber {
     /// Offers `message` to the subscriber. Returns whether it still exists, even when its queue is
     /// full.
     fn take(&self, message: &Message) -> bool {
-        self.inlet.push(message.clone()) != Pushed::NoReader
+        self.writer.push(message.clone()) != Pushed::NoReader
     }
 }
 
@@ -314,7 +314,7 @@ impl Stream for Reader {
     type Item = Message;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        Pin::new(&mut self.outlet).poll_next(cx)
+        Pin::new(&mut self.items).poll_next(cx)
     }
 }
 

@@ -215,14 +215,14 @@ mod tests {
 
     fn subscriber(id: u64, pattern: &str) -> Arc<Subscriber> {
         // Without its reader the queue would accept nothing.
-        let (inlet, outlet) = queue(8);
-        std::mem::forget(outlet);
+        let (writer, reader) = queue(8);
+        std::mem::forget(reader);
         Arc::new(Subscriber {
             id,
             connection: 0,
             subject: Subject::from_wire(pattern),
             group: None,
-            inlet,
+            writer,
         })
     }
 

@@ -11,9 +11,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long a replica may take to start, because its image may have to be fetched and compiled.
-/// After this time, the runner ends it.
+/// After this time, the agent ends it.
 pub(crate) const START_WITHIN: Duration = Duration::from_mins(5);
-/// How long after its start a replica counts as failed if the runner has reported nothing.
+/// How long after its start a replica counts as failed if the agent has reported nothing.
 const START: Duration = START_WITHIN.saturating_add(Duration::from_secs(5));
 /// A generation that has served this long on this host has started, and this host never rejects it.
 const PROVEN: Duration = Duration::from_secs(5);

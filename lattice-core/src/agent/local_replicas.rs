@@ -28,7 +28,7 @@ type GenerationKey = (ComponentId, Generation);
 pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>)>);
 
 /// Everything that runs or is being started.
-pub(super) struct Runner {
+pub(super) struct LocalReplicas {
     node: Arc<NodeParts>,
     grace: Duration,
     running: BTreeMap<GenerationKey, RunningGeneration>,
@@ -65,7 +65,7 @@ impl RunningGeneration {
 /// A component in service, and what of it can't be served.
 type Started = (ServeHandle, Option<String>);
 
-/// How a task of the runner ended.
+/// How a task for a replica ended.
 #[derive(Debug)]
 pub(super) enum TaskEnd {
     Started(GenerationKey, u64, Result<Started, RuntimeError>),
@@ -74,7 +74,7 @@ pub(super) enum TaskEnd {
     Ended(ReplicaId),
 }
 
-impl Runner {
+impl LocalReplicas {
     pub(super) fn new(node: Arc<NodeParts>, grace: Duration) -> Self {
         Self {
             node,
