@@ -9,15 +9,24 @@
 //!     ",
 //!     export: Hello,
 //! });
+//! use exports::example::hello::greeter::Guest;
 //!
 //! struct Hello;
 //!
-//! impl exports::example::hello::greeter::Guest for Hello {
+//! impl Guest for Hello {
 //!     fn greet(name: String) -> String {
 //!         format!("Hello, {name}!")
 //!     }
 //! }
-//! # fn main() {}
+//!
+//! // On every target, for example in a test, an actor can be called as any other code.
+//! fn try_it() {
+//!     println!("{}", Hello::greet("Ada".to_owned())); // Hello, Ada!
+//! }
+//! # fn main() {
+//! #     try_it();
+//! #     assert_eq!(Hello::greet("Ada".to_owned()), "Hello, Ada!");
+//! # }
 //! ```
 //!
 //! A component that has a link to this actor and calls `greet("Ada")` gets `Hello, Ada!`.

@@ -1,4 +1,30 @@
-//! The WIT interfaces that Lattice's SDKs use, as texts.
+//! The WIT interfaces that Lattice's SDKs use, as texts, and the forms in which components publish
+//! their own WIT.
+//!
+//! ```
+//! use lattice_wit::binary;
+//! use wit_parser::Resolve;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut resolve = Resolve::new();
+//!     let package = resolve.push_str("hello.wit", "
+//!         package example:hello@0.1.0;
+//!         interface greeter { greet: func(name: string) -> string; }
+//!         world hello { export greeter; }
+//!     ")?;
+//!     let world = resolve.select_world(&[package], None)?;
+//!
+//!     // A component publishes its WIT as bytes, from which tools read what can be called.
+//!     let published = binary::of_world(&resolve, world, |_| true)?;
+//!     let found = binary::decode(&published)?;
+//!     for interface in found.exports() {
+//!         println!("{}", found.text(interface)?.unwrap_or_default()); // greet: func(name: string) …
+//! #       let text = found.text(interface)?.unwrap_or_default();
+//! #       assert!(text.contains("greet: func(name: string) -> string;"), "{text}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
 //!
 //! A WIT package is a folder of text files, and cargo only packages files inside a crate's own
 //! folder. So the texts are in this crate, in one folder per package, and build scripts, bindings
@@ -16,8 +42,9 @@
 //! The feature `binary` adds the encoding in which a component publishes its own WIT, the feature
 //! `signature` the canonical text of a function's type.
 //!
-//! # Example
-//! Writes the packages to the folder `deps`, where WIT tools look for the dependencies of a
+//! # Write the packages
+//!
+//! This writes the packages to the folder `deps`, where WIT tools look for the dependencies of a
 //! package:
 //!
 //! ```

@@ -1,4 +1,5 @@
-//! The macro of `lattice-actor-sdk`, which generates Rust from WIT. Use and read about it there.
+//! The macro of `lattice-actor-sdk`, which generates Rust from WIT. That crate re-exports it, and
+//! generated code refers to it, so use and read about it there.
 //!
 //! * `options` parses the options between the braces.
 //! * `names` detects WIT names that have no Rust name of their own.
@@ -13,15 +14,24 @@
 //!     ",
 //!     export: Hello,
 //! });
+//! use exports::example::hello::greeter::Guest;
 //!
 //! struct Hello;
 //!
-//! impl exports::example::hello::greeter::Guest for Hello {
+//! impl Guest for Hello {
 //!     fn greet(name: String) -> String {
 //!         format!("Hello, {name}!")
 //!     }
 //! }
-//! # fn main() {}
+//!
+//! // On every target, for example in a test, an actor can be called as any other code.
+//! fn try_it() {
+//!     println!("{}", Hello::greet("Ada".to_owned())); // Hello, Ada!
+//! }
+//! # fn main() {
+//! #     try_it();
+//! #     assert_eq!(Hello::greet("Ada".to_owned()), "Hello, Ada!");
+//! # }
 //! ```
 
 use proc_macro::TokenStream;

@@ -5,6 +5,24 @@
 //! `lattice-core` re-exports these modules and adds everything that does I/O.
 //!
 //! ```
+//! use lattice_proto::value::{ValueError, from_bytes, to_bytes};
+//!
+//! fn main() -> Result<(), ValueError> {
+//!     // The arguments and the result of a call, as they are sent.
+//!     let arguments = to_bytes(&("Ada",))?;
+//!     let (name,): (String,) = from_bytes(&arguments)?;
+//!     let result = to_bytes(&format!("Hello, {name}!"))?;
+//!     assert_eq!(&result[..], b"\x0bHello, Ada!"); // a length, and UTF-8
+//!     println!("{}", from_bytes::<String>(&result)?); // Hello, Ada!
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Frames
+//!
+//! Every message on the bus is one frame: a head, envelopes of one kind, and a tag.
+//!
+//! ```
 //! use lattice_proto::{
 //!     auth::Auth,
 //!     id::Origin,
@@ -12,7 +30,6 @@
 //!     wire::{Frame, FrameWriter, Kind, Lane},
 //! };
 //!
-//! // Every message on the bus is one frame: a head, envelopes of one kind, and a tag.
 //! let auth = Auth::trusting();
 //! let sender = Origin::new(HostId::new("edge-1")?, 1);
 //! let mut writer = FrameWriter::new(sender.clone(), None, Kind::Beat, Lane::Small);
@@ -49,6 +66,11 @@
 //! * `os`: generates a lattice key from the system's randomness and reads one from a file.
 
 #![forbid(unsafe_code)]
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod auth;
 pub mod call;

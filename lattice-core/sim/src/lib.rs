@@ -1,5 +1,33 @@
 //! Tests for whole lattices: a simulator, fault injection, and conformance suites.
 //!
+//! ```
+//! use lattice_core::{link::Link, serve::Functions, server::ServeLimits};
+//! use lattice_sim::Sim;
+//! use std::time::Duration;
+//! const GREETER: &str = "example:hello/greeter@0.1.0";
+//! const GREET: &str = "func(name: string) -> string";
+//! type Failure = Box<dyn std::error::Error + Send + Sync>;
+//! fn main() -> Result<(), Failure> {
+//!     let mut sim = Sim::new(42); // the seed
+//!     let (red, blue) = (sim.add_without_apps(), sim.add_without_apps());
+//!     sim.run_for(Duration::from_secs(5)); // both join
+//!     let _serving = sim.on(red, async |up| {
+//!         let greet = async |(name,): (String,)| format!("Hello, {name}!");
+//!         let greeter = Functions::new().export(GREETER, "greet", GREET, greet)?;
+//!         up.lattice.links().put(Link::new("web", GREETER, "greeter")?).await?; // the grant
+//!         Ok::<_, Failure>(up.node.serve("greeter", greeter, ServeLimits::default()).await?)
+//!     })??;
+//!     sim.run_for(Duration::from_secs(1));
+//!     let greeting = sim.on(blue, async |up| {
+//!         let web = up.node.caller("web")?;
+//!         Ok::<_, Failure>(web.call::<String>(GREETER, "greet", ("Ada",)).await?)
+//!     })??;
+//!     println!("{greeting}"); // Hello, Ada!
+//! #   assert_eq!(greeting, "Hello, Ada!");
+//!     Ok(())
+//! }
+//! ```
+//!
 //! The simulator runs many hosts in one thread, with one seed and a simulated clock, and injects
 //! every fault that can happen between hosts. Each host is a real
 //! [`Lattice`](lattice_core::Lattice) with its node, its agent, its links and leases, in a tokio
@@ -117,6 +145,11 @@
 //!   host. The last snapshot on disk isn't simulated.
 
 #![forbid(unsafe_code)]
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod bug;
 mod check;

@@ -6,7 +6,11 @@ use super::{
     schedule::{Event, HostIndex, Schedule, Trouble},
     store::{Boot, Outage, SimStore},
 };
-use lattice_core::{agent::Runtime, bus::BusState};
+use futures_util::future::BoxFuture;
+use lattice_core::{
+    agent::{Prepared, Runtime, RuntimeError, WorkItem},
+    bus::BusState,
+};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
@@ -53,6 +57,16 @@ pub struct Sim {
     planned: u64,
 }
 
+/// The runtime of a host that runs no apps.
+struct NoApps;
+
+impl Runtime for NoApps {
+    fn prepare(&self, _: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+        let reason = "this host runs no apps; add hosts that do with `Sim::add`";
+        Box::pin(async move { Err(RuntimeError::new(reason)) })
+    }
+}
+
 /// A step of the agenda.
 enum Step {
     Begin(Event),
@@ -91,6 +105,12 @@ impl Sim {
         host.start(self.now, &self.network, &self.store);
         self.hosts.push(host);
         id
+    }
+
+    /// Adds a host that runs no apps, and starts it. It serves only what work on it puts into
+    /// service.
+    pub fn add_without_apps(&mut self) -> HostIndex {
+        self.add(|_, _| Arc::new(NoApps))
     }
 
     /// Returns the simulated time that has passed.

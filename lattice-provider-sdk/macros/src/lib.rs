@@ -1,4 +1,5 @@
-//! The macros of `lattice-provider-sdk`, which generate Rust from WIT. Use them from there.
+//! The macros of `lattice-provider-sdk`, which generate Rust from WIT. That crate re-exports them,
+//! and generated code refers to it, so use them from there.
 //!
 //! ```text
 //! options ──► source ──► world ───► definition, handler, client, dispatch
@@ -9,29 +10,30 @@
 //! ```
 //!
 //! ```
-//! use lattice_provider_sdk::{Call, Stateless, provider};
+//! use lattice_provider_sdk::{Call, Lattice, Link, Stateless, provider, serve};
 //!
-//! provider!({
-//!     inline: "
-//!         package example:hello@0.1.0;
-//!         interface greeter { greet: func(name: string) -> string; }
-//!         world hello { export greeter; }
-//!     ",
-//! });
-//! use example::hello::greeter::Greeter; // the trait to implement
+//! provider!({ inline: "
+//!     package example:hello@0.1.0;
+//!     interface greeter { greet: func(name: string) -> string; }
+//!     world hello { import greeter; export greeter; }
+//! " });
+//! use example::hello::greeter::{Greeter, GreeterClient};
 //!
 //! struct Hello;
-//!
-//! impl Stateless for Hello {
-//!     type World = World;
-//! }
-//!
+//! impl Stateless for Hello { type World = World; }
 //! impl Greeter for Hello {
-//!     async fn greet(&self, _: &Call<Self>, name: String) -> String {
-//!         format!("Hello, {name}!")
-//!     }
+//!     async fn greet(&self, _: &Call<Self>, name: String) -> String { format!("Hello, {name}!") }
 //! }
-//! # fn main() {}
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let lattice = Lattice::in_memory("dev").await?;
+//!     let _serving = serve(&lattice, "greeter", Hello).await?;
+//!     lattice.links().put(Link::new("web", "example:hello/greeter@0.1.0", "greeter")?).await?;
+//!     let greeter = GreeterClient::new(lattice.caller("web")?);
+//!     println!("{}", greeter.greet("Ada").await?); // Hello, Ada!
+//!     Ok(())
+//! }
 //! ```
 //!
 //! Everything below the entry points works on `proc_macro2` tokens, so that tests can call it as an
