@@ -7,6 +7,7 @@ mod bytes;
 mod calls;
 mod constellation;
 mod crowded;
+mod dropped;
 mod hostile;
 mod leaf;
 mod links;
@@ -24,6 +25,8 @@ mod chance;
 mod jwt;
 #[path = "../support/lagging.rs"]
 mod lagging;
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/nats.rs"]
 mod nats;
 #[path = "../support/proxy.rs"]

@@ -1,6 +1,6 @@
 //! Calls over a real NATS server.
 
-use crate::{nats, support::*};
+use crate::{log::Log, nats, support::*};
 use bytes::Bytes;
 use lattice_core::{
     ConnectError, Lattice,
@@ -14,11 +14,9 @@ use lattice_core::{
     subject::Subjects,
 };
 use std::{
-    io,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 fn key() -> LatticeKey {
     LatticeKey::from_hex(&"5a".repeat(32)).expect("a key")
@@ -33,34 +31,6 @@ async fn join(url: &str, name: &str) -> Lattice {
 
 async fn server() -> nats::NatsServer {
     nats::NatsConfig::default().jetstream().start().await
-}
-
-/// The log output while a test captures it.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("not poisoned")).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 async fn serve_callee(lattice: &Lattice) -> (Arc<Api>, ServeHandle) {
@@ -230,11 +200,7 @@ async fn a_bus_without_a_key_must_be_trusted_explicitly() {
         "{refused:?}"
     );
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let _while_it_lives = tracing::subscriber::set_default(subscriber);
+    let _captured = log.capture();
     Lattice::connect(server.url(), "prod")
         .trust_bus()
         .await

@@ -7,7 +7,7 @@ use super::{
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
 };
-use crate::over_nats::Log;
+use crate::log::Log;
 use lattice_core::{
     nats::{NatsOptions, NatsStore, NatsStoreOptions, OpenError},
     store::{CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent},
@@ -124,11 +124,7 @@ async fn a_lone_copy_in_a_cluster_is_reported() {
     let connection = connection.connect().await.expect("a server");
     for (name, copies) in [("lone", 1), ("kept", 3)] {
         let log = Log::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(log.clone())
-            .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let guard = log.capture();
         let copies = NonZeroUsize::new(copies).expect("not zero");
         let options = NatsStoreOptions::new(&lattice(name)).replicas(copies);
         let begun = Instant::now();
