@@ -10,7 +10,9 @@ CHECKED := --config .ci/checked.toml
 
 .PHONY: demo test bench faults soak fuzz guests fmt lint docs deny package clean
 
-demo: guests
+## Compiles the guests of the examples alone.
+demo:
+	sh .ci/guests.sh examples/guests
 	$(CARGO) run --release --quiet --example quickstart
 	$(CARGO) run --release --quiet --example constellation
 

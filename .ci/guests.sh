@@ -1,9 +1,9 @@
 #!/bin/sh
-# usage: .ci/guests.sh
+# usage: .ci/guests.sh [FOLDER…]
 #
-# Builds the guest actors of the examples, the benches and the host's tests into
-# target/guests/wasm32-wasip2/release/NAME.wasm, and prints the files. Takes a second when nothing
-# changed.
+# Builds the guest actors of the examples, the benches and the host's tests, or only those in the
+# folders, into target/guests/wasm32-wasip2/release/NAME.wasm, and prints the files. Takes a second
+# when nothing changed.
 #
 # Uses the first of these compilers that can build for wasm32-wasip2:
 #   1. $LATTICE_GUEST_RUSTC, a path, if it is set (no other is tried then);
@@ -27,8 +27,9 @@ main() {
     choose_compiler
     # Flags for native code don't apply to WebAssembly.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
-    for manifest in */guests/Cargo.toml */tests/guests/Cargo.toml; do
-        (cd "${manifest%/*}" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
+    [ $# -gt 0 ] || set -- */guests */tests/guests
+    for folder; do
+        (cd "$folder" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
     done
     ls "$out/$target/release/"*.wasm
 }
@@ -95,4 +96,4 @@ fail() {
     exit 1
 }
 
-main
+main "$@"
