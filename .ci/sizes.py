@@ -2,8 +2,8 @@
 """Fails when a file, a struct or a line of prose is too large.
 
 * A Rust file has at most 500 lines, and a struct at most 12 fields.
-* Prose is wrapped at 100 columns: comments, and Markdown. Tables, code and drawings are not
-  prose, nor is a line that is one long word, such as an address.
+* Prose is wrapped at 100 columns: comments with their examples, and Markdown. Tables, drawings
+  (```text) and the code in Markdown are not prose, nor is one long word, such as an address.
 
 The lints of clippy limit functions to 80 lines and 5 arguments; see clippy.toml.
 """
@@ -60,17 +60,19 @@ def check(path):
 
 def wide(lines, mark):
     """Lines of prose that are too wide. `mark` starts a comment; in Markdown all is prose."""
-    is_code = False
+    fence = None
     for number, line in enumerate(lines, 1):
         prose = line.strip()
         if mark:
             if not prose.startswith(mark):
-                is_code = False
+                fence = None
                 continue
             prose = prose.lstrip("/#!").strip()
         if prose.startswith("```"):
-            is_code = not is_code
-        elif len(line) > COLUMNS and not is_code and not prose.startswith("|") and " " in prose:
+            fence = prose if fence is None else None
+            continue
+        is_kept = fence == "```text" or (fence and not mark)
+        if len(line) > COLUMNS and not is_kept and not prose.startswith("|") and " " in prose:
             yield number
 
 

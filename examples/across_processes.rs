@@ -2,8 +2,9 @@
 //! killed halfway through.
 //!
 //! ```text
-//! this process: visitor, store        process `one`: front-desk, greeter        process `two`: front-desk, greeter
-//!         └──────────────────────────────── NATS ───────┴─────────────────────────────┘
+//!     this process          process `one`          process `two`
+//!    visitor, store      front-desk, greeter    front-desk, greeter
+//!          └───────────────── NATS ┴──────────────────────┘
 //! ```
 //!
 //! Uses the server at `NATS_URL`, which needs JetStream and keeps a small bucket of the lattice.

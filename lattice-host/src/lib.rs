@@ -40,7 +40,8 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let adder = wat::parse_str(r#"(component
 //!     (core module $m
-//!         (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+//!         (func (export "add") (param i32 i32) (result i32)
+//!             (i32.add (local.get 0) (local.get 1))))
 //!     (core instance $i (instantiate $m))
 //!     (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
 //!     (instance (export "example:math/sums@1.0.0") (export "add" (func $add))))"#)?;
@@ -48,7 +49,8 @@
 //! let lattice = Lattice::in_memory("dev").await?;
 //! let host = Host::builder(&lattice).actor("adder", Actor::from_bytes(adder)).start().await?;
 //!
-//! let sum: u32 = lattice.operator().component("adder").call("example:math/sums@1.0.0", "add", (2_u32, 3_u32)).await?;
+//! let adder = lattice.operator().component("adder");
+//! let sum: u32 = adder.call("example:math/sums@1.0.0", "add", (2_u32, 3_u32)).await?;
 //! assert_eq!(sum, 5);
 //!
 //! let _ = host.shutdown(Duration::from_secs(5)).await;

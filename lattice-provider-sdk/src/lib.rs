@@ -132,7 +132,8 @@
 //! #     async fn say(&self, _: &Call<Self>, text: String) -> String { text }
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(a_parrot_returns_the_text())
+//! #     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! #     runtime.block_on(a_parrot_returns_the_text())
 //! # }
 //! // With `#[tokio::test]` above it:
 //! async fn a_parrot_returns_the_text() -> Result<(), Box<dyn std::error::Error>> {

@@ -19,8 +19,8 @@
 //! let bytes = binary::of_world(&resolve, world, |_| true)?;
 //!
 //! let found = binary::decode(&bytes)?;
-//! let exports: Vec<String> = found.exports().map(|key| found.resolve.name_world_key(key)).collect();
-//! assert_eq!(exports, ["example:hello/greeter@0.1.0"]);
+//! let exports = found.exports().map(|key| found.resolve.name_world_key(key));
+//! assert!(exports.eq(["example:hello/greeter@0.1.0"]));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 

@@ -18,7 +18,7 @@
 //!     let published = binary::of_world(&resolve, world, |_| true)?;
 //!     let found = binary::decode(&published)?;
 //!     for interface in found.exports() {
-//!         println!("{}", found.text(interface)?.unwrap_or_default()); // greet: func(name: string) …
+//!         println!("{}", found.text(interface)?.unwrap_or_default()); // greet: func(name: …
 //! #       let text = found.text(interface)?.unwrap_or_default();
 //! #       assert!(text.contains("greet: func(name: string) -> string;"), "{text}");
 //!     }

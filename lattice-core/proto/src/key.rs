@@ -3,7 +3,7 @@
 //! ```text
 //! link.<source>.<interface>.<link name>      one link
 //! status.<source>.<interface>.<link name>    its status, reported by its target
-//! component.<component>                      the digest of the types that a component was last started with
+//! component.<component>                      the digest of the types that it was last started with
 //! types.<digest>                             published types, once per digest
 //! actor.<component>                          an actor that should run
 //! provider.<component>                       a provider that should run
@@ -12,7 +12,7 @@
 //! lease.<component>                          the host that may run a component that runs once
 //! app.<name>                                 an app, and the keys that it owns
 //! served.<component>                         the generations of an actor that have served
-//! host.<host>                                the epoch of the last boot of a host whose id was chosen
+//! host.<host>                                the epoch of its last boot, if its id was chosen
 //! ```
 //! Parts are separated by `.`. A part is escaped reversibly to the alphabet of a NATS KV key:
 //! letters, digits and `-` stay, and every other byte becomes `=` and two hexadecimal digits. An

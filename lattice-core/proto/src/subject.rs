@@ -1,13 +1,14 @@
 //! The subjects of the bus. All of them are built and parsed here.
 //!
 //! ```text
-//! lattice.<lattice>.host.<host>.<epoch>.call            frames of calls and probes for one boot of a host
-//! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>   replies to that host, from one peer to one frame
+//! lattice.<lattice>.host.<host>.<epoch>.call            calls and probes for one boot of a host
+//! lattice.<lattice>.host.<host>.<epoch>.reply.<peer>.<frame>
+//!                                                       replies from one peer to one frame
 //! lattice.<lattice>.host.<host>.<epoch>.session         steps of sessions, for one boot of a host
 //! lattice.<lattice>.beat                                beats and goodbyes, to all members
 //! lattice.<lattice>.report                              reports, to all members
 //! lattice.<lattice>.report.wanted                       requests to report at once, to every host
-//! lattice.<lattice>.logs                                log lines of components, to all members or to one reader
+//! lattice.<lattice>.logs                                log lines, to all members or one reader
 //! lattice.<lattice>.logs.wanted                         requests for logs, to every host
 //! lattice.<lattice>.serves.<component>                  discovery questions, to a queue group
 //! ```

@@ -30,8 +30,14 @@ pub const MAX_MANIFEST: usize = 4 * 1024 * 1024;
 /// ```
 /// use lattice_core::app::App;
 ///
-/// let error = App::from_toml("shop.toml", "name = \"shop\"\n[actors.greeter]\nimage = \"ghcr.io/shop/greeter:1\"\nreplica = 3\n").unwrap_err();
-/// assert_eq!(error.to_string(), "shop.toml:4:1: actors.greeter.replica: unknown field `replica`, did you mean `replicas`?");
+/// let manifest = r#"name = "shop"
+/// [actors.greeter]
+/// image = "ghcr.io/shop/greeter:1"
+/// replica = 3
+/// "#;
+/// let error = App::from_toml("shop.toml", manifest).unwrap_err().to_string();
+/// assert!(error.starts_with("shop.toml:4:1: actors.greeter.replica: unknown field"), "{error}");
+/// assert!(error.ends_with("did you mean `replicas`?"), "{error}");
 /// ```
 #[derive(Debug, Clone)]
 pub struct App {

@@ -18,7 +18,8 @@ use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 /// use lattice_core::desired::OciReference;
 ///
 /// let reference: OciReference = "ghcr.io/shop/greeter:1.2".parse()?;
-/// assert_eq!((reference.registry(), reference.repository(), reference.tag()), ("ghcr.io", "shop/greeter", Some("1.2")));
+/// assert_eq!((reference.registry(), reference.repository()), ("ghcr.io", "shop/greeter"));
+/// assert_eq!(reference.tag(), Some("1.2"));
 /// # Ok::<_, lattice_core::desired::ImageError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

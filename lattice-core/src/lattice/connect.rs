@@ -211,10 +211,12 @@ impl<B: AsMut<Remote>> Connect<B> {
     /// store is reached.
     ///
     /// ```no_run
-    /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
+    /// # use lattice_core::{ConnectError, auth::LatticeKey};
+    /// # async fn example(key: LatticeKey) -> Result<(), ConnectError> {
     /// use lattice_core::{Lattice, ReplicaState};
     ///
-    /// let lattice = Lattice::connect("nats://localhost:4222", "prod").key(key).snapshot("/var/lib/lattice/prod.redb").await?;
+    /// let connect = Lattice::connect("nats://localhost:4222", "prod").key(key);
+    /// let lattice = connect.snapshot("/var/lib/lattice/prod.redb").await?;
     /// if let ReplicaState::Snapshot { taken } = lattice.replica().health().state {
     ///     println!("the store is unavailable; this state was saved at {taken:?}");
     /// }

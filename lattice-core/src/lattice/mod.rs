@@ -91,7 +91,8 @@ impl Lattice {
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("lattice.redb");
     /// let lattice = Lattice::on_disk(&path, "dev").await?;
-    /// lattice.links().put(Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?).await?;
+    /// let link = Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?;
+    /// lattice.links().put(link).await?;
     /// drop(lattice);
     ///
     /// let lattice = Lattice::on_disk(&path, "dev").await?;
@@ -113,12 +114,15 @@ impl Lattice {
     /// domain and the rest. Needs a [`key`](Connect::key), or [`trust_bus`](Connect::trust_bus).
     ///
     /// ```no_run
-    /// # async fn example(key: lattice_core::auth::LatticeKey) -> Result<(), lattice_core::ConnectError> {
+    /// # use lattice_core::{ConnectError, auth::LatticeKey};
+    /// # async fn example(key: LatticeKey) -> Result<(), ConnectError> {
     /// use lattice_core::{Lattice, nats::NatsOptions};
     ///
-    /// let lattice = Lattice::connect("nats://one:4222,nats://two:4222", "prod").key(key.clone()).await?;
+    /// let servers = "nats://one:4222,nats://two:4222";
+    /// let lattice = Lattice::connect(servers, "prod").key(key.clone()).await?;
     ///
-    /// let nats = NatsOptions::new("tls://nats.example:4222").credentials_file("/etc/lattice/user.creds");
+    /// let nats = NatsOptions::new("tls://nats.example:4222");
+    /// let nats = nats.credentials_file("/etc/lattice/user.creds");
     /// let lattice = Lattice::connect(nats, "prod").key(key).await?;
     /// # Ok(())
     /// # }
@@ -156,7 +160,8 @@ impl Lattice {
     /// not run; the next one joins when the bus is back.
     ///
     /// ```no_run
-    /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use lattice_core::Lattice;
+    /// # async fn example(lattice: Lattice) -> Result<(), Box<dyn std::error::Error>> {
     /// let web = lattice.caller("web")?;
     /// let greeting: String = web.call("example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
     /// # Ok(()) }
@@ -172,9 +177,12 @@ impl Lattice {
     /// for tools and tests. Hosts log such calls, and can refuse them.
     ///
     /// ```no_run
-    /// # async fn example(lattice: lattice_core::Lattice) -> Result<(), lattice_core::call::CallError> {
+    /// # use lattice_core::{Lattice, call::CallError};
+    /// # async fn example(lattice: Lattice) -> Result<(), CallError> {
+    /// const GREETER: &str = "example:hello/greeter@0.1.0";
+    ///
     /// let operator = lattice.operator();
-    /// let greeting: String = operator.call("greeter", "example:hello/greeter@0.1.0", "greet", ("Ada",)).await?;
+    /// let greeting: String = operator.call("greeter", GREETER, "greet", ("Ada",)).await?;
     /// # Ok(()) }
     /// ```
     pub fn operator(&self) -> Operator {

@@ -110,7 +110,8 @@ impl Link {
     /// ```
     /// use lattice_core::link::{Link, Locality};
     ///
-    /// let link = Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?.locality(Locality::Anywhere);
+    /// let link = Link::new("front-desk", "example:hello/greeter@0.1.0", "greeter")?;
+    /// let link = link.locality(Locality::Anywhere);
     /// assert_eq!(link.name.as_str(), "default");
     /// # Ok::<_, lattice_core::name::NameError>(())
     /// ```

@@ -24,7 +24,8 @@ use std::{io::Read as _, path::PathBuf};
 /// ```no_run
 /// use lattice_host::{Actor, Instances};
 ///
-/// let greeter = Actor::from_file("greeter.wasm").env("GREETING", "Hello").instances(Instances::warm());
+/// let greeter = Actor::from_file("greeter.wasm").env("GREETING", "Hello");
+/// let greeter = greeter.instances(Instances::warm());
 /// ```
 #[derive(Debug, Clone)]
 pub struct Actor {

@@ -2,7 +2,8 @@
 //! equivalent serde type, and is read strictly.
 //!
 //! ```text
-//! uN, N > 8    varint: 7 bits a byte, least significant first, high bit = more follow; shortest form only
+//! uN, N > 8    varint: 7 bits a byte, least significant first, high bit = more follow;
+//!              shortest form only
 //! sN, N > 8    varint of (n << 1) ^ (n >> N-1)
 //! u8 s8 bool   one byte
 //! f32 f64      4 or 8 bytes, little-endian bits

@@ -1,9 +1,11 @@
 //! Auth suites: how tags are made and checked.
 //!
 //! ```text
-//! subkey(purpose) = BLAKE3 derive_key(context of the purpose, lattice key (32 bytes) · lattice name)
+//! subkey(purpose) = BLAKE3 derive_key(context of the purpose,
+//!                                     lattice key (32 bytes) · lattice name)
 //! tag(purpose, p1 … pn) = first 16 bytes of BLAKE3 keyed with subkey(purpose) over
-//!                         p1 · … · pn · len(p1) · … · len(pn-1)          lengths as u64, little endian
+//!                         p1 · … · pn · len(p1) · … · len(pn-1)
+//!                         lengths as u64, little endian
 //! ```
 //! A purpose always tags the same number of parts, so the lengths show where each part ends.
 

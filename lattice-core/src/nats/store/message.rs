@@ -64,7 +64,8 @@ pub(super) fn is_within_commit(headers: &HeaderMap) -> bool {
 /// The position of a delivered message, from its reply subject:
 ///
 /// ```text
-/// $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
+/// $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>
+///     .<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {

@@ -2,7 +2,8 @@
 //! here blocks.
 //!
 //! ```text
-//! numbers    format · incarnation · revision (of the last commit) · ceiling (above every revision given away) · opened (how often)
+//! numbers    format · incarnation · revision (of the last commit)
+//!            · ceiling (above every revision given away) · opened (how often)
 //!            · taken (when, in milliseconds since 1970)
 //! texts      lattice · kind
 //! slots      key ──► its last write, see `slot`

@@ -6,7 +6,8 @@
 //! │ kind │ revision │ ends    │ term    │ value │      integers little endian
 //! │ u8   │ u64      │ ms 1970 │ ms      │       │
 //! └──────┴──────────┴─────────┴─────────┴───────┘
-//! kind: 0 a value (ends and term are 0) · 1 a value with a term · 2 a marker of what was deleted or has expired (no value)
+//! kind: 0 a value (ends and term are 0) · 1 a value with a term
+//!       · 2 a marker of what was deleted or has expired (no value)
 //! ```
 //! A write that ends by itself ends by the wall clock across a restart: `ends` is that time. A
 //! clock that was set back meanwhile can't make it last longer than its whole `term` from now on.
