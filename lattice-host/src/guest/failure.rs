@@ -15,8 +15,8 @@ const FRAMES: usize = 4;
 /// How to raise the limits on the memory that guests share.
 const BUDGET: &str = "; the memory for all guests of a host is set with `lattice up --guest-memory` or `EngineBuilder::guest_memory`, and one actor may use half of it";
 
-/// Returns the error of the call that ended an instance with `error`. The call may have run whatever
-/// the error is: also when the engine had no room for what the guest needed next.
+/// Returns the error of the call that ended an instance with `error`. The call may have run
+/// whatever the error is: also when the engine had no room for what the guest needed next.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
     if error.is::<PoolConcurrencyLimitError>() {
         return CallError::InstanceLost {

@@ -9,8 +9,8 @@ use wasmtime::{ResourceLimiter, Result};
 /// program has four, and one that is composed of twenty programs eighty.
 pub(crate) const MAX_PARTS: u32 = 256;
 
-/// The memory and tables that an instance uses, and the limits on them: its own, and those on what it
-/// shares with the other guests of its engine.
+/// The memory and tables that an instance uses, and the limits on them: its own, and those on what
+/// it shares with the other guests of its engine.
 #[derive(Debug)]
 pub(crate) struct InstanceLimiter {
     memory: Quota,
@@ -63,8 +63,8 @@ impl InstanceLimiter {
 }
 
 impl Quota {
-    /// Allows the growth if it is within the limit, and within what the lease can get. A growth over
-    /// the `maximum` of the guest's own type takes nothing, because Wasmtime then refuses it.
+    /// Allows the growth if it is within the limit, and within what the lease can get. A growth
+    /// over the `maximum` of the guest's own type takes nothing, because Wasmtime then refuses it.
     fn grow(
         &mut self,
         (current, desired): (usize, usize),
@@ -87,8 +87,8 @@ impl Quota {
 }
 
 // Nothing is given back when a growth fails after it was allowed, as it does when the system has no
-// memory. Wasmtime also reports failures of growths that it has not announced, which would give back
-// what is in use. The instance's end gives back everything.
+// memory. Wasmtime also reports failures of growths that it has not announced, which would give
+// back what is in use. The instance's end gives back everything.
 impl ResourceLimiter for InstanceLimiter {
     fn memory_growing(
         &mut self,

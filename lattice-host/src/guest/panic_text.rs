@@ -1,7 +1,7 @@
 //! What a guest that panicked has written about it.
 //!
-//! A Rust guest writes the message of a panic to its standard error and aborts with a trap. The trap
-//! itself knows only that, in some frames of the standard library.
+//! A Rust guest writes the message of a panic to its standard error and aborts with a trap. The
+//! trap itself knows only that, in some frames of the standard library.
 
 use lattice_core::sync::Mutex;
 use std::sync::{Arc, MutexGuard};

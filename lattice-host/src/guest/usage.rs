@@ -92,8 +92,8 @@ impl InstanceUsage {
         *self.denied.lock()
     }
 
-    /// Returns why the host held no more arguments of the guest, and what to do about it. Returns it
-    /// once for each instance, because a guest may try again and again.
+    /// Returns why the host held no more arguments of the guest, and what to do about it. Returns
+    /// it once for each instance, because a guest may try again and again.
     pub(super) fn refusal_to_report(&self) -> Option<String> {
         if self.has_reported.swap(true, Ordering::Relaxed) {
             return None;
