@@ -61,8 +61,8 @@ pub(crate) struct NatsArguments {
     /// a leaf node [env: `LATTICE_JETSTREAM_DOMAIN`]
     #[arg(long, global = true, value_name = "NAME")]
     jetstream_domain: Option<String>,
-    /// How long to try to connect, 5 s by default. A host waits up to this long for a server that
-    /// isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
+    /// How long to try to connect, 5 s by default. `up` and `apply` wait up to this long for a server
+    /// that isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
 }
