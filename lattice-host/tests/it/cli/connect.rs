@@ -346,6 +346,27 @@ async fn key_files_of_every_editor_are_read() {
     assert!(message.starts_with("error: --key-file: "), "{message}");
 }
 
+/// A secret of Kubernetes ends with the line end of the file that it was made from, and lists are
+/// written with spaces.
+#[tokio::test]
+async fn values_of_variables_may_have_white_space_around_them() {
+    let scene = Scene::new().await;
+    let url = scene.nats.url();
+    for (before, after) in [("", "\n"), ("", "\r\n"), (" ", " "), ("\t", "\n\n")] {
+        let nats = format!("{before}{url} , {url}{after}");
+        let key = format!("{before}{}{after}", scene.key);
+        let timeout = format!("{before}5s{after}");
+        let variables = [
+            ("LATTICE_NATS", &*nats),
+            ("LATTICE_KEY", &*key),
+            ("LATTICE_CONNECT_TIMEOUT", &*timeout),
+            ("LATTICE_NATS_TLS_FIRST", "off\n"),
+        ];
+        let output = run(&HOSTS, &variables);
+        assert!(output.status.success(), "{variables:?}: {output:?}");
+    }
+}
+
 fn close(file: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::Permissions::from_mode(0o600);
