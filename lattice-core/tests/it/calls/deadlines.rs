@@ -218,7 +218,8 @@ async fn a_call_that_waited_for_discovery_has_less_time_at_its_callee() {
     let here = on(slow.clone()).await;
     let beats = Subjects::new(here.name()).beat();
     mute.partition(move |subject| *subject == beats);
-    let two = Two::across(&here, &on(mute).await).await;
+    let there = on(mute).await;
+    let two = Two::across(&here, &there).await;
     slow.set(Rule::Stall(|to| to.as_str().contains(".serves.")));
     let left = function("left", "func() -> u64");
     let asked = two.call(&left, Bytes::new(), Context::new(Duration::from_secs(1)));

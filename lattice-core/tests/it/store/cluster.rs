@@ -184,7 +184,7 @@ async fn a_lattice_spans_clusters_that_gateways_connect() {
         )
     };
     let servers = cluster_with(|at| gateway("c", at, "west", SERVERS)).await;
-    let listen = &free_addresses(1)[0];
+    let listen = free_addresses(1).remove(0);
     let west = format!(
         "server_name: west\ncluster {{ name: west, listen: \"{listen}\" }}\n{}",
         gateway("west", SERVERS, "c", 0)
