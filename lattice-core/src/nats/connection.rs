@@ -10,7 +10,10 @@ use super::{
     tap::TapHandle,
     url::servers_and_login,
 };
-use crate::bus::{BusError, BusState};
+use crate::{
+    bus::{BusError, BusState},
+    quantity::ByteSize,
+};
 use async_nats::{ServerAddr, connection::State};
 use std::{
     fmt,
@@ -37,6 +40,8 @@ struct Shared {
     signals: Arc<Signals>,
     round_trips: RoundTrips,
     jetstream_domain: Option<String>,
+    /// The limit of the account, if it is lower than that of the server.
+    max_payload: Option<ByteSize>,
     when_away: WhenAway,
     /// Room for large payloads that are not written yet.
     large_payloads: Arc<Semaphore>,
@@ -93,6 +98,7 @@ impl NatsConnection {
                 signals,
                 round_trips,
                 jetstream_domain: options.jetstream_domain.clone(),
+                max_payload: options.max_payload,
                 when_away: options.when_away,
                 large_payloads: super::bus::permits_for_large_payloads(),
                 _watcher: AbortOnDropHandle::new(watcher),
@@ -145,6 +151,15 @@ impl NatsConnection {
     }
 
     /// Returns the `JetStream` domain that the options named.
+    /// Returns the most bytes that a message may have.
+    pub(super) fn max_payload(&self) -> usize {
+        let of_account = self
+            .shared
+            .max_payload
+            .map_or(usize::MAX, ByteSize::as_usize);
+        self.client().max_payload().min(of_account)
+    }
+
     pub(crate) fn jetstream_domain(&self) -> Option<&str> {
         self.shared.jetstream_domain.as_deref()
     }
