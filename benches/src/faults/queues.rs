@@ -33,8 +33,9 @@ use tokio::{
 const BODY: usize = 1_000 << 10;
 /// What the arguments of one component's calls may take by default.
 const ROOM: ByteSize = ByteSize::mib(128);
-/// Calls that are made once three quarters of it are taken: more than fit the rest.
-const REST: usize = 48;
+/// Calls that are made once three quarters of it are taken: many more than fit the rest, so that the
+/// host would grow by twice that without the limit.
+const REST: usize = 200;
 /// Interval between two of the calls that fill the queue, so that the server isn't flooded.
 const EVERY: Duration = Duration::from_millis(5);
 /// Further large calls in each second, which the full queue refuses.
