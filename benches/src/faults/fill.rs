@@ -1,6 +1,6 @@
-//! An actor fills its memory, in many calls at a time: its own memory, or what the host copies of it
-//! for the calls that it makes. Measures the effect on calls to another actor on its host, and on
-//! the host's memory.
+//! An actor fills its memory, in many calls at a time: its own, or what the host copies of it for
+//! the calls that it makes. Measures the effect on calls to another actor on its host, and on the
+//! host's memory.
 //!
 //! The calls keep the memory for a while, so that memory is what is scarce, and not CPU time: that
 //! is the subject of [`spin`](super::spin).
