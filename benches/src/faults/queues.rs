@@ -1,5 +1,5 @@
-//! The queue of a component is full of the largest messages. Measures the effect on calls to another
-//! component on its host, and on the host's memory.
+//! The queue of a component is full of the largest messages. Measures the effect on calls to
+//! another component on its host, and on the host's memory.
 //!
 //! The comparison makes the same large calls at the same rate, while the queue has room for them.
 //! They are made on a connection of their own, as by another host.
@@ -33,8 +33,8 @@ use tokio::{
 const BODY: usize = 1_000 << 10;
 /// What the arguments of one component's calls may take by default.
 const ROOM: ByteSize = ByteSize::mib(128);
-/// Calls that are made once three quarters of it are taken: many more than fit the rest, so that the
-/// host would grow by twice that without the limit.
+/// Calls that are made once three quarters of it are taken: many more than fit the rest, so that
+/// the host would grow by twice that without the limit.
 const REST: usize = 200;
 /// Interval between two of the calls that fill the queue, so that the server isn't flooded.
 const EVERY: Duration = Duration::from_millis(5);

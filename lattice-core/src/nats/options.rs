@@ -168,8 +168,8 @@ impl NatsOptions {
         self
     }
 
-    /// Sets the largest message, where the limit of the account is lower than that of its server. The
-    /// server announces only its own limit, and closes the connection over a larger message.
+    /// Sets the largest message, where the limit of the account is lower than that of its server.
+    /// The server announces only its own limit, and closes the connection over a larger message.
     pub fn max_payload(mut self, size: ByteSize) -> Self {
         self.max_payload = Some(size);
         self

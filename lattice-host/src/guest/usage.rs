@@ -138,8 +138,8 @@ impl InstanceUsage {
         }
     }
 
-    /// Charges what was copied to the call that `spent` belongs to. The next tick ends the call if it
-    /// is over its budget.
+    /// Charges what was copied to the call that `spent` belongs to. The next tick ends the call if
+    /// it is over its budget.
     pub(super) fn charge_copies(&self, spent: &mut u32) {
         *spent = spent.saturating_add(self.copying.swap(0, Ordering::Relaxed));
     }

@@ -170,8 +170,8 @@ async fn a_lease_that_is_removed_is_taken_only_when_its_holder_has_stopped() {
     assert!(taken > TERM / 2, "{taken:?}");
 }
 
-/// The server that removes expired values has a clock that runs ahead, for example after another one
-/// became the leader.
+/// The server that removes expired values has a clock that runs ahead, for example after another
+/// one became the leader.
 #[tokio::test(start_paused = true)]
 async fn a_lease_whose_value_the_store_removes_early_stays_with_its_holder() {
     let store = MemoryStore::new();

@@ -64,8 +64,8 @@ impl LatticeOptions {
         Ok(lattice)
     }
 
-    /// Joins the lattice, and waits for a server that isn't running yet: it may have been started at
-    /// the same moment.
+    /// Joins the lattice, and waits for a server that isn't running yet: it may have been started
+    /// at the same moment.
     pub(crate) async fn open_early(&self) -> Result<Lattice, Failure> {
         let lattice = match self.location()?.ok_or_else(no_location)? {
             StoreLocation::File(path) => self.join_file(path).await?,

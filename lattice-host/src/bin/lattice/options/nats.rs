@@ -61,12 +61,12 @@ pub(crate) struct NatsArguments {
     /// a leaf node [env: `LATTICE_JETSTREAM_DOMAIN`]
     #[arg(long, global = true, value_name = "NAME")]
     jetstream_domain: Option<String>,
-    /// Largest message, such as `64KiB`, where that of the account is smaller than that of its server
-    /// [env: `LATTICE_NATS_MAX_PAYLOAD`]
+    /// Largest message, such as `64KiB`, where that of the account is smaller than that of its
+    /// server [env: `LATTICE_NATS_MAX_PAYLOAD`]
     #[arg(long, global = true, value_name = "SIZE")]
     nats_max_payload: Option<ByteSize>,
-    /// How long to try to connect, 5 s by default. `up` and `apply` wait up to this long for a server
-    /// that isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
+    /// How long to try to connect, 5 s by default. `up` and `apply` wait up to this long for a
+    /// server that isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
 }
