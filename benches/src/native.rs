@@ -19,7 +19,7 @@ pub use generated::lattice_bench::calls::{
     silence::SilenceClient,
     spin::SpinClient,
 };
-pub use silent::lattice_bench::calls::silence::Silence;
+pub use silent::lattice_bench::calls::{silence::Silence, sink::Sink};
 
 /// The interface of the callee.
 pub const ECHO: &str = "lattice-bench:calls/echo@0.1.0";
@@ -32,6 +32,8 @@ pub const SILENCE: &str = "lattice-bench:calls/silence@0.1.0";
 pub const SPIN: &str = "lattice-bench:calls/spin@0.1.0";
 /// The interface that takes memory.
 pub const FILL: &str = "lattice-bench:calls/fill@0.1.0";
+/// The interface that keeps what it is given.
+pub const SINK: &str = "lattice-bench:calls/sink@0.1.0";
 
 /// Returns the bytes that it receives.
 #[derive(Debug)]
@@ -61,6 +63,16 @@ impl Stateless for SilentProvider {
 
 impl Silence for SilentProvider {
     async fn hold(&self, _: &Call<Self>, _: Bytes) -> Bytes {
+        std::future::pending().await
+    }
+}
+
+impl Sink for SilentProvider {
+    async fn put(&self, _: &Call<Self>, _: Bytes) -> Result<(), String> {
+        std::future::pending().await
+    }
+
+    async fn wait(&self, _: &Call<Self>) -> Result<(), String> {
         std::future::pending().await
     }
 }

@@ -72,6 +72,8 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
         ("fault.nats.back_ms", 4.0 * 250.0),
         ("memory.growth.unanswered", 4.0 * 2.0),
         ("fault.memory.grown_MiB", 64.0),
+        ("fault.memory.outgoing_MiB", 64.0),
+        ("fault.memory.queues_MiB", 256.0),
         ("heal.kill.typed_ms", 4.0 * 1_000.0),
         ("heal.kill.replicas_s", 4.0 * 5.0),
         ("cold.apply_ms", 4.0 * 150.0),
@@ -85,6 +87,8 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
         "fault.slow.neighbour_p99",
         "fault.spin.neighbour_p99",
         "fault.memory.neighbour_p99",
+        "fault.memory.outgoing_p99",
+        "fault.memory.queues_p99",
     ] {
         let (with, without) = rows.pair(name);
         // A delay by one time slice of a guest or of the kernel isn't a failure.

@@ -24,8 +24,9 @@ pub struct Limits {
     /// All instances of an actor together are limited by
     /// [`EngineBuilder::guest_memory`](crate::EngineBuilder::guest_memory).
     pub memory: ByteSize,
-    /// CPU time of one call, counted in steps of 5 ms in which it was seen running, 1 s by default.
-    /// Time spent waiting is free.
+    /// CPU time of one call, 1 s by default. It is measured by looking at random times, every 5 ms
+    /// on average, so that a guest can't wait just then. The time for copying what the guest passes
+    /// is included, and time spent waiting is free.
     pub cpu: Option<Duration>,
     /// Time of one call, including waiting, 30 s by default. A caller's deadline is usually
     /// earlier.

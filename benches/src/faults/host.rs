@@ -38,6 +38,9 @@ pub(crate) const HELD: &str = "held";
 /// Requests the bytes of memory that a host's guests use.
 pub(crate) const GUESTS: &str = "guests";
 
+/// Requests the bytes of the calls that wait or run on a host.
+pub(crate) const CALLS: &str = "calls";
+
 /// What the guests of a host may use together if one of them fills its memory.
 pub(crate) const GUEST_MEMORY: ByteSize = ByteSize::mib(64);
 
@@ -64,7 +67,12 @@ enum Serves {
     SpinActor,
     /// An actor that takes all the memory that it can get.
     FillActor,
+    /// An actor that passes a large buffer again and again.
+    PourActor,
 }
+
+/// The actor that passes a large buffer again and again, as text.
+const POUR: &str = include_str!("pour.wat");
 
 impl FromStr for Component {
     type Err = Failure;
@@ -79,6 +87,7 @@ impl FromStr for Component {
             "echo-actor" => Serves::EchoActor,
             "spin-actor" => Serves::SpinActor,
             "fill-actor" => Serves::FillActor,
+            "pour-actor" => Serves::PourActor,
             _ => return Err(format!("there is no component of kind `{kind}`").into()),
         };
         Ok(Self {
@@ -106,6 +115,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::EchoActor => host.actor(id, actor(Guest::Callee)?.instances(Instances::warm())),
             Serves::SpinActor => host.actor(id, actor(Guest::Spinner)?),
             Serves::FillActor => host.actor(id, actor(Guest::Filler)?),
+            Serves::PourActor => host.actor(id, Actor::from_bytes(wat::parse_str(POUR)?)),
         };
     }
     let host = host.start().await?;
@@ -138,6 +148,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             }
             HELD => println!("{}", answers.results()),
             GUESTS => println!("{}", engine.guest_memory().used.as_u64()),
+            CALLS => println!("{}", lattice.message_memory().calls.as_u64()),
             other => return Err(format!("a host got an unknown request `{other}`").into()),
         }
     }
@@ -148,7 +159,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
 /// Returns the engine of a host with these components.
 fn engine(components: &[Component]) -> Result<Engine, Failure> {
     let mut serves = components.iter().map(|component| component.serves);
-    if serves.any(|serves| serves == Serves::FillActor) {
+    if serves.any(|serves| matches!(serves, Serves::FillActor | Serves::PourActor)) {
         Ok(Engine::builder().guest_memory(GUEST_MEMORY).build()?)
     } else {
         Ok(Engine::shared()?)

@@ -35,14 +35,20 @@ impl Mesh {
     pub(crate) async fn start() -> Result<Self, Failure> {
         let server = Server::start().await?;
         let key = LatticeKey::generate();
-        let lattice = Lattice::connect(&server.url, LATTICE)
-            .key(key.clone())
-            .await?;
+        let lattice = Lattice::connect(&server.url, LATTICE);
+        let lattice = lattice.key(key.clone()).await?;
         Ok(Self {
             server,
             lattice,
             key,
         })
+    }
+
+    /// Returns a further connection of this process, for calls that must not share one with those
+    /// that are measured.
+    pub(crate) async fn connect(&self) -> Result<Lattice, Failure> {
+        let key = self.key.clone();
+        Ok(Lattice::connect(&self.server.url, LATTICE).key(key).await?)
     }
 
     /// Puts a link of this name from the driver to `target` through `interface`.

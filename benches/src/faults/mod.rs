@@ -12,7 +12,7 @@
 //! | `fault.nats.*` | the server is killed, and restarted half a second later | requests of bare `async-nats` |
 //! | `fault.slow.*` | a host is stopped, or a component never replies | the same calls without it |
 //! | `fault.spin.*` | an actor spins | the same calls without it |
-//! | `fault.memory.*` | an actor fills its memory | the same calls without it |
+//! | `fault.memory.*` | an actor fills its memory, or passes a buffer a thousand times; a queue is full of large messages | the same calls without it |
 //! | `memory.growth.unanswered` | one call in ten never gets a reply | requests of bare `async-nats` |
 //!
 //! `faults soak` runs all of these faults together for a long time and checks whether anything
@@ -29,6 +29,7 @@ mod mesh;
 mod nats;
 mod options;
 mod paced;
+mod queues;
 mod report;
 mod scale;
 mod slow;
@@ -78,6 +79,7 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("fault.memory") {
         fill::measure(&options, &mut report).await?;
+        queues::measure(&options, &mut report).await?;
     }
     if options.wants("heal") {
         heal::measure(&options, &mut report).await?;

@@ -30,7 +30,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use task::LeaseTask;
 use tokio::{
@@ -58,23 +58,26 @@ struct Holder {
     origin: Origin,
 }
 
-/// The time until which a lease is certainly held, by two clocks: the one that timers use, and one
-/// that keeps running while the machine sleeps. The one that ends first counts.
+/// The time until which a lease is certainly held, by three clocks: the one that timers use, one
+/// that keeps running while the machine sleeps, and the wall clock, which is the only one that is
+/// set forward when a virtual machine goes on after it was suspended. The one that ends first
+/// counts, and the next renewal sets all of them again.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseDeadline {
     start: ClockStart,
-    ends: Arc<[AtomicU64; 2]>,
+    ends: Arc<[AtomicU64; 3]>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct ClockStart {
     at: Instant,
     asleep_too: boot_time::Instant,
+    wall: SystemTime,
 }
 
-/// Milliseconds since the start, by both clocks.
+/// Milliseconds since the start, by all clocks.
 #[derive(Debug, Clone, Copy)]
-struct ClockReading([u64; 2]);
+struct ClockReading([u64; 3]);
 
 /// The leases that this host holds or tries to take.
 #[derive(Debug)]
@@ -195,6 +198,7 @@ impl LeaseDeadline {
         let start = ClockStart {
             at: Instant::now(),
             asleep_too: boot_time::Instant::now(),
+            wall: SystemTime::now(),
         };
         Self {
             start,
@@ -203,8 +207,15 @@ impl LeaseDeadline {
     }
 
     fn now(&self) -> ClockReading {
-        let ClockStart { at, asleep_too } = self.start;
-        ClockReading([at.elapsed(), asleep_too.elapsed()].map(|elapsed| elapsed.as_millis() as u64))
+        let ClockStart {
+            at,
+            asleep_too,
+            wall,
+        } = self.start;
+        // A wall clock that was turned back to before the start shows nothing.
+        let by_wall = wall.elapsed().unwrap_or_default();
+        let elapsed = [at.elapsed(), asleep_too.elapsed(), by_wall];
+        ClockReading(elapsed.map(|elapsed| elapsed.as_millis() as u64))
     }
 
     /// Sets the end to `after` past `moment`.

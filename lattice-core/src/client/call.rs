@@ -165,14 +165,18 @@ impl Client {
     async fn call_with_handles(
         self: &Arc<Self>,
         mut call: OutgoingCall<'_>,
-        now: Instant,
+        mut now: Instant,
     ) -> Outcome {
-        let route = match self.pinned(&call)? {
-            Some(route) => route,
-            None => match self.choose(&mut call, &[], now) {
-                Some(route) => route,
-                None => self.find(&mut call, now).await?,
-            },
+        let known = match self.pinned(&call)? {
+            Some(route) => Some(route),
+            None => self.choose(&mut call, &[], now),
+        };
+        let route = if let Some(route) = known {
+            route
+        } else {
+            let found = self.find(&mut call, now).await?;
+            now = Instant::now();
+            found
         };
         let result = match &route {
             Route::Here(component) => self.call_component(component, &mut call, now).await,

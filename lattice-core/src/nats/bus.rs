@@ -109,7 +109,7 @@ impl NatsBus {
             .map_err(|error| match error.kind() {
                 PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge {
                     size,
-                    limit: client.max_payload(),
+                    limit: self.max_payload(),
                 },
                 PublishErrorKind::InvalidSubject => BusError::Refused(error.to_string()),
                 PublishErrorKind::Send => BusError::Closed,
@@ -225,7 +225,7 @@ impl Bus for NatsBus {
     }
 
     fn max_payload(&self) -> usize {
-        self.connection.client().max_payload()
+        self.connection.max_payload()
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     bus::{BusError, BusState},
+    quantity::ByteSize,
     watch::Watch,
 };
 use async_nats::{ServerAddr, connection::State};
@@ -40,6 +41,8 @@ struct OpenConnection {
     signals: Arc<Signals>,
     round_trips: RoundTrips,
     jetstream_domain: Option<String>,
+    /// The limit of the account, if it is lower than that of the server.
+    max_payload: Option<ByteSize>,
     when_away: WhenAway,
     /// Room for large payloads that are not written yet.
     large_payloads: Arc<Semaphore>,
@@ -96,6 +99,7 @@ impl NatsConnection {
                 signals,
                 round_trips,
                 jetstream_domain: options.jetstream_domain.clone(),
+                max_payload: options.max_payload,
                 when_away: options.when_away,
                 large_payloads: super::bus::permits_for_large_payloads(),
                 _watcher: AbortOnDropHandle::new(watcher),
@@ -148,6 +152,15 @@ impl NatsConnection {
     }
 
     /// Returns the `JetStream` domain that the options named.
+    /// Returns the most bytes that a message may have.
+    pub(super) fn max_payload(&self) -> usize {
+        let of_account = self
+            .shared
+            .max_payload
+            .map_or(usize::MAX, ByteSize::as_usize);
+        self.client().max_payload().min(of_account)
+    }
+
     pub(crate) fn jetstream_domain(&self) -> Option<&str> {
         self.shared.jetstream_domain.as_deref()
     }

@@ -1,6 +1,7 @@
 //! Settings of a connection: servers, login and TLS.
 
 use super::{ConnectError, NatsConnection, connection::When, url::shown};
+use crate::quantity::ByteSize;
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -26,6 +27,7 @@ pub struct NatsOptions {
     pub(super) tls: TlsOptions,
     pub(super) jetstream_domain: Option<String>,
     pub(super) connect_timeout: Duration,
+    pub(super) max_payload: Option<ByteSize>,
     pub(super) name: String,
     pub(super) inbox_prefix: String,
     pub(super) when_away: WhenAway,
@@ -81,6 +83,7 @@ impl NatsOptions {
             tls: TlsOptions::default(),
             jetstream_domain: None,
             connect_timeout: CONNECT_TIMEOUT,
+            max_payload: None,
             name: "lattice".to_owned(),
             inbox_prefix: "_INBOX".to_owned(),
             when_away: WhenAway::Refused,
@@ -165,6 +168,13 @@ impl NatsOptions {
         self
     }
 
+    /// Sets the largest message, where the limit of the account is lower than that of its server.
+    /// The server announces only its own limit, and closes the connection over a larger message.
+    pub fn max_payload(mut self, size: ByteSize) -> Self {
+        self.max_payload = Some(size);
+        self
+    }
+
     /// Sets the connection's name in the server's monitoring. The default is `lattice`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -241,6 +251,7 @@ impl fmt::Debug for NatsOptions {
             .field("tls", &self.tls)
             .field("jetstream_domain", &self.jetstream_domain)
             .field("connect_timeout", &self.connect_timeout)
+            .field("max_payload", &self.max_payload)
             .field("name", &self.name)
             .field("inbox_prefix", &self.inbox_prefix)
             .field("when_away", &self.when_away)

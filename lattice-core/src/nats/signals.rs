@@ -30,6 +30,9 @@ const REFUSED_DELAY: Duration = Duration::from_secs(1);
 /// Server errors that are kept for a `subscribe` that waits for the server's verdict.
 const ERRORS_KEPT: usize = 64;
 
+/// The server's words for a message over the limit of the account.
+const TOO_LARGE: &str = "maximum payload violation";
+
 /// The records of the client's callbacks.
 pub(super) struct Signals {
     pub(super) state: watch::Sender<BusState>,
@@ -82,6 +85,11 @@ impl Signals {
             Event::Closed => self.close(),
             Event::ServerError(error) => {
                 tracing::warn!(%error, "the NATS server reported an error");
+                if error.to_string().to_lowercase().contains(TOO_LARGE) {
+                    tracing::error!(
+                        "the NATS account takes smaller messages than its server announces, and calls are lost; set the account's limit with `--nats-max-payload`, or with `NatsOptions::max_payload`"
+                    );
+                }
                 // An error means that there is no receiver.
                 let _ = self.errors.send(error.to_string().into());
             }

@@ -81,6 +81,35 @@ async fn components_in_two_connections_call_each_other() {
     assert_eq!(api.calls.load(Ordering::SeqCst), 102);
 }
 
+/// A server announces its own limit only, and closes a connection over a message that is too large
+/// for the account, as at a provider of managed accounts.
+#[tokio::test]
+async fn an_account_with_smaller_messages_than_its_server_carries_large_calls() {
+    let accounts = "accounts { small {
+        users: [{user: m, password: p}], jetstream: enabled, limits: { max_payload: 65536 }
+    } }";
+    let config = nats::NatsConfig::default().jetstream().text(accounts);
+    let server = config.start().await;
+    let join = async || {
+        let options = NatsOptions::new(server.url()).user("m", "p");
+        let options = options.max_payload(ByteSize::kib(64));
+        let lattice = Lattice::connect(options, "prod").key(key());
+        lattice.await.expect("it connects")
+    };
+    let (here, there) = (join().await, join().await);
+    let (api, _serving) = serve_callee(&there).await;
+    let callee = here.operator().component("callee");
+    for size in [60_000, 70_000, 500_000] {
+        let large = "x".repeat(size);
+        let call = callee.call::<String>(API, "echo", (&large,));
+        let answer = call.timeout(Duration::from_secs(30)).await;
+        assert!(answer.as_ref() == Ok(&large), "{size}: {answer:.200?}");
+    }
+    assert_eq!(api.calls.load(Ordering::SeqCst), 3);
+    let log = server.log().to_lowercase();
+    assert!(!log.contains("maximum payload"), "{log}");
+}
+
 #[tokio::test]
 async fn many_concurrent_calls_all_end() {
     let server = server().await;

@@ -18,6 +18,8 @@ mod ticker;
 pub(crate) use config::WASM_STACK;
 pub(crate) use memory::{MemoryLease, MemoryShare, Unused};
 pub(crate) use room::{Place, RoomNeeds, Tenant};
+#[cfg(test)]
+pub(crate) use ticker::Intervals;
 pub(crate) use ticker::{TICK, Ticks};
 
 use crate::limits::ByteSize;

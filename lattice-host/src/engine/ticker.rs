@@ -4,6 +4,7 @@
 //! nothing would interrupt those guests.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     io,
     sync::{
         Arc,
@@ -13,10 +14,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time between two ticks, for which a guest may keep a thread to itself. It is short enough not to
-/// affect its neighbours, and long enough for the cost of the interruption (about a microsecond)
-/// not to matter.
+/// Mean time between two ticks, for which a guest may keep a thread to itself. It is short enough
+/// not to affect its neighbours, and long enough for the cost of the interruption (about a
+/// microsecond) not to matter.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
+
+/// The times between ticks, from half to one and a half of [`TICK`], at random. A guest is charged
+/// for the ticks at which it runs. One that knew when the next tick is due could wait at that
+/// moment, and use all of the time in between for free.
+#[derive(Debug, Default)]
+pub(crate) struct Intervals {
+    random: RandomState,
+    number: u64,
+}
+
+impl Intervals {
+    pub(crate) fn next(&mut self) -> Duration {
+        self.number += 1;
+        let part = self.random.hash_one(self.number) % TICK.as_nanos() as u64;
+        TICK / 2 + Duration::from_nanos(part)
+    }
+}
 
 /// The number of ticks so far. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +66,8 @@ impl Ticker {
         let stop = Arc::new(AtomicBool::new(false));
         let (counter, stopped) = (ticks.clone(), stop.clone());
         let work = move || {
-            let mut due = Instant::now() + TICK;
+            let mut intervals = Intervals::default();
+            let mut due = Instant::now() + intervals.next();
             while !stopped.load(Ordering::Acquire) {
                 let now = Instant::now();
                 if now < due {
@@ -58,7 +77,7 @@ impl Ticker {
                 counter.0.fetch_add(1, Ordering::Relaxed);
                 on_tick();
                 // After the machine slept, there is one tick and not a burst.
-                due = (due + TICK).max(now);
+                due = (due + intervals.next()).max(now);
             }
         };
         let thread = thread::Builder::new()
@@ -91,6 +110,25 @@ impl Drop for Ticker {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn ticks_come_at_random_times_around_their_mean() {
+        let mut intervals = Intervals::default();
+        let all: Vec<Duration> = (0..2_000).map(|_| intervals.next()).collect();
+        let range = TICK / 2..TICK * 3 / 2;
+        assert!(all.iter().all(|interval| range.contains(interval)));
+        let mean = all.iter().sum::<Duration>() / 2_000;
+        assert!(mean.abs_diff(TICK) < TICK / 20, "{mean:?}");
+        let early = all.iter().filter(|interval| **interval < TICK * 3 / 4);
+        // A quarter of them.
+        assert!((300..700).contains(&early.count()));
+        let mut others = Intervals::default();
+        assert_ne!(
+            all[..4],
+            [(); 4].map(|()| others.next()),
+            "not the same again"
+        );
+    }
 
     #[test]
     fn a_ticker_ticks_until_it_is_dropped() {

@@ -138,11 +138,24 @@ pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDea
     if !usage.was_running() {
         return Ok(UpdateDeadline::Continue(1));
     }
-    let tasks = tasks(&mut store);
-    usage.charge(match &mut store.data_mut().calls {
+    usage.charge(spent(&mut store))
+}
+
+/// Charges what the host has copied for the running task to the call that it serves.
+pub(super) fn charge_copies(store: &mut StoreContextMut<'_, Guest>) {
+    let usage = store.data().usage.clone();
+    if usage.has_copied() {
+        usage.charge_copies(spent(store));
+    }
+}
+
+/// Returns the ticks of the call that the running task serves.
+fn spent<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> &'s mut u32 {
+    let tasks = tasks(store);
+    match &mut store.data_mut().calls {
         ActiveCalls::Single(call) => &mut call.spent,
         ActiveCalls::Concurrent(calls) => calls.spent(&tasks),
-    })
+    }
 }
 
 /// Returns the running task and those that wait for it, from the newest to the oldest.

@@ -15,7 +15,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,13 +25,16 @@ use wasmtime::UpdateDeadline;
 ///
 /// A tick that passes while the guest is being polled is charged to the call that it is serving.
 /// Ticks that pass while the guest waits are free. Any number of ticks that passed while something
-/// else had the processor are charged as one.
+/// else had the processor are charged as one. All ticks that pass while the host copies a value of
+/// the guest are charged, because nothing interrupts that.
 #[derive(Debug)]
 pub(crate) struct InstanceUsage {
     ticks: Ticks,
     /// The tick at which the guest was last polled.
     polled_at: AtomicU64,
     budget: Option<u32>,
+    /// Ticks that passed during copies and that no other tick was charged for yet.
+    copying: AtomicU32,
     outgoing: AtomicUsize,
     /// Bytes of the arguments of calls that the guest made, as long as the host holds them.
     arguments: AtomicUsize,
@@ -65,6 +68,7 @@ impl InstanceUsage {
             budget: limits
                 .cpu
                 .map(|cpu| u32::try_from(whole_ticks(cpu)).unwrap_or(u32::MAX)),
+            copying: AtomicU32::new(0),
             outgoing: AtomicUsize::new(0),
             arguments: AtomicUsize::new(0),
             // One call of the largest size can always be made.
@@ -119,6 +123,7 @@ impl InstanceUsage {
     /// Charges a tick to the call that `spent` belongs to. Then the guest yields, or ends if the
     /// call is over its budget.
     pub(super) fn charge(&self, spent: &mut u32) -> Result<UpdateDeadline, CpuOverrun> {
+        self.charge_copies(spent);
         *spent = spent.saturating_add(1);
         match self.budget {
             Some(budget) if *spent > budget => Err(CpuOverrun {
@@ -131,6 +136,17 @@ impl InstanceUsage {
                 Box::pin(tokio::task::yield_now()),
             )),
         }
+    }
+
+    /// Charges what was copied to the call that `spent` belongs to. The next tick ends the call if
+    /// it is over its budget.
+    pub(super) fn charge_copies(&self, spent: &mut u32) {
+        *spent = spent.saturating_add(self.copying.swap(0, Ordering::Relaxed));
+    }
+
+    /// Returns whether copies took ticks that were not charged yet.
+    pub(super) fn has_copied(&self) -> bool {
+        self.copying.load(Ordering::Relaxed) > 0
     }
 
     /// Returns a permit for one more call to another component. `None` when `most` are in flight.
@@ -175,6 +191,21 @@ impl Meter for InstanceUsage {
         }
         self.memory.give_back(bytes);
     }
+
+    fn tick(&self) -> u64 {
+        self.ticks.now()
+    }
+
+    fn copied_since(&self, tick: u64) {
+        // The guest itself is charged for one of them when it goes on.
+        let passed = (self.ticks.now() - tick).saturating_sub(1);
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        let _ = self
+            .copying
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ticks| {
+                Some(ticks.saturating_add(passed))
+            });
+    }
 }
 
 impl Drop for OutgoingPermit {
@@ -186,6 +217,7 @@ impl Drop for OutgoingPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Intervals;
 
     fn usage(ticks: &Ticks, cpu: Option<Duration>) -> Arc<InstanceUsage> {
         let limits = Limits::default().cpu(cpu).result(ByteSize::bytes(100));
@@ -245,6 +277,62 @@ mod tests {
                 assert!(!usage.was_running());
             })
             .await;
+    }
+
+    /// The guest runs for four milliseconds of five, and expects the ticks in the fifth. It follows
+    /// each tick that it is charged for.
+    #[tokio::test]
+    async fn a_guest_that_waits_when_a_tick_is_due_is_charged_like_any_other() {
+        const STEP: Duration = Duration::from_micros(100);
+        const SPAN: Duration = Duration::from_secs(20);
+        let (ticks, mut intervals) = (Ticks::default(), Intervals::default());
+        let usage = usage(&ticks, None);
+        let (mut now, mut due) = (Duration::ZERO, intervals.next());
+        let (mut last, mut ran, mut spent) = (due, Duration::ZERO, 0);
+        while now < SPAN {
+            let until_tick = (last + TICK).saturating_sub(now);
+            if until_tick.is_zero() {
+                last += TICK;
+            }
+            let runs = until_tick > TICK / 10 && until_tick < TICK * 9 / 10;
+            let step = async {
+                now += STEP;
+                ran += if runs { STEP } else { Duration::ZERO };
+                if now >= due {
+                    ticks.advance();
+                    due += intervals.next();
+                    if runs && usage.was_running() {
+                        assert!(usage.charge(&mut spent).is_ok());
+                        last = now;
+                    }
+                }
+            };
+            usage.run(step).await;
+        }
+        let charged = (TICK * spent).as_secs_f64() / ran.as_secs_f64();
+        assert!((0.6..1.4).contains(&charged), "{charged} of {ran:?}");
+    }
+
+    #[test]
+    fn all_ticks_that_pass_during_a_copy_are_charged() {
+        let ticks = Ticks::default();
+        let usage = usage(&ticks, Some(TICK * 6));
+        let began = usage.tick();
+        usage.copied_since(began);
+        assert!(!usage.has_copied(), "it took no time");
+        for _ in 0..4 {
+            ticks.advance();
+        }
+        usage.copied_since(began);
+        assert!(usage.has_copied());
+        let (mut spent, mut other) = (0, 0);
+        assert!(usage.charge(&mut spent).is_ok());
+        assert_eq!(spent, 4);
+        usage.copied_since(began);
+        usage.charge_copies(&mut other);
+        assert_eq!((other, usage.has_copied()), (3, false));
+        usage.copied_since(began);
+        assert!(usage.charge(&mut spent).is_err(), "eight of six ticks");
     }
 
     #[test]

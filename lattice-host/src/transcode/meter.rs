@@ -1,8 +1,9 @@
 //! Host memory for what is copied out of guests.
 //!
-//! A value that a guest passes is copied before anything but its store is known. So the meter of
-//! the guest that runs is kept by the thread, and each value takes its bytes from it before they
-//! are copied, and gives them back when its last user drops it.
+//! A value that a guest passes is copied before anything but its store is known. So the meter of the
+//! guest that runs is kept by the thread, and each value takes its bytes from it before they are
+//! copied, and gives them back when its last user drops it. A guest isn't interrupted while its
+//! values are copied, so the meter also learns how long that took.
 
 use bytes::Bytes;
 use lattice_core::call::Part;
@@ -21,6 +22,12 @@ pub(crate) trait Meter: Send + Sync {
 
     /// Gives memory back that was taken.
     fn give_back(&self, part: Part, bytes: usize);
+
+    /// Returns the number of the current tick.
+    fn tick(&self) -> u64;
+
+    /// Records that a value was copied from this tick until now.
+    fn copied_since(&self, tick: u64);
 }
 
 thread_local! {
@@ -47,6 +54,8 @@ pub(super) struct Charge {
     meter: Option<Arc<dyn Meter>>,
     part: Part,
     bytes: usize,
+    /// The tick at which the copying began, until it has ended.
+    began: Option<u64>,
 }
 
 impl Charge {
@@ -56,6 +65,7 @@ impl Charge {
             meter: None,
             part,
             bytes: 0,
+            began: None,
         }
     }
 
@@ -67,6 +77,7 @@ impl Charge {
         }
         if self.meter.is_none() {
             self.meter = RUNNING.with_borrow(Clone::clone);
+            self.began = self.meter.as_ref().map(|meter| meter.tick());
         }
         let Some(meter) = &self.meter else {
             return true;
@@ -79,16 +90,25 @@ impl Charge {
 
     /// Gives back what was taken beyond the `total` that the value has in the end.
     fn settle(&mut self, total: usize) {
+        self.ends();
         let surplus = self.bytes.saturating_sub(total);
         if let Some(meter) = self.meter.as_ref().filter(|_| surplus > 0) {
             meter.give_back(self.part, surplus);
             self.bytes -= surplus;
         }
     }
+
+    /// Records that the copying has ended, whether or not the whole value was copied.
+    fn ends(&mut self) {
+        if let (Some(meter), Some(began)) = (&self.meter, self.began.take()) {
+            meter.copied_since(began);
+        }
+    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
+        self.ends();
         if let Some(meter) = self.meter.as_ref().filter(|_| self.bytes > 0) {
             meter.give_back(self.part, self.bytes);
         }
@@ -122,10 +142,12 @@ pub(super) fn charged(wire: Vec<u8>, mut charge: Charge) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use lattice_core::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+    /// Has 5,000 bytes. A tick passes with each value.
     #[derive(Default)]
-    struct Limited(AtomicUsize);
+    struct Limited(AtomicUsize, AtomicU64, Mutex<Vec<u64>>);
 
     impl Meter for Limited {
         fn take(&self, _: Part, bytes: usize) -> bool {
@@ -140,6 +162,33 @@ mod tests {
         fn give_back(&self, _: Part, bytes: usize) {
             self.0.fetch_sub(bytes, Ordering::Relaxed);
         }
+
+        fn tick(&self) -> u64 {
+            self.1.fetch_add(1, Ordering::Relaxed)
+        }
+
+        fn copied_since(&self, tick: u64) {
+            self.2.lock().push(tick);
+        }
+    }
+
+    #[test]
+    fn the_time_of_each_copy_is_recorded_once_also_if_it_is_refused() {
+        let meter = Arc::new(Limited::default());
+        let kept = metered(meter.clone(), || {
+            drop(Charge::new(Part::Arguments));
+            let mut small = Charge::new(Part::Arguments);
+            assert!(small.reach(SMALL));
+            let mut refused = Charge::new(Part::Arguments);
+            assert!(refused.reach(2_000) && !refused.reach(6_000));
+            drop(refused);
+            let mut kept = Charge::new(Part::Result);
+            assert!(kept.reach(3_000));
+            charged(vec![0; 3_000], kept)
+        });
+        assert_eq!(*meter.2.lock(), [0, 1], "before the value is dropped");
+        drop(kept);
+        assert_eq!(*meter.2.lock(), [0, 1]);
     }
 
     #[test]

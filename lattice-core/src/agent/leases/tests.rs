@@ -77,20 +77,38 @@ async fn a_call_that_outlives_the_lease_does_not_return_a_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_ended_while_the_machine_slept_is_not_held() {
-    let slept = Duration::from_secs(5);
+async fn a_lease_that_ended_while_the_machine_stood_still_is_not_held() {
+    let stood = Duration::from_secs(5);
     let awake = LeaseDeadline::expired();
-    let asleep = LeaseDeadline {
-        start: ClockStart {
-            asleep_too: boot_time::Instant::now() - slept,
-            ..awake.start
-        },
+    let start = awake.start;
+    let from = |start| LeaseDeadline {
+        start,
         ends: Arc::default(),
     };
-    for (until, holds) in [(awake, true), (asleep, false)] {
+    let asleep = from(ClockStart {
+        asleep_too: boot_time::Instant::now() - stood,
+        ..start
+    });
+    let suspended = from(ClockStart {
+        wall: start.wall - stood,
+        ..start
+    });
+    let turned_back = from(ClockStart {
+        wall: start.wall + stood * 1_000,
+        ..start
+    });
+    for (until, holds) in [
+        (awake, true),
+        (asleep, false),
+        (suspended, false),
+        (turned_back, true),
+    ] {
         assert!(!until.holds(), "never");
-        until.set(ClockReading([0, 0]), TERM.saturating_sub(MARGIN));
-        assert_eq!(until.holds(), holds);
+        until.set(ClockReading([0; 3]), TERM.saturating_sub(MARGIN));
+        assert_eq!(until.holds(), holds, "{until:?}");
+        // A renewal counts from now, by all clocks.
+        until.set(until.now(), TERM.saturating_sub(MARGIN));
+        assert!(until.holds(), "{until:?}");
         until.expire();
         assert!(!until.holds());
     }

@@ -158,7 +158,7 @@ impl NatsStore {
 
     async fn write(&self, ops: Vec<Op>, ttl: Option<u64>) -> Result<Revision, CommitError> {
         check_ops(&ops)?;
-        let limit = self.0.client().max_payload().saturating_sub(HEADERS);
+        let limit = self.0.connection.max_payload().saturating_sub(HEADERS);
         for op in &ops {
             check_value(&op.key, op.value.as_ref(), limit)?;
         }

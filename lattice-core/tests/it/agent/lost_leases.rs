@@ -13,7 +13,7 @@ use lattice_core::{
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// A way to a store. If it lies, it answers each write of a lease as if it had been accepted, as a
@@ -25,6 +25,8 @@ pub(super) struct Way {
     lies: bool,
     /// How long a lease takes to be written, and as long again until that is answered.
     slow: Duration,
+    /// How long the store keeps the value of a lease, if not for the whole of its term.
+    keeps: Duration,
     /// Whether changes are not delivered for now.
     lags: Arc<watch::Sender<bool>>,
 }
@@ -37,6 +39,7 @@ impl Way {
             is_shared: true,
             lies: false,
             slow: Duration::ZERO,
+            keeps: Duration::MAX,
             lags: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -72,7 +75,8 @@ impl Store for Way {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
             sleep(self.slow).await;
-            let answer = self.store.lease(key, value, ttl, expect).await;
+            let term = ttl.min(self.keeps);
+            let answer = self.store.lease(key, value, term, expect).await;
             sleep(self.slow).await;
             match answer {
                 Err(_) if self.lies => Ok(Revision(1_000)),
@@ -163,6 +167,36 @@ async fn a_lease_that_is_removed_is_taken_only_when_its_holder_has_stopped() {
     remove(&store).await;
     let [held, taken] = run([&mut holder, &mut other], TERM * 2).await;
     assert!(held > TERM / 3, "{held:?}");
+    assert!(taken > TERM / 2, "{taken:?}");
+}
+
+/// The server that removes expired values has a clock that runs ahead, for example after another
+/// one became the leader.
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_value_the_store_removes_early_stays_with_its_holder() {
+    let store = MemoryStore::new();
+    let hasty = Way {
+        keeps: RENEW / 2,
+        ..Way::shared(&store)
+    };
+    let mut holder = Contender::over(Arc::new(hasty), "holder", 1).await;
+    while holder.replying() == 0 {
+        holder.request_if_missing();
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut other = Contender::over(Arc::new(Way::shared(&store)), "other", 2).await;
+    let span = TERM * 4;
+    let [held, taken] = run([&mut holder, &mut other], span).await;
+    assert!(held + Duration::from_millis(20) >= span, "{held:?}");
+    assert_eq!(taken, Duration::ZERO);
+    let removed = async {
+        while store.read(key()).await.expect("in reach").is_some() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(RENEW, removed).await.expect("before it is renewed");
+    holder.way.partition();
+    let [_, taken] = run([&mut holder, &mut other], TERM * 2).await;
     assert!(taken > TERM / 2, "{taken:?}");
 }
 

@@ -10,7 +10,10 @@ use lattice_core::{
     bus::{Body, Bus, BusError, BusState},
     nats::NatsOptions,
 };
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 #[tokio::test]
 async fn a_killed_server_is_noticed_at_once_and_its_return_soon() {
@@ -69,6 +72,49 @@ async fn the_connection_moves_to_another_server() {
             .expect("publishes");
         let message = within("the message", inbox.next()).await.expect("open");
         assert_eq!(message.body, Body::Payload("over here".into()));
+    }
+}
+
+/// Servers behind NAT, or in containers, tell their clients addresses that lead nowhere, or to
+/// something else.
+#[tokio::test]
+async fn the_given_servers_are_used_when_the_advertised_ones_are_out_of_reach() {
+    let reserve = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
+    // It accepts connections and says nothing.
+    let silent = reserve();
+    let reserved = [reserve(), reserve()];
+    let routes = reserved.each_ref().map(address);
+    drop(reserved);
+    let advertised = address(&silent);
+    let server = |at: usize| {
+        let (listen, other) = (&routes[at], &routes[1 - at]);
+        NatsConfig::default().text(&format!(
+            "server_name: s{at}\nclient_advertise: \"{advertised}\"\n\
+             cluster {{ name: c, listen: \"{listen}\", routes: [\"nats://{other}\"] }}"
+        ))
+    };
+    let (mut first, mut second) = (server(0).start().await, server(1).start().await);
+    let connection = NatsOptions::new(first.url())
+        .server(second.url())
+        .connect_timeout(Duration::from_secs(2))
+        .connect()
+        .await
+        .expect("connects");
+    let mut state = connection.state();
+    for round in 0..4 {
+        state.borrow_and_update();
+        // After the first round, the killed server is the one that is in use.
+        if round % 2 == 0 {
+            first.kill();
+            second.restart().await;
+        } else {
+            second.kill();
+            first.restart().await;
+        }
+        within("the loss", state.changed()).await.expect("open");
+        until_state(&connection, BusState::Connected).await;
+        goes_round(&connection).await;
     }
 }
 

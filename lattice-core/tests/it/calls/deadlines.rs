@@ -9,8 +9,10 @@ use lattice_core::{
     call::{CallError, Context, MAX_HOPS, Ran},
     server::ServeLimits,
     store::MemoryStore,
+    subject::Subjects,
     value::{from_bytes, to_bytes},
 };
+use lattice_sim::fault::FaultBus;
 use std::{
     num::NonZeroUsize,
     sync::{Arc, atomic::Ordering},
@@ -201,4 +203,32 @@ async fn a_call_that_waited_in_the_send_queue_has_less_time_at_its_callee() {
     first.await.expect("joined").expect("answered");
     let left: u64 = from_bytes(&second.expect("answered")).expect("a number");
     assert!(left <= 510, "{left}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_for_discovery_has_less_time_at_its_callee() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let slow = RuledBus::new(network.connect());
+    // No heartbeat names the callee, so it has to be discovered.
+    let mute = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
+    let on = async |bus: Arc<dyn Bus>| {
+        let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
+        lattice.await.expect("it opens")
+    };
+    let here = on(slow.clone()).await;
+    let beats = Subjects::new(here.name()).beat();
+    mute.partition(move |subject| *subject == beats);
+    let there = on(mute).await;
+    let two = Two::across(&here, &there).await;
+    slow.set(Rule::Stall(|to| to.as_str().contains(".serves.")));
+    let left = function("left", "func() -> u64");
+    let asked = two.call(&left, Bytes::new(), Context::new(Duration::from_secs(1)));
+    let delayed = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(here.peers().serving(&id("callee")).is_empty(), "unknown");
+        slow.set(Rule::Take);
+    };
+    let (left, ()) = tokio::join!(asked, delayed);
+    let left: u64 = from_bytes(&left.expect("answered")).expect("a number");
+    assert!((1..=400).contains(&left), "{left}");
 }

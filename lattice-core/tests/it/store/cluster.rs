@@ -7,8 +7,14 @@ use super::{
     server::{NatsConfig, NatsServer},
     snapshot, soon, value,
 };
-use crate::log::Log;
+use crate::{
+    log::Log,
+    support::{Two, echo, eventually, text},
+};
 use lattice_core::{
+    Lattice,
+    auth::LatticeKey,
+    call::{CallError, Context},
     nats::{NatsOptions, NatsStore, NatsStoreOptions, OpenError},
     store::{CommitError, Expect, Op, Revision, Store, StoreError, WatchEvent},
 };
@@ -28,20 +34,28 @@ const SERVERS: usize = 3;
 const ELECTION: Duration = Duration::from_secs(45);
 
 async fn cluster() -> Vec<NatsServer> {
-    let reserved: Vec<TcpListener> = (0..SERVERS)
+    cluster_with(|_| String::new()).await
+}
+
+/// Returns so many addresses on which nothing listens.
+fn free_addresses(count: usize) -> Vec<String> {
+    let reserved: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
         .collect();
-    let routes: Vec<String> = reserved
-        .iter()
-        .map(|listener| listener.local_addr().expect("bound").to_string())
-        .collect();
-    drop(reserved);
+    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
+    reserved.iter().map(address).collect()
+}
+
+/// Starts a cluster `c` whose servers have further lines in their configuration.
+async fn cluster_with(more: impl Fn(usize) -> String) -> Vec<NatsServer> {
+    let routes = free_addresses(SERVERS);
     let all = routes.iter().map(|route| format!("\"nats://{route}\""));
     let all = all.collect::<Vec<_>>().join(", ");
     let mut servers = Vec::new();
     for (i, route) in routes.iter().enumerate() {
         let text = format!(
-            "server_name: s{i}\ncluster {{ name: c, listen: \"{route}\", routes: [{all}] }}"
+            "server_name: s{i}\ncluster {{ name: c, listen: \"{route}\", routes: [{all}] }}\n{}",
+            more(i)
         );
         let config = NatsConfig::default().jetstream().text(&text);
         servers.push(config.start().await);
@@ -141,6 +155,54 @@ async fn a_lone_copy_in_a_cluster_is_reported() {
         });
         assert_eq!(warns, name == "lone", "{said}");
     }
+}
+
+async fn join_until_done(url: &str) -> Lattice {
+    let begun = Instant::now();
+    loop {
+        let key = LatticeKey::from_hex(&"5a".repeat(32)).expect("a key");
+        match Lattice::connect(url, "prod").key(key).await {
+            Ok(lattice) => return lattice,
+            Err(error) => assert!(begun.elapsed() < ELECTION, "never joined: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The store is in one cluster, and a host in another one, which only a gateway connects to it.
+#[tokio::test]
+async fn a_lattice_spans_clusters_that_gateways_connect() {
+    let gates = free_addresses(SERVERS + 1);
+    let gateway = |name: &str, at: usize, other: &str, to: usize| {
+        let (listen, url) = (&gates[at], &gates[to]);
+        format!(
+            "gateway {{ name: {name}, listen: \"{listen}\", gateways: [{{ name: {other}, url: \"nats://{url}\" }}] }}"
+        )
+    };
+    let servers = cluster_with(|at| gateway("c", at, "west", SERVERS)).await;
+    let listen = free_addresses(1).remove(0);
+    let west = format!(
+        "server_name: west\ncluster {{ name: west, listen: \"{listen}\" }}\n{}",
+        gateway("west", SERVERS, "c", 0)
+    );
+    let west = NatsConfig::default().text(&west).start().await;
+    let there = join_until_done(&servers[1].url()).await;
+    let here = join_until_done(&west.url()).await;
+    let two = Two::across(&here, &there).await;
+    eventually("it is called", async || two.say().await.is_ok()).await;
+    // As one message, and as several.
+    for size in [100 << 10, 3 << 20] {
+        let large = text(&"x".repeat(size));
+        let answer = two
+            .call(&echo(), large.clone(), Context::new(ELECTION))
+            .await;
+        assert!(answer == Ok(large), "{size} bytes");
+    }
+    let missing = here.operator().component("nowhere").types().await;
+    assert!(
+        matches!(missing, Err(CallError::NotServed { .. })),
+        "{missing:?}"
+    );
 }
 
 /// Each server dies once while commits continue. Their results are true, and a watch converges.

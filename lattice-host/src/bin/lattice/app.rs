@@ -68,7 +68,7 @@ impl Apply {
             output,
         } = self.manifest;
         let app = App::load(&file)?;
-        let lattice = options.open().await?;
+        let lattice = options.open_early().await?;
         hear_hosts(&lattice).await;
         let plan = apply(&lattice, app, &registries.artifacts(None)?, note).await?;
         show(&plan, output)

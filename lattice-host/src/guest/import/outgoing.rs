@@ -3,7 +3,7 @@
 use crate::guest::{
     active_calls::ActiveCalls,
     actor::ActorContext,
-    state::{Guest, running_context},
+    state::{Guest, charge_copies, running_context},
     usage::OutgoingPermit,
 };
 use bytes::Bytes;
@@ -39,6 +39,7 @@ impl OutgoingCall {
             ActiveCalls::Single(call) => call.link_for(function),
             ActiveCalls::Concurrent(_) => LinkName::default(),
         };
+        charge_copies(&mut store);
         let context = running_context(&mut store);
         let guest = store.data();
         let most = guest.actor.limits.outgoing.get();

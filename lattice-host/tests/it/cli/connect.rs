@@ -107,6 +107,7 @@ fn empty_variables_count_as_unset() {
         "LATTICE_NATS_TLS_FIRST",
         "LATTICE_NATS_INBOX_PREFIX",
         "LATTICE_JETSTREAM_DOMAIN",
+        "LATTICE_NATS_MAX_PAYLOAD",
         "LATTICE_CONNECT_TIMEOUT",
         "LATTICE_STORE_REPLICAS",
         "LATTICE_STORE_MAX_BYTES",
@@ -132,6 +133,7 @@ fn empty_variables_count_as_unset() {
     assert!(message.contains("nats://127.0.0.1:1"), "{message}");
     for (name, value) in [
         ("LATTICE_NATS_TLS_FIRST", "perhaps"),
+        ("LATTICE_NATS_MAX_PAYLOAD", "much"),
         ("LATTICE_CONNECT_TIMEOUT", "soon"),
         ("LATTICE_STORE_REPLICAS", "9"),
         ("LATTICE_STORE_MAX_BYTES", "much"),
@@ -158,6 +160,7 @@ fn every_option_of_a_server_is_in_the_help_with_its_variable() {
         ("--nats-tls-first", "LATTICE_NATS_TLS_FIRST"),
         ("--nats-inbox-prefix", "LATTICE_NATS_INBOX_PREFIX"),
         ("--jetstream-domain", "LATTICE_JETSTREAM_DOMAIN"),
+        ("--nats-max-payload", "LATTICE_NATS_MAX_PAYLOAD"),
         ("--connect-timeout", "LATTICE_CONNECT_TIMEOUT"),
         ("--store-replicas", "LATTICE_STORE_REPLICAS"),
         ("--store-max-bytes", "LATTICE_STORE_MAX_BYTES"),
@@ -344,6 +347,27 @@ async fn key_files_of_every_editor_are_read() {
     let with = ["get", "hosts", "--nats", &url, "--key-file", &wrong];
     let message = fails(2, &with, &[]);
     assert!(message.starts_with("error: --key-file: "), "{message}");
+}
+
+/// A secret of Kubernetes ends with the line end of the file that it was made from, and lists are
+/// written with spaces.
+#[tokio::test]
+async fn values_of_variables_may_have_white_space_around_them() {
+    let scene = Scene::new().await;
+    let url = scene.nats.url();
+    for (before, after) in [("", "\n"), ("", "\r\n"), (" ", " "), ("\t", "\n\n")] {
+        let nats = format!("{before}{url} , {url}{after}");
+        let key = format!("{before}{}{after}", scene.key);
+        let timeout = format!("{before}5s{after}");
+        let variables = [
+            ("LATTICE_NATS", &*nats),
+            ("LATTICE_KEY", &*key),
+            ("LATTICE_CONNECT_TIMEOUT", &*timeout),
+            ("LATTICE_NATS_TLS_FIRST", "off\n"),
+        ];
+        let output = run(&HOSTS, &variables);
+        assert!(output.status.success(), "{variables:?}: {output:?}");
+    }
 }
 
 fn close(file: &str) {

@@ -7,6 +7,7 @@ mod life;
 mod limits;
 mod links;
 mod pipes;
+mod readme;
 mod see;
 mod watch;
 

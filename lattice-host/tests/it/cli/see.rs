@@ -44,6 +44,31 @@ async fn a_running_app_can_be_drawn_explained_and_its_logs_followed() {
     assert!(!scene.prints(&["logs", "peer"]).contains("good evening"));
 }
 
+#[tokio::test]
+async fn logs_without_a_line_say_so_and_can_be_read_for_a_time() {
+    let scene = Scene::new().await;
+    let _host = scene.up("one");
+    scene.until_served_by(&[]);
+    for args in [
+        &["logs", "greeter"][..],
+        &["logs", "greeter", "--for", "100ms"],
+        &["logs", "greeter", "--follow", "--for", "100ms"],
+    ] {
+        let output = scene.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
+        let note = text(&output.stderr);
+        assert!(
+            note.contains("no live host has a line of `greeter`"),
+            "{note}"
+        );
+        assert!(
+            note.contains("`lattice explain component greeter`"),
+            "{note}"
+        );
+    }
+}
+
 #[test]
 fn shells_complete_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

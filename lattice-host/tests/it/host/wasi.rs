@@ -58,6 +58,50 @@ async fn clocks_and_random_numbers_work() {
         .expect("it slept");
 }
 
+/// `get(n)` gets `n` random bytes from `wasi:random`, and returns how many it got.
+const RANDOM: &str = r#"(component
+    (import "wasi:random/random@0.2.0" (instance $random
+      (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
+    (core module $libc
+      (memory (export "m") 1)
+      ;; What is allocated is put over what was allocated before.
+      (func (export "r") (param i32 i32 i32 i32) (result i32)
+        (if (i32.gt_u (local.get 3) (i32.mul (i32.sub (memory.size) (i32.const 1)) (i32.const 65536)))
+          (then (drop (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1))))))
+        (i32.const 65536)))
+    (core instance $libc (instantiate $libc))
+    (core func $bytes (canon lower (func $random "get-random-bytes")
+      (memory (core memory $libc "m")) (realloc (core func $libc "r"))))
+    (core module $main
+      (import "" "bytes" (func $bytes (param i64 i32)))
+      (import "" "m" (memory 1))
+      (func (export "get") (param i64) (result i32)
+        (call $bytes (local.get 0) (i32.const 16))
+        (i32.load (i32.const 20))))
+    (core instance $main (instantiate $main (with "" (instance
+      (export "bytes" (func $bytes)) (export "m" (memory $libc "m"))))))
+    (func $get (param "n" u64) (result u32) (canon lift (core func $main "get")))
+    (instance (export "test:random/it@1.0.0") (export "get" (func $get))))"#;
+
+/// The host makes random bytes in its own memory, in one step that nothing interrupts.
+#[tokio::test]
+async fn the_random_bytes_that_a_guest_gets_at_once_are_limited() {
+    const MIB: u64 = 1 << 20;
+    let lattice = lattice().await;
+    let _host = started(Host::builder(&lattice).actor("random", wat(RANDOM))).await;
+    let get = async |n: u64| {
+        let got = call::<u32>(&lattice, "random", "test:random/it@1.0.0", "get", (n,));
+        got.await
+    };
+    for n in [0, 1, 100_000, MIB] {
+        assert_eq!(get(n).await.map(u64::from), Ok(n));
+    }
+    for n in [MIB + 1, 64 * MIB, u64::MAX] {
+        let reason = reason(get(n).await);
+        assert!(reason.contains("1048576"), "{n}: {reason}");
+    }
+}
+
 /// `f` returns one setting, or an empty text; `all` returns all settings.
 const CONFIGURED: &str = r#"(component
     (import "wasi:config/store@0.2.0-rc.1" (instance $i

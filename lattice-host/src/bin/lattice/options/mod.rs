@@ -22,7 +22,7 @@ pub(crate) use variable::{parsed, secret_in, variable};
 /// Variable with the key, used when no file is given.
 const KEY: &str = "LATTICE_KEY";
 
-/// Pause before a host tries again to connect.
+/// Pause between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Common options.
@@ -56,17 +56,20 @@ impl LatticeOptions {
     /// Joins the lattice. While its store is unavailable, the contents are those of the file with
     /// the last snapshot.
     pub(crate) async fn open_from(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
-        let lattice = match self.location()? {
-            Some(StoreLocation::File(path)) => {
-                self.join(Lattice::on_disk(path, &self.lattice), None)
-                    .await?
-            }
-            Some(StoreLocation::Nats(servers)) => self.join_nats(&servers, snapshot).await?,
-            None => {
-                return Err(Failure::Usage(format!(
-                    "the lattice's location is missing; give its NATS server with --nats or {NATS}, or its file with --data"
-                )));
-            }
+        let lattice = match self.location()?.ok_or_else(no_location)? {
+            StoreLocation::File(path) => self.join_file(path).await?,
+            StoreLocation::Nats(servers) => self.join_nats(&servers, snapshot).await?,
+        };
+        self.warn_about_refused(&lattice);
+        Ok(lattice)
+    }
+
+    /// Joins the lattice, and waits for a server that isn't running yet: it may have been started
+    /// at the same moment.
+    pub(crate) async fn open_early(&self) -> Result<Lattice, Failure> {
+        let lattice = match self.location()?.ok_or_else(no_location)? {
+            StoreLocation::File(path) => self.join_file(path).await?,
+            StoreLocation::Nats(servers) => self.await_nats(&servers, None).await?,
         };
         self.warn_about_refused(&lattice);
         Ok(lattice)
@@ -77,21 +80,29 @@ impl LatticeOptions {
     pub(crate) async fn open_for_host(&self, snapshot: Option<&Path>) -> Result<Lattice, Failure> {
         match self.location()? {
             None => self.join(Lattice::in_memory(&self.lattice), None).await,
-            Some(StoreLocation::File(path)) => {
-                self.join(Lattice::on_disk(path, &self.lattice), None).await
-            }
-            Some(StoreLocation::Nats(servers)) => {
-                // The server may have been started at the same moment.
-                let end = Instant::now() + self.nats.patience()?;
-                loop {
-                    match self.join_nats(&servers, snapshot).await {
-                        Err(Failure::Away(why)) if Instant::now() < end => {
-                            tracing::info!("{why}; trying again");
-                            sleep(RETRY).await;
-                        }
-                        joined => return joined,
-                    }
+            Some(StoreLocation::File(path)) => self.join_file(path).await,
+            Some(StoreLocation::Nats(servers)) => self.await_nats(&servers, snapshot).await,
+        }
+    }
+
+    async fn join_file(&self, path: PathBuf) -> Result<Lattice, Failure> {
+        self.join(Lattice::on_disk(path, &self.lattice), None).await
+    }
+
+    /// Tries to join for as long as the connection may take.
+    async fn await_nats(
+        &self,
+        servers: &Servers,
+        snapshot: Option<&Path>,
+    ) -> Result<Lattice, Failure> {
+        let end = Instant::now() + self.nats.patience()?;
+        loop {
+            match self.join_nats(servers, snapshot).await {
+                Err(Failure::Away(why)) if Instant::now() < end => {
+                    tracing::info!("{why}; trying again");
+                    sleep(RETRY).await;
                 }
+                joined => return joined,
             }
         }
     }
@@ -172,6 +183,12 @@ impl LatticeOptions {
                 .map_err(|error| bad_key(KEY, &error)),
         }
     }
+}
+
+fn no_location() -> Failure {
+    Failure::Usage(format!(
+        "the lattice's location is missing; give its NATS server with --nats or {NATS}, or its file with --data"
+    ))
 }
 
 /// Names the option or variable with the wrong key. A path is repeated only if there is a file.

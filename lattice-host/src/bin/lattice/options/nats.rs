@@ -62,14 +62,18 @@ pub(crate) struct NatsArguments {
     /// of a leaf node [env: `LATTICE_JETSTREAM_DOMAIN`]
     #[arg(long, global = true, value_name = "NAME")]
     jetstream_domain: Option<String>,
-    /// How long to try to connect, 5 s by default. A host waits up to this long for a server that
-    /// isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
+    /// Largest message, such as `64KiB`, where that of the account is smaller than that of its
+    /// server [env: `LATTICE_NATS_MAX_PAYLOAD`]
+    #[arg(long, global = true, value_name = "SIZE")]
+    nats_max_payload: Option<ByteSize>,
+    /// How long to try to connect, 5 s by default. `up` and `apply` wait up to this long for a
+    /// server that isn't running yet [env: `LATTICE_CONNECT_TIMEOUT`]
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
 }
 
 /// The options of [`NatsArguments`], for `conflicts_with_all`.
-pub(crate) const ARGUMENTS: [&str; 11] = [
+pub(crate) const ARGUMENTS: [&str; 12] = [
     "nats",
     "creds",
     "nats_token_file",
@@ -80,6 +84,7 @@ pub(crate) const ARGUMENTS: [&str; 11] = [
     "nats_tls_first",
     "nats_inbox_prefix",
     "jetstream_domain",
+    "nats_max_payload",
     "connect_timeout",
 ];
 
@@ -136,6 +141,7 @@ impl NatsArguments {
             ("--nats-tls-first", self.nats_tls_first),
             ("--nats-inbox-prefix", self.nats_inbox_prefix.is_some()),
             ("--jetstream-domain", self.jetstream_domain.is_some()),
+            ("--nats-max-payload", self.nats_max_payload.is_some()),
         ];
         match given.iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => Err(Failure::Usage(format!(
@@ -224,6 +230,11 @@ impl NatsArguments {
         }
         if let Some(domain) = or(&self.jetstream_domain, "LATTICE_JETSTREAM_DOMAIN")? {
             options = options.jetstream_domain(domain.trim());
+        }
+        let parse = |text: &str| text.parse().map_err(|error| format!("{error}"));
+        let largest = parsed::<ByteSize>(self.nats_max_payload, "LATTICE_NATS_MAX_PAYLOAD", parse)?;
+        if let Some(size) = largest {
+            options = options.max_payload(size);
         }
         Ok(options.connect_timeout(self.patience()?))
     }
