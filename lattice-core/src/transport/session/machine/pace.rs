@@ -1,0 +1,197 @@
+//! When a channel sends again what was not acknowledged.
+//!
+//! After a timeout, a channel sends the first part that is in flight again, as a *probe*. If the
+//! peer then acknowledges more than the probe, or reports a gap, the others weren't lost with it.
+//! If it acknowledges only the probe, and nothing for a while, all of the others are sent again.
+//! So a timeout that was too short costs one part, and not all that is in flight.
+
+use super::{
+    timing::{MOST_DOUBLED, SLOWEST_RESEND, STALLED, STALLED_BESIDE},
+    uplink::Progress,
+};
+use std::time::{Duration, Instant};
+
+/// What is known of the way to the peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// How long an acknowledgement may take.
+    pub(super) timeout: Duration,
+    /// The same with regard to acknowledgements that came only after parts were sent again.
+    pub(super) backed_off: Duration,
+    /// How long the acknowledgement of the rest may take, after that of a probe.
+    pub(super) rest: Duration,
+    /// When the peer has last acknowledged anything new.
+    pub(super) heard: Option<Instant>,
+    /// The newest frame that the bus has taken.
+    pub(super) taken: u64,
+    /// What the other peers say about this node's queue.
+    pub(super) uplink: Progress,
+}
+
+/// What to do about what was not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    No,
+    /// The first part is to be sent again.
+    Probe,
+    /// All of it is to be sent again.
+    Resend,
+    /// It was sent again often enough.
+    Stalled,
+}
+
+/// When a part was last sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) at: Instant,
+    /// The frame that carries it; 0 if it has left at once.
+    pub(super) frame: u64,
+    /// It was sent before.
+    pub(super) is_again: bool,
+}
+
+/// The timer of a channel.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Since when nothing was acknowledged, without the time for which this node's queue was the
+    /// reason.
+    progress: Instant,
+    /// When the timer was last started.
+    started: Instant,
+    looked: Instant,
+    /// How often something was sent again since then.
+    resends: u32,
+    front: Front,
+    probe: Probe,
+}
+
+/// What is known of the first part that is in flight.
+#[derive(Debug, Default)]
+struct Front {
+    /// It was seen to wait for the bus.
+    was_held: bool,
+    /// When it was given to the bus, or a little later.
+    left: Option<Instant>,
+    /// When it was first known that it doesn't wait in this node any more.
+    passed: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    None,
+    /// The part with this number was sent again.
+    Sent(u64),
+    /// It was acknowledged, and nothing else yet.
+    Answered,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            progress: now,
+            started: now,
+            looked: now,
+            resends: 0,
+            front: Front::default(),
+            probe: Probe::None,
+        }
+    }
+
+    /// The channel begins to send, with nothing in flight.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.progress = now;
+        self.started = now;
+        self.looked = now;
+    }
+
+    /// Everything before `received` is acknowledged. Returns how often something was sent again
+    /// before.
+    pub(super) fn acknowledged(&mut self, received: u64, now: Instant) -> u32 {
+        self.probe = match self.probe {
+            Probe::Sent(number) if received == number + 1 => Probe::Answered,
+            _ => Probe::None,
+        };
+        self.start(now);
+        self.front = Front::default();
+        std::mem::take(&mut self.resends)
+    }
+
+    /// Everything is sent again.
+    pub(super) fn rewound(&mut self) {
+        self.front = Front::default();
+        self.probe = Probe::None;
+    }
+
+    /// The first part is sent again.
+    pub(super) fn probed(&mut self, number: u64) {
+        self.front = Front::default();
+        self.probe = Probe::Sent(number);
+    }
+
+    /// The probe could not be sent. It is its turn again after the next timeout.
+    pub(super) fn probe_failed(&mut self) {
+        self.probe = Probe::None;
+    }
+
+    /// Looks at the time, for a channel whose first part in flight was sent as `first`.
+    pub(super) fn look(&mut self, first: Sent, way: &Way, now: Instant) -> Overdue {
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let elapsed = since(std::mem::replace(&mut self.looked, now));
+        let has_left = first.frame <= way.taken;
+        let is_past = has_left && self.has_passed(first.at, way, now);
+        let moving = way.backed_off.max(way.timeout);
+        if !is_past && way.uplink.is_moving(now, moving) {
+            self.progress = (self.progress + elapsed).min(now);
+        }
+        let is_beside = way.heard.is_some_and(|at| since(at) < way.timeout);
+        let stalled = if is_beside {
+            STALLED_BESIDE
+        } else {
+            STALLED.max(way.timeout * 3)
+        };
+        if since(self.progress) >= stalled {
+            return Overdue::Stalled;
+        }
+        if !has_left {
+            self.front.was_held = true;
+            return Overdue::No;
+        }
+        let started = if is_past {
+            self.front.passed
+        } else {
+            way.uplink.heard()
+        };
+        let started = self.started.max(first.at).max(started.unwrap_or(first.at));
+        let started = started.max(self.front.left.unwrap_or(first.at));
+        if since(started) < self.patience(way) {
+            return Overdue::No;
+        }
+        self.resends += 1;
+        self.started = now;
+        if self.probe == Probe::Answered {
+            Overdue::Resend
+        } else {
+            Overdue::Probe
+        }
+    }
+
+    /// Whether the first part, which was given to the bus, is known not to wait in this node.
+    fn has_passed(&mut self, sent: Instant, way: &Way, now: Instant) -> bool {
+        let left = if self.front.was_held { now } else { sent };
+        let left = *self.front.left.get_or_insert(left);
+        if way.uplink.is_past(left) {
+            self.front.passed.get_or_insert(now);
+        }
+        self.front.passed.is_some()
+    }
+
+    /// How long to wait for an acknowledgement.
+    fn patience(&self, way: &Way) -> Duration {
+        if self.probe == Probe::Answered {
+            return way.rest;
+        }
+        let doubled = way.timeout * 2_u32.saturating_pow(self.resends.min(8));
+        let doubled = doubled.min(way.timeout * MOST_DOUBLED);
+        doubled.max(way.backed_off).min(SLOWEST_RESEND)
+    }
+}
