@@ -211,7 +211,7 @@ impl Outgoing {
             part: queued.sent_now(now),
             was_probe: true,
         };
-        self.pace.probed(self.first);
+        self.pace.probed(self.first, now);
         Some((self.first, &queued.part))
     }
 

@@ -3,7 +3,8 @@
 //! After a timeout, a channel sends the first part that is in flight again, as a *probe*. If the
 //! peer then acknowledges more than the probe, or reports a gap, the others weren't lost with it.
 //! If it acknowledges only the probe, and nothing for a while, all of the others are sent again.
-//! So a timeout that was too short costs one part, and not all that is in flight.
+//! That while is short if the acknowledgement came as soon after the probe as it usually does. So a
+//! timeout that was too short costs one part, and not all that is in flight.
 
 use super::{
     timing::{MOST_DOUBLED, SLOWEST_RESEND, STALLED, STALLED_BESIDE},
@@ -18,8 +19,8 @@ pub(super) struct Way {
     pub(super) timeout: Duration,
     /// The same with regard to acknowledgements that came only after parts were sent again.
     pub(super) backed_off: Duration,
-    /// How long the acknowledgement of the rest may take, after that of a probe.
-    pub(super) rest: Duration,
+    /// The longest usual time of an acknowledgement, if it is known.
+    pub(super) usual: Option<Duration>,
     /// When the peer has last acknowledged anything new.
     pub(super) heard: Option<Instant>,
     /// The newest frame that the bus has taken.
@@ -80,9 +81,9 @@ struct Front {
 enum Probe {
     None,
     /// The part with this number was sent again.
-    Sent(u64),
-    /// It was acknowledged, and nothing else yet.
-    Answered,
+    Sent(u64, Instant),
+    /// It was acknowledged after this time, and nothing else yet.
+    Answered(Duration),
 }
 
 impl Pace {
@@ -108,7 +109,9 @@ impl Pace {
     /// before.
     pub(super) fn acknowledged(&mut self, received: u64, now: Instant) -> u32 {
         self.probe = match self.probe {
-            Probe::Sent(number) if received == number + 1 => Probe::Answered,
+            Probe::Sent(number, at) if received == number + 1 => {
+                Probe::Answered(now.saturating_duration_since(at))
+            }
             _ => Probe::None,
         };
         self.start(now);
@@ -123,9 +126,9 @@ impl Pace {
     }
 
     /// The first part is sent again.
-    pub(super) fn probed(&mut self, number: u64) {
+    pub(super) fn probed(&mut self, number: u64, now: Instant) {
         self.front = Front::default();
-        self.probe = Probe::Sent(number);
+        self.probe = Probe::Sent(number, now);
     }
 
     /// The probe could not be sent. It is its turn again after the next timeout.
@@ -139,15 +142,14 @@ impl Pace {
         let elapsed = since(std::mem::replace(&mut self.looked, now));
         let has_left = first.frame <= way.taken;
         let is_past = has_left && self.has_passed(first.at, way, now);
-        let moving = way.backed_off.max(way.timeout);
-        if !is_past && way.uplink.is_moving(now, moving) {
+        if !is_past && way.uplink.is_moving(now, way.backed_off) {
             self.progress = (self.progress + elapsed).min(now);
         }
         let is_beside = way.heard.is_some_and(|at| since(at) < way.timeout);
         let stalled = if is_beside {
             STALLED_BESIDE
         } else {
-            STALLED.max(way.timeout * 3)
+            STALLED.max(way.backed_off * 3)
         };
         if since(self.progress) >= stalled {
             return Overdue::Stalled;
@@ -168,7 +170,7 @@ impl Pace {
         }
         self.resends += 1;
         self.started = now;
-        if self.probe == Probe::Answered {
+        if matches!(self.probe, Probe::Answered(_)) {
             Overdue::Resend
         } else {
             Overdue::Probe
@@ -187,8 +189,9 @@ impl Pace {
 
     /// How long to wait for an acknowledgement.
     fn patience(&self, way: &Way) -> Duration {
-        if self.probe == Probe::Answered {
-            return way.rest;
+        if let Probe::Answered(after) = self.probe {
+            let usual = way.usual.filter(|usual| after <= *usual);
+            return usual.unwrap_or(way.backed_off);
         }
         let doubled = way.timeout * 2_u32.saturating_pow(self.resends.min(8));
         let doubled = doubled.min(way.timeout * MOST_DOUBLED);

@@ -1,6 +1,6 @@
 //! How long a peer takes to acknowledge, estimated as TCP does (RFC 6298).
 
-use super::timing::{RESEND, SLOWEST_RESEND};
+use super::timing::{COLLECTED, RESEND, SLOWEST_RESEND};
 use std::time::Duration;
 
 /// An estimate of the time from a chunk to its acknowledgement. It contains the time for which the
@@ -46,10 +46,13 @@ impl RoundTrip {
         });
     }
 
-    /// A part that was sent `resends` times more is acknowledged. Which one is unknown, so that the
-    /// time says nothing (Karn's algorithm).
-    pub(super) fn ambiguous(&mut self, resends: u32) {
-        self.resends = self.resends.max(resends);
+    /// A part that was sent `resends` times more is acknowledged, `time` after the last one. Which
+    /// one is unknown, so that the time is no sample (Karn's algorithm). Unless it is usual for the
+    /// last one, the timeout may be too short.
+    pub(super) fn ambiguous(&mut self, time: Duration, resends: u32, others: &Self) {
+        if self.usual(others).is_none_or(|usual| time > usual) {
+            self.resends = self.resends.max(resends);
+        }
     }
 
     /// The first credit of a channel came after `time`. It is the only hint before the first
@@ -76,9 +79,10 @@ impl RoundTrip {
         doubled.min(SLOWEST_RESEND)
     }
 
-    /// The usual time, if it is known.
-    pub(super) fn smoothed(&self) -> Option<Duration> {
-        self.estimate.map(|estimate| estimate.smoothed)
+    /// The longest usual time, if it is known of the peer or of `others`.
+    pub(super) fn usual(&self, others: &Self) -> Option<Duration> {
+        let estimate = self.estimate.or(others.estimate)?;
+        Some(estimate.smoothed * 2 + COLLECTED)
     }
 }
 
@@ -125,10 +129,12 @@ mod tests {
     fn a_part_that_was_sent_again_backs_off_until_there_is_a_sample() {
         let (mut round_trip, others) = (RoundTrip::default(), RoundTrip::default());
         round_trip.sample(ms(10));
-        round_trip.ambiguous(3);
+        round_trip.ambiguous(ms(12), 3, &others);
+        assert_eq!(round_trip.backed_off(&others), ms(250), "the usual time");
+        round_trip.ambiguous(ms(90), 3, &others);
         assert_eq!(round_trip.timeout(&others), ms(250));
         assert_eq!(round_trip.backed_off(&others), ms(2_000));
-        round_trip.ambiguous(40);
+        round_trip.ambiguous(ms(90), 40, &others);
         assert_eq!(round_trip.backed_off(&others), ms(8_000));
         round_trip.sample(ms(10));
         assert_eq!(round_trip.backed_off(&others), ms(250));

@@ -7,7 +7,6 @@ use super::{
     item_of,
     outgoing::{Outgoing, Part},
     pace::{Overdue, Way},
-    timing::{REST, SLOWEST_RESEND},
     session::{OutgoingEnd, Session},
 };
 use crate::{
@@ -235,12 +234,10 @@ impl Machine {
     pub(super) fn way(&self) -> Way {
         let uplink = self.uplink.progress();
         let round_trip = &self.state.round_trip;
-        let timeout = round_trip.timeout(&uplink.round_trip);
-        let rest = round_trip.smoothed().map_or(timeout, |usual| usual * 2);
         Way {
-            timeout,
+            timeout: round_trip.timeout(&uplink.round_trip),
             backed_off: round_trip.backed_off(&uplink.round_trip),
-            rest: rest.clamp(REST, SLOWEST_RESEND),
+            usual: round_trip.usual(&uplink.round_trip),
             heard: self.state.heard,
             taken: self.state.taken,
             uplink,

@@ -166,11 +166,12 @@ impl Machine {
             resends,
         } = newest;
         self.state.heard = Some(now);
+        let time = now.saturating_duration_since(sent);
         if is_sample {
-            let time = now.saturating_duration_since(sent);
             self.state.round_trip.sample(time);
         } else {
-            self.state.round_trip.ambiguous(resends);
+            let others = self.uplink.progress().round_trip;
+            self.state.round_trip.ambiguous(time, resends, &others);
         }
         self.uplink.acknowledged(sent, is_sample, now);
     }

@@ -11,9 +11,8 @@ pub(super) const SLOWEST_RESEND: Duration = Duration::from_secs(8);
 /// While nothing is acknowledged, the pauses between resends double up to four of the first ones.
 /// What is slow shouldn't be slowed further, and an interruption of seconds is noticed to be over.
 pub(super) const MOST_DOUBLED: u32 = 4;
-/// The shortest time in which the rest of what is in flight may be acknowledged, after the part
-/// that was sent again is: twice the time for which a receiver collects acknowledgements.
-pub(super) const REST: Duration = Duration::from_millis(100);
+/// How long a receiver collects acknowledgements.
+pub(super) const COLLECTED: Duration = Duration::from_millis(50);
 /// How long nothing may be acknowledged; on a slow way, three times as long as an acknowledgement
 /// may take. A host that is gone is noticed long before.
 pub(super) const STALLED: Duration = Duration::from_secs(5);

@@ -187,7 +187,10 @@ fn after_a_timeout_one_part_is_sent_again_and_the_others_once_they_are_known_to_
     many.other.tick(many.now);
     many.arrive(Vec::new());
     many.wait(50);
-    assert!(many.parts(usize::MAX).is_empty(), "they may be on their way");
+    assert!(
+        many.parts(usize::MAX).is_empty(),
+        "they may be on their way"
+    );
     many.wait(250);
     let rest = many.parts(usize::MAX);
     assert_eq!(rest, lost[1..]);
@@ -247,7 +250,9 @@ fn a_grant_that_comes_before_the_channel_is_opened_is_repeated() {
     let key = one.open(Terms::default(), now).expect("room");
     let theirs = other.accept(key.number, Terms::default(), now);
     let theirs = theirs.expect("room");
-    other.receive(theirs, 0, window(1 << 20), now).expect("room");
+    other
+        .receive(theirs, 0, window(1 << 20), now)
+        .expect("room");
     deliver(&mut one, sent(&mut other, now), now);
     one.open_channel(key, 0, now).expect("room");
     assert!(one.poll_room((key, 0), Waker::noop()).is_pending());
