@@ -33,6 +33,7 @@ use crate::{
     wire::{CancelReason, Item, SessionItem, SessionName, WHOLE_SESSION},
 };
 use outgoing::Outgoing;
+use pace::Probes;
 use receive::Due;
 use round_trip::RoundTrip;
 use session::{Place, Session};
@@ -111,6 +112,7 @@ struct State {
     /// The newest frame that the bus has taken; the largest number if it has taken all.
     taken: u64,
     round_trip: RoundTrip,
+    probes: Probes,
 }
 
 impl Machine {
@@ -243,13 +245,13 @@ impl Machine {
         }
         let open = self.sessions.iter().filter(|(_, one)| one.is_open());
         let open: Vec<SessionKey> = open.map(|(key, _)| *key).collect();
-        let way = self.way();
+        let mut way = self.way(now);
         for key in open {
             let expired = self.sessions.get(&key).and_then(|one| one.expired(now));
             if let Some(broken) = expired {
                 self.fail(key, broken);
             } else {
-                self.resend(key, &way, now);
+                self.resend(key, &mut way, now);
                 self.repeat_credits(key, now);
             }
         }

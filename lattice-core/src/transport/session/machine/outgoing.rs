@@ -109,6 +109,8 @@ pub(super) struct Acknowledged {
     pub(super) is_sample: bool,
     /// How often something of the channel was sent again, since the acknowledgement before.
     pub(super) resends: u32,
+    /// How long it has been since that one.
+    pub(super) waited: Duration,
 }
 
 /// What a credit was.
@@ -297,7 +299,7 @@ impl Outgoing {
         if received <= self.first {
             return None;
         }
-        let resends = self.pace.acknowledged(received, now);
+        let (resends, waited) = self.pace.acknowledged(received, now);
         let mut newest = None;
         while self.first < received {
             let Some(Queued { part, sent }) = self.parts.pop_front() else {
@@ -317,6 +319,7 @@ impl Outgoing {
             sent: sent.at,
             is_sample: !sent.is_again,
             resends,
+            waited,
         })
     }
 

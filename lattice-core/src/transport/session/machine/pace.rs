@@ -21,12 +21,41 @@ pub(super) struct Way {
     pub(super) backed_off: Duration,
     /// The longest usual time of an acknowledgement, if it is known.
     pub(super) usual: Option<Duration>,
-    /// When the peer has last acknowledged anything new.
-    pub(super) heard: Option<Instant>,
+    /// The peer has acknowledged something new meanwhile.
+    pub(super) is_heard: bool,
+    /// A channel may send again. While nothing is heard of the peer, they take turns.
+    pub(super) may_probe: bool,
     /// The newest frame that the bus has taken.
     pub(super) taken: u64,
     /// What the other peers say about this node's queue.
     pub(super) uplink: Progress,
+}
+
+/// The probes of all channels since the peer last acknowledged anything new.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    last: Option<Instant>,
+    count: u32,
+}
+
+impl Probes {
+    pub(super) fn add(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.count += 1;
+    }
+
+    /// Whether there may be another one now.
+    pub(super) fn may_add(&self, timeout: Duration, backed_off: Duration, now: Instant) -> bool {
+        let pause = doubled(timeout, self.count).max(backed_off);
+        let since = |at| now.saturating_duration_since(at);
+        self.last.is_none_or(|at| since(at) >= pause)
+    }
+}
+
+/// The pause after `count` probes.
+fn doubled(timeout: Duration, count: u32) -> Duration {
+    let times = 2_u32.saturating_pow(count.min(8)).min(MOST_DOUBLED);
+    (timeout * times).min(SLOWEST_RESEND)
 }
 
 /// What to do about what was not acknowledged.
@@ -106,8 +135,9 @@ impl Pace {
     }
 
     /// Everything before `received` is acknowledged. Returns how often something was sent again
-    /// before.
-    pub(super) fn acknowledged(&mut self, received: u64, now: Instant) -> u32 {
+    /// before, and how long that has taken.
+    pub(super) fn acknowledged(&mut self, received: u64, now: Instant) -> (u32, Duration) {
+        let waited = now.saturating_duration_since(self.progress);
         self.probe = match self.probe {
             Probe::Sent(number, at) if received == number + 1 => {
                 Probe::Answered(now.saturating_duration_since(at))
@@ -116,7 +146,7 @@ impl Pace {
         };
         self.start(now);
         self.front = Front::default();
-        std::mem::take(&mut self.resends)
+        (std::mem::take(&mut self.resends), waited)
     }
 
     /// Everything is sent again.
@@ -145,8 +175,7 @@ impl Pace {
         if !is_past && way.uplink.is_moving(now, way.backed_off) {
             self.progress = (self.progress + elapsed).min(now);
         }
-        let is_beside = way.heard.is_some_and(|at| since(at) < way.timeout);
-        let stalled = if is_beside {
+        let stalled = if way.is_heard {
             STALLED_BESIDE
         } else {
             STALLED.max(way.backed_off * 3)
@@ -156,6 +185,9 @@ impl Pace {
         }
         if !has_left {
             self.front.was_held = true;
+            return Overdue::No;
+        }
+        if !way.may_probe {
             return Overdue::No;
         }
         let started = if is_past {
@@ -193,8 +225,6 @@ impl Pace {
             let usual = way.usual.filter(|usual| after <= *usual);
             return usual.unwrap_or(way.backed_off);
         }
-        let doubled = way.timeout * 2_u32.saturating_pow(self.resends.min(8));
-        let doubled = doubled.min(way.timeout * MOST_DOUBLED);
-        doubled.max(way.backed_off).min(SLOWEST_RESEND)
+        doubled(way.timeout, self.resends).max(way.backed_off)
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RoundTrip {
     estimate: Option<Estimate>,
-    /// How long the peer took to grant the first credit of a channel, before anything was sent.
-    granted: Option<Duration>,
+    /// Before the first sample: how long the peer took to grant the first credit of a channel, or
+    /// to acknowledge what was sent several times.
+    hint: Duration,
     /// How often the last acknowledged part was sent again, if none has been acknowledged since
     /// that was sent once. Perhaps the timeout is too short.
     resends: u32,
@@ -55,16 +56,16 @@ impl RoundTrip {
         }
     }
 
-    /// The first credit of a channel came after `time`. It is the only hint before the first
-    /// sample.
-    pub(super) fn granted(&mut self, time: Duration) {
-        self.granted = Some(time);
+    /// The first credit of a channel, or an acknowledgement of what was sent several times, came
+    /// after `time`. It is the only hint before the first sample.
+    pub(super) fn hint(&mut self, time: Duration) {
+        self.hint = self.hint.max(time);
     }
 
     /// How long an acknowledgement may take. Without anything that is known of the peer, it is as
     /// long as for `others`.
     pub(super) fn timeout(&self, others: &Self) -> Duration {
-        let hint = self.granted.unwrap_or_default() * 3;
+        let hint = self.hint * 3;
         let timeout = match (self.estimate, others.estimate) {
             (Some(own), _) => own.timeout(),
             (None, Some(others)) => hint.max(others.timeout()),
@@ -117,7 +118,7 @@ mod tests {
     fn before_the_first_sample_the_grant_and_other_peers_are_hints() {
         let mut others = RoundTrip::default();
         let mut round_trip = RoundTrip::default();
-        round_trip.granted(ms(500));
+        round_trip.hint(ms(500));
         assert_eq!(round_trip.timeout(&others), ms(1_500));
         others.sample(ms(1_000));
         assert_eq!(round_trip.timeout(&others), ms(3_000));

@@ -202,7 +202,7 @@ impl Machine {
     }
 
     /// Sends again what was not acknowledged for too long.
-    pub(super) fn resend(&mut self, key: SessionKey, way: &Way, now: Instant) {
+    pub(super) fn resend(&mut self, key: SessionKey, way: &mut Way, now: Instant) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
@@ -221,7 +221,11 @@ impl Machine {
             }
             match overdue {
                 Overdue::No | Overdue::Resend => {}
-                Overdue::Probe => self.probes.push_back((key, *channel)),
+                Overdue::Probe => {
+                    self.probes.push_back((key, *channel));
+                    self.state.probes.add(now);
+                    way.may_probe = way.is_heard;
+                }
                 Overdue::Stalled => return self.fail(key, Broken::Unacknowledged),
             }
         }
@@ -231,14 +235,19 @@ impl Machine {
     }
 
     /// What is known of the way to the peer.
-    pub(super) fn way(&self) -> Way {
+    pub(super) fn way(&self, now: Instant) -> Way {
         let uplink = self.uplink.progress();
         let round_trip = &self.state.round_trip;
+        let timeout = round_trip.timeout(&uplink.round_trip);
+        let backed_off = round_trip.backed_off(&uplink.round_trip);
+        let heard = self.state.heard;
+        let is_heard = heard.is_some_and(|at| now.saturating_duration_since(at) < timeout);
         Way {
-            timeout: round_trip.timeout(&uplink.round_trip),
-            backed_off: round_trip.backed_off(&uplink.round_trip),
+            timeout,
+            backed_off,
             usual: round_trip.usual(&uplink.round_trip),
-            heard: self.state.heard,
+            is_heard,
+            may_probe: is_heard || self.state.probes.may_add(timeout, backed_off, now),
             taken: self.state.taken,
             uplink,
         }

@@ -2,7 +2,7 @@
 
 use super::{
     super::broken::Broken,
-    ChannelKey, Machine, SessionKey,
+    ChannelKey, Machine, Probes, SessionKey,
     chunk::{Chunk, Totals},
     incoming::Arrived,
     outgoing::{Acknowledged, Credited},
@@ -136,7 +136,7 @@ impl Machine {
             };
         };
         if let Some(waited) = outgoing.without_credit(now) {
-            self.state.round_trip.granted(waited);
+            self.state.round_trip.hint(waited);
         }
         let before = outgoing.flying();
         let (credited, acknowledged) = outgoing.credited(received, credit, gap, now);
@@ -164,14 +164,17 @@ impl Machine {
             sent,
             is_sample,
             resends,
+            waited,
         } = newest;
         self.state.heard = Some(now);
+        self.state.probes = Probes::default();
         let time = now.saturating_duration_since(sent);
         if is_sample {
             self.state.round_trip.sample(time);
         } else {
             let others = self.uplink.progress().round_trip;
             self.state.round_trip.ambiguous(time, resends, &others);
+            self.state.round_trip.hint(waited);
         }
         self.uplink.acknowledged(sent, is_sample, now);
     }
