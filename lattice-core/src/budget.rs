@@ -52,9 +52,14 @@ impl Budget {
     /// Takes `bytes` for a user that holds `own` bytes, if there is room. What is larger than the
     /// whole budget has it alone.
     pub(crate) fn try_take(&self, own: usize, bytes: usize) -> bool {
+        self.try_take_up_to(self.0.limit, own, bytes)
+    }
+
+    /// The same if no more than `most` bytes are held afterwards.
+    fn try_take_up_to(&self, most: usize, own: usize, bytes: usize) -> bool {
         let before = self.0.held.fetch_add(bytes, Ordering::Relaxed);
         let after = before.saturating_add(bytes);
-        let has_room = after <= self.0.limit;
+        let has_room = after <= most;
         let fits =
             before == 0 || has_room && (own == 0 || self.permits(own.saturating_add(bytes), after));
         if !fits {
@@ -127,13 +132,25 @@ impl Share {
 
     /// The same, for a user of whose bytes only `own` count for its share.
     pub(crate) fn hold_beside(&self, own: usize, bytes: usize) -> Option<Held> {
-        self.budget.try_take(own, bytes).then(|| {
-            self.own.fetch_add(bytes, Ordering::Relaxed);
-            Held {
-                share: self.clone(),
-                bytes,
-            }
-        })
+        let taken = self.budget.try_take(own, bytes);
+        taken.then(|| self.counted(bytes))
+    }
+
+    /// The same, if a quarter of the budget stays free for other uses.
+    pub(crate) fn hold_leaving_a_quarter(&self, bytes: usize) -> Option<Held> {
+        let limit = self.budget.0.limit;
+        let taken = self
+            .budget
+            .try_take_up_to(limit - limit / 4, self.held(), bytes);
+        taken.then(|| self.counted(bytes))
+    }
+
+    fn counted(&self, bytes: usize) -> Held {
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+        Held {
+            share: self.clone(),
+            bytes,
+        }
     }
 }
 
@@ -231,6 +248,22 @@ mod tests {
         let small = two.hold(1).expect("room");
         assert!(one.hold(2 * LIMIT).is_none());
         drop(small);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn what_leaves_a_quarter_never_takes_the_last_one() {
+        let budget = Budget::new(LIMIT);
+        let shares: Vec<_> = (0..40).map(|_| Share::of(&budget)).collect();
+        let held: Vec<_> = shares
+            .iter()
+            .flat_map(|share| std::iter::from_fn(|| share.hold_leaving_a_quarter(10)))
+            .collect();
+        assert_eq!(held.len() * 10, LIMIT / 4 * 3);
+        let chunks = Share::of(&budget);
+        let chunk = chunks.hold(10).expect("room for others");
+        assert!(shares[0].hold_leaving_a_quarter(1).is_none());
+        drop((held, chunk));
         assert_eq!(budget.held(), 0);
     }
 

@@ -6,6 +6,7 @@
 //! | [`frame`] | frames, and their envelopes by kind | a frame that opens is what would be written |
 //! | [`call`], [`reply`] | the envelopes of calls and their replies | what was read is the same after it is written and read again |
 //! | [`session`] | the items of sessions | the same; and an end of sessions that gets them stays within its memory |
+//! | [`exchange`] | nothing | two ends of sessions deliver a whole channel or a break, whatever their users and the bus do |
 //! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack, report, report wanted | the same |
 //! | [`value`] | arguments and results of many types | bytes are read exactly if `postcard` reads them and would write the same |
 //! | [`record`] | links, their status, published types, as stored | the same |
@@ -22,6 +23,7 @@
 pub mod allocation;
 mod body;
 mod envelope;
+mod exchange;
 mod frame;
 mod name;
 mod record;
@@ -31,6 +33,7 @@ mod value;
 
 pub use body::body;
 pub use envelope::{call, reply};
+pub use exchange::exchange;
 pub use frame::frame;
 pub use name::name;
 pub use record::record;
@@ -47,11 +50,12 @@ use libfuzzer_sys as _;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their folders in `corpus/`.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("frame", frame),
     ("call", call),
     ("reply", reply),
     ("session", session),
+    ("exchange", exchange),
     ("body", body),
     ("value", value),
     ("record", record),

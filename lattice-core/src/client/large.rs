@@ -8,13 +8,13 @@ use crate::{
         CallResult, PeerConn,
         in_flight::{NewCall, Outcome, ResponseFuture},
         large_result::VALUE,
-        session::{Broken, Refused, SendHalf, Terms, Unfinished},
+        session::{Broken, RESEND, Refused, SendHalf, Terms, Unfinished},
     },
     wire::Opening,
 };
 use bytes::BytesMut;
 use std::{future::poll_fn, pin::pin, task::Poll};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Bytes of the envelope of a call without its arguments, at most.
 const ENVELOPE: usize = 336;
@@ -141,16 +141,23 @@ async fn exchange(
     sent: &mut bool,
 ) -> Outcome {
     let (id, host) = (response.id, &sending.peer.peer.host);
-    let (mut response, mut arguments) = (pin!(response), pin!(sending.send(id, session, sent)));
+    let arguments = async {
+        let broken = sending.send(id, session, sent).await.err()?;
+        if broken == Broken::Forgotten {
+            // That the callee doesn't know the session may overtake its reply, which says why.
+            sleep(RESEND).await;
+        }
+        error_of(broken, host)
+    };
+    let (mut response, mut arguments) = (pin!(response), pin!(arguments));
     let mut is_sending = true;
     poll_fn(|context| {
         let reply = response.as_mut().poll(context);
         if reply.is_ready() {
             return reply;
         }
-        if is_sending && let Poll::Ready(result) = arguments.as_mut().poll(context) {
+        if is_sending && let Poll::Ready(error) = arguments.as_mut().poll(context) {
             is_sending = false;
-            let error = result.err().and_then(|broken| error_of(broken, host));
             if let Some(error) = error {
                 return Poll::Ready(Err(error));
             }

@@ -48,8 +48,9 @@ impl Weighed for Arrived {
 /// Most bytes of large payloads that the client has taken and not yet written to its socket. Small
 /// ones are bounded by the number of commands that the client queues.
 const UNWRITTEN: ByteSize = ByteSize::mib(64);
-/// What counts as a large payload: more than a frame of coalesced envelopes.
-const LARGE: usize = 40 * 1024;
+/// What counts as a large payload. The commands that the client queues, 2,048, are at most 16 MiB of
+/// small ones. Chunks of sessions and full frames of coalesced calls are large.
+const LARGE: usize = 8 * 1024;
 
 /// Permits for large payloads, one for each KiB.
 pub(super) fn permits_for_large_payloads() -> Arc<Semaphore> {
@@ -278,4 +279,56 @@ fn subscribe_error(error: SubscribeError) -> BusError {
 /// Returns whether a complaint is about `subject`, which the server quotes.
 fn names(complaint: &str, subject: &str) -> bool {
     complaint.split('"').any(|quoted| quoted == subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{nats::NatsOptions, wire::MAX_COALESCED};
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::{TcpListener, TcpStream},
+    };
+
+    const INFO: &str = "INFO {\"server_id\":\"s\",\"server_name\":\"s\",\"version\":\"2.12.0\",\
+        \"go\":\"go\",\"host\":\"h\",\"port\":1,\"headers\":true,\"max_payload\":1048576,\
+        \"proto\":1,\"client_id\":1}\r\n";
+
+    /// A connection to a server that reads nothing once it has greeted. Its socket keeps it open.
+    async fn unread() -> (NatsBus, BufReader<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let server = async {
+            let (socket, _) = listener.accept().await.expect("a client");
+            let mut socket = BufReader::new(socket);
+            let greeting = INFO.as_bytes();
+            socket.get_mut().write_all(greeting).await.expect("open");
+            let mut line = String::new();
+            while !line.starts_with("PING") {
+                line.clear();
+                socket.read_line(&mut line).await.expect("open");
+            }
+            socket.get_mut().write_all(b"PONG\r\n").await.expect("open");
+            socket
+        };
+        let options = NatsOptions::new(address.to_string());
+        let (connection, socket) = tokio::join!(options.connect(), server);
+        (connection.expect("it connects").bus(), socket)
+    }
+
+    #[tokio::test]
+    async fn frames_of_chunks_that_are_not_written_are_bounded_in_bytes() {
+        let (bus, _socket) = unread().await;
+        let most = UNWRITTEN.as_usize() / 1024;
+        let subject = Subject::from_wire("chunks");
+        // Far more than the buffers of a socket.
+        for _ in 0..1_000 {
+            let payload = Bytes::from(vec![7; MAX_COALESCED + 200]);
+            bus.publish(subject.clone(), None, payload)
+                .await
+                .expect("room");
+        }
+        let taken = most - bus.connection.large_payloads().available_permits();
+        assert!(taken > 16 * 1024, "only {taken} KiB are counted");
+    }
 }

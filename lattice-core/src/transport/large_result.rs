@@ -76,7 +76,7 @@ impl Transport {
         }
         let sessions = conn.sessions();
         let sessions = sessions.map_err(|broken| not_opened(broken.into()))?;
-        let held = sessions.sending.hold(size);
+        let held = sessions.hold_result(size);
         let held = held.ok_or_else(|| too_many("results waiting for"))?;
         let session = sessions.open(Terms::until(deadline)).map_err(not_opened)?;
         let half = session.open_channel(VALUE).map_err(not_opened)?;

@@ -5,3 +5,4 @@ mod broken;
 mod repeats;
 mod seeds;
 mod sessions;
+mod uplink;

@@ -187,6 +187,11 @@ impl SendQueue {
         }
     }
 
+    /// The number of the newest frame that the bus has taken, or that was dropped.
+    pub(crate) fn taken(&self) -> u64 {
+        self.queue.lock().published
+    }
+
     /// Whether nothing is queued.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.lock().is_empty()

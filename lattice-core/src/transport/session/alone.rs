@@ -1,6 +1,6 @@
 //! One end of sessions without a bus, a task or a clock, for the simulator and for fuzzing.
 
-use super::machine::{Chunk, Limits, MAX_CHUNK, Machine, SessionKey, Terms, Window};
+use super::machine::{Chunk, Limits, MAX_CHUNK, Machine, SessionKey, Terms, Uplink, Window};
 use crate::{
     budget::{Budget, Share},
     wire::SessionItem,
@@ -23,6 +23,11 @@ pub struct SessionEnd {
     start: Instant,
     now: Instant,
 }
+
+/// What the ends of one node know of its connection to the bus, through which all of them send.
+/// Cheap to clone; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct SharedQueue(Uplink);
 
 /// A session of a [`SessionEnd`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,11 @@ pub enum Received {
 impl SessionEnd {
     /// An end that may receive `memory` bytes, and have `sessions` sessions.
     pub fn new(memory: usize, sessions: usize) -> Self {
+        Self::of(&SharedQueue::default(), memory, sessions)
+    }
+
+    /// The same for a node whose ends share one connection to the bus.
+    pub fn of(queue: &SharedQueue, memory: usize, sessions: usize) -> Self {
         let memory = Budget::new(memory);
         let limits = Limits {
             with_peer: sessions,
@@ -59,7 +69,7 @@ impl SessionEnd {
         };
         let now = Instant::now();
         Self {
-            machine: Machine::new(1, limits, Share::of(&memory)),
+            machine: Machine::new(1, limits, Share::of(&memory), queue.0.clone()),
             memory,
             start: now,
             now,

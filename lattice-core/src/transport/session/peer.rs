@@ -4,13 +4,14 @@ use super::{
     super::{
         endpoint::Endpoint,
         flow_control::{FlowControl, SmallCallCount},
+        id::FrameId,
         send_queue::{Address, Destination, FlushGuard, SendQueue, Then},
     },
     Broken, MAX_CHUNK, Refused, Session,
-    machine::{Limits, Machine, Terms},
+    machine::{Limits, Machine, Terms, Uplink},
 };
 use crate::{
-    budget::Share,
+    budget::{Held, Share},
     sync::Mutex,
     wire::{Envelopes, Item, Kind, Lane, Origin, SessionItem},
 };
@@ -43,8 +44,10 @@ pub(crate) struct PeerSessions {
     flow: FlowControl,
     /// Most bytes of a chunk that this end sends: what fits a message of the bus.
     pub(super) chunk: usize,
-    /// The memory of what is sent and not acknowledged.
-    pub(crate) sending: Share,
+    /// The memory of chunks that are sent and not acknowledged.
+    pub(super) sending: Share,
+    /// The memory of results that are sent.
+    results: Share,
     opened: Arc<Notify>,
 }
 
@@ -57,10 +60,11 @@ pub(in super::super) struct Ticked {
     pub(in super::super) busy_since: Option<tokio::time::Instant>,
 }
 
-/// The sessions of one node, counted. Cheap to clone; clones share the count.
+/// What the sessions of one node have in common. Cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct SessionCount {
     open: Arc<AtomicUsize>,
+    uplink: Uplink,
     /// One was opened, so that the failure detector has to look.
     pub(in super::super) opened: Arc<Notify>,
 }
@@ -90,13 +94,16 @@ impl PeerSessions {
         };
         let first = (MACHINES.fetch_add(1, Ordering::Relaxed) + 1) << 32;
         let budgets = endpoint.budgets();
+        let room = Share::of(&budgets.received);
+        let machine = Machine::new(first, limits, room, count.uplink.clone());
         Arc::new(Self {
-            machine: Mutex::new(Machine::new(first, limits, Share::of(&budgets.received))),
+            machine: Mutex::new(machine),
             parts: queue(Lane::Bulk),
             control: queue(Lane::Small),
             flow: FlowControl::new(small_calls),
             chunk: endpoint.max_message().clamp(1, MAX_CHUNK),
             sending: Share::of(&budgets.sending),
+            results: Share::of(&budgets.sending),
             opened: count.opened.clone(),
         })
     }
@@ -118,6 +125,12 @@ impl PeerSessions {
     /// Tells the peer that the session which it opens is not one of this end, unless it is.
     pub(crate) fn refuse(&self, number: u64) {
         self.act(|machine, _| machine.refuse(number));
+    }
+
+    /// Takes memory for a result that is sent, until the returned value is dropped. Results leave
+    /// some of it for chunks of streams, which would wait until results are delivered.
+    pub(crate) fn hold_result(&self, size: usize) -> Option<Held> {
+        self.results.hold_leaving_a_quarter(size)
     }
 
     /// Works on the sessions, and does what follows from that.
@@ -157,12 +170,13 @@ impl PeerSessions {
                 Item::Chunk { bytes, .. } => SessionItem::CHUNK_HEAD + bytes.len(),
                 _ => SessionItem::LONGEST,
             };
-            let encode = |(): &(), buffer: &mut _| item.encode_into(buffer);
-            let Ok(((), due)) = self.parts.push(size, |_| Some(()), encode) else {
+            let encode = |_: &FrameId, buffer: &mut _| item.encode_into(buffer);
+            let Ok((frame, due)) = self.parts.push(size, Some, encode) else {
                 // The failure detector looks again, if the peer isn't gone.
                 machine.put_back(&item);
                 break;
             };
+            machine.sent_in(&item, frame.number());
             count += 1;
             guard = guard.or(due);
         }
@@ -208,10 +222,9 @@ impl PeerSessions {
     }
 
     fn tick(&self) -> Ticked {
-        // What has not left yet doesn't have to be sent again.
-        let is_sending = !self.parts.is_idle();
+        let taken = self.parts.taken();
         let (is_again, since) = self.act(|machine, now| {
-            machine.set_sending(is_sending);
+            machine.set_taken(taken);
             machine.tick(now);
             (!machine.is_empty(), machine.busy_since())
         });

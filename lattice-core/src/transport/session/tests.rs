@@ -9,8 +9,8 @@ use crate::{
     name::{HostId, LatticeName},
     quantity::ByteSize,
     subject::Subjects,
-    transport::{Medium, Subscriptions, Transport},
-    wire::{Kind, Origin, ReplyEnvelope},
+    transport::{Events, Medium, Subscriptions, Transport, failure_detector, reply_reader},
+    wire::{Discovered, Kind, Origin, ReplyEnvelope},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 struct End {
     transport: Arc<Transport>,
     budgets: Budgets,
+    inbox: Subscription,
     replies: Subscription,
     _reader: AbortOnDropHandle<()>,
 }
@@ -37,12 +38,15 @@ impl End {
         let origin = Origin::new(HostId::new(host).expect("a host"), 1);
         let (transport, subscriptions) = Transport::open(medium, origin).await.expect("it opens");
         let Subscriptions {
-            sessions, replies, ..
+            inbox,
+            sessions,
+            replies,
         } = subscriptions;
         let reader = tokio::spawn(reader::run(transport.clone(), sessions));
         Self {
             transport,
             budgets,
+            inbox,
             replies,
             _reader: AbortOnDropHandle::new(reader),
         }
@@ -281,4 +285,73 @@ async fn a_peer_that_was_forgotten_by_the_other_end_learns_it() {
     sender.send(Bytes::from_static(b"x"), 1).expect("room");
     turns().await;
     assert_eq!(sender.ready().await, Err(Broken::Forgotten));
+}
+
+struct Ignored;
+
+impl Events for Ignored {
+    fn discovered(&self, _: Discovered) {}
+
+    fn question_in_doubt(&self, _: u64) {}
+
+    fn host_lost(&self, _: &Origin) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_a_call_lives_as_long_as_its_peer_answers_probes() {
+    let (pair, mut sender, _receiver) = pair(SMALL).await;
+    sender.ready().await.expect("room");
+    let Pair {
+        one,
+        other,
+        _sessions,
+    } = pair;
+    let events = Arc::new(Ignored);
+    let detector = failure_detector::run(one.transport.clone(), events.clone());
+    let replies = reply_reader::run(one.transport.clone(), events, one.replies);
+    let detector = AbortOnDropHandle::new(tokio::spawn(detector));
+    let replies = AbortOnDropHandle::new(tokio::spawn(replies));
+    let (transport, mut inbox) = (other.transport.clone(), other.inbox);
+    let answers = tokio::spawn(async move {
+        while let Some(message) = inbox.next().await {
+            let frame = transport.endpoint.open(message).expect("authentic");
+            assert_eq!(frame.kind(), Kind::Probe);
+            transport.acknowledge(&frame);
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(sender.ready().await.is_ok(), "its peer has answered");
+    answers.abort();
+    let begun = tokio::time::Instant::now();
+    while sender.ready().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(sender.ready().await, Err(Broken::PeerLost));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    drop((detector, replies));
+}
+
+#[tokio::test]
+async fn results_that_are_not_delivered_leave_memory_for_chunks() {
+    let (pair, sender, _receiver) = pair(SMALL).await;
+    let mut sender = sender.counted();
+    turns().await;
+    let limit = 4 << 20;
+    // Results for many callers, of which none takes its own.
+    let sessions: Vec<_> = (0..64)
+        .map(|number| {
+            let host = HostId::new(&format!("caller-{number}")).expect("a host");
+            let conn = pair.one.transport.peer(&Origin::new(host, 1));
+            conn.sessions().expect("open").clone()
+        })
+        .collect();
+    let results: Vec<_> = sessions
+        .iter()
+        .flat_map(|sessions| std::iter::from_fn(|| sessions.hold_result(16 << 10)))
+        .collect();
+    let held = pair.one.budgets.sending.held();
+    assert!(held > limit / 2 && held <= limit / 4 * 3, "{held}");
+    assert!(matches!(sender.ready().now_or_never(), Some(Ok(_))));
+    drop(results);
 }

@@ -402,3 +402,39 @@ async fn a_bus_that_goes_away_ends_large_calls_at_once() {
     assert_eq!(error.ran(), Ran::No, "{error:?}");
     nothing_is_held(&two.lattice).await;
 }
+
+/// That the callee doesn't know the session arrives before its reply, which says why.
+#[tokio::test]
+async fn a_refusal_that_is_overtaken_is_still_the_error_of_the_call() {
+    static SENT: AtomicUsize = AtomicUsize::new(0);
+    let network = Network::new();
+    let bus = RuledBus::new(network.connect());
+    let there = network.join(bus.clone()).await;
+    let here = network.plain().await;
+    let (a, b) = (host(&here, "a").await, host(&there, "b").await);
+    let limits = ServeLimits::default().arguments(ByteSize::mib(4));
+    let (_api, _serving) = serve_within(&b, "callee", limits).await;
+    link(&here, "caller", "callee").await;
+    let caller = a.caller("caller").expect("valid");
+    let known = call(&caller, &echo(), pattern(100), long()).await;
+    known.expect("it serves");
+    bus.set(Rule::Stall(|to| {
+        if is_session(to) {
+            SENT.fetch_add(1, Ordering::SeqCst);
+        }
+        to.as_str().contains(".reply.")
+    }));
+    let calling =
+        tokio::spawn(async move { call(&caller, &echo(), pattern(5 << 20), long()).await });
+    eventually("its session is refused", async || {
+        SENT.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    bus.set(Rule::Take);
+    let refused = calling.await.expect("joined").expect_err("too large");
+    let (limit, what) = (4 << 20, Part::Arguments);
+    assert_eq!(refused, CallError::TooLarge { what, limit });
+}

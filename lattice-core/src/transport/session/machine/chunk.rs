@@ -8,9 +8,6 @@ pub(crate) const MAX_CHUNK: usize = 32 * 1024;
 /// Bytes that a chunk counts for in addition to its own. It bounds the number of chunks in memory,
 /// for a sender of very small ones.
 pub(super) const CHUNK_COST: u64 = 128;
-/// Content of fewer bytes is copied when it arrives: a slice would keep all of its frame in memory,
-/// and the buffer that the frame was read into.
-const COPIED: usize = 4 * 1024;
 
 /// A part of what a channel carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +18,10 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// A chunk that was received.
+    /// A chunk that was received. It is copied unless it fills its frame: a slice would keep all of
+    /// the frame in memory, with whatever else is in it, and only its own bytes would be counted.
     pub(super) fn received(bytes: Bytes, elements: u32) -> Self {
-        let bytes = if bytes.len() < COPIED {
+        let bytes = if bytes.len() < MAX_CHUNK {
             Bytes::copy_from_slice(&bytes)
         } else {
             bytes

@@ -8,7 +8,9 @@
 mod chunk;
 mod incoming;
 mod outgoing;
+mod pace;
 mod receive;
+mod round_trip;
 mod seen;
 mod send;
 mod session;
@@ -16,12 +18,14 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod uplink;
 
 pub(crate) use chunk::{Chunk, MAX_CHUNK};
 pub(crate) use incoming::Window;
 pub(crate) use seen::Seen;
 pub(crate) use session::Terms;
 pub(crate) use timing::RESEND;
+pub(crate) use uplink::Uplink;
 
 use super::broken::{Broken, Refused};
 use crate::{
@@ -29,7 +33,9 @@ use crate::{
     wire::{CancelReason, Item, SessionItem, SessionName, WHOLE_SESSION},
 };
 use outgoing::Outgoing;
+use pace::Probes;
 use receive::Due;
+use round_trip::RoundTrip;
 use session::{Place, Session};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -74,12 +80,15 @@ pub(crate) struct Machine {
     limits: Limits,
     /// The memory of what is received and not taken.
     room: Share,
+    uplink: Uplink,
     /// The number of the next session that this end opens.
     next: u64,
     /// The sessions that the peer has opened so far.
     seen: Seen,
     /// Channels that have something to send, each once.
     ready: VecDeque<ChannelKey>,
+    /// Channels whose first part in flight is to be sent again.
+    probes: VecDeque<ChannelKey>,
     /// Channels whose sender may have to be told something.
     due: Due,
     control: VecDeque<SessionItem>,
@@ -100,27 +109,34 @@ struct State {
     busy_since: Option<Instant>,
     /// When the peer has last acknowledged anything new.
     heard: Option<Instant>,
-    /// Some of what was sent has not left this node yet.
-    is_sending: bool,
+    /// The newest frame that the bus has taken; the largest number if it has taken all.
+    taken: u64,
+    round_trip: RoundTrip,
+    probes: Probes,
 }
 
 impl Machine {
     /// No sessions. The first one that this end opens gets the number `first`, which is above those
     /// of every earlier machine of this boot and peer.
-    pub(crate) fn new(first: u64, limits: Limits, room: Share) -> Self {
+    pub(crate) fn new(first: u64, limits: Limits, room: Share, uplink: Uplink) -> Self {
         Self {
             sessions: BTreeMap::new(),
             limits,
             room,
+            uplink,
             next: first,
             seen: Seen::default(),
             ready: VecDeque::new(),
+            probes: VecDeque::new(),
             due: Due::default(),
             control: VecDeque::new(),
             wakers: Vec::new(),
             flying: 0,
             over: VecDeque::new(),
-            state: State::default(),
+            state: State {
+                taken: u64::MAX,
+                ..State::default()
+            },
         }
     }
 
@@ -213,9 +229,10 @@ impl Machine {
         }
     }
 
-    /// Learns whether some of what was sent has not left this node yet.
-    pub(crate) fn set_sending(&mut self, is_sending: bool) {
-        self.state.is_sending = is_sending;
+    /// Learns the newest frame that the bus has taken. What later ones carry has not left this node
+    /// yet, and doesn't have to be sent again.
+    pub(crate) fn set_taken(&mut self, frame: u64) {
+        self.state.taken = frame;
     }
 
     /// Looks at the time: sends again, repeats, and breaks what is late.
@@ -228,12 +245,13 @@ impl Machine {
         }
         let open = self.sessions.iter().filter(|(_, one)| one.is_open());
         let open: Vec<SessionKey> = open.map(|(key, _)| *key).collect();
+        let mut way = self.way(now);
         for key in open {
             let expired = self.sessions.get(&key).and_then(|one| one.expired(now));
             if let Some(broken) = expired {
                 self.fail(key, broken);
             } else {
-                self.resend(key, now);
+                self.resend(key, &mut way, now);
                 self.repeat_credits(key, now);
             }
         }

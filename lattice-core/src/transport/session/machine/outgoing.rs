@@ -2,7 +2,7 @@
 
 use super::{
     chunk::{Chunk, Totals},
-    timing::{RESEND, SLOWEST_RESEND, SLOWEST_RESEND_BESIDE, STALLED, STALLED_BESIDE},
+    pace::{Overdue, Pace, Sent, Way},
 };
 use crate::budget::Held;
 use std::{
@@ -24,6 +24,19 @@ pub(super) enum Part {
     End,
 }
 
+impl Queued {
+    /// It is sent now. Returns when it was before.
+    fn sent_now(&mut self, now: Instant) -> Option<Sent> {
+        let before = self.sent;
+        self.sent = Some(Sent {
+            at: now,
+            frame: 0,
+            is_again: before.is_some(),
+        });
+        before
+    }
+}
+
 impl Part {
     fn size(&self) -> usize {
         match self {
@@ -37,15 +50,15 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// What was not acknowledged yet, in order.
-    parts: VecDeque<Part>,
+    parts: VecDeque<Queued>,
     /// The number of the first of them.
     first: u64,
     /// The number of the next one to send.
     next: u64,
     /// The number after the last that was ever sent.
     sent: u64,
-    /// What that was before the last part.
-    sent_before: u64,
+    /// How the last part that was taken can be put back.
+    before: Before,
     /// All that was queued so far.
     queued: Totals,
     /// What was acknowledged of it.
@@ -55,21 +68,49 @@ pub(super) struct Outgoing {
     /// Bytes of the parts that were sent and not acknowledged.
     flying: usize,
     pace: Pace,
+    /// The first number when the receiver last reported a gap.
+    gap_at: Option<u64>,
+    opened: Instant,
     pub(super) is_ended: bool,
+    pub(super) marks: Marks,
     /// Wakes the user of the channel.
     pub(super) waiting: Option<Waker>,
 }
 
-/// When to send again.
+/// A part, and when it was last sent.
 #[derive(Debug)]
-struct Pace {
-    /// Since when nothing was acknowledged.
-    progress: Instant,
-    /// When all was last sent again.
-    resent: Instant,
-    resends: u32,
-    /// The first number when the receiver last reported a gap.
-    gap_at: Option<u64>,
+struct Queued {
+    part: Part,
+    sent: Option<Sent>,
+}
+
+/// The lists of the machine that a channel is in.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) is_ready: bool,
+}
+
+/// What the last part changed that was taken to be sent.
+#[derive(Debug, Default)]
+struct Before {
+    /// The number after the last part that was ever sent.
+    sent: u64,
+    /// When that part was sent before.
+    part: Option<Sent>,
+    was_probe: bool,
+}
+
+/// What the newest part says that a credit acknowledges.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acknowledged {
+    /// When it was last sent.
+    pub(super) sent: Instant,
+    /// It was sent once.
+    pub(super) is_sample: bool,
+    /// How often something of the channel was sent again, since the acknowledgement before.
+    pub(super) resends: u32,
+    /// How long it has been since that one.
+    pub(super) waited: Duration,
 }
 
 /// What a credit was.
@@ -82,16 +123,6 @@ pub(super) enum Credited {
     Forged,
 }
 
-/// What to do about what was not acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
-    No,
-    /// It is to be sent again.
-    Resend,
-    /// It was sent again often enough.
-    Stalled,
-}
-
 impl Outgoing {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -99,17 +130,15 @@ impl Outgoing {
             first: 0,
             next: 0,
             sent: 0,
-            sent_before: 0,
+            before: Before::default(),
             queued: Totals::default(),
             acknowledged: Totals::default(),
             credit: None,
             flying: 0,
-            pace: Pace {
-                progress: now,
-                resent: now,
-                resends: 0,
-                gap_at: None,
-            },
+            pace: Pace::new(now),
+            opened: now,
+            gap_at: None,
+            marks: Marks::default(),
             is_ended: false,
             waiting: None,
         }
@@ -135,7 +164,7 @@ impl Outgoing {
             return false;
         }
         self.queued = queued;
-        self.parts.push_back(Part::Chunk { chunk, _held: held });
+        self.queue(Part::Chunk { chunk, _held: held });
         true
     }
 
@@ -143,8 +172,12 @@ impl Outgoing {
     pub(super) fn end(&mut self) {
         if !self.is_ended {
             self.is_ended = true;
-            self.parts.push_back(Part::End);
+            self.queue(Part::End);
         }
+    }
+
+    fn queue(&mut self, part: Part) {
+        self.parts.push_back(Queued { part, sent: None });
     }
 
     /// The next part to send, with its number.
@@ -152,27 +185,67 @@ impl Outgoing {
         // Before the first credit, the receiver may not know the channel.
         self.credit?;
         let at = usize::try_from(self.next - self.first).ok()?;
-        let part = self.parts.get(at)?;
+        let queued = self.parts.get_mut(at)?;
         if self.sent == self.first {
             // Nothing was in flight.
-            self.pace.progress = now;
-            self.pace.resent = now;
+            self.pace.start(now);
         }
+        self.before = Before {
+            sent: self.sent,
+            part: queued.sent_now(now),
+            was_probe: false,
+        };
         let number = self.next;
         self.next += 1;
-        self.sent_before = self.sent;
         self.sent = self.sent.max(self.next);
-        self.flying += part.size();
-        Some((number, part))
+        self.flying += queued.part.size();
+        Some((number, &queued.part))
     }
 
-    /// Takes back the last part that [`next`](Self::next) returned, which was not sent.
+    /// The first part that is in flight, to be sent again.
+    pub(super) fn probe(&mut self, now: Instant) -> Option<(u64, &Part)> {
+        if self.next == self.first {
+            return None;
+        }
+        let queued = self.parts.front_mut()?;
+        self.before = Before {
+            sent: self.sent,
+            part: queued.sent_now(now),
+            was_probe: true,
+        };
+        self.pace.probed(self.first, now);
+        Some((self.first, &queued.part))
+    }
+
+    /// Takes back the last part that [`next`](Self::next) or [`probe`](Self::probe) returned, which
+    /// was not sent.
     pub(super) fn put_back(&mut self) {
-        if let Some(before) = self.next.checked_sub(1).filter(|at| *at >= self.first) {
-            self.next = before;
-            self.sent = self.sent_before.max(self.first);
-            let part = self.parts.get((before - self.first) as usize);
-            self.flying -= part.map_or(0, Part::size);
+        let before = std::mem::take(&mut self.before);
+        if before.was_probe {
+            self.pace.probe_failed();
+            if let Some(queued) = self.parts.front_mut() {
+                queued.sent = before.part;
+            }
+            return;
+        }
+        if let Some(number) = self.next.checked_sub(1).filter(|at| *at >= self.first) {
+            self.next = number;
+            self.sent = before.sent.max(self.first);
+            if let Some(queued) = self.parts.get_mut((number - self.first) as usize) {
+                queued.sent = before.part;
+                self.flying -= queued.part.size();
+            }
+        }
+    }
+
+    /// Notes which frame carries a part that was taken to be sent.
+    pub(super) fn in_frame(&mut self, number: u64, frame: u64) {
+        let at = number
+            .checked_sub(self.first)
+            .and_then(|at| usize::try_from(at).ok());
+        let queued = at.and_then(|at| self.parts.get_mut(at));
+        if let Some(sent) = queued.and_then(|queued| queued.sent.as_mut()) {
+            sent.frame = frame;
         }
     }
 
@@ -180,9 +253,10 @@ impl Outgoing {
         self.credit.is_some() && self.next < self.first + self.parts.len() as u64
     }
 
-    /// The number of the first part that was not acknowledged.
-    pub(super) fn first(&self) -> u64 {
-        self.first
+    /// How long the first credit has taken, until it is there.
+    pub(super) fn without_credit(&self, now: Instant) -> Option<Duration> {
+        let waited = now.saturating_duration_since(self.opened);
+        self.credit.is_none().then_some(waited)
     }
 
     pub(super) fn flying(&self) -> usize {
@@ -194,27 +268,44 @@ impl Outgoing {
         self.is_ended && self.parts.is_empty()
     }
 
-    /// Takes a credit.
+    /// Takes a credit. Returns as well what it says of the way to the receiver, if it acknowledges
+    /// anything new.
     pub(super) fn credited(
         &mut self,
         received: u64,
         credit: Totals,
         gap: bool,
         now: Instant,
-    ) -> Credited {
+    ) -> (Credited, Option<Acknowledged>) {
         if received > self.sent {
-            return Credited::Forged;
+            return (Credited::Forged, None);
         }
         self.credit = Some(self.credit.unwrap_or_default().max(credit));
-        if received > self.first {
-            self.pace.progress = now;
-            self.pace.resent = now;
-            self.pace.resends = 0;
+        let acknowledged = self.acknowledge(received, now);
+        // Once for each gap: the chunks behind it report it again.
+        if gap && received == self.first && self.gap_at != Some(received) {
+            self.gap_at = Some(received);
+            self.rewind();
         }
+        let credited = if self.is_complete() {
+            Credited::Complete
+        } else {
+            Credited::Valid
+        };
+        (credited, acknowledged)
+    }
+
+    fn acknowledge(&mut self, received: u64, now: Instant) -> Option<Acknowledged> {
+        if received <= self.first {
+            return None;
+        }
+        let (resends, waited) = self.pace.acknowledged(received, now);
+        let mut newest = None;
         while self.first < received {
-            let Some(part) = self.parts.pop_front() else {
+            let Some(Queued { part, sent }) = self.parts.pop_front() else {
                 break;
             };
+            newest = sent;
             if self.first < self.next {
                 self.flying -= part.size();
             }
@@ -224,57 +315,34 @@ impl Outgoing {
             self.first += 1;
         }
         self.next = self.next.max(self.first);
-        // Once for each gap: the chunks behind it report it again.
-        if gap && received == self.first && self.pace.gap_at != Some(received) {
-            self.pace.gap_at = Some(received);
-            self.rewind();
-        }
-        if self.is_complete() {
-            Credited::Complete
-        } else {
-            Credited::Valid
-        }
+        newest.map(|sent| Acknowledged {
+            sent: sent.at,
+            is_sample: !sent.is_again,
+            resends,
+            waited,
+        })
     }
 
     /// Has everything sent again that was not acknowledged.
     fn rewind(&mut self) {
         self.next = self.first;
         self.flying = 0;
+        self.pace.rewound();
     }
 
-    /// Looks at the time. The peer has acknowledged nothing in any channel for `quiet`; and with
-    /// `is_sending`, some of what was sent has not left this node yet.
-    pub(super) fn tick(&mut self, now: Instant, quiet: Duration, is_sending: bool) -> Overdue {
+    /// Looks at the time.
+    pub(super) fn tick(&mut self, now: Instant, way: &Way) -> Overdue {
         if self.sent == self.first {
             return Overdue::No;
         }
-        let since = |at: Instant| now.saturating_duration_since(at);
-        // While the peer acknowledges other channels, this one waits for its turn on a slow link.
-        // To send it again would slow all of them.
-        let stalled = if quiet < STALLED {
-            STALLED_BESIDE
-        } else {
-            STALLED
-        };
-        if since(self.pace.progress) >= stalled {
-            return Overdue::Stalled;
-        }
-        let (first, slowest) = if is_sending {
-            // It may well not have left yet.
-            (SLOWEST_RESEND_BESIDE, SLOWEST_RESEND_BESIDE)
-        } else if quiet < RESEND {
-            (SLOWEST_RESEND, SLOWEST_RESEND_BESIDE)
-        } else {
-            (RESEND, SLOWEST_RESEND)
-        };
-        let after = first * 2_u32.saturating_pow(self.pace.resends.min(8));
-        if since(self.pace.resent) < after.min(slowest) {
+        let Some(first) = self.parts.front().and_then(|queued| queued.sent) else {
             return Overdue::No;
+        };
+        let overdue = self.pace.look(first, way, now);
+        if overdue == Overdue::Resend {
+            self.rewind();
         }
-        self.pace.resends += 1;
-        self.pace.resent = now;
-        self.rewind();
-        Overdue::Resend
+        overdue
     }
 
     /// Drops what was not acknowledged.

@@ -2,10 +2,11 @@
 
 use super::{
     super::broken::{Broken, Refused},
-    ChannelKey, MOST_CHANNELS, Machine, SessionKey, State,
+    ChannelKey, MOST_CHANNELS, Machine, SessionKey,
     chunk::Chunk,
     item_of,
-    outgoing::{Outgoing, Overdue, Part},
+    outgoing::{Outgoing, Part},
+    pace::{Overdue, Way},
     session::{OutgoingEnd, Session},
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 use std::{
     task::{Poll, Waker},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 impl Machine {
@@ -140,63 +141,75 @@ impl Machine {
     /// The next chunk or end to send, while fewer than `most` bytes are in flight. The channels
     /// take turns.
     pub(crate) fn next_part(&mut self, most: usize, now: Instant) -> Option<SessionItem> {
+        while let Some(at) = self.probes.pop_front() {
+            let probe = self.outgoing(at).and_then(|one| one.probe(now));
+            if let Some(item) = probe.map(item_with) {
+                return Some(item_of(at.0, at.1, item));
+            }
+        }
         loop {
             if self.flying > 0 && self.flying >= most {
                 return None;
             }
-            let (key, channel) = self.ready.pop_front()?;
-            let session = self.sessions.get_mut(&key);
-            let Some(outgoing) = session.and_then(|one| one.outgoing.get_mut(&channel)) else {
+            let at = self.ready.pop_front()?;
+            let Some(outgoing) = self.outgoing(at) else {
                 continue;
             };
             let before = outgoing.flying();
-            let item = outgoing.next(now).map(|(number, part)| match part {
-                Part::Chunk { chunk, .. } => Item::Chunk {
-                    number,
-                    elements: chunk.elements,
-                    bytes: chunk.bytes.clone(),
-                },
-                Part::End => Item::End { number },
-            });
-            self.flying += outgoing.flying() - before;
-            if outgoing.has_unsent() {
-                self.ready.push_back((key, channel));
+            let item = outgoing.next(now).map(item_with);
+            let more = outgoing.flying() - before;
+            let has_more = outgoing.has_unsent();
+            outgoing.marks.is_ready = has_more;
+            self.flying += more;
+            if has_more {
+                self.ready.push_back(at);
             }
             if let Some(item) = item {
-                return Some(item_of(key, channel, item));
+                return Some(item_of(at.0, at.1, item));
             }
         }
     }
 
     /// Takes back an item of [`next_part`](Self::next_part) that could not be sent now.
     pub(crate) fn put_back(&mut self, item: &SessionItem) {
-        let key = SessionKey {
-            is_own: item.session.from_opener,
-            number: item.session.number,
+        let at = channel_of(item);
+        let Some(outgoing) = self.outgoing(at) else {
+            return;
         };
-        let session = self.sessions.get_mut(&key);
-        if let Some(outgoing) = session.and_then(|one| one.outgoing.get_mut(&item.channel)) {
-            let before = outgoing.flying();
-            outgoing.put_back();
-            self.flying -= before - outgoing.flying();
-            self.ready.retain(|one| *one != (key, item.channel));
-            self.ready.push_front((key, item.channel));
+        let before = outgoing.flying();
+        outgoing.put_back();
+        let less = before - outgoing.flying();
+        let was_ready = outgoing.marks.is_ready;
+        let has_unsent = outgoing.has_unsent();
+        outgoing.marks.is_ready |= has_unsent;
+        self.flying -= less;
+        if was_ready && self.ready.back() == Some(&at) {
+            self.ready.pop_back();
+            self.ready.push_front(at);
+        } else if has_unsent && !was_ready {
+            self.ready.push_front(at);
+        }
+    }
+
+    /// Notes which frame carries an item of [`next_part`](Self::next_part). Frames are numbered in
+    /// the order in which they are sent.
+    pub(crate) fn sent_in(&mut self, item: &SessionItem, frame: u64) {
+        if let Item::Chunk { number, .. } | Item::End { number } = item.item
+            && let Some(outgoing) = self.outgoing(channel_of(item))
+        {
+            outgoing.in_frame(number, frame);
         }
     }
 
     /// Sends again what was not acknowledged for too long.
-    pub(super) fn resend(&mut self, key: SessionKey, now: Instant) {
-        let State {
-            heard, is_sending, ..
-        } = self.state;
-        let quiet = heard.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+    pub(super) fn resend(&mut self, key: SessionKey, way: &mut Way, now: Instant) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
         let mut again = Vec::new();
         for (channel, outgoing) in &mut session.outgoing {
             let before = outgoing.flying();
-            let overdue = outgoing.tick(now, quiet, is_sending);
+            let overdue = outgoing.tick(now, way);
             self.flying -= before - outgoing.flying();
             if outgoing.room().is_some() {
                 // It waits for memory.
@@ -208,6 +221,11 @@ impl Machine {
             }
             match overdue {
                 Overdue::No | Overdue::Resend => {}
+                Overdue::Probe => {
+                    self.probes.push_back((key, *channel));
+                    self.state.probes.add(now);
+                    way.may_probe = way.is_heard;
+                }
                 Overdue::Stalled => return self.fail(key, Broken::Unacknowledged),
             }
         }
@@ -216,10 +234,35 @@ impl Machine {
         }
     }
 
-    pub(super) fn queue(&mut self, channel: ChannelKey) {
-        if !self.ready.contains(&channel) {
-            self.ready.push_back(channel);
+    /// What is known of the way to the peer.
+    pub(super) fn way(&self, now: Instant) -> Way {
+        let uplink = self.uplink.progress();
+        let round_trip = &self.state.round_trip;
+        let timeout = round_trip.timeout(&uplink.round_trip);
+        let backed_off = round_trip.backed_off(&uplink.round_trip);
+        let heard = self.state.heard;
+        let is_heard = heard.is_some_and(|at| now.saturating_duration_since(at) < timeout);
+        Way {
+            timeout,
+            backed_off,
+            usual: round_trip.usual(&uplink.round_trip),
+            is_heard,
+            may_probe: is_heard || self.state.probes.may_add(timeout, backed_off, now),
+            taken: self.state.taken,
+            uplink,
         }
+    }
+
+    pub(super) fn queue(&mut self, at: ChannelKey) {
+        if let Some(outgoing) = self.outgoing(at)
+            && !std::mem::replace(&mut outgoing.marks.is_ready, true)
+        {
+            self.ready.push_back(at);
+        }
+    }
+
+    fn outgoing(&mut self, (key, channel): ChannelKey) -> Option<&mut Outgoing> {
+        self.sessions.get_mut(&key)?.outgoing.get_mut(&channel)
     }
 
     /// Removes a channel in which this end sends, and wakes its user.
@@ -261,4 +304,24 @@ impl Machine {
             session.touched = now;
         }
     }
+}
+
+fn item_with((number, part): (u64, &Part)) -> Item {
+    match part {
+        Part::Chunk { chunk, .. } => Item::Chunk {
+            number,
+            elements: chunk.elements,
+            bytes: chunk.bytes.clone(),
+        },
+        Part::End => Item::End { number },
+    }
+}
+
+/// The channel of this end in which an item is sent.
+fn channel_of(item: &SessionItem) -> ChannelKey {
+    let key = SessionKey {
+        is_own: item.session.from_opener,
+        number: item.session.number,
+    };
+    (key, item.channel)
 }

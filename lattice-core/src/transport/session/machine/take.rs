@@ -2,10 +2,10 @@
 
 use super::{
     super::broken::Broken,
-    ChannelKey, Machine, SessionKey,
+    ChannelKey, Machine, Probes, SessionKey,
     chunk::{Chunk, Totals},
     incoming::Arrived,
-    outgoing::Credited,
+    outgoing::{Acknowledged, Credited},
     session::{IncomingEnd, OutgoingEnd},
 };
 use crate::wire::{CancelReason, Item, SessionItem, WHOLE_SESSION};
@@ -139,23 +139,48 @@ impl Machine {
                 None => self.take_early_credit(key, channel),
             };
         };
-        let (before, first) = (outgoing.flying(), outgoing.first());
-        let credited = outgoing.credited(received, credit, gap, now);
-        self.flying -= before - outgoing.flying();
-        if outgoing.first() > first {
-            self.state.heard = Some(now);
+        if let Some(waited) = outgoing.without_credit(now) {
+            self.state.round_trip.hint(waited);
         }
+        let before = outgoing.flying();
+        let (credited, acknowledged) = outgoing.credited(received, credit, gap, now);
+        self.flying -= before - outgoing.flying();
         self.wakers.extend(outgoing.waiting.take());
+        let has_unsent = outgoing.has_unsent();
+        if let Some(acknowledged) = acknowledged {
+            self.acknowledged(acknowledged, now);
+        }
         match credited {
             Credited::Forged => return false,
             Credited::Complete => {
                 self.remove_sender((key, channel), OutgoingEnd::Complete);
                 self.settle(key, now);
             }
-            Credited::Valid if outgoing.has_unsent() => self.queue((key, channel)),
+            Credited::Valid if has_unsent => self.queue((key, channel)),
             Credited::Valid => {}
         }
         true
+    }
+
+    /// Learns from an acknowledgement how long the way is, and how far this node's queue has come.
+    fn acknowledged(&mut self, newest: Acknowledged, now: Instant) {
+        let Acknowledged {
+            sent,
+            is_sample,
+            resends,
+            waited,
+        } = newest;
+        self.state.heard = Some(now);
+        self.state.probes = Probes::default();
+        let time = now.saturating_duration_since(sent);
+        if is_sample {
+            self.state.round_trip.sample(time);
+        } else {
+            let others = self.uplink.progress().round_trip;
+            self.state.round_trip.ambiguous(time, resends, &others);
+            self.state.round_trip.hint(waited);
+        }
+        self.uplink.acknowledged(sent, is_sample, now);
     }
 
     /// A credit for a channel that this end hasn't opened yet: it is repeated. None comes for a

@@ -4,6 +4,7 @@ mod faults;
 mod forged;
 mod many;
 mod rules;
+mod slow;
 
 use super::*;
 use crate::budget::Budget;
@@ -22,7 +23,12 @@ pub(super) fn machine_within(first: u64, memory: usize, sessions: usize) -> Mach
         in_all: sessions * 2,
         taken: Arc::default(),
     };
-    Machine::new(first, limits, Share::of(&Budget::new(memory)))
+    Machine::new(
+        first,
+        limits,
+        Share::of(&Budget::new(memory)),
+        Uplink::default(),
+    )
 }
 
 pub(super) fn ms(n: u64) -> Duration {

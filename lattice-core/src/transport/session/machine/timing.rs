@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-/// How long a sender waits for an acknowledgement before it sends again: far longer than a round
-/// trip, and than the time for which a receiver collects acknowledgements.
+/// The shortest time for which a sender waits for an acknowledgement before it sends again: longer
+/// than the time for which a receiver collects acknowledgements. On a way that takes longer, it
+/// waits as long as the estimate of the round trip says.
 pub(crate) const RESEND: Duration = Duration::from_millis(250);
-/// The pauses between resends double up to this: what is slow shouldn't be slowed further.
-pub(super) const SLOWEST_RESEND: Duration = Duration::from_secs(1);
-/// The same for a channel of a peer that acknowledges others, or before which much waits in this
-/// node: its own acknowledgement will come.
-pub(super) const SLOWEST_RESEND_BESIDE: Duration = Duration::from_secs(8);
-/// How long nothing may be acknowledged. A host that is gone is noticed long before.
+/// The longest time for which it waits.
+pub(super) const SLOWEST_RESEND: Duration = Duration::from_secs(8);
+/// While nothing is acknowledged, the pauses between resends double up to four of the first ones.
+/// What is slow shouldn't be slowed further, and an interruption of seconds is noticed to be over.
+pub(super) const MOST_DOUBLED: u32 = 4;
+/// How long a receiver collects acknowledgements.
+pub(super) const COLLECTED: Duration = Duration::from_millis(50);
+/// How long nothing may be acknowledged; on a slow way, three times as long as an acknowledgement
+/// may take. A host that is gone is noticed long before.
 pub(super) const STALLED: Duration = Duration::from_secs(5);
 /// The same for a channel of a peer that acknowledges others.
 pub(super) const STALLED_BESIDE: Duration = Duration::from_mins(1);
