@@ -27,7 +27,7 @@ main() {
     choose_compiler
     # Flags for native code don't apply to WebAssembly.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
-    [ $# -gt 0 ] || set -- */guests */tests/guests
+    [ $# -gt 0 ] || set -- benches/guests examples/guests lattice-host/tests/guests
     for folder; do
         (cd "$folder" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")
     done
