@@ -118,18 +118,15 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
         session.contains("nats-server -js &") && session.contains(":4222"),
         "{session}"
     );
-    let session: String = session
-        .replace(
-            "nats-server -js &",
-            &format!("nats-server -js -a 127.0.0.1 -p {port} -sd js &"),
-        )
-        .replace("4222", &port)
+    let server = format!("nats-server -js -a 127.0.0.1 -p {port} -sd js &");
+    let session = session.replace("nats-server -js &", &server);
+    let session = session.replace("4222", &port);
+    let lines = session
         .lines()
-        .filter(|line| !line.starts_with("cargo install "))
-        .map(|line| format!("{line}\n"))
-        .collect();
+        .filter(|line| !line.starts_with("cargo install "));
+    let session = lines.collect::<Vec<_>>().join("\n");
     // A line that fails ends it.
-    let session = format!("set -e\n{session}printf %s \"$LATTICE_KEY\" > key\n");
+    let session = format!("set -e\n{session}\nprintf %s \"$LATTICE_KEY\" > key\n");
     let (out, log) = (path("out"), path("log"));
     let paths = std::env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("sh");
