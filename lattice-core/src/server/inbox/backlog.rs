@@ -106,7 +106,7 @@ impl Backlog {
                 return frames.push_back(waiting);
             }
             drop(frames);
-            path.backlog.sub(waiting.memory.bytes);
+            path.waiting_bytes.sub(waiting.memory.bytes);
         }
         if kind == Kind::Call {
             let due = frame
@@ -136,7 +136,7 @@ impl Backlog {
                 });
             }
             let done = frames.pop_front()?;
-            done.path.backlog.sub(done.memory.bytes);
+            done.path.waiting_bytes.sub(done.memory.bytes);
             if done.kind == Kind::Call {
                 self.server.handled.fetch_add(1, Ordering::Relaxed);
             }
@@ -182,7 +182,7 @@ impl FrameMemory {
         } else {
             None
         };
-        path.backlog.add(bytes);
+        path.waiting_bytes.add(bytes);
         Some(Self { bytes, held })
     }
 }
@@ -282,19 +282,19 @@ mod tests {
         }
         let path = server.transport.reply_path(small.sender());
         let waiting = small.size() * MOST;
-        assert_eq!(path.backlog.bytes(), waiting);
+        assert_eq!(path.waiting_bytes.bytes(), waiting);
         for refused in [&small, &large] {
             backlog.push(refused, Instant::now());
-            assert_eq!(path.backlog.bytes(), waiting);
+            assert_eq!(path.waiting_bytes.bytes(), waiting);
             assert_eq!(server.connection.budgets.calls.held(), 0);
         }
         assert_eq!(server.handled.load(Ordering::Relaxed), 2, "those refused");
         let taken = std::iter::from_fn(|| backlog.next()).count();
-        assert_eq!((taken, path.backlog.bytes()), (MOST, 0));
+        assert_eq!((taken, path.waiting_bytes.bytes()), (MOST, 0));
         let (frames, handled) = (&server.frames, &server.handled);
         let counts = [frames, handled].map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counts, [MOST as u64 + 2; 2]);
         backlog.push(&large, Instant::now());
-        assert_eq!(path.backlog.bytes(), large.size());
+        assert_eq!(path.waiting_bytes.bytes(), large.size());
     }
 }
