@@ -101,9 +101,9 @@ async fn the_given_servers_are_used_when_the_advertised_ones_are_out_of_reach() 
         .connect()
         .await
         .expect("connects");
-    let mut state = connection.state();
     for round in 0..4 {
-        state.borrow_and_update();
+        let mut state = connection.watch_state();
+        assert_eq!(state.next().await, Some(BusState::Connected));
         // After the first round, the killed server is the one that is in use.
         if round % 2 == 0 {
             first.kill();
@@ -112,7 +112,7 @@ async fn the_given_servers_are_used_when_the_advertised_ones_are_out_of_reach() 
             second.kill();
             first.restart().await;
         }
-        within("the loss", state.changed()).await.expect("open");
+        within("the loss", state.next()).await.expect("open");
         until_state(&connection, BusState::Connected).await;
         goes_round(&connection).await;
     }
