@@ -28,7 +28,7 @@
 //! So a lost frame delays a session and doesn't end it. Breaking at the first loss would be
 //! simpler, but a bulk transfer would then fail for each frame that a full subscription drops. What
 //! ends a session is the loss of its peer, which `failure_detector` notices, or 5 s without an
-//! acknowledgement, or three timeouts if they are longer.
+//! acknowledgement, or six timeouts if they are longer.
 //!
 //! Credits are totals and are repeated while nothing arrives. Cancels are repeated in reply to what
 //! arrives for a channel or session that is gone. So the loss of any of them heals as well.
