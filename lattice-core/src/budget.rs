@@ -12,6 +12,8 @@
 //! alone if it comes to that. Of the second half, a user gets a sixteenth of what is still free, so
 //! that there is room for each other one, beside dozens that are stuck.
 //!
+//! Results in sessions leave a quarter of what is sent to chunks of streams.
+//!
 //! Counting costs one atomic addition per message, and no lock. Frames under [`SMALL`] are not
 //! counted where their number is bounded.
 

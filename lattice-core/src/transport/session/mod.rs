@@ -19,11 +19,16 @@
 //!
 //! The bus may lose, double and reorder frames. Chunks are numbered. A receiver takes only the next
 //! one, and drops the others. A sender keeps what was not acknowledged, and sends all of it again
-//! (go-back-N) when the receiver reports a gap, or when the peer acknowledged nothing for 250 ms.
+//! (go-back-N) when the receiver reports a gap. After a timeout, it sends only the first part
+//! again, and the rest once that is known to be lost as well. The timeout is estimated for each
+//! peer as TCP's is (RFC 6298), from 250 ms to 8 s. The time for which a part waits in this node,
+//! behind parts for any peer, doesn't count: what any peer acknowledges shows how far that queue
+//! has come.
+//!
 //! So a lost frame delays a session and doesn't end it. Breaking at the first loss would be
 //! simpler, but a bulk transfer would then fail for each frame that a full subscription drops. What
 //! ends a session is the loss of its peer, which `failure_detector` notices, or 5 s without an
-//! acknowledgement.
+//! acknowledgement, or six timeouts if they are longer.
 //!
 //! Credits are totals and are repeated while nothing arrives. Cancels are repeated in reply to what
 //! arrives for a channel or session that is gone. So the loss of any of them heals as well.

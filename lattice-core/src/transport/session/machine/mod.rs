@@ -81,14 +81,8 @@ pub(crate) struct Machine {
     /// The memory of what is received and not taken.
     room: Share,
     uplink: Uplink,
-    /// The number of the next session that this end opens.
-    next: u64,
-    /// The sessions that the peer has opened so far.
-    seen: Seen,
-    /// Channels that have something to send, each once.
-    ready: VecDeque<ChannelKey>,
-    /// Channels whose first part in flight is to be sent again.
-    probes: VecDeque<ChannelKey>,
+    opened: Opened,
+    turns: Turns,
     /// Channels whose sender may have to be told something.
     due: Due,
     control: VecDeque<SessionItem>,
@@ -98,6 +92,24 @@ pub(crate) struct Machine {
     /// Sessions that are over, in order, and since when.
     over: VecDeque<(Instant, SessionKey)>,
     state: State,
+}
+
+/// The sessions that were opened so far.
+#[derive(Debug)]
+struct Opened {
+    /// The number of the next session that this end opens.
+    next: u64,
+    /// Those that the peer has opened.
+    seen: Seen,
+}
+
+/// Channels that take turns.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Those that have something to send, each once.
+    ready: VecDeque<ChannelKey>,
+    /// Those whose first part in flight is to be sent again.
+    probes: VecDeque<ChannelKey>,
 }
 
 /// Whether sessions can be opened, how many there are, and what is known of the way to the peer.
@@ -124,10 +136,11 @@ impl Machine {
             limits,
             room,
             uplink,
-            next: first,
-            seen: Seen::default(),
-            ready: VecDeque::new(),
-            probes: VecDeque::new(),
+            opened: Opened {
+                next: first,
+                seen: Seen::default(),
+            },
+            turns: Turns::default(),
             due: Due::default(),
             control: VecDeque::new(),
             wakers: Vec::new(),
@@ -144,10 +157,10 @@ impl Machine {
     pub(crate) fn open(&mut self, terms: Terms, now: Instant) -> Result<SessionKey, Refused> {
         let key = SessionKey {
             is_own: true,
-            number: self.next,
+            number: self.opened.next,
         };
         self.add(key, terms, now)?;
-        self.next += 1;
+        self.opened.next += 1;
         Ok(key)
     }
 
@@ -166,7 +179,7 @@ impl Machine {
             return Err(Refused::Repeated);
         }
         let place = self.place()?;
-        if !self.seen.mark(number) {
+        if !self.opened.seen.mark(number) {
             return Err(Refused::Repeated);
         }
         self.insert(key, Session::new(terms, place, now), now);

@@ -51,20 +51,10 @@ impl Part {
 pub(super) struct Outgoing {
     /// What was not acknowledged yet, in order.
     parts: VecDeque<Queued>,
-    /// The number of the first of them.
-    first: u64,
-    /// The number of the next one to send.
-    next: u64,
-    /// The number after the last that was ever sent.
-    sent: u64,
+    numbers: Numbers,
     /// How the last part that was taken can be put back.
     before: Before,
-    /// All that was queued so far.
-    queued: Totals,
-    /// What was acknowledged of it.
-    acknowledged: Totals,
-    /// What the receiver has room for; `None` until it has said so.
-    credit: Option<Totals>,
+    amounts: Amounts,
     /// Bytes of the parts that were sent and not acknowledged.
     flying: usize,
     pace: Pace,
@@ -75,6 +65,28 @@ pub(super) struct Outgoing {
     pub(super) marks: Marks,
     /// Wakes the user of the channel.
     pub(super) waiting: Option<Waker>,
+}
+
+/// The numbers of parts.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// The first one that was not acknowledged.
+    first: u64,
+    /// The next one to send.
+    next: u64,
+    /// The one after the last that was ever sent.
+    sent: u64,
+}
+
+/// What the parts of a channel count for.
+#[derive(Debug, Default)]
+struct Amounts {
+    /// All that was queued so far.
+    queued: Totals,
+    /// What was acknowledged of it.
+    acknowledged: Totals,
+    /// What the receiver has room for; `None` until it has said so.
+    credit: Option<Totals>,
 }
 
 /// A part, and when it was last sent.
@@ -127,13 +139,9 @@ impl Outgoing {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             parts: VecDeque::new(),
-            first: 0,
-            next: 0,
-            sent: 0,
+            numbers: Numbers::default(),
             before: Before::default(),
-            queued: Totals::default(),
-            acknowledged: Totals::default(),
-            credit: None,
+            amounts: Amounts::default(),
             flying: 0,
             pace: Pace::new(now),
             opened: now,
@@ -147,8 +155,8 @@ impl Outgoing {
     /// How many elements the next chunk may have, if it may have [`MAX_CHUNK`](super::MAX_CHUNK)
     /// bytes.
     pub(super) fn room(&self) -> Option<u64> {
-        let left = self.credit?.minus(self.queued);
-        let kept = self.queued.minus(self.acknowledged).bytes;
+        let left = self.amounts.credit?.minus(self.amounts.queued);
+        let kept = self.amounts.queued.minus(self.amounts.acknowledged).bytes;
         let has_room = left.bytes >= Totals::LARGEST
             && left.elements > 0
             && kept + Totals::LARGEST <= MOST_KEPT
@@ -158,12 +166,15 @@ impl Outgoing {
 
     /// Queues a chunk. Returns false if there is no room for it.
     pub(super) fn push(&mut self, chunk: Chunk, held: Option<Held>) -> bool {
-        let queued = self.queued.plus(chunk.cost());
-        let fits = self.credit.is_some_and(|credit| queued.is_within(credit));
+        let queued = self.amounts.queued.plus(chunk.cost());
+        let fits = self
+            .amounts
+            .credit
+            .is_some_and(|credit| queued.is_within(credit));
         if !fits || self.is_ended {
             return false;
         }
-        self.queued = queued;
+        self.amounts.queued = queued;
         self.queue(Part::Chunk { chunk, _held: held });
         true
     }
@@ -183,38 +194,38 @@ impl Outgoing {
     /// The next part to send, with its number.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, &Part)> {
         // Before the first credit, the receiver may not know the channel.
-        self.credit?;
-        let at = usize::try_from(self.next - self.first).ok()?;
+        self.amounts.credit?;
+        let at = usize::try_from(self.numbers.next - self.numbers.first).ok()?;
         let queued = self.parts.get_mut(at)?;
-        if self.sent == self.first {
+        if self.numbers.sent == self.numbers.first {
             // Nothing was in flight.
             self.pace.start(now);
         }
         self.before = Before {
-            sent: self.sent,
+            sent: self.numbers.sent,
             part: queued.sent_now(now),
             was_probe: false,
         };
-        let number = self.next;
-        self.next += 1;
-        self.sent = self.sent.max(self.next);
+        let number = self.numbers.next;
+        self.numbers.next += 1;
+        self.numbers.sent = self.numbers.sent.max(self.numbers.next);
         self.flying += queued.part.size();
         Some((number, &queued.part))
     }
 
     /// The first part that is in flight, to be sent again.
     pub(super) fn probe(&mut self, now: Instant) -> Option<(u64, &Part)> {
-        if self.next == self.first {
+        if self.numbers.next == self.numbers.first {
             return None;
         }
         let queued = self.parts.front_mut()?;
         self.before = Before {
-            sent: self.sent,
+            sent: self.numbers.sent,
             part: queued.sent_now(now),
             was_probe: true,
         };
-        self.pace.probed(self.first, now);
-        Some((self.first, &queued.part))
+        self.pace.probed(self.numbers.first, now);
+        Some((self.numbers.first, &queued.part))
     }
 
     /// Takes back the last part that [`next`](Self::next) or [`probe`](Self::probe) returned, which
@@ -228,10 +239,15 @@ impl Outgoing {
             }
             return;
         }
-        if let Some(number) = self.next.checked_sub(1).filter(|at| *at >= self.first) {
-            self.next = number;
-            self.sent = before.sent.max(self.first);
-            if let Some(queued) = self.parts.get_mut((number - self.first) as usize) {
+        if let Some(number) = self
+            .numbers
+            .next
+            .checked_sub(1)
+            .filter(|at| *at >= self.numbers.first)
+        {
+            self.numbers.next = number;
+            self.numbers.sent = before.sent.max(self.numbers.first);
+            if let Some(queued) = self.parts.get_mut((number - self.numbers.first) as usize) {
                 queued.sent = before.part;
                 self.flying -= queued.part.size();
             }
@@ -241,7 +257,7 @@ impl Outgoing {
     /// Notes which frame carries a part that was taken to be sent.
     pub(super) fn in_frame(&mut self, number: u64, frame: u64) {
         let at = number
-            .checked_sub(self.first)
+            .checked_sub(self.numbers.first)
             .and_then(|at| usize::try_from(at).ok());
         let queued = at.and_then(|at| self.parts.get_mut(at));
         if let Some(sent) = queued.and_then(|queued| queued.sent.as_mut()) {
@@ -250,13 +266,14 @@ impl Outgoing {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        self.credit.is_some() && self.next < self.first + self.parts.len() as u64
+        self.amounts.credit.is_some()
+            && self.numbers.next < self.numbers.first + self.parts.len() as u64
     }
 
     /// How long the first credit has taken, until it is there.
     pub(super) fn without_credit(&self, now: Instant) -> Option<Duration> {
         let waited = now.saturating_duration_since(self.opened);
-        self.credit.is_none().then_some(waited)
+        self.amounts.credit.is_none().then_some(waited)
     }
 
     pub(super) fn flying(&self) -> usize {
@@ -277,13 +294,13 @@ impl Outgoing {
         gap: bool,
         now: Instant,
     ) -> (Credited, Option<Acknowledged>) {
-        if received > self.sent {
+        if received > self.numbers.sent {
             return (Credited::Forged, None);
         }
-        self.credit = Some(self.credit.unwrap_or_default().max(credit));
+        self.amounts.credit = Some(self.amounts.credit.unwrap_or_default().max(credit));
         let acknowledged = self.acknowledge(received, now);
         // Once for each gap: the chunks behind it report it again.
-        if gap && received == self.first && self.gap_at != Some(received) {
+        if gap && received == self.numbers.first && self.gap_at != Some(received) {
             self.gap_at = Some(received);
             self.rewind();
         }
@@ -296,25 +313,25 @@ impl Outgoing {
     }
 
     fn acknowledge(&mut self, received: u64, now: Instant) -> Option<Acknowledged> {
-        if received <= self.first {
+        if received <= self.numbers.first {
             return None;
         }
         let (resends, waited) = self.pace.acknowledged(received, now);
         let mut newest = None;
-        while self.first < received {
+        while self.numbers.first < received {
             let Some(Queued { part, sent }) = self.parts.pop_front() else {
                 break;
             };
             newest = sent;
-            if self.first < self.next {
+            if self.numbers.first < self.numbers.next {
                 self.flying -= part.size();
             }
             if let Part::Chunk { chunk, .. } = &part {
-                self.acknowledged = self.acknowledged.plus(chunk.cost());
+                self.amounts.acknowledged = self.amounts.acknowledged.plus(chunk.cost());
             }
-            self.first += 1;
+            self.numbers.first += 1;
         }
-        self.next = self.next.max(self.first);
+        self.numbers.next = self.numbers.next.max(self.numbers.first);
         newest.map(|sent| Acknowledged {
             sent: sent.at,
             is_sample: !sent.is_again,
@@ -325,14 +342,14 @@ impl Outgoing {
 
     /// Has everything sent again that was not acknowledged.
     fn rewind(&mut self) {
-        self.next = self.first;
+        self.numbers.next = self.numbers.first;
         self.flying = 0;
         self.pace.rewound();
     }
 
     /// Looks at the time.
     pub(super) fn tick(&mut self, now: Instant, way: &Way) -> Overdue {
-        if self.sent == self.first {
+        if self.numbers.sent == self.numbers.first {
             return Overdue::No;
         }
         let Some(first) = self.parts.front().and_then(|queued| queued.sent) else {
@@ -349,7 +366,7 @@ impl Outgoing {
     pub(super) fn clear(&mut self) {
         self.parts.clear();
         self.flying = 0;
-        self.next = self.first;
-        self.sent = self.first;
+        self.numbers.next = self.numbers.first;
+        self.numbers.sent = self.numbers.first;
     }
 }

@@ -7,7 +7,7 @@
 //! timeout that was too short costs one part, and not all that is in flight.
 
 use super::{
-    timing::{MOST_DOUBLED, SLOWEST_RESEND, STALLED, STALLED_BESIDE},
+    timing::{MOST_DOUBLED, SLOWEST_RESEND, STALLED, STALLED_BESIDE, STALLED_TIMEOUTS},
     uplink::Progress,
 };
 use std::time::{Duration, Instant};
@@ -178,7 +178,7 @@ impl Pace {
         let stalled = if way.is_heard {
             STALLED_BESIDE
         } else {
-            STALLED.max(way.backed_off * 3)
+            STALLED.max(way.backed_off * STALLED_TIMEOUTS)
         };
         if since(self.progress) >= stalled {
             return Overdue::Stalled;

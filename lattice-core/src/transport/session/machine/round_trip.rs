@@ -1,6 +1,6 @@
 //! How long a peer takes to acknowledge, estimated as TCP does (RFC 6298).
 
-use super::timing::{COLLECTED, RESEND, SLOWEST_RESEND};
+use super::timing::{COLLECTED, MOST_HINTED, RESEND, SLOWEST_RESEND};
 use std::time::Duration;
 
 /// An estimate of the time from a chunk to its acknowledgement. It contains the time for which the
@@ -65,7 +65,7 @@ impl RoundTrip {
     /// How long an acknowledgement may take. Without anything that is known of the peer, it is as
     /// long as for `others`.
     pub(super) fn timeout(&self, others: &Self) -> Duration {
-        let hint = self.hint * 3;
+        let hint = (self.hint * 3).min(MOST_HINTED);
         let timeout = match (self.estimate, others.estimate) {
             (Some(own), _) => own.timeout(),
             (None, Some(others)) => hint.max(others.timeout()),

@@ -141,7 +141,7 @@ impl Machine {
     /// The next chunk or end to send, while fewer than `most` bytes are in flight. The channels
     /// take turns.
     pub(crate) fn next_part(&mut self, most: usize, now: Instant) -> Option<SessionItem> {
-        while let Some(at) = self.probes.pop_front() {
+        while let Some(at) = self.turns.probes.pop_front() {
             let probe = self.outgoing(at).and_then(|one| one.probe(now));
             if let Some(item) = probe.map(item_with) {
                 return Some(item_of(at.0, at.1, item));
@@ -151,7 +151,7 @@ impl Machine {
             if self.flying > 0 && self.flying >= most {
                 return None;
             }
-            let at = self.ready.pop_front()?;
+            let at = self.turns.ready.pop_front()?;
             let Some(outgoing) = self.outgoing(at) else {
                 continue;
             };
@@ -162,7 +162,7 @@ impl Machine {
             outgoing.marks.is_ready = has_more;
             self.flying += more;
             if has_more {
-                self.ready.push_back(at);
+                self.turns.ready.push_back(at);
             }
             if let Some(item) = item {
                 return Some(item_of(at.0, at.1, item));
@@ -183,11 +183,11 @@ impl Machine {
         let has_unsent = outgoing.has_unsent();
         outgoing.marks.is_ready |= has_unsent;
         self.flying -= less;
-        if was_ready && self.ready.back() == Some(&at) {
-            self.ready.pop_back();
-            self.ready.push_front(at);
+        if was_ready && self.turns.ready.back() == Some(&at) {
+            self.turns.ready.pop_back();
+            self.turns.ready.push_front(at);
         } else if has_unsent && !was_ready {
-            self.ready.push_front(at);
+            self.turns.ready.push_front(at);
         }
     }
 
@@ -222,7 +222,7 @@ impl Machine {
             match overdue {
                 Overdue::No | Overdue::Resend => {}
                 Overdue::Probe => {
-                    self.probes.push_back((key, *channel));
+                    self.turns.probes.push_back((key, *channel));
                     self.state.probes.add(now);
                     way.may_probe = way.is_heard;
                 }
@@ -257,7 +257,7 @@ impl Machine {
         if let Some(outgoing) = self.outgoing(at)
             && !std::mem::replace(&mut outgoing.marks.is_ready, true)
         {
-            self.ready.push_back(at);
+            self.turns.ready.push_back(at);
         }
     }
 
