@@ -8,7 +8,7 @@ use crate::{
         Arguments,
         component::{Outcome, Progress, RunningComponent},
     },
-    stream::{self, Body},
+    stream::{self, Body, Holder},
     transport::{
         CallResult, PeerConn, Reply, in_flight::NewCall, lane::lane_of, send_queue::NotQueued,
     },
@@ -46,8 +46,9 @@ impl Client {
         let lent = if handles.is_empty() {
             None
         } else {
-            let to = Source::Component(call.target.clone());
-            Some(stream::pass(&mut handles, call.source, &to)?)
+            let from = Holder::Local(call.source.clone());
+            let to = Holder::Local(Source::Component(call.target.clone()));
+            Some(stream::pass(&mut handles, &from, &to)?)
         };
         let request = Request {
             component: call.target.clone(),
@@ -71,7 +72,8 @@ impl Client {
         if body.handles.is_empty() {
             return Ok(body);
         }
-        stream::pass_back(body, &Source::Component(call.target.clone()), call.source)
+        let from = Holder::Local(Source::Component(call.target.clone()));
+        stream::pass_back(body, &from, &Holder::Local(call.source.clone()))
     }
 
     /// Calls a component on another host.

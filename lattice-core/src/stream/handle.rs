@@ -45,9 +45,28 @@ pub struct ResourceRef {
     ty: Arc<str>,
 }
 
+/// Who holds a handle, as the owner of the resource records it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A component on the owner's own host, or an operator there.
+    Local(Source),
+    /// A boot of another host. Which of its components has the handle, that host records itself.
+    Host(Origin),
+    /// It is on its way in a stream, and no component has it.
+    OnTheWay,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(source) => source.fmt(f),
+            Self::Host(origin) => write!(f, "host `{}`", origin.host),
+            Self::OnTheWay => f.write_str("the stream"),
+        }
+    }
+}
+
 /// The instance in which resources live. It keeps record of who holds them.
-///
-/// A holder is `None` while a handle is on its way in a stream.
 pub trait Owner: Send + Sync + 'static {
     /// Returns where this is.
     fn at(&self) -> &InstanceRef;
@@ -56,19 +75,23 @@ pub trait Owner: Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails when `from` doesn't hold it.
-    fn hand_over(&self, id: u64, from: Option<&Source>, to: Option<&Source>) -> Result<(), Stale>;
+    fn hand_over(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale>;
 
     /// A handle is lent, until it is [given back](Self::give_back).
     ///
     /// # Errors
     /// Fails when `from` neither holds it nor has it lent.
-    fn lend(&self, id: u64, from: &Source, to: &Source) -> Result<(), Stale>;
+    fn lend(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale>;
 
     /// A handle is no longer lent to `by`.
-    fn give_back(&self, id: u64, by: &Source);
+    fn give_back(&self, id: u64, by: &Holder);
 
     /// The owned handle was dropped, and with it the resource.
     fn dropped(&self, id: u64);
+
+    /// The lease of a boot of another host is over: what it holds is dropped, and what was lent to
+    /// it has come back.
+    fn lease_over(&self, _of: &Origin) {}
 }
 
 /// Why a handle can't be used.
@@ -87,6 +110,9 @@ pub enum Stale {
     /// The instance that it lives in ended.
     #[error("the instance that it lives in ended: {0}")]
     InstanceEnded(Arc<str>),
+    /// The host that held it was not heard of for the time of a lease, so it was dropped.
+    #[error("the lease of its holder is over: its host was not heard of for too long")]
+    LeaseOver,
     /// The host on which it lives has been started again since.
     #[error("its host was started again since")]
     OwnerRestarted,

@@ -24,4 +24,4 @@ mod handle;
 pub use body::Body;
 pub(crate) use body::{pass, pass_back};
 pub use channel::{Broken, Chunk, NotSent, Reader, Writer, channel};
-pub use handle::{Handle, Handles, InstanceRef, Owned, Owner, ResourceRef, Stale};
+pub use handle::{Handle, Handles, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale};

@@ -5,7 +5,7 @@ use crate::transcode::ChannelGuard;
 use lattice_core::{
     call::CallError,
     id::Source,
-    stream::{Body, Broken, InstanceRef, Owner, Stale},
+    stream::{Body, Broken, Holder, InstanceRef, Owner, Stale},
     sync::Mutex,
 };
 use std::{
@@ -51,9 +51,8 @@ struct HomeState {
 
 /// Who has a resource.
 struct Held {
-    /// `None` while its handle is on its way in a stream.
-    holder: Option<Source>,
-    lent: Vec<Source>,
+    holder: Holder,
+    lent: Vec<Holder>,
 }
 
 /// Work for the driver of an instance, in order.
@@ -193,7 +192,7 @@ impl Home {
         state.last += 1;
         let id = state.last;
         let held = Held {
-            holder: Some(holder),
+            holder: Holder::Local(holder),
             lent: Vec::new(),
         };
         state.resources.insert(id, held);
@@ -287,8 +286,8 @@ impl HomeState {
 }
 
 impl Held {
-    fn may_be_used_by(&self, source: &Source) -> bool {
-        self.holder.as_ref() == Some(source) || self.lent.contains(source)
+    fn may_be_used_by(&self, holder: &Holder) -> bool {
+        self.holder == *holder || self.lent.contains(holder)
     }
 }
 
@@ -297,37 +296,35 @@ impl Owner for Home {
         &self.at
     }
 
-    fn hand_over(&self, id: u64, from: Option<&Source>, to: Option<&Source>) -> Result<(), Stale> {
+    fn hand_over(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
         let held = state.resources.get_mut(&id).ok_or_else(|| self.gone())?;
-        if held.holder.as_ref() != from {
-            return Err(Stale::NotHeld(
-                from.map_or_else(|| "the stream".to_owned(), ToString::to_string),
-            ));
+        if held.holder != *from {
+            return Err(Stale::NotHeld(from.to_string()));
         }
-        held.holder = to.cloned();
+        held.holder = to.clone();
         Ok(())
     }
 
-    fn lend(&self, id: u64, from: &Source, to: &Source) -> Result<(), Stale> {
+    fn lend(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
         let held = state.resources.get_mut(&id).ok_or_else(|| self.gone())?;
         if !held.may_be_used_by(from) {
             return Err(Stale::NotHeld(from.to_string()));
         }
         // Its own component needs no right to it.
-        if !matches!(to, Source::Component(id) if *id == self.at.component) {
+        if !matches!(to, Holder::Local(Source::Component(id)) if *id == self.at.component) {
             held.lent.push(to.clone());
         }
         Ok(())
     }
 
-    fn give_back(&self, id: u64, by: &Source) {
+    fn give_back(&self, id: u64, by: &Holder) {
         let mut state = self.state.lock();
         let Some(held) = state.resources.get_mut(&id) else {
             return;
         };
-        if let Some(at) = held.lent.iter().position(|source| source == by) {
+        if let Some(at) = held.lent.iter().position(|holder| holder == by) {
             held.lent.swap_remove(at);
         }
     }
