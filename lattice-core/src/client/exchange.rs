@@ -57,7 +57,7 @@ impl Client {
             link: call.grant.map(|grant| grant.link.clone()),
             args: call.args.clone(),
             handles,
-            caller: call.caller,
+            caller: call.caller.clone(),
             context: call.context,
         };
         let result = match component.begin(request, now) {

@@ -105,7 +105,7 @@ pub(crate) fn pass_back(mut body: Body, from: &Holder, to: &Holder) -> Result<Bo
 }
 
 /// Checks that nothing that is given away is used a second time.
-fn once(handles: &mut [Handle]) -> Result<(), CallError> {
+pub(super) fn once(handles: &mut [Handle]) -> Result<(), CallError> {
     let Some(twice) = used_twice(handles) else {
         return Ok(());
     };

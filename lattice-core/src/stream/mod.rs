@@ -20,8 +20,10 @@
 mod body;
 mod channel;
 mod handle;
+pub(crate) mod remote;
 
 pub use body::Body;
 pub(crate) use body::{pass, pass_back};
+pub(crate) use remote::Ledger;
 pub use channel::{Broken, Chunk, NotSent, Reader, Writer, channel};
 pub use handle::{Handle, Handles, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale};
