@@ -6,7 +6,7 @@ use crate::{
     id::{Origin, Source},
     name::ComponentId,
 };
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 /// The handles of a value, in the order in which a walk over it meets their places. Without any,
 /// nothing is allocated.
@@ -67,7 +67,7 @@ impl fmt::Display for Holder {
 }
 
 /// The instance in which resources live. It keeps record of who holds them.
-pub trait Owner: Send + Sync + 'static {
+pub trait Owner: Any + Send + Sync {
     /// Returns where this is.
     fn at(&self) -> &InstanceRef;
 
@@ -88,10 +88,6 @@ pub trait Owner: Send + Sync + 'static {
 
     /// The owned handle was dropped, and with it the resource.
     fn dropped(&self, id: u64);
-
-    /// The lease of a boot of another host is over: what it holds is dropped, and what was lent to
-    /// it has come back.
-    fn lease_over(&self, _of: &Origin) {}
 }
 
 /// Why a handle can't be used.

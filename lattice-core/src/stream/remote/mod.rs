@@ -1,0 +1,533 @@
+//! Handles that cross hosts.
+//!
+//! ```text
+//!   host X, where the resource lives          host B, which is given its handle
+//!   owner: held by Host(B)                    proxy: held by Local(component)
+//!   exports: number 7 is held by B            imports: 7 of X is held
+//! ```
+//! A host records which boots of other hosts hold its resources, each handle under a number that is
+//! never used again. Which of its components has such a handle, a host records itself, in a proxy
+//! that stands for the owner: hosts with the lattice's key trust each other, and components aren't
+//! trusted.
+//!
+//! * A handle that comes back to X is looked up by its number, which is over then. One that B gives
+//!   to a third host C is claimed there: C asks X, and gets a number of its own. Until then, B holds
+//!   it.
+//! * A handle that is dropped at B is owed to X until X has acknowledged it. Since numbers are used
+//!   once, that can be repeated, and is also right for a handle that may have moved on.
+//! * Whether a handle has arrived is known from the reply to its call. Otherwise X asks B for it
+//!   when the message can't arrive any more, and drops what B doesn't hold.
+//! * When B is not heard of for [`LEASE`], leaves, or was started again, X drops what it held.
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `exports`, `imports` | the records of a node: pure, with the time passed in |
+//! | `proxy` | the handle of another host's resource |
+//! | `departed` | handles on their way |
+//!
+//! Nothing here does I/O. The `handles` module makes the calls between the hosts.
+
+mod departed;
+mod exports;
+mod imports;
+mod proxy;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use departed::{Departed, Leaving, depart};
+#[cfg(test)]
+pub(crate) use exports::LEASE;
+pub(crate) use exports::Life;
+
+use super::{Handle, Holder, InstanceRef, Owned, ResourceRef, Stale};
+use crate::{
+    call::CallError,
+    id::Origin,
+    sync::Mutex,
+    wire::ResourceName,
+};
+use exports::{Export, Exports, GRACE};
+use futures_util::future::BoxFuture;
+use imports::Imports;
+use proxy::Proxy;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Weak},
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// Who holds what across hosts, of all nodes on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    books: Mutex<HashMap<Origin, Book>>,
+}
+
+/// The records of one node.
+struct Book {
+    exports: Exports,
+    imports: Imports,
+    claims: Weak<dyn Claims>,
+    /// Something is due.
+    changed: Arc<Notify>,
+}
+
+/// Asks owners on other hosts for handles that a third host has sent.
+pub(crate) trait Claims: Send + Sync {
+    /// Asks the host `owner` for a handle that `from` has sent here, and returns its new number.
+    fn claim(
+        &self,
+        owner: Origin,
+        claim: Claim,
+        by: Instant,
+    ) -> BoxFuture<'static, Result<u64, Stale>>;
+}
+
+/// A handle that a host has received from another one than its owner's.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// Its number.
+    pub(crate) id: u64,
+    /// Whether it was given, and not lent.
+    pub(crate) is_owned: bool,
+    /// The boot that has sent it.
+    pub(crate) from: Origin,
+}
+
+/// What a node has to send now.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Handles that this node has dropped, by the boot that owns them.
+    pub(crate) drops: Vec<(Origin, Vec<u64>)>,
+    /// Boots to ask which of these handles they hold.
+    pub(crate) questions: Vec<(Origin, Vec<u64>)>,
+    /// Whether there is something to look at again soon.
+    pub(crate) is_busy: bool,
+}
+
+/// The way of a message to another host.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    /// The node that sends it.
+    pub(crate) via: Origin,
+    /// The boot that it is for.
+    pub(crate) to: Origin,
+    /// When it has arrived at the latest, or never will: the deadline of its call. Of an element of
+    /// a stream, some seconds from now.
+    pub(crate) by: Instant,
+}
+
+/// What of a lent resource is undone when the call is over.
+#[derive(Debug)]
+pub(crate) struct Loan {
+    resource: ResourceRef,
+    to: Holder,
+    /// The loan of a third host's resource, which is told when it is over.
+    claimed: Option<Arc<Proxy>>,
+}
+
+/// A handle that has arrived, and what is undone when the call is over.
+pub(crate) type Arrived = (Handle, Option<Loan>);
+
+/// Checks the handles of a value that has arrived: none that is given away is in it twice.
+///
+/// # Errors
+/// Fails when one is.
+pub(crate) fn check_arrived(handles: &mut [Handle]) -> Result<(), CallError> {
+    super::body::once(handles)
+}
+
+/// The error of a call whose handle of this name can't be used.
+pub(crate) fn stale(name: &ResourceName, reason: &Stale) -> CallError {
+    CallError::StaleHandle {
+        resource: name.ty.clone(),
+        reason: reason.to_string(),
+    }
+}
+
+impl Ledger {
+    /// A node joins the lattice. The notification says that it has to look at its
+    /// [work](Self::work).
+    pub(crate) fn join(&self, node: &Origin, claims: Weak<dyn Claims>) -> Arc<Notify> {
+        let changed = Arc::<Notify>::default();
+        let book = Book {
+            exports: Exports::default(),
+            imports: Imports::default(),
+            claims,
+            changed: changed.clone(),
+        };
+        self.books.lock().insert(node.clone(), book);
+        changed
+    }
+
+    /// A node is gone. Its own resources are, and other hosts' leases end what it held.
+    pub(crate) fn leave(&self, node: &Origin) {
+        let gone = self.books.lock().remove(node);
+        drop(gone);
+    }
+
+    /// A handle arrives from another host. Returns `None` if its owner has to be asked, which
+    /// [`arrive`](Self::arrive) does.
+    pub(crate) fn try_arrive(
+        self: &Arc<Self>,
+        name: &ResourceName,
+        is_owned: bool,
+        (from, at): (&Origin, &Origin),
+        to: &Holder,
+    ) -> Option<Result<Arrived, Stale>> {
+        let mut books = self.books.lock();
+        if let Some(book) = books.get_mut(&name.origin) {
+            let holder = name.holder.as_ref().unwrap_or(from);
+            book.exports.heard(holder, Instant::now());
+            let found = book.take(name, is_owned, holder);
+            drop(books);
+            return Some(found.and_then(|export| returned(export, is_owned, to)));
+        }
+        if books.keys().any(|node| node.host == name.origin.host) {
+            return Some(Err(Stale::OwnerRestarted));
+        }
+        if name.origin != *from {
+            return None;
+        }
+        let Some(book) = books.get_mut(at) else {
+            return Some(Err(Stale::NotServed));
+        };
+        // What is lent is over with the call, without a message.
+        if is_owned && !book.imports.hold(from, name.id) {
+            return Some(Err(Stale::UsedTwice));
+        }
+        drop(books);
+        Some(Ok(self.proxy(name, (name.id, is_owned), at, to)))
+    }
+
+    /// A handle arrives: sent by the boot `from`, at this process's node `at`, for `to`. It is for
+    /// the component that is called, for the caller whose result it is in, or
+    /// [on its way](Holder::OnTheWay) in a stream. Waits until `by` for the answer of the host on
+    /// which it lives, if that is neither the sender nor here.
+    ///
+    /// The loan lasts until it is dropped: keep it until the call is over.
+    ///
+    /// # Errors
+    /// Says why it can't be used. It isn't known here then.
+    ///
+    /// # Cancel safety
+    /// A handle whose owner is being asked is dropped there.
+    pub(crate) async fn arrive(
+        self: &Arc<Self>,
+        name: &ResourceName,
+        is_owned: bool,
+        (from, at): (&Origin, &Origin),
+        to: &Holder,
+        by: Instant,
+    ) -> Result<Arrived, Stale> {
+        if let Some(arrived) = self.try_arrive(name, is_owned, (from, at), to) {
+            return arrived;
+        }
+        let claims = {
+            let books = self.books.lock();
+            books.get(at).and_then(|book| book.claims.upgrade())
+        };
+        let claims = claims.ok_or(Stale::NotServed)?;
+        let claim = Claim {
+            id: name.id,
+            is_owned,
+            from: name.holder.as_ref().unwrap_or(from).clone(),
+        };
+        let id = claims.claim(name.origin.clone(), claim, by).await?;
+        {
+            let mut books = self.books.lock();
+            let book = books.get_mut(at).ok_or(Stale::NotServed)?;
+            if !book.imports.hold(&name.origin, id) {
+                return Err(Stale::UsedTwice);
+            }
+        }
+        let (handle, loan) = self.proxy(name, (id, is_owned), at, to);
+        let loan = loan.map(|loan| loan.claimed());
+        Ok((handle, loan))
+    }
+
+    /// Creates the handle of another host's resource.
+    fn proxy(
+        self: &Arc<Self>,
+        name: &ResourceName,
+        (id, is_owned): (u64, bool),
+        boot: &Origin,
+        to: &Holder,
+    ) -> Arrived {
+        let at = InstanceRef {
+            origin: name.origin.clone(),
+            component: name.component.clone(),
+            instance: name.instance,
+        };
+        let (at, ty) = ((at, id), name.ty.as_str().into());
+        if is_owned {
+            let proxy = Proxy::owned(self.clone(), at, boot.clone(), to.clone());
+            let owned = Owned::new(ResourceRef::new(proxy, id, ty));
+            return (Handle::Own(owned), None);
+        }
+        let proxy = Proxy::lent(self.clone(), at, boot.clone(), to.clone());
+        let resource = ResourceRef::new(proxy, id, ty);
+        let loan = Loan {
+            resource: resource.clone(),
+            to: to.clone(),
+            claimed: None,
+        };
+        (Handle::Borrow(resource), Some(loan))
+    }
+
+    /// Records a handle that is given or lent to another host.
+    fn give(
+        &self,
+        node: &Origin,
+        given: (ResourceRef, bool),
+        holder: &Origin,
+        unsure: Option<Instant>,
+    ) -> Result<u64, Stale> {
+        self.with(node, |book| {
+            book.changed.notify_one();
+            book.exports.give(given, holder, unsure, Instant::now())
+        })
+        .ok_or(Stale::NotServed)
+    }
+
+    fn confirm(&self, node: &Origin, id: u64) {
+        self.with(node, |book| book.exports.confirm(id));
+    }
+
+    /// Takes back what was not sent, or is no longer lent.
+    fn withdraw(&self, node: &Origin, id: u64) {
+        let export = self.with(node, |book| book.exports.remove(id));
+        if let Some(export) = export.flatten() {
+            export.undo();
+        }
+    }
+
+    fn import_moved(&self, proxy: &Proxy) {
+        self.import(proxy, |imports, owner, id| imports.moved(owner, id));
+    }
+
+    fn import_dropped(&self, proxy: &Proxy) {
+        self.import(proxy, |imports, owner, id| imports.dropped(owner, id));
+    }
+
+    fn import_dropped_later(&self, proxy: &Proxy, at: Instant) {
+        self.import(proxy, |imports, owner, id| {
+            imports.dropped_later(owner, id, at);
+        });
+    }
+
+    fn import(&self, proxy: &Proxy, change: impl FnOnce(&mut Imports, &Origin, u64)) {
+        use super::Owner as _;
+        self.with(&proxy.boot, |book| {
+            change(&mut book.imports, &proxy.at().origin, proxy.number());
+            book.changed.notify_one();
+        });
+    }
+
+    fn with<T>(&self, node: &Origin, change: impl FnOnce(&mut Book) -> T) -> Option<T> {
+        self.books.lock().get_mut(node).map(change)
+    }
+}
+
+/// What other hosts ask for, and what the node asks them.
+impl Ledger {
+    /// Another host claims a handle that it was sent. Returns its number.
+    pub(crate) fn claim(&self, node: &Origin, by: &Origin, claim: &Claim) -> Result<u64, Stale> {
+        let Claim {
+            id,
+            is_owned,
+            ref from,
+        } = *claim;
+        let now = Instant::now();
+        let found = self.with(node, |book| {
+            book.exports.heard(from, now);
+            // Another node of this process has sent its own resource.
+            if from == by {
+                return book.exports.find(id, by).cloned();
+            }
+            let found = book.exports.find(id, from)?.clone();
+            if is_owned && !found.is_owned {
+                return Err(Stale::NotHeld(format!("host `{}`", from.host)));
+            }
+            Ok(found)
+        });
+        let export = found.ok_or(Stale::NotServed)??;
+        if from == by {
+            return Ok(id);
+        }
+        let (owner, resource) = (export.resource.owner(), export.resource.id());
+        let (from, to) = (Holder::Host(from.clone()), Holder::Host(by.clone()));
+        if is_owned {
+            owner.hand_over(resource, &from, &to)?;
+        } else {
+            owner.lend(resource, &from, &to)?;
+        }
+        let number = self.with(node, |book| {
+            if is_owned {
+                book.exports.remove(id);
+            }
+            let given = (export.resource.clone(), is_owned);
+            book.changed.notify_one();
+            book.exports.give(given, by, Some(now + GRACE), now)
+        });
+        number.ok_or(Stale::NotServed)
+    }
+
+    /// Another host drops handles that it holds. Others are ignored: they have moved on.
+    pub(crate) fn dropped_by(&self, node: &Origin, by: &Origin, ids: &[u64]) {
+        let exports = self.with(node, |book| {
+            book.exports.heard(by, Instant::now());
+            let ids = ids.iter();
+            ids.filter_map(|id| book.exports.remove_of(*id, by))
+                .collect()
+        });
+        exports::undo(exports.unwrap_or_default());
+    }
+
+    /// Returns which of these handles of the boot `owner` a node holds.
+    pub(crate) fn holds(&self, node: &Origin, owner: &Origin, ids: &[u64]) -> Vec<u64> {
+        let held = self.with(node, |book| book.imports.holds(owner, ids));
+        held.unwrap_or_default()
+    }
+
+    /// A boot of another host holds nothing any more: it leaves, or was started again.
+    pub(crate) fn gone(&self, node: &Origin, boot: &Origin) {
+        let reclaimed = self.with(node, |book| {
+            book.imports.forget(boot);
+            book.exports.reclaim(boot)
+        });
+        exports::undo(reclaimed.unwrap_or_default());
+    }
+
+    /// Reclaims what hosts held that are gone, and returns what the node has to send.
+    pub(crate) fn work(&self, node: &Origin, life: impl Fn(&Origin) -> Life) -> Work {
+        let now = Instant::now();
+        let found = self.with(node, |book| {
+            let due = book.exports.step(&life, now);
+            let drops = book.imports.step(&life, now);
+            let is_busy = !book.exports.is_empty() || book.imports.owes();
+            (due, drops, is_busy)
+        });
+        let Some((due, drops, is_busy)) = found else {
+            return Work::default();
+        };
+        exports::undo(due.reclaimed);
+        Work {
+            drops,
+            questions: due.questions,
+            is_busy,
+        }
+    }
+
+    /// Another host has acknowledged drops, or the request has failed.
+    pub(crate) fn acknowledged(&self, node: &Origin, owner: &Origin, is_done: bool) {
+        self.with(node, |book| {
+            book.imports.acknowledged(owner, is_done, Instant::now());
+            book.changed.notify_one();
+        });
+    }
+
+    /// Another host has answered a question, or not.
+    pub(crate) fn answered(
+        &self,
+        node: &Origin,
+        of: &Origin,
+        asked: &[u64],
+        held: Option<&[u64]>,
+    ) {
+        let now = Instant::now();
+        let lost = self.with(node, |book| book.exports.answered(of, asked, held, now));
+        exports::undo(lost.unwrap_or_default());
+    }
+
+    /// Whether this node has handles of that boot, or that boot handles of this node.
+    pub(crate) fn knows(&self, node: &Origin, boot: &Origin) -> bool {
+        let known = |book: &mut Book| book.exports.knows(boot) || book.imports.knows(boot);
+        self.with(node, known).unwrap_or_default()
+    }
+
+    /// The boots whose handles a node holds, or owes.
+    pub(crate) fn owners(&self, node: &Origin) -> Vec<Origin> {
+        let owners = self.with(node, |book| book.imports.owners());
+        owners.unwrap_or_default()
+    }
+
+    /// How many handles of a node others hold, and how many of others it holds.
+    pub(crate) fn counts(&self, node: &Origin) -> (usize, usize) {
+        let counts = self.with(node, |book| (book.exports.len(), book.imports.len()));
+        counts.unwrap_or_default()
+    }
+}
+
+impl Book {
+    /// Takes a handle out of the records that has come back, or looks it up if it is lent.
+    fn take(
+        &mut self,
+        name: &ResourceName,
+        is_owned: bool,
+        holder: &Origin,
+    ) -> Result<Export, Stale> {
+        let export = self.exports.find(name.id, holder)?;
+        let resource = &export.resource;
+        let at = resource.at();
+        if at.component != name.component || at.instance != name.instance {
+            return Err(Stale::OtherInstance);
+        }
+        if **resource.ty() != *name.ty {
+            return Err(Stale::OtherType(resource.ty().clone()));
+        }
+        if is_owned && !export.is_owned {
+            return Err(Stale::NotHeld(format!("host `{}`", holder.host)));
+        }
+        let export = export.clone();
+        if is_owned {
+            self.exports.remove(name.id);
+        }
+        Ok(export)
+    }
+}
+
+/// Hands a handle that has come back over to `to`, or lends it.
+fn returned(export: Export, is_owned: bool, to: &Holder) -> Result<Arrived, Stale> {
+    let (resource, from) = (export.resource, Holder::Host(export.holder));
+    let (owner, id) = (resource.owner(), resource.id());
+    if is_owned {
+        owner.hand_over(id, &from, to)?;
+        return Ok((Handle::Own(Owned::new(resource)), None));
+    }
+    owner.lend(id, &from, to)?;
+    let loan = Loan {
+        resource: resource.clone(),
+        to: to.clone(),
+        claimed: None,
+    };
+    Ok((Handle::Borrow(resource), Some(loan)))
+}
+
+impl Loan {
+    /// The owner is told when it is over.
+    fn claimed(mut self) -> Self {
+        let owner: Arc<dyn std::any::Any + Send + Sync> = self.resource.owner().clone();
+        self.claimed = owner.downcast().ok();
+        self
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let Self { resource, to, .. } = self;
+        resource.owner().give_back(resource.id(), to);
+        if let Some(proxy) = &self.claimed {
+            proxy.ledger().import_dropped(proxy);
+        }
+    }
+}
+
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Book")
+            .field("exports", &self.exports.len())
+            .field("imports", &self.imports.len())
+            .finish_non_exhaustive()
+    }
+}
