@@ -6,6 +6,7 @@ use crate::{
     client::{Client, SameProcess},
     connection::Connection,
     entropy,
+    handles::{self, HandleRpc},
     membership::{self, Announce, Membership, epoch},
     server::{self, Server},
     telemetry::{self, Telemetry},
@@ -23,6 +24,7 @@ pub(crate) struct NodeParts {
     pub(crate) server: Arc<Server>,
     pub(crate) client: Arc<Client>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) handles: Arc<HandleRpc>,
 }
 
 impl NodeParts {
@@ -48,9 +50,12 @@ impl NodeParts {
             Announce::Always => SameProcess::default(),
             Announce::WhileServing => same_process.clone(),
         };
-        let client = Client::new(connection.clone(), server.clone(), others);
+        let client = Arc::new(Client::new(connection.clone(), server.clone(), others));
+        let handles = HandleRpc::start(client.clone(), server.clone())
+            .map_err(|error| BusError::Refused(error.to_string()))?;
         let parts = Arc::new(Self {
-            client: Arc::new(client),
+            client,
+            handles,
             telemetry: Arc::new(Telemetry::new(server.clone())),
             connection,
             transport,
@@ -88,6 +93,7 @@ impl NodeParts {
             tokio::spawn(server::published::run(server())),
             tokio::spawn(telemetry::report::run(telemetry())),
             tokio::spawn(telemetry::logs::run(telemetry())),
+            tokio::spawn(handles::run(self.handles.clone())),
         ];
         tasks.map(AbortOnDropHandle::new).into()
     }
@@ -96,6 +102,7 @@ impl NodeParts {
     pub(super) fn vanish(&self) {
         self.transport.silence();
         self.server.cut_off();
+        self.connection.handles.leave(self.transport.origin());
         self.transport.close();
     }
 }

@@ -109,6 +109,12 @@ pub enum Stale {
     /// The host that held it was not heard of for the time of a lease, so it was dropped.
     #[error("the lease of its holder is over: its host was not heard of for too long")]
     LeaseOver,
+    /// The host on which it lives refuses it.
+    #[error("{0}")]
+    Refused(Arc<str>),
+    /// The host on which it lives could not be asked for it.
+    #[error("the host on which it lives could not be asked for it: {0}")]
+    OwnerUnreachable(Arc<str>),
     /// The host on which it lives has been started again since.
     #[error("its host was started again since")]
     OwnerRestarted,

@@ -42,7 +42,7 @@ pub use call::{CallEnvelope, CallParts};
 pub use cancel::Cancel;
 pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
-pub use handle::ResourceName;
+pub use handle::{HandleAnswer, HandleAsk, HandleRequest, ResourceName};
 pub use kind::{Kind, Lane};
 pub use logs::{LogLevel, LogLine, Logs, LogsWanted};
 pub use names::Names;

@@ -1,7 +1,7 @@
 //! Handles on their way to another host.
 
 use super::{
-    super::{Handle, Handles, Holder, Owner, Reader, ResourceRef, Stale, body},
+    super::{Handle, Handles, Holder, Reader, ResourceRef, Stale, body},
     Ledger, Way,
     exports::GRACE,
     proxy::Proxy,

@@ -19,6 +19,9 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// The time between two questions to a host that sends no heartbeats. Five fit into a lease.
 const ASK: Duration = Duration::from_secs(5);
+/// A pause between two looks at the holders after which this process was stopped itself. They are
+/// looked at each second.
+const STOPPED: Duration = Duration::from_secs(3);
 /// How long after its message a handle that may have arrived is asked for, and asked for again.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How often a host has to say that it doesn't hold a handle. What it received last may not have
@@ -49,6 +52,8 @@ pub(super) struct Exports {
     lessees: HashMap<Origin, Lessee>,
     /// Boots whose leases are over, and the last handle that any of them can have been given.
     over: VecDeque<(Origin, u64)>,
+    /// When holders were last looked at.
+    stepped: Option<Instant>,
 }
 
 /// A handle that was given, or lent.
@@ -87,10 +92,6 @@ impl Exports {
 
     pub(super) fn len(&self) -> usize {
         self.given.len()
-    }
-
-    pub(super) fn knows(&self, boot: &Origin) -> bool {
-        self.lessees.contains_key(boot)
     }
 
     /// Records a handle that is given to `holder`, which is asked for it at `unsure` unless it is
@@ -188,7 +189,13 @@ impl Exports {
     pub(super) fn step(&mut self, life: impl Fn(&Origin) -> Life, now: Instant) -> Due {
         let mut due = Due::default();
         let mut over = Vec::new();
+        let before = self.stepped.replace(now).unwrap_or(now);
+        let stopped = now.saturating_duration_since(before);
         for (boot, lessee) in &mut self.lessees {
+            // While this process was stopped, it has heard of no one.
+            if stopped > STOPPED {
+                lessee.seen = (lessee.seen + stopped).min(now);
+            }
             match life(boot) {
                 Life::Live => lessee.seen = now,
                 Life::Replaced => over.push(boot.clone()),

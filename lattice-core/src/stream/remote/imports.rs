@@ -44,10 +44,6 @@ struct Account {
 }
 
 impl Imports {
-    pub(super) fn is_empty(&self) -> bool {
-        self.owners.is_empty()
-    }
-
     pub(super) fn len(&self) -> usize {
         self.owners.values().map(|account| account.held.len()).sum()
     }
@@ -56,10 +52,6 @@ impl Imports {
     pub(super) fn owes(&self) -> bool {
         let mut accounts = self.owners.values();
         accounts.any(|account| !account.owed.is_empty() || !account.later.is_empty())
-    }
-
-    pub(super) fn knows(&self, owner: &Origin) -> bool {
-        self.owners.contains_key(owner)
     }
 
     pub(super) fn owners(&self) -> Vec<Origin> {

@@ -76,7 +76,7 @@ struct Book {
 pub(crate) trait Claims: Send + Sync {
     /// Asks the host `owner` for a handle that `from` has sent here, and returns its new number.
     fn claim(
-        &self,
+        self: Arc<Self>,
         owner: Origin,
         claim: Claim,
         by: Instant,
@@ -284,7 +284,9 @@ impl Ledger {
         unsure: Option<Instant>,
     ) -> Result<u64, Stale> {
         self.with(node, |book| {
-            book.changed.notify_one();
+            if book.exports.is_empty() {
+                book.changed.notify_one();
+            }
             book.exports.give(given, holder, unsure, Instant::now())
         })
         .ok_or(Stale::NotServed)
@@ -438,12 +440,6 @@ impl Ledger {
         let now = Instant::now();
         let lost = self.with(node, |book| book.exports.answered(of, asked, held, now));
         exports::undo(lost.unwrap_or_default());
-    }
-
-    /// Whether this node has handles of that boot, or that boot handles of this node.
-    pub(crate) fn knows(&self, node: &Origin, boot: &Origin) -> bool {
-        let known = |book: &mut Book| book.exports.knows(boot) || book.imports.knows(boot);
-        self.with(node, known).unwrap_or_default()
     }
 
     /// The boots whose handles a node holds, or owes.
