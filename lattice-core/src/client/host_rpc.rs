@@ -2,6 +2,7 @@
 
 use super::{Client, OutgoingCall};
 use crate::{
+    stream::Body,
     call::{CallError, Context, FunctionRef},
     wire::{Origin, Source},
 };
@@ -21,6 +22,7 @@ impl Client {
         let call = OutgoingCall::ungranted(&source, &target, function, args, context);
         self.check(&call)?;
         let peer = self.transport.peer(host);
-        self.call_remote(&peer, &call, 0).await
+        let result = self.call_remote(&peer, &call, 0).await;
+        result.and_then(Body::plain)
     }
 }

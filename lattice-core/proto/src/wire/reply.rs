@@ -45,6 +45,16 @@ pub struct ReplyEnvelope {
 }
 
 impl ReplyEnvelope {
+    /// A reply without handles and without a session.
+    pub fn plain(id: u64, outcome: Result<Bytes, CallError>) -> Self {
+        Self {
+            id,
+            session: None,
+            has_handles: false,
+            outcome,
+        }
+    }
+
     /// Appends the envelope to `buf`.
     pub fn encode_into(&self, buf: &mut BytesMut) {
         buf.reserve(FIXED + self.outcome.as_ref().map_or(0, Bytes::len));
