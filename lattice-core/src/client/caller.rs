@@ -199,6 +199,14 @@ impl Caller {
         client.call(call).await
     }
 
+    /// An instance that has called as [`CallerInstance::Instance`] has ended. Until then, its calls
+    /// to a component go to the replica with which it has passed streams or handles.
+    pub fn instance_ended(&self, instance: u64) {
+        if let Some(client) = self.client.existing() {
+            client.instance_ended(instance);
+        }
+    }
+
     /// The boot of the host on which it calls. `None` before its first call, if it belongs to no
     /// host.
     pub fn origin(&self) -> Option<&Origin> {

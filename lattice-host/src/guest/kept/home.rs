@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use wasmtime::{Result, bail};
 
-use super::KeptCall;
+use super::{CallingInstance, KeptCall};
 
 /// A kept instance, as everything outside of its store knows it.
 pub(crate) struct Home {
@@ -46,7 +46,7 @@ struct HomeState {
     calls: usize,
     is_closed: bool,
     /// The instance that it serves.
-    caller: Option<u64>,
+    caller: Option<CallingInstance>,
 }
 
 /// Who has a resource.
@@ -94,7 +94,7 @@ impl Home {
         at: InstanceRef,
         jobs: mpsc::UnboundedSender<Job>,
         most: usize,
-        caller: Option<u64>,
+        caller: Option<CallingInstance>,
     ) -> (Arc<Self>, Use) {
         let state = HomeState {
             uses: 1,
@@ -129,23 +129,25 @@ impl Home {
     }
 
     /// Begins a call. `None` when the instance takes no more.
-    pub(super) fn enter(self: &Arc<Self>, caller: Option<u64>) -> Option<Use> {
+    pub(super) fn enter(self: &Arc<Self>, caller: Option<&CallingInstance>) -> Option<Use> {
         self.enter_if(caller, |_| true)
     }
 
     /// Begins another call by the instance that it serves.
-    pub(super) fn enter_again(self: &Arc<Self>, caller: Option<u64>) -> Option<Use> {
-        self.enter_if(caller, |state| state.caller == caller && state.is_in_use())
+    pub(super) fn enter_again(self: &Arc<Self>, caller: Option<&CallingInstance>) -> Option<Use> {
+        self.enter_if(caller, |state| {
+            state.caller.as_ref() == caller && state.is_in_use()
+        })
     }
 
     /// Begins a call if nothing uses the instance.
-    pub(super) fn enter_unused(self: &Arc<Self>, caller: Option<u64>) -> Option<Use> {
+    pub(super) fn enter_unused(self: &Arc<Self>, caller: Option<&CallingInstance>) -> Option<Use> {
         self.enter_if(caller, |state| !state.is_in_use())
     }
 
     fn enter_if(
         self: &Arc<Self>,
-        caller: Option<u64>,
+        caller: Option<&CallingInstance>,
         may: impl FnOnce(&HomeState) -> bool,
     ) -> Option<Use> {
         let mut state = self.state.lock();
@@ -153,7 +155,7 @@ impl Home {
             return None;
         }
         if !state.is_in_use() {
-            state.caller = caller;
+            state.caller = caller.cloned();
         }
         state.uses += 1;
         state.calls += 1;
@@ -238,8 +240,8 @@ impl Home {
         (calls == 0).then(|| self.activity.load(Ordering::Relaxed))
     }
 
-    pub(super) fn last_caller(&self) -> Option<u64> {
-        self.state.lock().caller
+    pub(super) fn last_caller(&self) -> Option<CallingInstance> {
+        self.state.lock().caller.clone()
     }
 
     /// Says whether the guest is being polled.
