@@ -89,6 +89,7 @@ impl Client {
         call: &OutgoingCall<'_>,
         attempt: u8,
     ) -> Outcome {
+        self.send_drops(&peer.peer).await;
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
         if self.transport.endpoint.needs_session(call.args.len()) {
             return Box::pin(self.call_in_session(peer, call, attempt, Vec::new())).await;
@@ -149,7 +150,10 @@ impl Client {
         let result = match self.check(call) {
             Err(error) => Err(error),
             Ok(_) if streams.is_empty() => self.call_remote(peer, call, 0).await,
-            Ok(_) => self.call_in_session(peer, call, 0, streams).await,
+            Ok(_) => {
+                self.send_drops(&peer.peer).await;
+                self.call_in_session(peer, call, 0, streams).await
+            }
         };
         let ended = result.as_ref().map(|_| ()).map_err(CallError::ran);
         Encoded::settle(resources, ended);

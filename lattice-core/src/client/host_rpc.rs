@@ -2,8 +2,8 @@
 
 use super::{Client, OutgoingCall};
 use crate::{
-    stream::Body,
     call::{CallError, Context, FunctionRef},
+    stream::Body,
     wire::{Origin, Source},
 };
 use bytes::Bytes;
@@ -24,5 +24,14 @@ impl Client {
         let peer = self.transport.peer(host);
         let result = self.call_remote(&peer, &call, 0).await;
         result.and_then(Body::plain)
+    }
+
+    /// Sends what this host has dropped of another host's resources, if there is something. A
+    /// component that drops a handle and then calls finds it dropped.
+    pub(super) async fn send_drops(&self, host: &Origin) {
+        let ledger = &self.connection.handles;
+        if let Some(sent) = ledger.send_drops(self.origin(), host) {
+            sent.await;
+        }
     }
 }

@@ -18,20 +18,22 @@ use crate::{
     membership::Peers,
     name::{FunctionName, InterfaceName, NameError},
     server::Server,
-    stream::{Claim, Claims, Ledger, Life, Stale},
+    stream::{Batch, Claim, Ledger, Life, Requests, Stale},
     value::{from_bytes, to_bytes},
     wire::{HandleAnswer, HandleAsk, HandleRequest, Origin},
 };
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, join_all},
+    poll,
 };
 use std::{
+    pin::pin,
     sync::{Arc, Weak},
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, broadcast::error::RecvError},
+    sync::{Notify, broadcast::error::RecvError, oneshot},
     time::{Instant, sleep},
 };
 
@@ -105,19 +107,23 @@ impl HandleRpc {
         })
     }
 
+    async fn drop_there(&self, owner: &Origin, Batch { request, ids }: Batch) {
+        let ask = HandleAsk::Drop(ids);
+        let answer = self.ask(owner, ask, Instant::now() + PATIENCE).await;
+        let is_done = matches!(answer, Ok(HandleAnswer::Done));
+        let ledger = self.ledger();
+        ledger.acknowledged(self.node(), owner, request, is_done);
+    }
+
     /// Sends what is due.
     fn send(self: &Arc<Self>, peers: &Peers) -> bool {
         let work = self
             .ledger()
             .work(self.node(), |boot| life(peers, boot));
-        for (owner, ids) in work.drops {
+        for (owner, batch) in work.drops {
             let rpc = self.clone();
-            self.server.tasks.spawn(async move {
-                let ask = HandleAsk::Drop(ids);
-                let answer = rpc.ask(&owner, ask, Instant::now() + PATIENCE).await;
-                let is_done = matches!(answer, Ok(HandleAnswer::Done));
-                rpc.ledger().acknowledged(rpc.node(), &owner, is_done);
-            });
+            let sent = async move { rpc.drop_there(&owner, batch).await };
+            self.server.tasks.spawn(sent);
         }
         for (holder, ids) in work.questions {
             let rpc = self.clone();
@@ -135,7 +141,7 @@ impl HandleRpc {
     }
 }
 
-impl Claims for HandleRpc {
+impl Requests for HandleRpc {
     fn claim(
         self: Arc<Self>,
         owner: Origin,
@@ -154,6 +160,30 @@ impl Claims for HandleRpc {
             }
         };
         asked.boxed()
+    }
+
+    fn send_drops(self: Arc<Self>, owner: Origin) -> BoxFuture<'static, ()> {
+        let (queued, is_queued) = oneshot::channel();
+        let batches = self.ledger().unsent(self.node(), &owner);
+        if batches.is_empty() {
+            return std::future::ready(()).boxed();
+        }
+        let rpc = self.clone();
+        self.server.tasks.spawn(async move {
+            let drops = batches.into_iter().map(|batch| rpc.drop_there(&owner, batch));
+            // The first time that a call is polled puts it into the send queue.
+            let mut drops = pin!(join_all(drops));
+            if poll!(&mut drops).is_pending() {
+                // The call may have been dropped meanwhile.
+                let _ = queued.send(());
+                drops.await;
+            }
+        });
+        async {
+            // An error says that everything was acknowledged already, or that the node is gone.
+            let _ = is_queued.await;
+        }
+        .boxed()
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A handle that is dropped is *owed* until its owner's host has acknowledged the drop. Numbers of
 //! handles are never used again, so a drop can be sent any number of times, and also for a handle
-//! that has moved on.
+//! that has moved on. Drops are sent before the next call to that host, so that a component which
+//! drops a handle and then calls finds it dropped.
 
 use super::exports::{LEASE, Life};
 use crate::id::Origin;
@@ -13,14 +14,22 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Drops in one request.
-const BATCH: usize = 4_096;
+/// Drops in one request: as many as fit a small message.
+const BATCH: usize = 1_024;
 /// Drops that an owner may be owed. A host that has more than these to drop, and gets no
 /// acknowledgement, leaves the rest to the end of its lease.
 const MOST_OWED: usize = 1 << 20;
 /// The pause after a request that failed, and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// Drops in one request.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The number of the request.
+    pub(crate) request: u64,
+    pub(crate) ids: Vec<u64>,
+}
 
 /// The handles of other hosts' resources.
 #[derive(Debug, Default)]
@@ -35,8 +44,9 @@ struct Account {
     owed: VecDeque<u64>,
     /// Those that are on their way, and are owed unless they have arrived by then.
     later: BTreeMap<(Instant, u64), ()>,
-    /// How many of those owed are being sent.
-    sent: usize,
+    /// Those that were sent and not acknowledged yet, by the number of their request.
+    sent: BTreeMap<u64, Vec<u64>>,
+    last: u64,
     failures: u32,
     /// When requests began to fail.
     failing_since: Option<Instant>,
@@ -51,7 +61,9 @@ impl Imports {
     /// Whether something is owed, or will be.
     pub(super) fn owes(&self) -> bool {
         let mut accounts = self.owners.values();
-        accounts.any(|account| !account.owed.is_empty() || !account.later.is_empty())
+        accounts.any(|account| {
+            !account.owed.is_empty() || !account.sent.is_empty() || !account.later.is_empty()
+        })
     }
 
     pub(super) fn owners(&self) -> Vec<Origin> {
@@ -104,7 +116,7 @@ impl Imports {
         &mut self,
         life: impl Fn(&Origin) -> Life,
         now: Instant,
-    ) -> Vec<(Origin, Vec<u64>)> {
+    ) -> Vec<(Origin, Batch)> {
         let mut due = Vec::new();
         self.owners.retain(|owner, account| {
             while let Some(first) = account.later.first_entry()
@@ -119,29 +131,47 @@ impl Imports {
             if account.is_lost(life(owner), now) {
                 account.owed.clear();
             }
-            if account.sent == 0
-                && !account.owed.is_empty()
-                && account.again.is_none_or(|at| at <= now)
-            {
-                let ids: Vec<u64> = account.owed.iter().take(BATCH).copied().collect();
-                account.sent = ids.len();
-                due.push((owner.clone(), ids));
+            if account.sent.is_empty() && account.may_send(now) {
+                due.extend(account.batch().map(|batch| (owner.clone(), batch)));
             }
             !account.is_empty()
         });
         due
     }
 
+    /// Returns all drops for that owner that were not sent yet.
+    pub(super) fn flush(&mut self, owner: &Origin, now: Instant) -> Vec<Batch> {
+        let account = self.owners.get_mut(owner);
+        match account.filter(|account| account.may_send(now)) {
+            Some(account) => std::iter::from_fn(|| account.batch()).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether there are drops that were not sent yet.
+    pub(super) fn has_unsent(&self) -> bool {
+        let mut accounts = self.owners.values();
+        accounts.any(|account| !account.owed.is_empty())
+    }
+
     /// A request with drops was acknowledged, or failed.
-    pub(super) fn acknowledged(&mut self, owner: &Origin, is_done: bool, now: Instant) {
+    pub(super) fn acknowledged(
+        &mut self,
+        owner: &Origin,
+        request: u64,
+        is_done: bool,
+        now: Instant,
+    ) {
         self.change(owner, |account| {
-            let sent = std::mem::take(&mut account.sent);
+            let sent = account.sent.remove(&request).unwrap_or_default();
             if is_done {
-                account.owed.drain(..sent.min(account.owed.len()));
                 account.failures = 0;
                 account.failing_since = None;
                 account.again = None;
                 return;
+            }
+            for id in sent.into_iter().rev() {
+                account.owed.push_front(id);
             }
             let pause = PAUSE * 2_u32.saturating_pow(account.failures.min(8));
             account.failures = account.failures.saturating_add(1);
@@ -166,6 +196,25 @@ impl Imports {
 }
 
 impl Account {
+    fn may_send(&self, now: Instant) -> bool {
+        self.again.is_none_or(|at| at <= now)
+    }
+
+    /// Takes the next drops to send.
+    fn batch(&mut self) -> Option<Batch> {
+        let count = self.owed.len().min(BATCH);
+        let ids: Vec<u64> = self.owed.drain(..count).collect();
+        if ids.is_empty() {
+            return None;
+        }
+        self.last += 1;
+        self.sent.insert(self.last, ids.clone());
+        Some(Batch {
+            request: self.last,
+            ids,
+        })
+    }
+
     fn owe(&mut self, id: u64) {
         if self.owed.len() < MOST_OWED {
             self.owed.push_back(id);
@@ -173,7 +222,8 @@ impl Account {
     }
 
     fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.owed.is_empty() && self.later.is_empty()
+        let is_owed = !self.owed.is_empty() || !self.sent.is_empty();
+        self.held.is_empty() && !is_owed && self.later.is_empty()
     }
 
     /// Whether the owner is gone: a newer boot has taken its place, or it was not heard of for twice

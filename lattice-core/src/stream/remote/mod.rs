@@ -48,12 +48,16 @@ use crate::{
 };
 use exports::{Export, Exports, GRACE};
 use futures_util::future::BoxFuture;
+pub(crate) use imports::Batch;
 use imports::Imports;
 use proxy::Proxy;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -61,19 +65,21 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     books: Mutex<HashMap<Origin, Book>>,
+    /// Whether there may be drops that were not sent yet.
+    has_unsent: AtomicBool,
 }
 
 /// The records of one node.
 struct Book {
     exports: Exports,
     imports: Imports,
-    claims: Weak<dyn Claims>,
+    requests: Weak<dyn Requests>,
     /// Something is due.
     changed: Arc<Notify>,
 }
 
-/// Asks owners on other hosts for handles that a third host has sent.
-pub(crate) trait Claims: Send + Sync {
+/// Makes a node's requests to other hosts.
+pub(crate) trait Requests: Send + Sync {
     /// Asks the host `owner` for a handle that `from` has sent here, and returns its new number.
     fn claim(
         self: Arc<Self>,
@@ -81,6 +87,9 @@ pub(crate) trait Claims: Send + Sync {
         claim: Claim,
         by: Instant,
     ) -> BoxFuture<'static, Result<u64, Stale>>;
+
+    /// Puts all drops for the host `owner` into its send queue.
+    fn send_drops(self: Arc<Self>, owner: Origin) -> BoxFuture<'static, ()>;
 }
 
 /// A handle that a host has received from another one than its owner's.
@@ -98,7 +107,7 @@ pub(crate) struct Claim {
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     /// Handles that this node has dropped, by the boot that owns them.
-    pub(crate) drops: Vec<(Origin, Vec<u64>)>,
+    pub(crate) drops: Vec<(Origin, Batch)>,
     /// Boots to ask which of these handles they hold.
     pub(crate) questions: Vec<(Origin, Vec<u64>)>,
     /// Whether there is something to look at again soon.
@@ -148,12 +157,12 @@ pub(crate) fn stale(name: &ResourceName, reason: &Stale) -> CallError {
 impl Ledger {
     /// A node joins the lattice. The notification says that it has to look at its
     /// [work](Self::work).
-    pub(crate) fn join(&self, node: &Origin, claims: Weak<dyn Claims>) -> Arc<Notify> {
+    pub(crate) fn join(&self, node: &Origin, requests: Weak<dyn Requests>) -> Arc<Notify> {
         let changed = Arc::<Notify>::default();
         let book = Book {
             exports: Exports::default(),
             imports: Imports::default(),
-            claims,
+            requests,
             changed: changed.clone(),
         };
         self.books.lock().insert(node.clone(), book);
@@ -223,17 +232,13 @@ impl Ledger {
         if let Some(arrived) = self.try_arrive(name, is_owned, (from, at), to) {
             return arrived;
         }
-        let claims = {
-            let books = self.books.lock();
-            books.get(at).and_then(|book| book.claims.upgrade())
-        };
-        let claims = claims.ok_or(Stale::NotServed)?;
+        let requests = self.requests(at).ok_or(Stale::NotServed)?;
         let claim = Claim {
             id: name.id,
             is_owned,
             from: name.holder.as_ref().unwrap_or(from).clone(),
         };
-        let id = claims.claim(name.origin.clone(), claim, by).await?;
+        let id = requests.claim(name.origin.clone(), claim, by).await?;
         {
             let mut books = self.books.lock();
             let book = books.get_mut(at).ok_or(Stale::NotServed)?;
@@ -322,8 +327,15 @@ impl Ledger {
         use super::Owner as _;
         self.with(&proxy.boot, |book| {
             change(&mut book.imports, &proxy.at().origin, proxy.number());
+            self.has_unsent
+                .fetch_or(book.imports.has_unsent(), Ordering::Relaxed);
             book.changed.notify_one();
         });
+    }
+
+    fn requests(&self, node: &Origin) -> Option<Arc<dyn Requests>> {
+        let books = self.books.lock();
+        books.get(node).and_then(|book| book.requests.upgrade())
     }
 
     fn with<T>(&self, node: &Origin, change: impl FnOnce(&mut Book) -> T) -> Option<T> {
@@ -421,10 +433,44 @@ impl Ledger {
         }
     }
 
+    /// Puts what this node has dropped of the host `owner` into its send queue, before a call to
+    /// that host is. `None` when there is nothing.
+    pub(crate) fn send_drops(
+        &self,
+        node: &Origin,
+        owner: &Origin,
+    ) -> Option<BoxFuture<'static, ()>> {
+        // Set by the drops that come before a call, in the order in which it sees them.
+        if !self.has_unsent.load(Ordering::Relaxed) {
+            return None;
+        }
+        let requests = self.requests(node)?;
+        Some(requests.send_drops(owner.clone()))
+    }
+
+    /// Returns all drops for the host `owner` that were not sent yet.
+    pub(crate) fn unsent(&self, node: &Origin, owner: &Origin) -> Vec<Batch> {
+        let mut books = self.books.lock();
+        let book = books.get_mut(node);
+        let batches = book.map(|book| book.imports.flush(owner, Instant::now()));
+        let has_unsent = books.values().any(|book| book.imports.has_unsent());
+        self.has_unsent.store(has_unsent, Ordering::Relaxed);
+        batches.unwrap_or_default()
+    }
+
     /// Another host has acknowledged drops, or the request has failed.
-    pub(crate) fn acknowledged(&self, node: &Origin, owner: &Origin, is_done: bool) {
+    pub(crate) fn acknowledged(
+        &self,
+        node: &Origin,
+        owner: &Origin,
+        request: u64,
+        is_done: bool,
+    ) {
         self.with(node, |book| {
-            book.imports.acknowledged(owner, is_done, Instant::now());
+            let now = Instant::now();
+            book.imports.acknowledged(owner, request, is_done, now);
+            self.has_unsent
+                .fetch_or(book.imports.has_unsent(), Ordering::Relaxed);
             book.changed.notify_one();
         });
     }

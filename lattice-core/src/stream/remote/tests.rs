@@ -31,7 +31,7 @@ struct Direct {
     hosts: Mutex<Vec<(Origin, Arc<Ledger>)>>,
 }
 
-impl Claims for Direct {
+impl Requests for Direct {
     fn claim(
         self: Arc<Self>,
         owner: Origin,
@@ -45,6 +45,10 @@ impl Claims for Direct {
             None => Err(Stale::OwnerUnreachable("it is away".into())),
         };
         async move { claimed }.boxed()
+    }
+
+    fn send_drops(self: Arc<Self>, _: Origin) -> BoxFuture<'static, ()> {
+        async {}.boxed()
     }
 }
 
@@ -154,11 +158,11 @@ impl Side {
     fn flush(&self, owner: &Self) -> usize {
         let work = self.ledger.work(&self.node, |_| Life::Live);
         let mut sent = 0;
-        for (at, ids) in work.drops {
+        for (at, Batch { request, ids }) in work.drops {
             assert_eq!(at, owner.node);
             sent += ids.len();
             owner.ledger.dropped_by(&owner.node, &self.node, &ids);
-            self.ledger.acknowledged(&self.node, &at, true);
+            self.ledger.acknowledged(&self.node, &at, request, true);
         }
         sent
     }
@@ -468,13 +472,13 @@ async fn drops_are_repeated_until_they_are_acknowledged() {
     let mut attempts = 0;
     for _ in 0..300 {
         let work = b.ledger.work(&b.node, |_| Life::Live);
-        for (owner, ids) in work.drops {
+        for (owner, Batch { request, ids }) in work.drops {
             attempts += 1;
             if attempts == 6 {
                 x.ledger.dropped_by(&x.node, &b.node, &ids);
             }
             // The first acknowledgement is lost too.
-            b.ledger.acknowledged(&b.node, &owner, attempts > 6);
+            b.ledger.acknowledged(&b.node, &owner, request, attempts > 6);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
