@@ -32,6 +32,8 @@ mod assembly;
 mod inlet;
 mod outlet;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use assembly::{Assembly, Step};

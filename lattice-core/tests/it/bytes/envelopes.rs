@@ -18,7 +18,7 @@ use lattice_core::{
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-const FULL_CALL: &str = "01000000000000008877665544332211d00700000500000000000000060000000000000007000000000000000300080900000005040466726f6e746261636b6d61696eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb010102";
+const FULL_CALL: &str = "01000000000000008877665544332211d00700000500000000000000060000000000000007000000000000000f00080900000005040466726f6e746261636b6d61696eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb010a000000000000000102";
 const LEAST_CALL: &str = "02000000000000000300000000000000000000000000000000000000000000000000000000000000000000000000000000000200010062";
 
 fn full_call() -> CallEnvelope {
@@ -40,8 +40,8 @@ fn full_call() -> CallEnvelope {
             span_id: [0xbb; 8],
             flags: 1,
         }),
-        instance: None,
-        has_handles: false,
+        instance: Some(10),
+        has_handles: true,
         session: None,
         args: Bytes::from_static(b"\x01\x02"),
     }
@@ -100,6 +100,12 @@ fn golden_calls() {
 fn golden_replies() {
     let ok = "01000000000000000000002a";
     assert_eq!(hex::encode(encode_reply(1, Ok(bytes("2a")))), ok);
+    let passed = "01000000000000000200002a";
+    let decoded = ReplyEnvelope::decode(bytes(passed)).expect("a reply");
+    assert!(decoded.has_handles);
+    let mut again = BytesMut::new();
+    decoded.encode_into(&mut again);
+    assert_eq!(hex::encode(again), passed);
     let overloaded = CallError::Overloaded {
         component: component("b"),
     };
