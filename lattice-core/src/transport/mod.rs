@@ -219,14 +219,19 @@ impl Transport {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Sends no replies from now on; to be followed by [`close`](Self::close).
+    /// Sends no replies and nothing in sessions from now on; to be followed by
+    /// [`close`](Self::close).
     pub(crate) fn silence(&self) {
         self.closed.store(true, Ordering::Release);
+        // What ends here next would tell other hosts that it was dropped.
+        for conn in self.peers.load().values() {
+            conn.sessions.fail_all(Broken::Closed, Then::Close);
+        }
+        self.streams.cancel();
     }
 
     /// Closes all connections and ends all calls in flight.
     pub(crate) fn close(&self) {
-        self.streams.cancel();
         for conn in self.peers.take().values() {
             let fates = conn.withdraw(Then::Close, Broken::Closed);
             self.in_flight.fail(Some(conn.token), |frame| {

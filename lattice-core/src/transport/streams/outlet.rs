@@ -15,8 +15,8 @@ const FIRST: usize = 1_024;
 /// Bytes of elements that are asked for at once: a chunk. More would wait in this process when the
 /// other host has no more room.
 const ASKED: usize = 32 * 1024;
-/// When a handle in an element has arrived at the latest. It waits in the other host for its reader,
-/// so this is long; it is only looked at once the stream is cut off.
+/// When a handle in an element has arrived at the latest; after that, the other host is asked
+/// whether it holds it. It waits there for its reader, so this is long.
 const ARRIVES: Duration = Duration::from_mins(10);
 
 /// Sends the elements of a stream.

@@ -126,7 +126,7 @@ async fn a_host_that_leaves_waits_for_streams_no_longer_than_its_grace() {
         "{:?}",
         start.elapsed()
     );
-    drop(hosts.b);
+    hosts.b.kill();
     let (count, end) = back.await.expect("no panic");
     assert!(count == 10_000 && end.is_err(), "{count} {end:?}");
 }
