@@ -117,9 +117,7 @@ impl HandleRpc {
 
     /// Sends what is due.
     fn send(self: &Arc<Self>, peers: &Peers) -> bool {
-        let work = self
-            .ledger()
-            .work(self.node(), |boot| life(peers, boot));
+        let work = self.ledger().work(self.node(), |boot| life(peers, boot));
         for (owner, batch) in work.drops {
             let rpc = self.clone();
             let sent = async move { rpc.drop_there(&owner, batch).await };
@@ -155,7 +153,9 @@ impl Requests for HandleRpc {
             match answer {
                 Ok(HandleAnswer::Claimed(number)) => Ok(number),
                 Ok(HandleAnswer::Stale(reason)) => Err(Stale::Refused(reason.into())),
-                Ok(_) => Err(Stale::Refused("its host doesn't understand the claim".into())),
+                Ok(_) => Err(Stale::Refused(
+                    "its host doesn't understand the claim".into(),
+                )),
                 Err(error) => Err(Stale::OwnerUnreachable(error.to_string().into())),
             }
         };
@@ -170,7 +170,9 @@ impl Requests for HandleRpc {
         }
         let rpc = self.clone();
         self.server.tasks.spawn(async move {
-            let drops = batches.into_iter().map(|batch| rpc.drop_there(&owner, batch));
+            let drops = batches
+                .into_iter()
+                .map(|batch| rpc.drop_there(&owner, batch));
             // The first time that a call is polled puts it into the send queue.
             let mut drops = pin!(join_all(drops));
             if poll!(&mut drops).is_pending() {

@@ -31,7 +31,9 @@ impl HandleService {
             .functions
             .insert(function.function().clone(), text);
         let mut types = ComponentTypes::default();
-        types.exports.insert(function.interface().clone(), functions);
+        types
+            .exports
+            .insert(function.interface().clone(), functions);
         Self {
             ledger,
             node: server.origin().clone(),

@@ -145,7 +145,8 @@ pub enum CallerInstance {
     /// It is on another host, and isn't known.
     Elsewhere,
     /// It is on another host, in that boot, and has this number there. Its calls belong together,
-    /// like those of an [`Instance`](Self::Instance).
+    /// like those of an [`Instance`](Self::Instance). The number is 0 if it doesn't say which
+    /// instance it is, and takes handles.
     Remote(Origin, u64),
     /// It is in this process, and doesn't say which instance it is.
     Here,

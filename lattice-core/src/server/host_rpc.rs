@@ -49,9 +49,8 @@ impl Server {
         let component = match &call.source {
             Source::Host(host) => {
                 let handles = self.handle_rpc.load_full();
-                let is_of = |rpc: &Arc<RunningComponent>| {
-                    rpc.exports.interface_of(call.function).is_some()
-                };
+                let is_of =
+                    |rpc: &Arc<RunningComponent>| rpc.exports.interface_of(call.function).is_some();
                 let about_handles = handles.filter(is_of);
                 let peers = self.connection.presence.current();
                 let is_known = about_handles.is_some() || peers.contains(sender);

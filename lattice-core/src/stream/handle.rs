@@ -66,7 +66,9 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The instance in which resources live. It keeps record of who holds them.
+/// The instance in which resources live. It keeps record of who holds them, on its own host by
+/// component and on others by boot. Nothing here may block or wait: handles are dropped in any
+/// place.
 pub trait Owner: Any + Send + Sync {
     /// Returns where this is.
     fn at(&self) -> &InstanceRef;

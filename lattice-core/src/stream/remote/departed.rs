@@ -152,7 +152,15 @@ impl Ledger {
                     What::Lent(at.origin.clone())
                 };
                 // Another node of this process sends it, so the receiver claims what it has.
-                (what, id, if at.origin == way.via { way.via.clone() } else { way.to.clone() })
+                (
+                    what,
+                    id,
+                    if at.origin == way.via {
+                        way.via.clone()
+                    } else {
+                        way.to.clone()
+                    },
+                )
             }
         };
         let name = ResourceName {

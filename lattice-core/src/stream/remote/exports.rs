@@ -7,7 +7,7 @@
 use super::super::{ResourceRef, Stale};
 use crate::id::Origin;
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     mem,
     time::Duration,
 };
@@ -48,8 +48,8 @@ pub(crate) enum Life {
 pub(super) struct Exports {
     /// The number of the last one.
     last: u64,
-    given: HashMap<u64, Export>,
-    lessees: HashMap<Origin, Lessee>,
+    given: BTreeMap<u64, Export>,
+    lessees: BTreeMap<Origin, Lessee>,
     /// Boots whose leases are over, and the last handle that any of them can have been given.
     over: VecDeque<(Origin, u64)>,
     /// When holders were last looked at.
@@ -72,7 +72,7 @@ struct Lessee {
     seen: Instant,
     asked: Option<Instant>,
     is_asked: bool,
-    held: HashSet<u64>,
+    held: BTreeSet<u64>,
     unsure: BTreeSet<(Instant, u64)>,
 }
 
@@ -127,7 +127,11 @@ impl Exports {
             None => {
                 let over = |(boot, last): &(Origin, u64)| boot == holder && id <= *last;
                 let is_over = self.over.iter().any(over);
-                Err(if is_over { Stale::LeaseOver } else { Stale::Dropped })
+                Err(if is_over {
+                    Stale::LeaseOver
+                } else {
+                    Stale::Dropped
+                })
             }
         }
     }
@@ -263,7 +267,7 @@ impl Lessee {
             seen: now,
             asked: None,
             is_asked: false,
-            held: HashSet::new(),
+            held: BTreeSet::new(),
             unsure: BTreeSet::new(),
         }
     }

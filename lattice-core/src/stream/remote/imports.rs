@@ -9,7 +9,7 @@
 use super::exports::{LEASE, Life};
 use crate::id::Origin;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ pub(crate) struct Batch {
 /// The handles of other hosts' resources.
 #[derive(Debug, Default)]
 pub(super) struct Imports {
-    owners: HashMap<Origin, Account>,
+    owners: BTreeMap<Origin, Account>,
 }
 
 /// What there is with one boot of another host.
@@ -43,7 +43,7 @@ struct Account {
     held: HashSet<u64>,
     owed: VecDeque<u64>,
     /// Those that are on their way, and are owed unless they have arrived by then.
-    later: BTreeMap<(Instant, u64), ()>,
+    later: BTreeSet<(Instant, u64)>,
     /// Those that were sent and not acknowledged yet, by the number of their request.
     sent: BTreeMap<u64, Vec<u64>>,
     last: u64,
@@ -106,7 +106,7 @@ impl Imports {
     pub(super) fn dropped_later(&mut self, owner: &Origin, id: u64, at: Instant) {
         self.change(owner, |account| {
             if account.held.contains(&id) {
-                account.later.insert((at, id), ());
+                account.later.insert((at, id));
             }
         });
     }
@@ -119,11 +119,10 @@ impl Imports {
     ) -> Vec<(Origin, Batch)> {
         let mut due = Vec::new();
         self.owners.retain(|owner, account| {
-            while let Some(first) = account.later.first_entry()
-                && first.key().0 <= now
+            while let Some((at, id)) = account.later.first().copied()
+                && at <= now
             {
-                let (_, id) = *first.key();
-                first.remove();
+                account.later.pop_first();
                 if account.held.remove(&id) {
                     account.owe(id);
                 }
