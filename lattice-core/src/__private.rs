@@ -13,7 +13,10 @@ pub use crate::{
         check::{check_ops, check_ttl},
         state::{Cursor, StoreContents},
     },
-    transport::session::alone,
+    transport::{
+        session::alone,
+        streams::{Assembly, Step},
+    },
 };
 
 use crate::{

@@ -165,6 +165,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// How many bytes these are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives back all but `bytes`.
     pub(crate) fn reduced_to(mut self, bytes: usize) -> Self {
         let spare = self.bytes.saturating_sub(bytes);

@@ -9,6 +9,7 @@ use crate::{
     name::LatticeName,
     replica::{FollowError, Replica},
     store::{LastKnown, Store, record::Records},
+    stream::Ledger,
     subject::Subjects,
     transport::Medium,
     type_store::Types,
@@ -33,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) operator_calls: bool,
     /// How much memory messages may take, of all nodes on it together.
     pub(crate) budgets: Budgets,
+    /// Who holds what across hosts.
+    pub(crate) handles: Arc<Ledger>,
 }
 
 /// The parts that a connection is made of.
@@ -93,6 +96,7 @@ impl Connection {
             last,
             operator_calls,
             budgets,
+            handles: Arc::default(),
         })
     }
 
@@ -116,6 +120,7 @@ impl Connection {
             last: self.last.clone(),
             operator_calls: self.operator_calls,
             budgets: self.budgets.clone(),
+            handles: Arc::default(),
         })
     }
 

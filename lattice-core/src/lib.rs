@@ -91,6 +91,7 @@ mod drained;
 pub mod entropy;
 #[doc(hidden)]
 pub mod extensions;
+mod handles;
 mod lattice;
 pub mod link;
 pub mod links;

@@ -140,6 +140,14 @@ impl Node {
         self.0.parts.telemetry.log_sink().clone()
     }
 
+    /// How many handles of resources on this node other hosts hold, and how many of theirs this node
+    /// holds.
+    #[doc(hidden)]
+    pub fn handles(&self) -> (usize, usize) {
+        let parts = &self.0.parts;
+        parts.connection.handles.counts(self.origin())
+    }
+
     /// Messages that were dropped because they were forged, replayed, malformed or not for this
     /// node.
     pub fn refused(&self) -> u64 {
@@ -154,8 +162,11 @@ impl Node {
     /// Sends a goodbye, takes no new work, and finishes its running calls, for at most `grace`. For
     /// a moment after that, late calls are refused as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
-        self.0.parts.membership.leave(grace).await;
-        self.0.parts.server.drain(grace).await
+        let parts = &self.0.parts;
+        parts.membership.leave(grace).await;
+        let drained = parts.server.drain(grace).await;
+        parts.handles.leave().await;
+        drained
     }
 
     /// Leaves the bus at once and without notice, like a host that loses power: for tests and

@@ -39,8 +39,12 @@ pub(crate) struct OutgoingCall<'c> {
     pub(crate) args: Bytes,
     /// The streams and handles in the arguments. They are taken by the first attempt.
     pub(crate) handles: Handles,
+    /// Whether `args` are the names of the handles, too, for another host.
+    pub(crate) has_handles: bool,
     /// The instance that calls.
     pub(crate) caller: CallerInstance,
+    /// Its number, or 0, if the caller takes a result with handles.
+    pub(crate) instance: Option<u64>,
     pub(crate) context: Context,
     pub(crate) idempotent: bool,
     /// The fence of the target's lease, as far as it is known when the call is routed.
@@ -64,7 +68,9 @@ impl<'c> OutgoingCall<'c> {
             function,
             args,
             handles: Handles::new(),
+            has_handles: false,
             caller: CallerInstance::Here,
+            instance: None,
             context,
             idempotent: false,
             fence: None,
@@ -92,6 +98,8 @@ impl<'c> OutgoingCall<'c> {
             attempt,
             idempotent: self.idempotent,
             trace: self.context.trace.as_ref(),
+            instance: self.instance,
+            has_handles: self.has_handles,
             session: None,
             args: &self.args,
         }
@@ -126,13 +134,15 @@ impl Client {
                     let result = self.call_component(component, &mut call, now).await;
                     unless_gone(server, result)
                 }
-                Route::Remote(peer) => {
-                    let result = self.call_remote(peer, &call, attempt).await;
-                    result.map(Into::into)
-                }
+                Route::Remote(peer) => self.call_remote(peer, &call, attempt).await,
             };
             let error = match result {
-                Ok(result) => return Ok(result),
+                Ok(result) => {
+                    if !result.handles.is_empty() {
+                        self.has_passed_handles(&call, &route);
+                    }
+                    return Ok(result);
+                }
                 Err(CallError::NotExported { .. }) => {
                     let error = Box::pin(self.explain_not_exported(&call)).await;
                     return Err(worst(failed, error));
@@ -184,13 +194,15 @@ impl Client {
                 let result = self.call_component(component, &mut call, now).await;
                 unless_gone(server, result)
             }
-            Route::Remote(_) => Err(CallError::OnOtherHost {
-                component: call.target.clone(),
-            }),
+            Route::Remote(peer) => self.pass_remote(peer, &mut call).await,
         };
         match result {
             Err(CallError::NotExported { .. }) => Err(self.explain_not_exported(&call).await),
-            result => result,
+            Ok(result) => {
+                self.has_passed_handles(&call, &route);
+                Ok(result)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -143,17 +143,16 @@ impl Caller {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
-        let (body, caller) = (args.into(), CallerInstance::Here);
-        let result = self.pass_via(function, link, body, (caller, context)).await;
-        result.and_then(Body::plain)
+        let caller = (CallerInstance::Here, None);
+        let result = self.send(function, link, args.into(), caller, context);
+        result.await.and_then(Body::plain)
     }
 
     /// Calls like [`invoke_via`](Self::invoke_via), with arguments and a result that may have
     /// streams and handles in them. The handles are taken, also when the call fails.
     ///
     /// # Errors
-    /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the callee is on another host,
-    /// and [`CallError::StaleHandle`] when a handle can't be used.
+    /// As [`invoke`](Self::invoke), and [`CallError::StaleHandle`] when a handle can't be used.
     ///
     /// # Cancel safety
     /// As [`invoke`](Self::invoke).
@@ -163,6 +162,22 @@ impl Caller {
         link: &LinkName,
         arguments: Body,
         (caller, context): (CallerInstance, Context),
+    ) -> Result<Body, CallError> {
+        let instance = match caller {
+            CallerInstance::Instance(number) => number,
+            _ => 0,
+        };
+        let caller = (caller, Some(instance));
+        self.send(function, link, arguments, caller, context).await
+    }
+
+    async fn send(
+        &self,
+        function: &FunctionRef,
+        link: &LinkName,
+        arguments: Body,
+        (caller, instance): (CallerInstance, Option<u64>),
+        context: Context,
     ) -> Result<Body, CallError> {
         let client = self.client.client(context.deadline).await?;
         let grant = self.grant(client, function.interface(), function.compat(), link)?;
@@ -175,11 +190,21 @@ impl Caller {
             function,
             args: arguments.bytes,
             handles: arguments.handles,
+            has_handles: false,
             caller,
+            instance,
             context,
             fence: None,
         };
         client.call(call).await
+    }
+
+    /// An instance that has called as [`CallerInstance::Instance`] has ended. Until then, its calls
+    /// to a component go to the replica with which it has passed streams or handles.
+    pub fn instance_ended(&self, instance: u64) {
+        if let Some(client) = self.client.existing() {
+            client.instance_ended(instance);
+        }
     }
 
     /// The boot of the host on which it calls. `None` before its first call, if it belongs to no

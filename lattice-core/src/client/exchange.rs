@@ -8,12 +8,18 @@ use crate::{
         Arguments,
         component::{Outcome, Progress, RunningComponent},
     },
-    stream::{self, Body},
+    stream::{self, Body, Holder},
     transport::{
-        CallResult, PeerConn, Reply, in_flight::NewCall, lane::lane_of, send_queue::NotQueued,
+        PeerConn, Reply,
+        in_flight::NewCall,
+        lane::lane_of,
+        send_queue::NotQueued,
+        session::Terms,
+        streams::{Encoded, Opened, Unfit},
     },
     wire::{Lane, Source},
 };
+use bytes::Bytes;
 use std::{future::poll_fn, mem, sync::Arc, task::Poll};
 use tokio::time::{Instant, timeout_at};
 
@@ -46,8 +52,9 @@ impl Client {
         let lent = if handles.is_empty() {
             None
         } else {
-            let to = Source::Component(call.target.clone());
-            Some(stream::pass(&mut handles, call.source, &to)?)
+            let from = Holder::Local(call.source.clone());
+            let to = Holder::Local(Source::Component(call.target.clone()));
+            Some(stream::pass(&mut handles, &from, &to)?)
         };
         let request = Request {
             component: call.target.clone(),
@@ -56,7 +63,7 @@ impl Client {
             link: call.grant.map(|grant| grant.link.clone()),
             args: call.args.clone(),
             handles,
-            caller: call.caller,
+            caller: call.caller.clone(),
             context: call.context,
         };
         let result = match component.begin(request, now) {
@@ -71,7 +78,8 @@ impl Client {
         if body.handles.is_empty() {
             return Ok(body);
         }
-        stream::pass_back(body, &Source::Component(call.target.clone()), call.source)
+        let from = Holder::Local(Source::Component(call.target.clone()));
+        stream::pass_back(body, &from, &Holder::Local(call.source.clone()))
     }
 
     /// Calls a component on another host.
@@ -80,10 +88,11 @@ impl Client {
         peer: &PeerConn,
         call: &OutgoingCall<'_>,
         attempt: u8,
-    ) -> CallResult {
+    ) -> Outcome {
+        self.send_drops(&peer.peer).await;
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
         if self.transport.endpoint.needs_session(call.args.len()) {
-            return Box::pin(self.call_in_session(peer, call, attempt)).await;
+            return Box::pin(self.call_in_session(peer, call, attempt, Vec::new())).await;
         }
         let _permit = match lane_of(size) {
             Lane::Small => None,
@@ -112,11 +121,42 @@ impl Client {
         }
         let waiting = WaitingCall::new(peer, response.id);
         let result = match response.await {
-            Ok(Reply::Whole(result)) => Ok(result),
-            Ok(reply) => Box::pin(self.result_of(peer, reply, deadline)).await,
+            Ok(Reply::Whole(result)) => Ok(result.into()),
+            Ok(reply) => Box::pin(self.result_of(peer, call, reply)).await,
             Err(error) => Err(error),
         };
         waiting.has_ended();
+        result
+    }
+
+    /// Calls a component on another host with handles in the arguments, once.
+    pub(super) async fn pass_remote(
+        &self,
+        peer: &PeerConn,
+        call: &mut OutgoingCall<'_>,
+    ) -> Outcome {
+        let (bytes, handles) = (mem::take(&mut call.args), mem::take(&mut call.handles));
+        let (from, by) = (Holder::Local(call.source.clone()), call.context.deadline);
+        let Encoded {
+            bytes,
+            streams,
+            resources,
+        } = self
+            .transport
+            .streams
+            .encode(Body { bytes, handles }, &from, &peer.peer, by)?;
+        call.args = bytes;
+        call.has_handles = true;
+        let result = match self.check(call) {
+            Err(error) => Err(error),
+            Ok(_) if streams.is_empty() => self.call_remote(peer, call, 0).await,
+            Ok(_) => {
+                self.send_drops(&peer.peer).await;
+                self.call_in_session(peer, call, 0, streams).await
+            }
+        };
+        let ended = result.as_ref().map(|_| ()).map_err(CallError::ran);
+        Encoded::settle(resources, ended);
         result
     }
 
@@ -124,16 +164,52 @@ impl Client {
     pub(super) async fn result_of(
         &self,
         peer: &PeerConn,
+        call: &OutgoingCall<'_>,
         reply: Reply,
-        deadline: Instant,
-    ) -> CallResult {
+    ) -> Outcome {
+        let deadline = call.context.deadline;
         match reply {
-            Reply::Whole(result) => Ok(result),
+            Reply::Whole(result) => Ok(result.into()),
+            Reply::Passed(result) => self.take_handles(peer, call, result, None).await,
             Reply::InSession(opening) => {
-                let receive = self.transport.receive_result(peer, opening, deadline);
-                receive.await
+                let terms = (Terms::until(deadline), deadline);
+                let received = self.transport.receive_result(peer, opening, terms).await;
+                let (result, session) = received?;
+                session.has_arrived();
+                Ok(result.into())
+            }
+            Reply::PassedInSession(opening) => {
+                // Its streams go on after the call.
+                let terms = (Terms::default(), deadline);
+                let received = self.transport.receive_result(peer, opening, terms).await;
+                let (result, session) = received?;
+                self.take_handles(peer, call, result, Some(session)).await
             }
         }
+    }
+
+    /// Takes the handles in a result, for the caller.
+    async fn take_handles(
+        &self,
+        peer: &PeerConn,
+        call: &OutgoingCall<'_>,
+        result: Bytes,
+        session: Option<Opened>,
+    ) -> Outcome {
+        let to = Holder::Local(call.source.clone());
+        let way = (&peer.peer, &to, call.context.deadline);
+        let shared = session.as_ref().and_then(Opened::shared);
+        let arrived = self.transport.streams.decode(result, shared, way).await;
+        let arrived = arrived.map_err(Unfit::of_result)?;
+        if !arrived.loans.is_empty() {
+            return Err(CallError::BadResult {
+                reason: "it lends a resource".to_owned(),
+            });
+        }
+        if let Some(session) = session {
+            session.has_arrived();
+        }
+        Ok(arrived.body)
     }
 }
 

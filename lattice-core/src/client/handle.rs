@@ -40,9 +40,14 @@ impl ClientHandle {
 
     /// Returns the boot of the node, if there is one.
     pub(super) fn origin(&self) -> Option<&Origin> {
+        self.existing().map(Client::origin)
+    }
+
+    /// Returns the client, if there is one.
+    pub(super) fn existing(&self) -> Option<&Client> {
         match self {
-            Self::Ready(client) => Some(client.origin()),
-            Self::OnDemand(on_demand) => on_demand.client.get().map(|client| client.origin()),
+            Self::Ready(client) => Some(client),
+            Self::OnDemand(on_demand) => on_demand.client.get().map(|client| &**client),
         }
     }
 

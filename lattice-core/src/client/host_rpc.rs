@@ -3,6 +3,7 @@
 use super::{Client, OutgoingCall};
 use crate::{
     call::{CallError, Context, FunctionRef},
+    stream::Body,
     wire::{Origin, Source},
 };
 use bytes::Bytes;
@@ -21,6 +22,16 @@ impl Client {
         let call = OutgoingCall::ungranted(&source, &target, function, args, context);
         self.check(&call)?;
         let peer = self.transport.peer(host);
-        self.call_remote(&peer, &call, 0).await
+        let result = self.call_remote(&peer, &call, 0).await;
+        result.and_then(Body::plain)
+    }
+
+    /// Sends what this host has dropped of another host's resources, if there is something. A
+    /// component that drops a handle and then calls finds it dropped.
+    pub(super) async fn send_drops(&self, host: &Origin) {
+        let ledger = &self.connection.handles;
+        if let Some(sent) = ledger.send_drops(self.origin(), host) {
+            sent.await;
+        }
     }
 }

@@ -1,14 +1,18 @@
-//! Calls whose arguments don't fit a message: the call opens a session, and sends them in it.
+//! Calls whose arguments don't fit a message, or have streams in them: the call opens a session, and
+//! sends them in it.
 
 use super::{Client, OutgoingCall, exchange::WaitingCall};
 use crate::{
     call::{CallError, Ran},
     name::HostId,
+    server::component,
+    stream::Reader,
     transport::{
-        CallResult, PeerConn,
+        PeerConn,
         in_flight::{NewCall, Outcome, ResponseFuture},
         large_result::VALUE,
-        session::{Broken, RESEND, Refused, SendHalf, Terms, Unfinished},
+        session::{Broken, RESEND, Refused, SendHalf, Terms},
+        streams::SharedSession,
     },
     wire::Opening,
 };
@@ -20,7 +24,8 @@ use tokio::time::{Instant, sleep};
 const ENVELOPE: usize = 336;
 
 impl Client {
-    /// Calls a component on another host with arguments that don't fit a message.
+    /// Calls a component on another host with arguments that don't fit a message, or with streams in
+    /// these channels. Streams go on after the call.
     ///
     /// The callee runs once it has all arguments. So whatever happens before the end of them is
     /// sent, the call did not run.
@@ -29,21 +34,29 @@ impl Client {
         peer: &PeerConn,
         call: &OutgoingCall<'_>,
         attempt: u8,
-    ) -> CallResult {
+        streams: Vec<(u16, Reader)>,
+    ) -> component::Outcome {
         let _counted = peer.count_call();
-        let deadline = call.context.deadline;
+        let terms = if streams.is_empty() {
+            Terms::until(call.context.deadline)
+        } else {
+            Terms::default()
+        };
+        let refused = |refused| not_opened(refused, peer, call);
         let opened = peer
             .sessions()
             .map_err(Refused::Broken)
-            .and_then(|sessions| sessions.open(Terms::until(deadline)))
+            .and_then(|sessions| sessions.open(terms))
             .and_then(|session| Ok((session.open_channel(VALUE)?, session)));
-        let (half, session) = opened.map_err(|refused| not_opened(refused, peer, call))?;
+        let (half, session) = opened.map_err(refused)?;
         let opening = Opening {
             session: session.number(),
             size: call.args.len() as u64,
         };
-        // Without its end it tells the callee, which may not have heard of the call.
-        let session = Unfinished::new(session);
+        // If this is dropped before the callee has all arguments, the session is broken off. The
+        // callee may not have heard of the call.
+        let session = SharedSession::share(session, &peer.peer, streams, &self.transport.streams);
+        let session = session.map_err(refused)?;
         let sending = Sending {
             peer,
             call,
@@ -52,11 +65,14 @@ impl Client {
         };
         let response = self.send_opening(&sending).await?;
         let waiting = WaitingCall::new(peer, response.id);
-        let mut sent = false;
-        let outcome = exchange(response, sending, (half, session), &mut sent).await;
+        let mut sent = Sent::Part;
+        let outcome = exchange(response, sending, half, &mut sent).await;
+        if outcome.is_ok() || sent == Sent::Acknowledged {
+            session.has_arrived();
+        }
         let result = match outcome {
-            Ok(reply) => self.result_of(peer, reply, deadline).await,
-            Err(error) if sent => Err(may_have_run(error)),
+            Ok(reply) => self.result_of(peer, call, reply).await,
+            Err(error) if sent != Sent::Part => Err(may_have_run(error)),
             Err(error) => Err(did_not_run(error, &peer.peer.host)),
         };
         waiting.has_ended();
@@ -89,6 +105,15 @@ impl Client {
     }
 }
 
+/// How much of the arguments was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Part,
+    All,
+    /// The callee has all of them.
+    Acknowledged,
+}
+
 /// A call that opens a session.
 struct Sending<'p, 'c> {
     peer: &'p PeerConn,
@@ -108,12 +133,7 @@ impl Sending<'_, '_> {
     /// Sends the arguments. Until the callee has accepted the session, the call may be lost, and is
     /// sent again; the callee takes it once. Sets `sent` with the end of the arguments, and fails
     /// only before that.
-    async fn send(
-        self,
-        id: u64,
-        (mut half, session): (SendHalf, Unfinished),
-        sent: &mut bool,
-    ) -> Result<(), Broken> {
+    async fn send(self, id: u64, mut half: SendHalf, sent: &mut Sent) -> Result<(), Broken> {
         half.accepted(|| {
             let encode = |(): &(), buffer: &mut _| self.encode(id, buffer);
             // A full queue empties, or its peer is gone.
@@ -123,11 +143,10 @@ impl Sending<'_, '_> {
         half.send_all(self.call.args.clone()).await?;
         half.end()?;
         // From here on, the callee may run.
-        *sent = true;
-        // The end is sent again until it is acknowledged. The session is not needed while the
-        // callee runs.
+        *sent = Sent::All;
+        // The end is sent again until it is acknowledged.
         if half.complete().await.is_ok() {
-            session.has_ended();
+            *sent = Sent::Acknowledged;
         }
         Ok(())
     }
@@ -137,12 +156,12 @@ impl Sending<'_, '_> {
 async fn exchange(
     response: ResponseFuture<'_>,
     sending: Sending<'_, '_>,
-    session: (SendHalf, Unfinished),
-    sent: &mut bool,
+    half: SendHalf,
+    sent: &mut Sent,
 ) -> Outcome {
     let (id, host) = (response.id, &sending.peer.peer.host);
     let arguments = async {
-        let broken = sending.send(id, session, sent).await.err()?;
+        let broken = sending.send(id, half, sent).await.err()?;
         if broken == Broken::Forgotten {
             // That the callee doesn't know the session may overtake its reply, which says why.
             sleep(RESEND).await;

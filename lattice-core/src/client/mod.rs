@@ -6,11 +6,12 @@
 //! | `caller`, `operator`, `builder`, `handle` | the public handles: calls over links, calls of operators |
 //! | `call` | one call: its attempts, until one replica has replied or none is left |
 //! | `route` | the pure rules: which replica, whether again |
-//! | `routing`, `cooldown`, `same_process` | knowledge about the replicas |
+//! | `routing`, `cooldown`, `affinity`, `same_process` | knowledge about the replicas |
 //! | `exchange` | a call to one replica: here, or on another host |
 //! | `discovery` | discovering which hosts serve a component, and with which types |
 //! | `host_rpc` | calls to hosts, not components |
 
+mod affinity;
 mod builder;
 pub(crate) mod call;
 mod caller;
@@ -40,6 +41,7 @@ use crate::{
     transport::{self, Transport, id::PeerToken},
     wire::{Discovered, Origin},
 };
+use affinity::Affinity;
 use cooldown::Cooldowns;
 use discovery::Questions;
 use route::RetryBudget;
@@ -60,6 +62,7 @@ pub(crate) struct Client {
     same_process: SameProcess,
     questions: Questions,
     cooldowns: Cooldowns,
+    affinity: Affinity,
     retries: Retries,
     dice: Dice,
 }
@@ -80,6 +83,7 @@ impl Client {
             same_process,
             questions: Questions::default(),
             cooldowns: Cooldowns::default(),
+            affinity: Affinity::default(),
             retries: Retries::default(),
         }
     }

@@ -107,16 +107,17 @@ impl Component {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
-        let result = self.pass(function, args.into(), context).await;
-        result.and_then(Body::plain)
+        let target = self.id.as_ref().map_err(Clone::clone)?;
+        let client = self.client.client(context.deadline).await?;
+        let call = OutgoingCall::ungranted(&Source::Operator, target, function, args, context);
+        client.call(call).await.and_then(Body::plain)
     }
 
     /// Calls like [`invoke`](Self::invoke), with arguments and a result that may have streams and
     /// handles in them. The handles are taken, also when the call fails.
     ///
     /// # Errors
-    /// As [`invoke`](Self::invoke). [`CallError::OnOtherHost`] when the component is on another
-    /// host, and [`CallError::StaleHandle`] when a handle can't be used.
+    /// As [`invoke`](Self::invoke), and [`CallError::StaleHandle`] when a handle can't be used.
     ///
     /// # Cancel safety
     /// As for [`call`](Self::call).
@@ -131,6 +132,7 @@ impl Component {
         let Body { bytes, handles } = arguments;
         let call = OutgoingCall {
             handles,
+            instance: Some(0),
             ..OutgoingCall::ungranted(&Source::Operator, target, function, bytes, context)
         };
         client.call(call).await

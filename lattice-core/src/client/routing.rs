@@ -7,6 +7,7 @@ use super::{
 use crate::{
     call::CallError,
     link::Locality,
+    serve::CallerInstance,
     server::{Server, component::RunningComponent},
     stream::{Handle, ResourceRef, Stale},
     transport::PeerConn,
@@ -43,6 +44,9 @@ impl Client {
         tried: &[Origin],
         now: Instant,
     ) -> Option<Route> {
+        if let Some(route) = self.as_before(call, tried) {
+            return Some(route);
+        }
         let locality = call
             .grant
             .map_or(Locality::PreferLocal, |grant| grant.link.locality);
@@ -95,7 +99,7 @@ impl Client {
     /// of the callee's.
     ///
     /// # Errors
-    /// Fails when they are gone, or on another host.
+    /// Fails when they are gone.
     pub(super) fn pinned(&self, call: &OutgoingCall<'_>) -> Result<Option<Route>, CallError> {
         let resources = call.handles.iter().filter_map(Handle::resource);
         let of_target = |resource: &&ResourceRef| resource.at().component == *call.target;
@@ -112,12 +116,50 @@ impl Client {
         if let Some((server, component)) = self.same_process.component(call.target, is_there) {
             return Ok(Some(Route::SameProcess(server, component)));
         }
-        if origin.host == self.origin().host {
+        let hosts = self.presence.current();
+        let live = hosts.boot_of(&origin.host);
+        if origin.host == self.origin().host || live.is_some_and(|live| live.epoch > origin.epoch) {
             return Err(resource.stale(&Stale::OwnerRestarted));
         }
-        Err(CallError::OnOtherHost {
-            component: call.target.clone(),
-        })
+        Ok(Some(Route::Remote(self.transport.peer(origin))))
+    }
+
+    /// Returns the replica that has passed handles to or from the instance that calls, if it is
+    /// still there: it may keep something for that instance.
+    fn as_before(&self, call: &OutgoingCall<'_>, tried: &[Origin]) -> Option<Route> {
+        let CallerInstance::Instance(instance) = call.caller else {
+            return None;
+        };
+        let origin = self.affinity.of(instance, call.target)?;
+        if tried.contains(&origin) {
+            return None;
+        }
+        if origin == *self.origin() {
+            let here = self.server.component(call.target)?;
+            return here.takes(&call.context).then_some(Route::Here(here));
+        }
+        let is_there = |server: &Server, component: &RunningComponent| {
+            *server.origin() == origin && component.takes(&call.context)
+        };
+        if let Some((server, component)) = self.same_process.component(call.target, is_there) {
+            return Some(Route::SameProcess(server, component));
+        }
+        let hosts = self.presence.current();
+        let is_served = hosts.serving(call.target).contains(&origin);
+        is_served.then(|| Route::Remote(self.transport.peer(&origin)))
+    }
+
+    /// Remembers the replica that has served a call which passed handles.
+    pub(super) fn has_passed_handles(&self, call: &OutgoingCall<'_>, route: &Route) {
+        if let CallerInstance::Instance(instance) = call.caller {
+            let origin = route.origin(self);
+            self.affinity.remember(instance, call.target, origin);
+        }
+    }
+
+    /// Forgets an instance that has called.
+    pub(crate) fn instance_ended(&self, instance: u64) {
+        self.affinity.forget(instance);
     }
 
     /// Whether no other host has got its lease since.

@@ -291,7 +291,7 @@ mod tests {
         };
         let presence = PresenceWatcher::start(medium()).await.expect("it starts");
         let me = Origin::new(HostId::new("me").expect("valid"), 1);
-        let opened = Transport::open(medium(), me).await;
+        let opened = Transport::open(medium(), me, Arc::default()).await;
         let (transport, _subscriptions) = opened.expect("it opens");
         let (presence, labels) = (Arc::new(presence), BTreeMap::new());
         let me = Membership::new(transport, presence, labels, Announce::Always);

@@ -6,6 +6,7 @@ use crate::{
     client::{Client, SameProcess},
     connection::Connection,
     entropy,
+    handles::{self, HandleRpc},
     membership::{self, Announce, Membership, epoch},
     server::{self, Server},
     telemetry::{self, Telemetry},
@@ -23,6 +24,7 @@ pub(crate) struct NodeParts {
     pub(crate) server: Arc<Server>,
     pub(crate) client: Arc<Client>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) handles: Arc<HandleRpc>,
 }
 
 impl NodeParts {
@@ -38,7 +40,8 @@ impl NodeParts {
             .map_err(|error| BusError::Refused(error.to_string()))?;
         let epoch = epoch::epoch(&connection.records, options.host.as_ref()).await;
         let origin = Origin::new(options.host.unwrap_or_else(entropy::host_id), epoch);
-        let (transport, subscriptions) = Transport::open(connection.medium(), origin).await?;
+        let (transport, subscriptions) =
+            Transport::open(connection.medium(), origin, connection.handles.clone()).await?;
         let presence = connection.presence.clone();
         let membership = Membership::new(transport.clone(), presence, options.labels, announce);
         let membership = Arc::new(membership);
@@ -48,9 +51,12 @@ impl NodeParts {
             Announce::Always => SameProcess::default(),
             Announce::WhileServing => same_process.clone(),
         };
-        let client = Client::new(connection.clone(), server.clone(), others);
+        let client = Arc::new(Client::new(connection.clone(), server.clone(), others));
+        let handles = HandleRpc::start(client.clone(), server.clone())
+            .map_err(|error| BusError::Refused(error.to_string()))?;
         let parts = Arc::new(Self {
-            client: Arc::new(client),
+            client,
+            handles,
             telemetry: Arc::new(Telemetry::new(server.clone())),
             connection,
             transport,
@@ -88,6 +94,7 @@ impl NodeParts {
             tokio::spawn(server::published::run(server())),
             tokio::spawn(telemetry::report::run(telemetry())),
             tokio::spawn(telemetry::logs::run(telemetry())),
+            tokio::spawn(handles::run(self.handles.clone())),
         ];
         tasks.map(AbortOnDropHandle::new).into()
     }
@@ -96,6 +103,7 @@ impl NodeParts {
     pub(super) fn vanish(&self) {
         self.transport.silence();
         self.server.cut_off();
+        self.connection.handles.leave(self.transport.origin());
         self.transport.close();
     }
 }

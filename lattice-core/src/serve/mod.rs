@@ -6,7 +6,7 @@ pub use functions::Functions;
 
 use crate::{
     call::{CallError, Context, Ran},
-    id::{FunctionKey, Source},
+    id::{FunctionKey, Origin, Source},
     link::{Link, LinkKey},
     name::ComponentId,
     stream::{Body, Handles},
@@ -139,11 +139,15 @@ pub struct Request {
 }
 
 /// What is known of the instance that calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallerInstance {
-    /// It is on another host, and takes only plain values.
+    /// It is on another host, and isn't known.
     Elsewhere,
+    /// It is on another host, in that boot, and has this number there. Its calls belong together,
+    /// like those of an [`Instance`](Self::Instance). The number is 0 if it doesn't say which
+    /// instance it is, and takes handles.
+    Remote(Origin, u64),
     /// It is in this process, and doesn't say which instance it is.
     Here,
     /// It is the instance with this number, unique in this process. Its calls belong together: a

@@ -1,7 +1,7 @@
 //! The orderly end of a node's components: nothing that was sent to them is lost.
 //!
 //! ```text
-//! goodbye ──► running calls end ──► no call is taken any more ──► late calls are refused ──► gone
+//! goodbye ──► running calls and streams end ──► no call is taken any more ──► late calls are refused ──► gone
 //! ```
 //! Hosts that have received the goodbye send no more calls. A call that was sent before and is
 //! still on its way is refused as not run, so that its caller tries another host. When no call has
@@ -20,7 +20,7 @@ const STRAGGLERS: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Lets running calls finish for at most `grace`, then takes no more calls, and refuses late
+    /// Lets running calls finish, and open streams, for at most `grace`, then takes no more calls, and refuses late
     /// ones for a moment.
     pub(crate) async fn drain(&self, grace: Duration) -> Drained {
         let components: Vec<_> = self.registry.load().values().cloned().collect();
@@ -29,8 +29,10 @@ impl Server {
         }
         let all_idle = async {
             // A call that ends may have been what another component's call waited for: look again.
-            while components.iter().any(|one| one.in_flight() > 0) {
+            let streams = &self.transport.streams;
+            while components.iter().any(|one| one.in_flight() > 0) || streams.open() > 0 {
                 futures_util::future::join_all(components.iter().map(|one| one.idle())).await;
+                streams.idle().await;
             }
         };
         let drained = match timeout(grace, all_idle).await {

@@ -4,11 +4,14 @@
 //! They are sent like other calls: with a deadline, through bounded queues, and large ones in their
 //! own lane. Only live hosts that call in their own name are served. The service decides what they
 //! may ask for.
+//!
+//! Each node also serves requests about handles, told apart by their function. These are served
+//! for hosts that send no heartbeats too: whoever calls with handles has to give them back.
 
 use super::{ServeLimits, Server, component::RunningComponent};
 use crate::{
     call::{CallError, Ran},
-    name::ComponentId,
+    name::{ComponentId, NameError},
     serve::Service,
     wire::{CallEnvelope, Origin, Source},
 };
@@ -27,6 +30,15 @@ impl Server {
         self.host_rpc.store(Some(Arc::new(component)));
     }
 
+    /// Handles the requests of other hosts about handles with `service` from now on.
+    pub(crate) fn serve_handles(&self, service: Arc<dyn Service>) -> Result<(), NameError> {
+        let (name, limits) = (ComponentId::new("handles")?, ServeLimits::default());
+        let budget = &self.connection.budgets.calls;
+        let component = RunningComponent::new(name, service, limits, None, budget);
+        self.handle_rpc.store(Some(Arc::new(component)));
+        Ok(())
+    }
+
     /// Resolves the callee: the component that the call names, or, for a call of a host, what
     /// serves host RPC.
     pub(super) fn callee(
@@ -36,8 +48,13 @@ impl Server {
     ) -> Result<Arc<RunningComponent>, CallError> {
         let component = match &call.source {
             Source::Host(host) => {
+                let handles = self.handle_rpc.load_full();
+                let is_of =
+                    |rpc: &Arc<RunningComponent>| rpc.exports.interface_of(call.function).is_some();
+                let about_handles = handles.filter(is_of);
                 let peers = self.connection.presence.current();
-                if *host != sender.host || !peers.contains(sender) {
+                let is_known = about_handles.is_some() || peers.contains(sender);
+                if *host != sender.host || !is_known {
                     return Err(CallError::Unrecognised {
                         ran: Ran::No,
                         message:
@@ -45,7 +62,7 @@ impl Server {
                                 .to_owned(),
                     });
                 }
-                self.host_rpc.load_full()
+                about_handles.or_else(|| self.host_rpc.load_full())
             }
             _ => self.component(&call.target),
         };

@@ -52,6 +52,8 @@ pub(crate) struct Server {
     pub(crate) registry: Registry,
     /// Handles the calls that other hosts make in their own name.
     host_rpc: ArcSwapOption<RunningComponent>,
+    /// Handles those of them that are about handles.
+    handle_rpc: ArcSwapOption<RunningComponent>,
     /// Calls that run here for others, and other tasks that end with the node.
     pub(crate) tasks: TaskGroup,
     /// Frames of calls received so far.
@@ -72,6 +74,7 @@ impl Server {
             connection,
             registry: Registry::default(),
             host_rpc: ArcSwapOption::default(),
+            handle_rpc: ArcSwapOption::default(),
             tasks: TaskGroup::default(),
             frames: AtomicU64::new(0),
             handled: AtomicU64::new(0),
@@ -91,8 +94,10 @@ impl Server {
     /// Ends everything that runs here at once.
     pub(crate) fn cut_off(&self) {
         self.tasks.cancel();
-        if let Some(host_rpc) = self.host_rpc.swap(None) {
-            host_rpc.cut_off();
+        for rpc in [&self.host_rpc, &self.handle_rpc] {
+            if let Some(rpc) = rpc.swap(None) {
+                rpc.cut_off();
+            }
         }
         for component in self.registry.take().values() {
             component.cut_off();

@@ -46,7 +46,6 @@ impl RunningComponent {
             | CallError::NotExported { .. }
             | CallError::OperatorDenied
             | CallError::StaleHandle { .. }
-            | CallError::OnOtherHost { .. }
             // Of a pool of instances, see `Turns`.
             | CallError::TooManyHops { .. } => true,
             CallError::Overloaded { component } | CallError::Stopping { component } => {

@@ -1,7 +1,7 @@
 //! The value of a call with the handles in it, and how these change hands.
 
-use super::{Handle, Handles, ResourceRef, Stale};
-use crate::{call::CallError, id::Source};
+use super::{Handle, Handles, Holder, ResourceRef, Stale};
+use crate::call::CallError;
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ impl From<Bytes> for Body {
 #[derive(Debug, Default)]
 pub(crate) struct Lent {
     resources: Vec<ResourceRef>,
-    to: Option<Source>,
+    to: Option<Holder>,
 }
 
 impl Drop for Lent {
@@ -60,7 +60,7 @@ impl Drop for Lent {
 ///
 /// # Errors
 /// Fails when the caller doesn't hold one of them, or uses one twice that it gives away.
-pub(crate) fn pass(handles: &mut [Handle], from: &Source, to: &Source) -> Result<Lent, CallError> {
+pub(crate) fn pass(handles: &mut [Handle], from: &Holder, to: &Holder) -> Result<Lent, CallError> {
     if handles.is_empty() {
         return Ok(Lent::default());
     }
@@ -73,9 +73,7 @@ pub(crate) fn pass(handles: &mut [Handle], from: &Source, to: &Source) -> Result
         match handle {
             Handle::Own(owned) => {
                 let resource = owned.resource().clone();
-                let moved = resource
-                    .owner()
-                    .hand_over(resource.id(), Some(from), Some(to));
+                let moved = resource.owner().hand_over(resource.id(), from, to);
                 if let Err(stale) = moved {
                     // It isn't the caller's to drop.
                     owned.forget();
@@ -96,7 +94,7 @@ pub(crate) fn pass(handles: &mut [Handle], from: &Source, to: &Source) -> Result
 }
 
 /// Hands the handles of a result over to the caller.
-pub(crate) fn pass_back(mut body: Body, from: &Source, to: &Source) -> Result<Body, CallError> {
+pub(crate) fn pass_back(mut body: Body, from: &Holder, to: &Holder) -> Result<Body, CallError> {
     // Nothing can be lent by a result.
     match pass(&mut body.handles, from, to) {
         Ok(_) => Ok(body),
@@ -107,7 +105,7 @@ pub(crate) fn pass_back(mut body: Body, from: &Source, to: &Source) -> Result<Bo
 }
 
 /// Checks that nothing that is given away is used a second time.
-fn once(handles: &mut [Handle]) -> Result<(), CallError> {
+pub(super) fn once(handles: &mut [Handle]) -> Result<(), CallError> {
     let Some(twice) = used_twice(handles) else {
         return Ok(());
     };
@@ -137,7 +135,7 @@ mod tests {
     use super::super::{InstanceRef, Owned, Owner, channel};
     use super::*;
     use crate::{
-        id::Origin,
+        id::{Origin, Source},
         name::{ComponentId, HostId},
         sync::Mutex,
     };
@@ -146,7 +144,7 @@ mod tests {
     /// An owner with one resource, whose holder is known.
     struct One {
         at: InstanceRef,
-        holder: Mutex<Option<Source>>,
+        holder: Mutex<Holder>,
         lent: Mutex<HashSet<String>>,
         is_dropped: Mutex<bool>,
     }
@@ -156,29 +154,24 @@ mod tests {
             &self.at
         }
 
-        fn hand_over(
-            &self,
-            _: u64,
-            from: Option<&Source>,
-            to: Option<&Source>,
-        ) -> Result<(), Stale> {
+        fn hand_over(&self, _: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
             let mut holder = self.holder.lock();
-            if holder.as_ref() != from {
+            if *holder != *from {
                 return Err(Stale::NotHeld("another".to_owned()));
             }
-            *holder = to.cloned();
+            *holder = to.clone();
             Ok(())
         }
 
-        fn lend(&self, _: u64, from: &Source, to: &Source) -> Result<(), Stale> {
-            if self.holder.lock().as_ref() != Some(from) {
+        fn lend(&self, _: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
+            if *self.holder.lock() != *from {
                 return Err(Stale::NotHeld(from.to_string()));
             }
             self.lent.lock().insert(to.to_string());
             Ok(())
         }
 
-        fn give_back(&self, _: u64, by: &Source) {
+        fn give_back(&self, _: u64, by: &Holder) {
             self.lent.lock().remove(&by.to_string());
         }
 
@@ -187,18 +180,18 @@ mod tests {
         }
     }
 
-    fn component(id: &str) -> Source {
-        Source::Component(ComponentId::new(id).expect("an id"))
+    fn component(id: &str) -> Holder {
+        Holder::Local(Source::Component(ComponentId::new(id).expect("an id")))
     }
 
-    fn held_by(holder: &Source) -> (Arc<One>, ResourceRef) {
+    fn held_by(holder: &Holder) -> (Arc<One>, ResourceRef) {
         let owner = Arc::new(One {
             at: InstanceRef {
                 origin: Origin::new(HostId::new("host").expect("an id"), 1),
                 component: ComponentId::new("owner").expect("an id"),
                 instance: 1,
             },
-            holder: Mutex::new(Some(holder.clone())),
+            holder: Mutex::new(holder.clone()),
             lent: Mutex::default(),
             is_dropped: Mutex::default(),
         });
@@ -219,7 +212,7 @@ mod tests {
         let (owner, resource) = held_by(&a);
         let mut handles = vec![Handle::Own(Owned::new(resource))];
         pass(&mut handles, &a, &b).expect("it is held");
-        assert_eq!(*owner.holder.lock(), Some(b));
+        assert_eq!(*owner.holder.lock(), b);
         assert!(!*owner.is_dropped.lock());
         drop(handles);
         assert!(*owner.is_dropped.lock());
@@ -242,7 +235,7 @@ mod tests {
                 "{refused:?}"
             );
             drop(handles);
-            assert_eq!(*owner.holder.lock(), Some(a.clone()));
+            assert_eq!(*owner.holder.lock(), a);
             assert!(!*owner.is_dropped.lock());
         }
     }
@@ -263,7 +256,7 @@ mod tests {
             let refused = pass(&mut handles, &a, &b).expect_err("it is used twice");
             assert!(refused.to_string().contains("used again"), "{refused}");
             drop(handles);
-            assert_eq!(*owner.holder.lock(), Some(a.clone()));
+            assert_eq!(*owner.holder.lock(), a);
             assert!(!*owner.is_dropped.lock());
         }
     }

@@ -11,7 +11,7 @@
 //! ends no sooner than it is read.
 
 use super::Handles;
-use crate::sync::Mutex;
+use crate::{name::HostId, sync::Mutex};
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
@@ -51,6 +51,18 @@ pub enum Broken {
         /// The fault.
         reason: Arc<str>,
     },
+    /// The host from which it came is gone.
+    #[error("host `{host}`, from which it came, is gone")]
+    HostLost {
+        /// The host.
+        host: HostId,
+    },
+    /// It was cut off on its way from another host.
+    #[error("it was cut off on its way from another host: {reason}")]
+    CutOff {
+        /// What cut it off.
+        reason: Arc<str>,
+    },
 }
 
 /// Why a chunk was not sent. It is dropped, with the handles in it.
@@ -88,6 +100,18 @@ struct State {
     reader: Option<Waker>,
 }
 
+/// What the reader of a channel wants now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// It has room for elements.
+    Elements,
+    /// It has no room, and waits for the end.
+    End,
+    None,
+    /// There is no reader any more.
+    Gone,
+}
+
 /// Chunks that wait to be read, however small they are. Then the writer waits.
 const MOST_CHUNKS: usize = 16;
 
@@ -118,6 +142,14 @@ impl Writer {
         room
     }
 
+    /// Waits as [`poll_room`](Self::poll_room) does.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn room(&mut self) -> Option<usize> {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await
+    }
+
     /// Sends a chunk.
     ///
     /// # Errors
@@ -137,6 +169,45 @@ impl Writer {
         drop(state);
         wake(reader);
         Ok(())
+    }
+
+    /// Sends a chunk that may be larger than what was asked for, as soon as there is any room. Its
+    /// reader splits it.
+    pub(crate) fn push(&mut self, chunk: Chunk) -> Result<(), NotSent> {
+        let mut state = self.0.lock();
+        if state.is_unread {
+            return Err(NotSent::NotRead);
+        }
+        if chunk.count == 0 || state.room == 0 {
+            return Err(NotSent::NoRoom);
+        }
+        state.room = state.room.saturating_sub(chunk.count);
+        state.buffered += chunk.count;
+        state.chunks.push_back(chunk);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+        Ok(())
+    }
+
+    /// Looks at what the reader does, and has the task woken when that changes.
+    pub(crate) fn watch(&mut self, cx: &mut Context<'_>) -> Demand {
+        let mut state = self.0.lock();
+        register(&mut state.writer, cx);
+        if state.is_unread {
+            Demand::Gone
+        } else if state.room > 0 && state.chunks.len() < MOST_CHUNKS {
+            Demand::Elements
+        } else if state.chunks.is_empty() && state.reader.is_some() {
+            Demand::End
+        } else {
+            Demand::None
+        }
+    }
+
+    /// Whether everything that was sent has been read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.0.lock().chunks.is_empty()
     }
 
     /// Ends the channel: everything was sent.
@@ -201,7 +272,24 @@ impl Reader {
             return Poll::Ready(end.clone().map(|()| None));
         }
         register(&mut state.reader, cx);
+        if state.room == 0 {
+            // It waits for the end, which its writer may have to fetch.
+            let writer = state.writer.take();
+            drop(state);
+            wake(writer);
+        }
         Poll::Pending
+    }
+
+    /// Waits as [`poll_chunk`](Self::poll_chunk) does.
+    ///
+    /// # Errors
+    /// As [`poll_chunk`](Self::poll_chunk).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn chunk(&mut self) -> Result<Option<Chunk>, Broken> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
     /// Puts back what was not used of the last chunk, to be read first.

@@ -6,7 +6,7 @@ use crate::{
     id::{Origin, Source},
     name::ComponentId,
 };
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 /// The handles of a value, in the order in which a walk over it meets their places. Without any,
 /// nothing is allocated.
@@ -45,10 +45,31 @@ pub struct ResourceRef {
     ty: Arc<str>,
 }
 
-/// The instance in which resources live. It keeps record of who holds them.
-///
-/// A holder is `None` while a handle is on its way in a stream.
-pub trait Owner: Send + Sync + 'static {
+/// Who holds a handle, as the owner of the resource records it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A component on the owner's own host, or an operator there.
+    Local(Source),
+    /// A boot of another host. Which of its components has the handle, that host records itself.
+    Host(Origin),
+    /// It is on its way in a stream, and no component has it.
+    OnTheWay,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(source) => source.fmt(f),
+            Self::Host(origin) => write!(f, "host `{}`", origin.host),
+            Self::OnTheWay => f.write_str("the stream"),
+        }
+    }
+}
+
+/// The instance in which resources live. It keeps record of who holds them, on its own host by
+/// component and on others by boot. Nothing here may block or wait: handles are dropped in any
+/// place.
+pub trait Owner: Any + Send + Sync {
     /// Returns where this is.
     fn at(&self) -> &InstanceRef;
 
@@ -56,16 +77,16 @@ pub trait Owner: Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails when `from` doesn't hold it.
-    fn hand_over(&self, id: u64, from: Option<&Source>, to: Option<&Source>) -> Result<(), Stale>;
+    fn hand_over(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale>;
 
     /// A handle is lent, until it is [given back](Self::give_back).
     ///
     /// # Errors
     /// Fails when `from` neither holds it nor has it lent.
-    fn lend(&self, id: u64, from: &Source, to: &Source) -> Result<(), Stale>;
+    fn lend(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale>;
 
     /// A handle is no longer lent to `by`.
-    fn give_back(&self, id: u64, by: &Source);
+    fn give_back(&self, id: u64, by: &Holder);
 
     /// The owned handle was dropped, and with it the resource.
     fn dropped(&self, id: u64);
@@ -87,6 +108,15 @@ pub enum Stale {
     /// The instance that it lives in ended.
     #[error("the instance that it lives in ended: {0}")]
     InstanceEnded(Arc<str>),
+    /// The host that held it was not heard of for the time of a lease, so it was dropped.
+    #[error("the lease of its holder is over: its host was not heard of for too long")]
+    LeaseOver,
+    /// The host on which it lives refuses it.
+    #[error("{0}")]
+    Refused(Arc<str>),
+    /// The host on which it lives could not be asked for it.
+    #[error("the host on which it lives could not be asked for it: {0}")]
+    OwnerUnreachable(Arc<str>),
     /// The host on which it lives has been started again since.
     #[error("its host was started again since")]
     OwnerRestarted,

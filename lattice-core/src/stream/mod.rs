@@ -12,7 +12,8 @@
 //! | [`Reader`] of a stream or a future | the end of a [`channel`] that elements come out of |
 //!
 //! An [`Owner`] keeps record of who holds what. A component can use only the handles that it was
-//! given or lent, even if it knows the names of others.
+//! given or lent, even if it knows the names of others. Between hosts, a ledger keeps the same record
+//! (`remote`).
 //!
 //! Nothing here does I/O. Both ends of a channel are polled, so that a session over the network can
 //! stand for either of them.
@@ -20,8 +21,11 @@
 mod body;
 mod channel;
 mod handle;
+pub(crate) mod remote;
 
 pub use body::Body;
 pub(crate) use body::{pass, pass_back};
+pub(crate) use channel::Demand;
 pub use channel::{Broken, Chunk, NotSent, Reader, Writer, channel};
-pub use handle::{Handle, Handles, InstanceRef, Owned, Owner, ResourceRef, Stale};
+pub use handle::{Handle, Handles, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale};
+pub(crate) use remote::{Batch, Claim, Ledger, Life, Requests};

@@ -32,8 +32,12 @@ pub(crate) type Outcome = Result<Reply, CallError>;
 pub(crate) enum Reply {
     /// The result.
     Whole(Bytes),
+    /// The result, which has handles in it.
+    Passed(Bytes),
     /// A session carries the result.
     InSession(Opening),
+    /// A session carries the result, which has handles in it, and their streams.
+    PassedInSession(Opening),
 }
 
 /// Calls in flight to other hosts, bounded.

@@ -1,16 +1,17 @@
-//! Results that don't fit a message: the callee opens a session with its reply, and sends the
-//! result in it.
+//! Results that don't fit a message, or have streams in them: the callee opens a session with its
+//! reply, and sends the result in it.
 
 use super::{
     PeerConn, Transport,
-    in_flight::CallResult,
     reply_path::RunningReply,
     reply_reader::too_many_results,
-    session::{Broken, Refused, SendHalf, Session, Terms, Unfinished, Window},
+    session::{Broken, Refused, SendHalf, Terms, Window},
+    streams::{Encoded, Opened, SharedSession},
 };
 use crate::{
     budget::Held,
     call::{CallError, Part, Ran},
+    stream::{Body, Holder, Reader},
     wire::Opening,
 };
 use bytes::Bytes;
@@ -20,28 +21,103 @@ use tokio::time::{Instant, timeout_at};
 /// The channel of the opener that carries arguments or a result.
 pub(crate) const VALUE: u16 = 0;
 
+/// A result for a session.
+#[derive(Debug)]
+pub(crate) struct LargeResult {
+    bytes: Bytes,
+    has_handles: bool,
+    streams: Vec<(u16, Reader)>,
+}
+
+impl From<Bytes> for LargeResult {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            has_handles: false,
+            streams: Vec::new(),
+        }
+    }
+}
+
+/// The session of a result, and what is sent in it.
+struct Sending {
+    opening: Opening,
+    session: Opened,
+    half: SendHalf,
+    _held: Held,
+}
+
 impl Transport {
+    /// Sends a result with handles in it, which the component `from` gives to the caller.
+    pub(crate) async fn reply_passing(
+        self: &Arc<Self>,
+        running: RunningReply,
+        (body, from): (Body, Holder),
+        deadline: Instant,
+    ) {
+        let encoded = self.streams.encode(body, &from, running.caller(), deadline);
+        let encoded = encoded.map_err(|error| CallError::BadResult {
+            reason: error.to_string(),
+        });
+        let Encoded {
+            bytes,
+            streams,
+            resources,
+        } = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => return running.reply(self, Err(error)),
+        };
+        match self.fitting(Ok(bytes)) {
+            Ok(bytes) if streams.is_empty() && !self.needs_session(&bytes) => {
+                running.reply_passed(self, bytes);
+            }
+            Ok(bytes) => {
+                let result = LargeResult {
+                    bytes,
+                    has_handles: true,
+                    streams,
+                };
+                self.reply_in_session(running, result, deadline).await;
+            }
+            Err(error) => {
+                Encoded::settle(resources, Err(Ran::No));
+                return running.reply(self, Err(error));
+            }
+        }
+        // There is no reply to a reply, so the caller's host is asked for them later.
+        drop(resources);
+    }
+
     /// Sends a result in a session, and waits until the caller has it, by the deadline of the call.
-    /// Dropping it breaks the session.
+    /// Dropping it breaks the session. Streams go on after that.
     pub(crate) async fn reply_in_session(
         self: &Arc<Self>,
         running: RunningReply,
-        result: Bytes,
+        result: LargeResult,
         deadline: Instant,
     ) {
+        let LargeResult {
+            bytes,
+            has_handles,
+            streams,
+        } = result;
         let conn = self.peer(running.caller());
-        let (session, half, held) = match self.open_for_result(&conn, result.len(), deadline) {
+        let Sending {
+            opening,
+            session,
+            half,
+            _held,
+        } = match self.open_for_result(&conn, bytes.len(), streams, deadline) {
             Ok(opened) => opened,
             Err(error) => return running.reply(self, Err(error)),
         };
-        let opening = Opening {
-            session: session.number(),
-            size: result.len() as u64,
+        let open = || {
+            // A full queue empties, or its peer is gone.
+            let _ = running.open_session(opening, has_handles);
         };
-        let session = Unfinished::new(session);
-        let sent = send_result(&running, opening, half, result);
+        let sent = send_result(open, half, bytes);
         match timeout_at(deadline, sent).await {
-            Ok(Ok(())) => session.has_ended(),
+            Ok(Ok(())) => session.has_arrived(),
             Ok(Err(broken)) => {
                 tracing::debug!(%broken, host = %running.caller().host, "a large result was not delivered");
                 drop(session);
@@ -51,15 +127,15 @@ impl Transport {
             }
             Err(_) => drop(session),
         }
-        drop(held);
     }
 
     fn open_for_result(
         &self,
         conn: &PeerConn,
         size: usize,
+        streams: Vec<(u16, Reader)>,
         deadline: Instant,
-    ) -> Result<(Session, SendHalf, Held), CallError> {
+    ) -> Result<Sending, CallError> {
         let too_many = |what: &str| CallError::CalleeFailed {
             reason: format!(
                 "its host has too many {what} this caller; fetch results more slowly, or ask for less"
@@ -78,18 +154,35 @@ impl Transport {
         let sessions = sessions.map_err(|broken| not_opened(broken.into()))?;
         let held = sessions.hold_result(size);
         let held = held.ok_or_else(|| too_many("results waiting for"))?;
-        let session = sessions.open(Terms::until(deadline)).map_err(not_opened)?;
+        let terms = if streams.is_empty() {
+            Terms::until(deadline)
+        } else {
+            // Streams go on after the call.
+            Terms::default()
+        };
+        let session = sessions.open(terms).map_err(not_opened)?;
         let half = session.open_channel(VALUE).map_err(not_opened)?;
-        Ok((session, half, held))
+        let opening = Opening {
+            session: session.number(),
+            size: size as u64,
+        };
+        let session = SharedSession::share(session, &conn.peer, streams, &self.streams);
+        Ok(Sending {
+            opening,
+            session: session.map_err(not_opened)?,
+            half,
+            _held: held,
+        })
     }
 
-    /// Receives the result of a call that `peer` sends in a session.
+    /// Receives the result of a call that `peer` sends in a session, until the terms say. Returns
+    /// the session too, for the streams in the result.
     pub(crate) async fn receive_result(
         &self,
         peer: &PeerConn,
         opening: Opening,
-        deadline: Instant,
-    ) -> CallResult {
+        (terms, deadline): (Terms, Instant),
+    ) -> Result<(Bytes, Opened), CallError> {
         let lost = |broken| match broken {
             Broken::PeerLost => CallError::HostLost {
                 host: peer.peer.host.clone(),
@@ -101,7 +194,7 @@ impl Transport {
             },
         };
         let sessions = peer.sessions().map_err(lost)?;
-        let session = match sessions.accept(opening.session, Terms::until(deadline)) {
+        let session = match sessions.accept(opening.session, terms) {
             Ok(session) => session,
             Err(refused) => {
                 // The callee would open it again until the deadline.
@@ -129,9 +222,10 @@ impl Transport {
             session.give_up();
             return Err(too_many_results());
         };
+        let session = SharedSession::accepted(session, &peer.peer, &self.streams);
         let received = timeout_at(deadline, half.collect(size)).await;
         match received {
-            Ok(received) => received.map_err(lost),
+            Ok(received) => Ok((received.map_err(lost)?, session)),
             Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
         }
     }
@@ -141,16 +235,7 @@ fn not_delivered(broken: Broken) -> String {
     format!("its result was not delivered: {broken}")
 }
 
-async fn send_result(
-    running: &RunningReply,
-    opening: Opening,
-    mut half: SendHalf,
-    result: Bytes,
-) -> Result<(), Broken> {
-    let open = || {
-        // A full queue empties, or its peer is gone.
-        let _ = running.open_session(opening);
-    };
+async fn send_result(open: impl Fn(), mut half: SendHalf, result: Bytes) -> Result<(), Broken> {
     open();
     half.accepted(open).await?;
     half.send_all(result).await?;

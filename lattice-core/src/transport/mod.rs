@@ -7,7 +7,8 @@
 //! | `peer`, `peer_table` | the connections to other hosts, for calls |
 //! | `reply_path` | the way back to callers |
 //! | `session` | what doesn't fit a message: channels with credit |
-//! | `large_result` | results that don't fit a message |
+//! | `large_result` | results that don't fit a message, or have handles in them |
+//! | `streams` | values with streams and handles in them |
 //! | `challenge` | whether a host is there now, or someone plays its recorded frames |
 //! | `send_queue`, `flow_control`, `lane` | coalescing, back pressure, and lanes |
 //! | `fate` | whether a frame can have arrived, and what follows for its calls |
@@ -35,15 +36,17 @@ pub(crate) mod reply_path;
 pub(crate) mod reply_reader;
 pub(crate) mod send_queue;
 pub(crate) mod session;
+pub(crate) mod streams;
 
 pub(crate) use endpoint::{Endpoint, Medium};
-pub(crate) use in_flight::{CallResult, Reply};
+pub(crate) use in_flight::Reply;
 pub(crate) use peer::PeerConn;
 
 use crate::{
     bus::{BusError, Subscription},
     call::{CallError, Part},
     replay::ReplayGuard,
+    stream::remote::Ledger,
     wire::{Discovered, Kind, Origin},
 };
 use arc_swap::Guard;
@@ -61,6 +64,7 @@ use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
+use streams::Streams;
 use tokio::sync::Notify;
 
 /// Frames that wait in a subscription of this node before the bus drops more.
@@ -85,6 +89,7 @@ pub(crate) struct Transport {
     pub(crate) in_flight: InFlight,
     /// A call has a deadline before the next look at those in flight.
     pub(crate) new_deadline: Notify,
+    pub(crate) streams: Streams,
     peers: PeerTable,
     replies: ReplyPaths,
     challenges: Challenges,
@@ -112,6 +117,7 @@ impl Transport {
     pub(crate) async fn open(
         medium: Medium,
         origin: Origin,
+        ledger: Arc<Ledger>,
     ) -> Result<(Arc<Self>, Subscriptions), BusError> {
         let endpoint = Endpoint::<ReplayGuard>::new(medium, origin, accepts);
         let (subjects, Origin { host, epoch }) = (endpoint.subjects(), endpoint.origin());
@@ -122,7 +128,14 @@ impl Transport {
         let replies = endpoint.subscribe(replies, INBOX).await?;
         let sessions = subjects.session(host, *epoch);
         let sessions = endpoint.subscribe(sessions, INBOX).await?;
+        let streams = Streams::new(
+            endpoint.origin().clone(),
+            ledger,
+            endpoint.budgets().received.clone(),
+            endpoint.max_value(),
+        );
         let transport = Self {
+            streams,
             endpoint: Arc::new(endpoint),
             in_flight: InFlight::new(IN_FLIGHT),
             new_deadline: Notify::new(),
@@ -206,9 +219,15 @@ impl Transport {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Sends no replies from now on; to be followed by [`close`](Self::close).
+    /// Sends no replies and nothing in sessions from now on; to be followed by
+    /// [`close`](Self::close).
     pub(crate) fn silence(&self) {
         self.closed.store(true, Ordering::Release);
+        // What ends here next would tell other hosts that it was dropped.
+        for conn in self.peers.load().values() {
+            conn.sessions.fail_all(Broken::Closed, Then::Close);
+        }
+        self.streams.cancel();
     }
 
     /// Closes all connections and ends all calls in flight.

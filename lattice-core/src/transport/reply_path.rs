@@ -108,10 +108,15 @@ impl RunningReply {
     }
 
     /// Says that a session carries the result. It can be said again.
-    pub(super) fn open_session(&self, opening: Opening) -> Result<(), NotQueued> {
+    pub(super) fn open_session(
+        &self,
+        opening: Opening,
+        has_handles: bool,
+    ) -> Result<(), NotQueued> {
         let reply = ReplyEnvelope {
             id: self.id,
             session: Some(opening),
+            has_handles,
             outcome: Ok(Bytes::new()),
         };
         if let Some((guard, _)) = self.path.push(&reply)? {
@@ -123,8 +128,21 @@ impl RunningReply {
     /// Sends the reply. The last of the running calls flushes the replies that the others have
     /// queued.
     pub(crate) fn reply(self, transport: &Transport, result: CallResult) {
+        self.send(transport, ReplyEnvelope::plain(self.id, result));
+    }
+
+    /// Sends a result that has handles in it.
+    pub(super) fn reply_passed(self, transport: &Transport, result: Bytes) {
+        let reply = ReplyEnvelope {
+            has_handles: true,
+            ..ReplyEnvelope::plain(self.id, Ok(result))
+        };
+        self.send(transport, reply);
+    }
+
+    fn send(&self, transport: &Transport, reply: ReplyEnvelope) {
         let is_last = self.path.running.lock().len() <= 1;
-        match transport.push_reply(&self.path, self.id, result) {
+        match transport.push_reply(&self.path, reply) {
             Some((guard, _)) if is_last => guard.flush(),
             guard => drop(guard),
         }
@@ -271,7 +289,7 @@ impl Transport {
                 let error = CallError::InstanceLost {
                     reason: "the host of its caller was lost".to_owned(),
                 };
-                drop(self.push_reply(&path, id, Err(error)));
+                drop(self.push_reply(&path, ReplyEnvelope::plain(id, Err(error))));
             }
         }
     }
@@ -301,7 +319,7 @@ impl Transport {
         id: u64,
         result: CallResult,
     ) -> Option<ReplyFlush> {
-        let (guard, lane) = self.push_reply(path, id, result)?;
+        let (guard, lane) = self.push_reply(path, ReplyEnvelope::plain(id, result))?;
         guard.disarm();
         Some(ReplyFlush {
             path: path.clone(),
@@ -312,20 +330,14 @@ impl Transport {
     fn push_reply<'p>(
         &self,
         path: &'p ReplyPath,
-        id: u64,
-        result: CallResult,
+        mut reply: ReplyEnvelope,
     ) -> Option<(FlushGuard<'p>, Lane)> {
         if self.is_closed() {
             // A node that has vanished sends nothing: its calls were cut off, and their callers
             // detect that by themselves.
             return None;
         }
-        let outcome = self.fitting(result).map_err(CallError::shortened);
-        let mut reply = ReplyEnvelope {
-            id,
-            session: None,
-            outcome,
-        };
+        reply.outcome = self.fitting(reply.outcome).map_err(CallError::shortened);
         let mut pushed = path.push(&reply);
         if matches!(pushed, Err(NotQueued::Full)) && reply.outcome.is_ok() {
             reply.outcome = Err(CallError::CalleeFailed {

@@ -138,9 +138,15 @@ impl Transport {
             Ok(ReplyEnvelope {
                 id,
                 session,
+                has_handles,
                 outcome,
             }) => {
-                let reply = |result| session.map_or(Reply::Whole(result), Reply::InSession);
+                let reply = |result| match session {
+                    None if has_handles => Reply::Passed(result),
+                    None => Reply::Whole(result),
+                    Some(opening) if has_handles => Reply::PassedInSession(opening),
+                    Some(opening) => Reply::InSession(opening),
+                };
                 Some((id, outcome.map(reply)))
             }
             Err(error) => {

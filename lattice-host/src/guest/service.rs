@@ -13,7 +13,7 @@ use crate::transcode::{Arguments, Asyncness, FunctionPlan};
 use futures_util::{FutureExt, future::BoxFuture};
 use lattice_core::{
     call::{CallError, Limit},
-    serve::{Answer, CallerInstance, Request, Service},
+    serve::{Answer, Request, Service},
     types::ComponentTypes,
 };
 use std::{sync::Arc, time::Duration};
@@ -55,11 +55,6 @@ impl ActorService {
         plan: &Arc<FunctionPlan>,
         request: Request,
     ) -> Answer {
-        if plan.passes_handles() && request.caller == CallerInstance::Elsewhere {
-            return Answer::Ready(Err(CallError::OnOtherHost {
-                component: self.actor.context.id.clone(),
-            }));
-        }
         let checked = plan.arguments_with(request.args.clone(), &request.handles);
         let checked = checked.map_err(|error| CallError::BadArguments {
             reason: error.to_string(),

@@ -61,7 +61,7 @@ impl fmt::Display for Ran {
 /// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
 /// | links form a loop | [`TooManyHops`] | after 32 hops, or when all calls that a component may run at once wait for this one | no | look for the loop in the links |
 /// | a handle was dropped, or the instance that it lives in ended | [`StaleHandle`] | at once | no | get a new handle |
-/// | a function with streams or handles is called on another host | [`OnOtherHost`] | at once | no | run both components on one host |
+/// | the host on which a handle lives was started again, or has not heard of the holder's for 30 s | [`StaleHandle`] | at once | no | get a new handle |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
 ///
 /// Three further failures concern the store and the key:
@@ -99,7 +99,6 @@ impl fmt::Display for Ran {
 /// [`TooManyHops`]: Self::TooManyHops
 /// [`DeadlineExceeded`]: Self::DeadlineExceeded
 /// [`StaleHandle`]: Self::StaleHandle
-/// [`OnOtherHost`]: Self::OnOtherHost
 // The order of the variants is the wire format: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -295,15 +294,6 @@ pub enum CallError {
         resource: String,
         /// Why.
         reason: String,
-    },
-    /// The function takes or returns streams or handles, and the callee is on another host. Did not
-    /// run.
-    #[error(
-        "component `{component}` is on another host, and streams and handles don't cross hosts yet; run both components on one host, and make the link `local-only`"
-    )]
-    OnOtherHost {
-        /// The component that was called.
-        component: ComponentId,
     },
 }
 

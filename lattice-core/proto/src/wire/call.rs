@@ -7,10 +7,11 @@
 //! ├────────┴────┬─────┴──────┬───────┴────┬──────────┬───┴────┬────────┬─┴───┬───┴───────┴──┬───┴─────────┴──────────┤
 //! 50            51           52           53         54
 //! │ source kind │ source len │ target len │ link len │ source │ target │ link │ trace (25)? │ arguments to the end   │
-//! │             │            │            │          │        │        │      │             │ or an opening (16)     │
+//! │             │            │            │          │        │        │      │ instance 8? │ or an opening (16)     │
 //! └─────────────┴────────────┴────────────┴──────────┴────────┴────────┴──────┴─────────────┴────────────────────────┘
 //! ```
-//! Little endian. Flags: bit 0 idempotent, bit 1 has a trace; an envelope with others is refused.
+//! Little endian. Flags: bit 0 idempotent, bit 1 has a trace, bit 2 the arguments have handles
+//! (`passing.rs`), bit 3 has the calling instance; an envelope with others is refused.
 //! Source kinds: 0 component, 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is
 //! `default`. Channels are 1 if the call opens a session that carries the arguments
 //! (`session/opening.rs`), else 0.
@@ -28,8 +29,11 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{sync::LazyLock, time::Duration};
 
 const FIXED: usize = 54;
+const INSTANCE_LEN: usize = 8;
 const IDEMPOTENT: u16 = 1 << 0;
 const TRACED: u16 = 1 << 1;
+const HANDLES: u16 = 1 << 2;
+const INSTANCE: u16 = 1 << 3;
 
 /// Most calls use this link, so it is shared and not allocated each time.
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
@@ -64,7 +68,12 @@ pub struct CallEnvelope {
     pub link: LinkName,
     /// The call's position in a trace.
     pub trace: Option<TraceContext>,
-    /// The session that carries the arguments, if they don't fit a message.
+    /// The instance that calls, if its caller takes a result with handles in it: a number that is
+    /// unique among the instances of the caller's process, or 0 if it isn't one of them.
+    pub instance: Option<u64>,
+    /// Whether the arguments are a [`Passed`](super::Passed) value.
+    pub has_handles: bool,
+    /// The session that carries the arguments, if they don't fit a message or have streams in them.
     pub session: Option<Opening>,
     /// The arguments, encoded as a tuple; empty if a session carries them.
     pub args: Bytes,
@@ -87,6 +96,8 @@ impl CallEnvelope {
             attempt: self.attempt,
             idempotent: self.idempotent,
             trace: self.trace.as_ref(),
+            instance: self.instance,
+            has_handles: self.has_handles,
             session: self.session,
             args: &self.args,
         };
@@ -140,6 +151,11 @@ impl CallEnvelope {
                 0 => None,
                 _ => Some(trace::decode(&mut rest)?),
             },
+            instance: match flags & INSTANCE {
+                0 => None,
+                _ => Some(u64::from_le_bytes(head(&mut rest)?)),
+            },
+            has_handles: flags & HANDLES != 0,
             session: Opening::decode(&mut rest, channels)?,
             args: rest,
         })
@@ -176,7 +192,12 @@ pub struct CallParts<'c> {
     pub link: &'c LinkName,
     /// The call's position in a trace.
     pub trace: Option<&'c TraceContext>,
-    /// The session that carries the arguments, if they don't fit a message.
+    /// The instance that calls, if its caller takes a result with handles in it: a number that is
+    /// unique among the instances of the caller's process, or 0 if it isn't one of them.
+    pub instance: Option<u64>,
+    /// Whether the arguments are a [`Passed`](super::Passed) value.
+    pub has_handles: bool,
+    /// The session that carries the arguments, if they don't fit a message or have streams in them.
     pub session: Option<Opening>,
     /// The arguments, encoded as a tuple; empty if a session carries them.
     pub args: &'c [u8],
@@ -198,6 +219,7 @@ impl CallParts<'_> {
                 + target.len()
                 + link.len()
                 + trace::LEN
+                + INSTANCE_LEN
                 + Opening::LEN
                 + self.args.len(),
         );
@@ -225,6 +247,9 @@ impl CallParts<'_> {
         if let Some(trace) = self.trace {
             trace::encode_into(trace, buf);
         }
+        if let Some(instance) = self.instance {
+            buf.put_u64_le(instance);
+        }
         if let Some(session) = &self.session {
             session.encode_into(buf);
         }
@@ -232,9 +257,11 @@ impl CallParts<'_> {
     }
 
     fn flags(&self) -> u16 {
-        let idempotent = if self.idempotent { IDEMPOTENT } else { 0 };
-        let traced = if self.trace.is_some() { TRACED } else { 0 };
-        idempotent | traced
+        let flag = |flag, is_set| if is_set { flag } else { 0 };
+        flag(IDEMPOTENT, self.idempotent)
+            | flag(TRACED, self.trace.is_some())
+            | flag(HANDLES, self.has_handles)
+            | flag(INSTANCE, self.instance.is_some())
     }
 }
 
@@ -289,7 +316,7 @@ impl SourceOnWire for Source {
 }
 
 fn known_flags(flags: u16) -> Result<u16, EnvelopeError> {
-    match flags & !(IDEMPOTENT | TRACED) {
+    match flags & !(IDEMPOTENT | TRACED | HANDLES | INSTANCE) {
         0 => Ok(flags),
         unknown => Err(EnvelopeError::Unknown {
             what: "flags",

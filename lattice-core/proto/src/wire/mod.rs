@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | call, reply, cancel | [`CallEnvelope`], [`ReplyEnvelope`], [`Cancel`] | `call.rs`, `reply.rs`, `cancel.rs` |
 //! | session | [`SessionItem`]; calls and replies have an [`Opening`] | `session` |
+//! | in calls, replies and sessions | [`Passed`], a value with handles; [`Parcel`], a part of a stream | `passing.rs`, `session` |
 //! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
@@ -21,9 +22,11 @@ mod call;
 mod cancel;
 mod error;
 mod frame;
+mod handle;
 mod kind;
 mod logs;
 mod names;
+mod passing;
 mod presence;
 mod read;
 mod reply;
@@ -39,13 +42,17 @@ pub use call::{CallEnvelope, CallParts};
 pub use cancel::Cancel;
 pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
+pub use handle::{HandleAnswer, HandleAsk, HandleRequest, ResourceName};
 pub use kind::{Kind, Lane};
 pub use logs::{LogLevel, LogLine, Logs, LogsWanted};
 pub use names::Names;
+pub use passing::{HandleName, MAX_HANDLES, Passed};
 pub use presence::{Beat, BeatPart, Duty, Goodbye, KeepAlive, ReplicaCount, Served, Versions};
 pub use reply::ReplyEnvelope;
 pub use report::{ComponentReport, Latency, Report, ReportWanted};
-pub use session::{CancelReason, Item, Opening, SessionItem, SessionName, WHOLE_SESSION};
+pub use session::{
+    CancelReason, Fault, Item, Opening, Parcel, SessionItem, SessionName, WHOLE_SESSION,
+};
 pub use writer::{FrameFull, FrameWriter};
 
 pub use status::{ComponentStatus, MAX_REASON, Phase, cut};

@@ -4,6 +4,8 @@
 //!  0     8        9           11
 //! ┌─────┬────────┬──────────┬──────────────────────────────────────────────────────────────┐
 //! │ id  │ 0: ok  │ channels │ result to the end, or an opening (16)                        │
+//! ├─────┼────────┼──────────┼──────────────────────────────────────────────────────────────┤
+//! │ id  │ 2: ok  │ channels │ the same; the result has handles (`passing.rs`)              │
 //! ├─────┼────────┼──────────┼─────┬───────────────────┬──────┬─────────────────────────────┤
 //! │ id  │ 1: err │ channels │ ran │ text length (u32) │ text │ error in postcard, to the   │
 //! │     │        │          │     │                   │      │ end                         │
@@ -27,26 +29,43 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 const FIXED: usize = 11;
 const OK: u8 = 0;
 const ERR: u8 = 1;
+const OK_WITH_HANDLES: u8 = 2;
 
 /// One reply on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyEnvelope {
     /// The id of the call.
     pub id: u64,
-    /// The session that carries the result, if it doesn't fit a message.
+    /// The session that carries the result, if it doesn't fit a message or has streams in it.
     pub session: Option<Opening>,
+    /// Whether the result is a [`Passed`](super::Passed) value. Never that of an error.
+    pub has_handles: bool,
     /// The encoded result, or the error. The result is empty if a session carries it.
     pub outcome: Result<Bytes, CallError>,
 }
 
 impl ReplyEnvelope {
+    /// A reply without handles and without a session.
+    pub fn plain(id: u64, outcome: Result<Bytes, CallError>) -> Self {
+        Self {
+            id,
+            session: None,
+            has_handles: false,
+            outcome,
+        }
+    }
+
     /// Appends the envelope to `buf`.
     pub fn encode_into(&self, buf: &mut BytesMut) {
         buf.reserve(FIXED + self.outcome.as_ref().map_or(0, Bytes::len));
         buf.put_u64_le(self.id);
         match &self.outcome {
             Ok(result) => {
-                buf.put_u8(OK);
+                buf.put_u8(if self.has_handles {
+                    OK_WITH_HANDLES
+                } else {
+                    OK
+                });
                 buf.put_u16_le(Opening::channels(self.session.as_ref()));
                 if let Some(session) = &self.session {
                     session.encode_into(buf);
@@ -74,7 +93,7 @@ impl ReplyEnvelope {
         let channels = fixed.get_u16_le();
         let mut session = None;
         let outcome = match (status, channels) {
-            (OK, channels) => {
+            (OK | OK_WITH_HANDLES, channels) => {
                 session = Opening::decode(&mut rest, channels)?;
                 Ok(rest)
             }
@@ -90,6 +109,7 @@ impl ReplyEnvelope {
         Ok(Self {
             id,
             session,
+            has_handles: status == OK_WITH_HANDLES,
             outcome,
         })
     }

@@ -123,6 +123,11 @@ impl Peers {
             .is_some_and(|peer| peer.origin == *origin)
     }
 
+    /// The boot of this host that is live.
+    pub(crate) fn boot_of(&self, host: &HostId) -> Option<&Origin> {
+        self.hosts.get(host).map(|peer| &peer.origin)
+    }
+
     /// Returns every live host, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
         self.hosts.values()

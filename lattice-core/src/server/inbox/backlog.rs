@@ -258,6 +258,8 @@ mod tests {
             target: ComponentId::new("callee").expect("an id"),
             link: LinkName::default(),
             trace: None,
+            instance: None,
+            has_handles: false,
             session: None,
             args: vec![7; args].into(),
         };

@@ -2,7 +2,11 @@
 
 use super::{
     super::{
-        Arguments, Server, admission::Admitted, blocking, component::Progress, queue::QueueSlot,
+        Arguments, Server,
+        admission::Admitted,
+        blocking,
+        component::{Outcome, Progress, RunningComponent},
+        queue::QueueSlot,
     },
     backlog::{Arrived, Runner},
 };
@@ -11,12 +15,12 @@ use crate::{
     call::{CallError, Context, Part, Ran},
     link::Link,
     serve::{CallerInstance, Request},
-    stream::Body,
+    stream::{Body, Handles, Holder},
     transport::{
-        CallResult,
         reply_path::{ReplyFlush, ReplyPath, RunningReply},
+        streams::{Opened, Unfit},
     },
-    wire::{CallEnvelope, Cancel, EnvelopeError, Kind, Names, envelope_id},
+    wire::{CallEnvelope, Cancel, EnvelopeError, Kind, Names, Origin, Source, envelope_id},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -126,7 +130,7 @@ impl Server {
             self.run_apart(path, admitted, true);
             return None;
         }
-        if !self.has_seen_link(&admitted.call) {
+        if admitted.call.has_handles || !self.has_seen_link(&admitted.call) {
             self.run_apart(path, admitted, false);
             return None;
         }
@@ -142,21 +146,25 @@ impl Server {
         } = admitted;
         let now = Instant::now();
         *runner.runs.lock() = Some(component.clone());
-        let progress = component.begin(request(call, link, context), now);
+        let ending = Ending::of(&call, slot, context.deadline);
+        let caller = caller(&call, &path.caller);
+        let request = request(call, (link, context), (caller, Handles::new()));
+        let progress = component.begin(request, now);
         *runner.runs.lock() = None;
         component.blocking.kept_runner(&component.id, now.elapsed());
         match progress {
-            Progress::Done(result) => match plain(result) {
+            // A result that is there at once has no handles.
+            Progress::Done(result) => match result.and_then(Body::plain) {
                 Ok(result) if self.transport.needs_session(&result) => {
-                    let done = std::future::ready(Ok(result));
-                    self.spawn(path, id, (slot, context.deadline), done.boxed());
+                    let done = std::future::ready(Ok(result.into()));
+                    self.spawn(path, id, ending, done.boxed());
                     None
                 }
                 result => self.transport.reply(path, id, result),
             },
             progress => {
-                let work = async move { plain(component.finish(progress).await) };
-                self.spawn(path, id, (slot, context.deadline), work.boxed());
+                let work = async move { component.finish(progress).await };
+                self.spawn(path, id, ending, work.boxed());
                 None
             }
         }
@@ -171,18 +179,52 @@ impl Server {
             context,
         } = admitted;
         let (server, id, deadline) = (self.clone(), call.id, context.deadline);
+        let ending = Ending::of(&call, slot, deadline);
+        let from = path.caller.clone();
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
             let link = server.granted(&component, &call)?;
-            let request = request(call, link, context);
-            plain(component.run(request, Instant::now()).await)
+            let run = server.run_call(&component, call, (link, context), (&from, None));
+            run.await
         };
         let work = if may_block {
             blocking::apart(work).boxed()
         } else {
             work.boxed()
         };
-        self.spawn(path, id, (slot, deadline), work);
+        self.spawn(path, id, ending, work);
+    }
+
+    /// Runs a call whose arguments are all here, with the session that has carried them, if there
+    /// is one.
+    pub(super) async fn run_call(
+        &self,
+        component: &RunningComponent,
+        mut call: CallEnvelope,
+        granted: (Option<Arc<Link>>, Context),
+        (from, session): (&Origin, Option<Opened>),
+    ) -> Outcome {
+        let (mut handles, mut lent) = (Handles::new(), Vec::new());
+        if call.has_handles {
+            let to = Holder::Local(Source::Component(component.id.clone()));
+            let shared = session.as_ref().and_then(Opened::shared);
+            let (bytes, deadline) = (std::mem::take(&mut call.args), granted.1.deadline);
+            let streams = &self.transport.streams;
+            let arrived = streams.decode(bytes, shared, (from, &to, deadline));
+            let arrived = component.unless_cut_off(arrived).await?;
+            let arrived = arrived.map_err(Unfit::of_arguments)?;
+            (call.args, handles) = (arrived.body.bytes, arrived.body.handles);
+            lent = arrived.loans;
+        }
+        if let Some(session) = session {
+            session.has_arrived();
+        }
+        let caller = caller(&call, from);
+        let request = request(call, granted, (caller, handles));
+        let result = component.run(request, Instant::now()).await;
+        // What is lent comes back when the call is over.
+        drop(lent);
+        result
     }
 
     /// Runs `work` in a task of its own, which then replies, by the deadline.
@@ -190,18 +232,30 @@ impl Server {
         self: &Arc<Self>,
         path: &Arc<ReplyPath>,
         id: u64,
-        (slot, deadline): (QueueSlot, Instant),
-        work: BoxFuture<'static, CallResult>,
+        ending: Ending,
+        work: BoxFuture<'static, Outcome>,
     ) {
         let server = self.clone();
         let run = |running: RunningReply| {
             self.tasks.spawn(async move {
                 let transport = &server.transport;
-                match work.await {
-                    Ok(result) if transport.needs_session(&result) => {
-                        Box::pin(transport.reply_in_session(running, result, deadline)).await;
+                let Ending {
+                    slot,
+                    deadline,
+                    from,
+                } = ending;
+                match (work.await, from) {
+                    (Ok(body), Some(from)) if !body.handles.is_empty() => {
+                        let passed = (body, Holder::Local(from));
+                        Box::pin(transport.reply_passing(running, passed, deadline)).await;
                     }
-                    result => running.reply(transport, result),
+                    (result, _) => match result.and_then(Body::plain) {
+                        Ok(result) if transport.needs_session(&result) => {
+                            let result = result.into();
+                            Box::pin(transport.reply_in_session(running, result, deadline)).await;
+                        }
+                        result => running.reply(transport, result),
+                    },
                 }
                 // Only now is the call over: a drain that waits for the last one may flush the
                 // replies next.
@@ -212,20 +266,48 @@ impl Server {
     }
 }
 
-pub(super) fn request(call: CallEnvelope, link: Option<Arc<Link>>, context: Context) -> Request {
+/// What is needed to reply to a call.
+pub(super) struct Ending {
+    slot: QueueSlot,
+    deadline: Instant,
+    /// The callee, if the caller takes handles from it.
+    from: Option<Source>,
+}
+
+impl Ending {
+    pub(super) fn of(call: &CallEnvelope, slot: QueueSlot, deadline: Instant) -> Self {
+        let from = call
+            .instance
+            .map(|_| Source::Component(call.target.clone()));
+        Self {
+            slot,
+            deadline,
+            from,
+        }
+    }
+}
+
+fn request(
+    call: CallEnvelope,
+    (link, context): (Option<Arc<Link>>, Context),
+    (caller, handles): (CallerInstance, Handles),
+) -> Request {
     Request {
         component: call.target,
         function: call.function,
         source: call.source,
         link,
         args: call.args,
-        handles: Vec::new(),
-        caller: CallerInstance::Elsewhere,
+        handles,
+        caller,
         context,
     }
 }
 
-/// A caller on another host takes only plain values.
-pub(super) fn plain(result: Result<Body, CallError>) -> CallResult {
-    result.and_then(Body::plain)
+/// What is known of the instance that calls, in this boot of another host.
+fn caller(call: &CallEnvelope, from: &Origin) -> CallerInstance {
+    match call.instance {
+        Some(number) => CallerInstance::Remote(from.clone(), number),
+        None => CallerInstance::Elsewhere,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Arguments, Server, admission::Admitted, blocking},
-    calls::request,
+    calls::Ending,
 };
 use crate::{
     call::{CallError, Part, Ran},
@@ -12,6 +12,7 @@ use crate::{
         large_result::VALUE,
         reply_path::{ReplyFlush, ReplyPath},
         session::{Broken, Refused, Session, Terms, Window},
+        streams::{Opened, SharedSession},
     },
     wire::{CallEnvelope, Opening},
 };
@@ -52,6 +53,8 @@ impl Server {
         };
         match self.admit_in_session(path, call, opening.size, received) {
             Ok((admitted, size)) => {
+                let streams = &self.transport.streams;
+                let session = SharedSession::accepted(session, &path.caller, streams);
                 self.run_in_session(path, admitted, session, size);
                 None
             }
@@ -84,7 +87,7 @@ impl Server {
         self: &Arc<Self>,
         path: &Arc<ReplyPath>,
         admitted: Admitted,
-        session: Session,
+        session: Opened,
         size: usize,
     ) {
         let Admitted {
@@ -94,6 +97,8 @@ impl Server {
             context,
         } = admitted;
         let (server, id, deadline) = (self.clone(), call.id, context.deadline);
+        let ending = Ending::of(&call, slot, deadline);
+        let from = path.caller.clone();
         let may_block = component.blocking.runs_apart();
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
@@ -101,16 +106,14 @@ impl Server {
             let arguments = receive(&session, size, deadline, &call.target);
             let arguments = component.unless_cut_off(arguments).await;
             call.args = arguments??;
-            drop(session);
-            let run = component.run(request(call, link, context), Instant::now());
-            let result = if may_block {
+            let run = server.run_call(&component, call, (link, context), (&from, Some(session)));
+            if may_block {
                 blocking::apart(run).await
             } else {
                 run.await
-            };
-            super::calls::plain(result)
+            }
         };
-        self.spawn(path, id, (slot, deadline), work.boxed());
+        self.spawn(path, id, ending, work.boxed());
     }
 }
 
@@ -128,9 +131,14 @@ fn accept(
     opening: Opening,
     received: Instant,
 ) -> Result<Session, Refused> {
-    let terms = Terms {
-        idle: Some(IDLE),
-        ..Terms::until(received + call.deadline_left)
+    let terms = if call.has_handles {
+        // Its streams go on after the call.
+        Terms::default()
+    } else {
+        Terms {
+            idle: Some(IDLE),
+            ..Terms::until(received + call.deadline_left)
+        }
     };
     let sessions = conn.sessions().map_err(Refused::Broken);
     sessions.and_then(|sessions| sessions.accept(opening.session, terms))
@@ -138,7 +146,7 @@ fn accept(
 
 /// Receives the arguments. Without all of them, the call doesn't run.
 async fn receive(
-    session: &Session,
+    session: &Opened,
     size: usize,
     deadline: Instant,
     target: &ComponentId,
@@ -155,7 +163,7 @@ async fn receive(
                 component: target.clone(),
             },
         })?;
-    match timeout_at(deadline, half.collect(size)).await {
+    match timeout_at(deadline, half.collect_within(size, IDLE)).await {
         Ok(received) => received.map_err(missing),
         Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
     }

@@ -52,7 +52,7 @@ impl Session {
     }
 
     /// Breaks it off, for both ends.
-    pub(crate) fn give_up(self) {
+    pub(crate) fn give_up(&self) {
         self.peer.act(|machine, _| machine.give_up(self.key));
     }
 
@@ -67,30 +67,6 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.peer.act(|machine, now| machine.release(self.key, now));
-    }
-}
-
-/// A session that is broken off when this is dropped before it [has ended](Self::has_ended).
-/// Without that, what was sent would be kept until it is acknowledged.
-#[derive(Debug)]
-pub(crate) struct Unfinished(Option<Session>);
-
-impl Unfinished {
-    pub(crate) fn new(session: Session) -> Self {
-        Self(Some(session))
-    }
-
-    /// Everything was sent and acknowledged.
-    pub(crate) fn has_ended(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(session) = self.0.take() {
-            session.give_up();
-        }
     }
 }
 
@@ -125,7 +101,6 @@ enum Memory {
 
 impl SendHalf {
     /// Counts what is sent for the budget of messages that are sent, until it is acknowledged.
-    #[cfg_attr(not(test), expect(dead_code, reason = "streams of values will use it"))]
     pub(crate) fn counted(mut self) -> Self {
         self.memory = Memory::Counted(None);
         self
@@ -148,6 +123,30 @@ impl SendHalf {
         elements
     }
 
+    /// Waits until a chunk of [`MAX_CHUNK`] bytes may be sent, as far as its receiver is concerned.
+    pub(crate) fn poll_credit(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let elements = self
+            .half
+            .act(|machine, at, _| machine.poll_room(at, context.waker()));
+        elements.map_ok(|_| ())
+    }
+
+    /// Waits until the channel is broken.
+    pub(crate) fn poll_broken(&mut self, context: &mut Context<'_>) -> Poll<Broken> {
+        let complete = self
+            .half
+            .act(|machine, at, _| machine.poll_complete(at, context.waker()));
+        match complete {
+            Poll::Ready(Err(broken)) => Poll::Ready(broken),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Most bytes of a chunk.
+    pub(crate) fn most(&self) -> usize {
+        self.half.peer.chunk
+    }
+
     /// Waits as [`poll_ready`](Self::poll_ready) does.
     pub(crate) async fn ready(&mut self) -> Result<u64, Broken> {
         poll_fn(|context| self.poll_ready(context)).await
@@ -168,7 +167,6 @@ impl SendHalf {
 
     /// Sends a chunk, after [`poll_ready`](Self::poll_ready) was ready. More than that breaks the
     /// session.
-    #[cfg_attr(not(test), expect(dead_code, reason = "streams of values will use it"))]
     pub(crate) fn send(&mut self, bytes: Bytes, elements: u32) -> Result<(), Broken> {
         let held = match &mut self.memory {
             Memory::None => None,
@@ -241,6 +239,31 @@ impl RecvHalf {
     /// Waits as [`poll_chunk`](Self::poll_chunk) does.
     pub(crate) async fn chunk(&mut self) -> Result<Option<(Bytes, u32)>, Broken> {
         poll_fn(|context| self.poll_chunk(context)).await
+    }
+
+    /// Receives the whole channel, of which `size` bytes were announced. Their memory is the
+    /// caller's. Fails when nothing comes for `idle`.
+    pub(crate) async fn collect_within(
+        &mut self,
+        size: usize,
+        idle: Duration,
+    ) -> Result<Bytes, Broken> {
+        let mut whole = BytesMut::with_capacity(size);
+        loop {
+            let chunk = timeout(idle, self.chunk()).await;
+            let Some((bytes, _)) = chunk.unwrap_or(Err(Broken::Idle))? else {
+                break;
+            };
+            if whole.len() + bytes.len() > size {
+                return Err(Broken::Violation);
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        if whole.len() == size {
+            Ok(whole.freeze())
+        } else {
+            Err(Broken::Violation)
+        }
     }
 
     /// Receives the whole channel, of which `size` bytes were announced. Their memory is the

@@ -62,9 +62,7 @@ pub(crate) mod reader;
 mod tests;
 
 pub(crate) use broken::{Broken, Refused};
-#[cfg(test)]
-pub(crate) use handle::RecvHalf;
-pub(crate) use handle::{SendHalf, Session, Unfinished};
+pub(crate) use handle::{RecvHalf, SendHalf, Session};
 pub(crate) use machine::{MAX_CHUNK, RESEND, Seen, Terms, Window};
 pub(crate) use peer::PeerSessions;
 pub(super) use peer::{LazySessions, SessionCount};

@@ -36,7 +36,9 @@ impl End {
             budgets: budgets.clone(),
         };
         let origin = Origin::new(HostId::new(host).expect("a host"), 1);
-        let (transport, subscriptions) = Transport::open(medium, origin).await.expect("it opens");
+        let (transport, subscriptions) = Transport::open(medium, origin, Arc::default())
+            .await
+            .expect("it opens");
         let Subscriptions {
             inbox,
             sessions,
@@ -162,7 +164,6 @@ async fn a_session_that_is_dropped_before_it_is_complete_keeps_nothing() {
     let opened = opened.expect("room");
     let mut sender = opened.open_channel(0).expect("room");
     let number = opened.number();
-    let opened = Unfinished::new(opened);
     let accepted = other.sessions_with(&one).accept(number, Terms::default());
     let accepted = accepted.expect("room");
     let mut receiver = accepted.receive(0, SMALL).expect("room");
@@ -173,7 +174,7 @@ async fn a_session_that_is_dropped_before_it_is_complete_keeps_nothing() {
     sender.end().expect("open");
     drop(sender);
     assert!(Arc::strong_count(&owner) > 1, "until it is acknowledged");
-    drop(opened);
+    opened.give_up();
     assert_eq!(Arc::strong_count(&owner), 1);
     turns().await;
     assert_eq!(receiver.chunk().await, Err(Broken::Dropped));
@@ -192,7 +193,7 @@ async fn a_result_that_is_refused_is_given_up_and_its_caller_learns_that() {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let result = Bytes::from(vec![1; 100_000]);
         let sending = async move {
-            let sent = transport.reply_in_session(running, result, deadline);
+            let sent = transport.reply_in_session(running, result.into(), deadline);
             sent.await;
         };
         tokio::spawn(sending).abort_handle()

@@ -123,6 +123,8 @@ async fn a_call_that_is_meant_for_another_holder_does_not_run() {
             attempt: 0,
             idempotent: false,
             trace: None,
+            instance: None,
+            has_handles: false,
             session: None,
             args: Bytes::new(),
         };

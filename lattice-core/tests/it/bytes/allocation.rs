@@ -161,6 +161,7 @@ fn calls_and_replies() {
             ReplyEnvelope {
                 id: 1,
                 session: None,
+                has_handles: false,
                 outcome: Err(error),
             }
             .encode_into(&mut buf);

@@ -18,7 +18,7 @@ use lattice_core::{
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-const FULL_CALL: &str = "01000000000000008877665544332211d00700000500000000000000060000000000000007000000000000000300080900000005040466726f6e746261636b6d61696eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb010102";
+const FULL_CALL: &str = "01000000000000008877665544332211d00700000500000000000000060000000000000007000000000000000f00080900000005040466726f6e746261636b6d61696eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb010a000000000000000102";
 const LEAST_CALL: &str = "02000000000000000300000000000000000000000000000000000000000000000000000000000000000000000000000000000200010062";
 
 fn full_call() -> CallEnvelope {
@@ -40,6 +40,8 @@ fn full_call() -> CallEnvelope {
             span_id: [0xbb; 8],
             flags: 1,
         }),
+        instance: Some(10),
+        has_handles: true,
         session: None,
         args: Bytes::from_static(b"\x01\x02"),
     }
@@ -60,6 +62,8 @@ fn least_call() -> CallEnvelope {
         attempt: 0,
         idempotent: false,
         trace: None,
+        instance: None,
+        has_handles: false,
         session: None,
         args: Bytes::new(),
     }
@@ -77,6 +81,7 @@ fn encode_reply(id: u64, outcome: Result<Bytes, CallError>) -> Bytes {
     ReplyEnvelope {
         id,
         session,
+        has_handles: false,
         outcome,
     }
     .encode_into(&mut buf);
@@ -95,6 +100,12 @@ fn golden_calls() {
 fn golden_replies() {
     let ok = "01000000000000000000002a";
     assert_eq!(hex::encode(encode_reply(1, Ok(bytes("2a")))), ok);
+    let passed = "01000000000000000200002a";
+    let decoded = ReplyEnvelope::decode(bytes(passed)).expect("a reply");
+    assert!(decoded.has_handles);
+    let mut again = BytesMut::new();
+    decoded.encode_into(&mut again);
+    assert_eq!(hex::encode(again), passed);
     let overloaded = CallError::Overloaded {
         component: component("b"),
     };
@@ -340,7 +351,7 @@ fn changed(change: impl FnOnce(&mut Vec<u8>)) -> EnvelopeError {
 fn each_field_of_a_call_is_checked() {
     let unknown = |what, number| EnvelopeError::Unknown { what, number };
     assert_eq!(changed(|e| e.truncate(53)), EnvelopeError::Truncated);
-    assert_eq!(changed(|e| e[44] = 7), unknown("flags", 4));
+    assert_eq!(changed(|e| e[44] = 0x13), unknown("flags", 0x10));
     assert_eq!(changed(|e| e[45] = 0x80), unknown("flags", 0x8000));
     assert_eq!(changed(|e| e[48] = 2), EnvelopeError::Channels { count: 2 });
     // Its arguments are shorter than an opening.
@@ -362,7 +373,7 @@ fn each_field_of_a_reply_is_checked() {
     let refused = |hex: &str| ReplyEnvelope::decode(bytes(hex)).expect_err("malformed");
     let unknown = |what, number| EnvelopeError::Unknown { what, number };
     assert_eq!(refused("01000000000000000000"), EnvelopeError::Truncated);
-    assert_eq!(refused("0100000000000000020000"), unknown("status", 2));
+    assert_eq!(refused("0100000000000000030000"), unknown("status", 3));
     let channels = EnvelopeError::Channels { count: 0x0102 };
     assert_eq!(refused("0100000000000000000201"), channels);
     assert_eq!(refused("0100000000000000010000"), EnvelopeError::Truncated);

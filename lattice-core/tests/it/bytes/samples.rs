@@ -225,6 +225,8 @@ pub(crate) fn any_call() -> impl Strategy<Value = CallEnvelope> {
             attempt: n.7,
             idempotent: n.8,
             trace,
+            instance: (n.0 % 3 == 0).then_some(n.0),
+            has_handles: n.0 % 2 == 0,
             session: None,
             args,
         },

@@ -127,6 +127,7 @@ async fn a_reply_forged_without_the_key_is_ignored() {
             let reply = ReplyEnvelope {
                 id: call,
                 session: None,
+                has_handles: false,
                 outcome: Ok(Bytes::from_static(b"forged")),
             };
             let (from, to) = (b.origin().clone(), Some(a.origin().clone()));

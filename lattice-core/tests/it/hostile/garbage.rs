@@ -231,6 +231,7 @@ fn reply(outcome: Result<Bytes, CallError>) -> ReplyEnvelope {
     ReplyEnvelope {
         id: 1,
         session: None,
+        has_handles: false,
         outcome,
     }
 }

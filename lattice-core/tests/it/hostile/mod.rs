@@ -162,6 +162,8 @@ fn call_envelope(source: Source) -> CallEnvelope {
         attempt: 0,
         idempotent: false,
         trace: None,
+        instance: None,
+        has_handles: false,
         session: None,
         args: text("forged"),
     }

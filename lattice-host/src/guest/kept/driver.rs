@@ -5,7 +5,7 @@
 //! and go on.
 
 use super::{
-    KeptCall, KeptPool, Warm,
+    CallingInstance, KeptCall, KeptPool, Warm,
     home::{End, Home, Job, Reply, Use},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) struct Kept {
 pub(super) fn start(
     pool: &Arc<KeptPool>,
     at: InstanceRef,
-    caller: Option<u64>,
+    caller: Option<CallingInstance>,
     context: Context,
 ) -> (Kept, Use) {
     let (jobs, inbox) = mpsc::unbounded_channel();
@@ -87,6 +87,8 @@ impl Drop for Driver {
         if let Some(pool) = self.pool.upgrade() {
             pool.ended(&self.home, self.home.reason());
         }
+        let caller = &self.actor.context.caller;
+        caller.instance_ended(self.home.number());
     }
 }
 

@@ -5,7 +5,7 @@ use crate::transcode::ChannelGuard;
 use lattice_core::{
     call::CallError,
     id::Source,
-    stream::{Body, Broken, InstanceRef, Owner, Stale},
+    stream::{Body, Broken, Holder, InstanceRef, Owner, Stale},
     sync::Mutex,
 };
 use std::{
@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use wasmtime::{Result, bail};
 
-use super::KeptCall;
+use super::{CallingInstance, KeptCall};
 
 /// A kept instance, as everything outside of its store knows it.
 pub(crate) struct Home {
@@ -46,14 +46,13 @@ struct HomeState {
     calls: usize,
     is_closed: bool,
     /// The instance that it serves.
-    caller: Option<u64>,
+    caller: Option<CallingInstance>,
 }
 
 /// Who has a resource.
 struct Held {
-    /// `None` while its handle is on its way in a stream.
-    holder: Option<Source>,
-    lent: Vec<Source>,
+    holder: Holder,
+    lent: Vec<Holder>,
 }
 
 /// Work for the driver of an instance, in order.
@@ -95,7 +94,7 @@ impl Home {
         at: InstanceRef,
         jobs: mpsc::UnboundedSender<Job>,
         most: usize,
-        caller: Option<u64>,
+        caller: Option<CallingInstance>,
     ) -> (Arc<Self>, Use) {
         let state = HomeState {
             uses: 1,
@@ -130,23 +129,25 @@ impl Home {
     }
 
     /// Begins a call. `None` when the instance takes no more.
-    pub(super) fn enter(self: &Arc<Self>, caller: Option<u64>) -> Option<Use> {
+    pub(super) fn enter(self: &Arc<Self>, caller: Option<&CallingInstance>) -> Option<Use> {
         self.enter_if(caller, |_| true)
     }
 
     /// Begins another call by the instance that it serves.
-    pub(super) fn enter_again(self: &Arc<Self>, caller: Option<u64>) -> Option<Use> {
-        self.enter_if(caller, |state| state.caller == caller && state.is_in_use())
+    pub(super) fn enter_again(self: &Arc<Self>, caller: Option<&CallingInstance>) -> Option<Use> {
+        self.enter_if(caller, |state| {
+            state.caller.as_ref() == caller && state.is_in_use()
+        })
     }
 
     /// Begins a call if nothing uses the instance.
-    pub(super) fn enter_unused(self: &Arc<Self>, caller: Option<u64>) -> Option<Use> {
+    pub(super) fn enter_unused(self: &Arc<Self>, caller: Option<&CallingInstance>) -> Option<Use> {
         self.enter_if(caller, |state| !state.is_in_use())
     }
 
     fn enter_if(
         self: &Arc<Self>,
-        caller: Option<u64>,
+        caller: Option<&CallingInstance>,
         may: impl FnOnce(&HomeState) -> bool,
     ) -> Option<Use> {
         let mut state = self.state.lock();
@@ -154,7 +155,7 @@ impl Home {
             return None;
         }
         if !state.is_in_use() {
-            state.caller = caller;
+            state.caller = caller.cloned();
         }
         state.uses += 1;
         state.calls += 1;
@@ -193,7 +194,7 @@ impl Home {
         state.last += 1;
         let id = state.last;
         let held = Held {
-            holder: Some(holder),
+            holder: Holder::Local(holder),
             lent: Vec::new(),
         };
         state.resources.insert(id, held);
@@ -239,8 +240,8 @@ impl Home {
         (calls == 0).then(|| self.activity.load(Ordering::Relaxed))
     }
 
-    pub(super) fn last_caller(&self) -> Option<u64> {
-        self.state.lock().caller
+    pub(super) fn last_caller(&self) -> Option<CallingInstance> {
+        self.state.lock().caller.clone()
     }
 
     /// Says whether the guest is being polled.
@@ -287,8 +288,8 @@ impl HomeState {
 }
 
 impl Held {
-    fn may_be_used_by(&self, source: &Source) -> bool {
-        self.holder.as_ref() == Some(source) || self.lent.contains(source)
+    fn may_be_used_by(&self, holder: &Holder) -> bool {
+        self.holder == *holder || self.lent.contains(holder)
     }
 }
 
@@ -297,37 +298,35 @@ impl Owner for Home {
         &self.at
     }
 
-    fn hand_over(&self, id: u64, from: Option<&Source>, to: Option<&Source>) -> Result<(), Stale> {
+    fn hand_over(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
         let held = state.resources.get_mut(&id).ok_or_else(|| self.gone())?;
-        if held.holder.as_ref() != from {
-            return Err(Stale::NotHeld(
-                from.map_or_else(|| "the stream".to_owned(), ToString::to_string),
-            ));
+        if held.holder != *from {
+            return Err(Stale::NotHeld(from.to_string()));
         }
-        held.holder = to.cloned();
+        held.holder = to.clone();
         Ok(())
     }
 
-    fn lend(&self, id: u64, from: &Source, to: &Source) -> Result<(), Stale> {
+    fn lend(&self, id: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
         let held = state.resources.get_mut(&id).ok_or_else(|| self.gone())?;
         if !held.may_be_used_by(from) {
             return Err(Stale::NotHeld(from.to_string()));
         }
         // Its own component needs no right to it.
-        if !matches!(to, Source::Component(id) if *id == self.at.component) {
+        if !matches!(to, Holder::Local(Source::Component(id)) if *id == self.at.component) {
             held.lent.push(to.clone());
         }
         Ok(())
     }
 
-    fn give_back(&self, id: u64, by: &Source) {
+    fn give_back(&self, id: u64, by: &Holder) {
         let mut state = self.state.lock();
         let Some(held) = state.resources.get_mut(&id) else {
             return;
         };
-        if let Some(at) = held.lent.iter().position(|source| source == by) {
+        if let Some(at) = held.lent.iter().position(|holder| holder == by) {
             held.lent.swap_remove(at);
         }
     }

@@ -65,8 +65,16 @@ struct Warm {
 struct KeptInstances {
     open: HashMap<u64, Kept>,
     /// The instances that serve instances of others.
-    serving: HashMap<u64, u64>,
+    serving: HashMap<CallingInstance, u64>,
     ended: VecDeque<(u64, Arc<str>)>,
+}
+
+/// An instance that calls.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct CallingInstance {
+    /// The boot of its host, if that is another one.
+    boot: Option<Origin>,
+    number: u64,
 }
 
 /// A call of a function that was checked.
@@ -101,16 +109,14 @@ impl KeptPool {
         context: Context,
     ) -> Result<(Arc<Home>, Use), Stale> {
         let mut instances = self.instances.lock();
-        let caller = match caller {
-            CallerInstance::Instance(number) => Some(number),
-            _ => None,
-        };
+        let caller = CallingInstance::of(caller);
+        let caller = caller.as_ref();
         if let Some(pin) = pin {
             let use_of = |kept: &Kept| Some((kept.home.clone(), kept.home.enter(caller)?));
             let found = instances.open.get(&pin.instance).and_then(use_of);
             return found.ok_or_else(|| instances.end_of(pin.instance));
         }
-        let serving = caller.and_then(|caller| instances.serving.get(&caller));
+        let serving = caller.and_then(|caller| instances.serving.get(caller));
         if let Some(kept) = serving.and_then(|number| instances.open.get(number))
             && let Some(used) = kept.home.enter_again(caller)
         {
@@ -127,13 +133,13 @@ impl KeptPool {
                 component: self.actor.context.id.clone(),
                 instance: LAST.fetch_add(1, Ordering::Relaxed) + 1,
             };
-            let (kept, used) = driver::start(self, at, caller, context);
+            let (kept, used) = driver::start(self, at, caller.cloned(), context);
             let home = kept.home.clone();
             instances.open.insert(home.number(), kept);
             (home, used)
         });
         if let Some(caller) = caller {
-            instances.serving.insert(caller, home.number());
+            instances.serving.insert(caller.clone(), home.number());
         }
         Ok((home, used))
     }
@@ -162,6 +168,21 @@ impl KeptPool {
     fn has_too_many(&self) -> bool {
         let most = self.warm.map_or(0, |warm| warm.most.get());
         self.instances.lock().open.len() > most
+    }
+}
+
+impl CallingInstance {
+    /// `None` when it isn't known which one it is.
+    fn of(caller: CallerInstance) -> Option<Self> {
+        match caller {
+            CallerInstance::Instance(number) => Some(Self { boot: None, number }),
+            // Native code on another host is no instance.
+            CallerInstance::Remote(boot, number) if number > 0 => Some(Self {
+                boot: Some(boot),
+                number,
+            }),
+            _ => None,
+        }
     }
 }
 

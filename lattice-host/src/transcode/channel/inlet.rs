@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use lattice_core::stream::{Broken, Chunk, Handle, Handles, Reader};
+use lattice_core::stream::{Broken, Chunk, Handle, Handles, Holder, Reader};
 use wasmtime::component::{Destination, FutureProducer, StreamProducer, StreamResult, VecBuffer};
 use wasmtime::{Error, Result, StoreContextMut};
 
@@ -160,7 +160,7 @@ impl<C: Carrier> In<C> {
         };
         let (chunk, places) = self.inlet.split(count, size);
         if !chunk.handles.is_empty() {
-            let to = store.data_mut().source();
+            let to = Holder::Local(store.data_mut().source());
             received(&chunk.handles, &to)?;
         }
         let handles = put_in(store, &self.tree, (chunk.handles, &places))?;
@@ -173,11 +173,13 @@ impl<C: Carrier> In<C> {
 }
 
 /// Records that handles have arrived that were sent in a stream.
-fn received(handles: &Handles, to: &lattice_core::id::Source) -> Result<()> {
+fn received(handles: &Handles, to: &Holder) -> Result<()> {
     for handle in handles {
         if let Handle::Own(owned) = handle {
             let resource = owned.resource();
-            let received = resource.owner().hand_over(resource.id(), None, Some(to));
+            let received = resource
+                .owner()
+                .hand_over(resource.id(), &Holder::OnTheWay, to);
             received.map_err(Error::new)?;
         }
     }

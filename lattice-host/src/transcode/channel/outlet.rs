@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use lattice_core::call::Part;
-use lattice_core::id::Source;
-use lattice_core::stream::{Chunk, Handle, Handles, Writer};
+use lattice_core::stream::{Chunk, Handle, Handles, Holder, Writer};
 use wasmtime::component::{
     Accessor, AccessorTask, FutureAny, FutureConsumer, Source as Written, StreamConsumer,
     StreamResult,
@@ -95,9 +94,9 @@ impl<C: Carrier> Out<C> {
         let Batch { value, count } = batch;
         let mut handles = Handles::new();
         if !value.handles.is_empty() {
-            let source = store.data().source();
+            let from = Holder::Local(store.data().source());
             handles = take_out(store, value.handles)?;
-            sent(&handles, &source)?;
+            sent(&handles, &from)?;
         }
         self.outlet.send(Chunk {
             count,
@@ -109,11 +108,13 @@ impl<C: Carrier> Out<C> {
 }
 
 /// Records that handles are on their way in a stream.
-fn sent(handles: &Handles, from: &Source) -> Result<()> {
+fn sent(handles: &Handles, from: &Holder) -> Result<()> {
     for handle in handles {
         if let Handle::Own(owned) = handle {
             let resource = owned.resource();
-            let sent = resource.owner().hand_over(resource.id(), Some(from), None);
+            let sent = resource
+                .owner()
+                .hand_over(resource.id(), from, &Holder::OnTheWay);
             sent.map_err(Error::new)?;
         }
     }

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use lattice_core::id::{Origin, Source};
+use lattice_core::id::Origin;
 use lattice_core::name::{ComponentId, HostId};
-use lattice_core::stream::{Handle, InstanceRef, Owned, Owner, ResourceRef, Stale, channel};
+use lattice_core::stream::{
+    Handle, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale, channel,
+};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
@@ -20,15 +22,15 @@ impl Owner for Anyone {
         &self.0
     }
 
-    fn hand_over(&self, _: u64, _: Option<&Source>, _: Option<&Source>) -> Result<(), Stale> {
+    fn hand_over(&self, _: u64, _: &Holder, _: &Holder) -> Result<(), Stale> {
         Ok(())
     }
 
-    fn lend(&self, _: u64, _: &Source, _: &Source) -> Result<(), Stale> {
+    fn lend(&self, _: u64, _: &Holder, _: &Holder) -> Result<(), Stale> {
         Ok(())
     }
 
-    fn give_back(&self, _: u64, _: &Source) {}
+    fn give_back(&self, _: u64, _: &Holder) {}
 
     fn dropped(&self, _: u64) {}
 }

@@ -12,25 +12,22 @@ use lattice_core::{
 use lattice_host::{Actor, Host, Instances, Limits};
 use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
-const STORE: &str = "lattice-test:flow/store@0.1.0";
-const PIPES: &str = "lattice-test:flow/pipes@0.1.0";
-const TROUBLE: &str = "lattice-test:flow/trouble@0.1.0";
+pub(super) const STORE: &str = "lattice-test:flow/store@0.1.0";
+pub(super) const PIPES: &str = "lattice-test:flow/pipes@0.1.0";
+pub(super) const TROUBLE: &str = "lattice-test:flow/trouble@0.1.0";
 const CHECKS: &str = "lattice-test:flow/checks@0.1.0";
 
 /// A lattice with both actors, linked.
-struct Flow {
-    lattice: Lattice,
+pub(super) struct Flow {
+    /// Where `taker` is, and where operator calls come from.
+    pub(super) lattice: Lattice,
     types: Arc<ComponentTypes>,
     _host: Host,
 }
 
 impl Flow {
-    async fn new(adjust: impl Fn(Actor) -> Actor) -> Self {
-        let lattice = lattice().await;
-        let host = Host::builder(&lattice)
-            .actor("taker", adjust(actor("taker")))
-            .actor("giver", adjust(actor("giver")));
-        let host = started(host).await;
+    /// The host runs `taker`, and some host `giver`.
+    pub(super) async fn on(lattice: Lattice, host: Host) -> Self {
         for interface in [STORE, PIPES, TROUBLE] {
             link(&lattice, "taker", interface, "giver").await;
         }
@@ -42,11 +39,20 @@ impl Flow {
         }
     }
 
-    async fn check(&self, what: &str) -> Result<(), CallError> {
+    async fn new(adjust: impl Fn(Actor) -> Actor) -> Self {
+        let lattice = lattice().await;
+        let host = Host::builder(&lattice)
+            .actor("taker", adjust(actor("taker")))
+            .actor("giver", adjust(actor("giver")));
+        let host = started(host).await;
+        Self::on(lattice, host).await
+    }
+
+    pub(super) async fn check(&self, what: &str) -> Result<(), CallError> {
         call(&self.lattice, "taker", CHECKS, "check", (what,)).await
     }
 
-    fn function(&self, interface: &str, function: &str) -> FunctionRef {
+    pub(super) fn function(&self, interface: &str, function: &str) -> FunctionRef {
         let interface = InterfaceName::new(interface).expect("a name");
         let function = FunctionName::new(function).expect("a name");
         let (_, functions) = self.types.export(&interface).expect("it is exported");
@@ -55,7 +61,7 @@ impl Flow {
     }
 
     /// Calls a function of the giver as an operator.
-    async fn give(
+    pub(super) async fn give(
         &self,
         (interface, function): (&str, &str),
         bytes: impl Into<Bytes>,
@@ -69,7 +75,7 @@ impl Flow {
             .await
     }
 
-    async fn open(&self, name: &str) -> Owned {
+    pub(super) async fn open(&self, name: &str) -> Owned {
         let opened = self.give(
             (STORE, "[constructor]bucket"),
             encoded(&(name,)),
@@ -78,7 +84,7 @@ impl Flow {
         owned(opened.await.expect("it opens"))
     }
 
-    async fn name_of(&self, bucket: &ResourceRef) -> Result<String, CallError> {
+    pub(super) async fn name_of(&self, bucket: &ResourceRef) -> Result<String, CallError> {
         let lent = vec![Handle::Borrow(bucket.clone())];
         let name = self
             .give((STORE, "[method]bucket.name"), PLACE, lent)
@@ -96,28 +102,28 @@ type Forged = (
 );
 
 /// The encoded place of a handle.
-const PLACE: &[u8] = &[0];
+pub(super) const PLACE: &[u8] = &[0];
 
-fn owned(mut body: Body) -> Owned {
+pub(super) fn owned(mut body: Body) -> Owned {
     match body.handles.pop() {
         Some(Handle::Own(owned)) => owned,
         other => panic!("not a resource: {other:?}"),
     }
 }
 
-fn reader(mut body: Body) -> Reader {
+pub(super) fn reader(mut body: Body) -> Reader {
     match body.handles.pop() {
         Some(Handle::Stream(reader)) => reader,
         other => panic!("not a stream: {other:?}"),
     }
 }
 
-async fn next(reader: &mut Reader) -> Result<Option<Chunk>, Broken> {
+pub(super) async fn next(reader: &mut Reader) -> Result<Option<Chunk>, Broken> {
     poll_fn(|cx| reader.poll_chunk(cx)).await
 }
 
 /// Reads a stream of bytes to its end, and returns how many there were.
-async fn read_all(reader: &mut Reader) -> (usize, Result<(), Broken>) {
+pub(super) async fn read_all(reader: &mut Reader) -> (usize, Result<(), Broken>) {
     let mut read = 0;
     loop {
         reader.ask(10_000);
@@ -129,7 +135,7 @@ async fn read_all(reader: &mut Reader) -> (usize, Result<(), Broken>) {
     }
 }
 
-async fn write_all(writer: &mut Writer, mut bytes: Bytes) {
+pub(super) async fn write_all(writer: &mut Writer, mut bytes: Bytes) {
     while !bytes.is_empty() {
         let room = poll_fn(|cx| writer.poll_room(cx)).await;
         let count = room.expect("it is read").min(bytes.len());
@@ -142,7 +148,7 @@ async fn write_all(writer: &mut Writer, mut bytes: Bytes) {
     }
 }
 
-fn stale(result: Result<impl std::fmt::Debug, CallError>) -> String {
+pub(super) fn stale(result: Result<impl std::fmt::Debug, CallError>) -> String {
     match result.expect_err("it can't be used") {
         error @ CallError::StaleHandle { .. } => {
             assert_eq!(error.ran(), Ran::No);
@@ -335,7 +341,7 @@ async fn forged_handles_are_refused_and_the_instance_goes_on() {
 
 const NAME: (&str, &str) = (STORE, "[method]bucket.name");
 
-fn borrow(resource: &ResourceRef) -> Handle {
+pub(super) fn borrow(resource: &ResourceRef) -> Handle {
     Handle::Borrow(resource.clone())
 }
 
@@ -456,25 +462,4 @@ async fn a_guest_that_gives_away_more_than_it_may_ends() {
     );
     let text = reason(hoard(1_001).await);
     assert!(text.contains("`Limits::handles`"), "{text}");
-}
-
-#[tokio::test]
-async fn streams_and_handles_do_not_cross_hosts_yet() {
-    let (one, other) = two_programs().await;
-    let giver = started(Host::builder(&one).actor("giver", actor("giver"))).await;
-    let taker = started(Host::builder(&other).actor("taker", actor("taker"))).await;
-    for interface in [STORE, PIPES, TROUBLE] {
-        link(&one, "taker", interface, "giver").await;
-    }
-    served(&other, "giver").await;
-    served(&one, "taker").await;
-    let checked = call::<()>(&one, "taker", CHECKS, "check", ("resources",)).await;
-    let text = reason(checked);
-    assert!(text.contains("don't cross hosts yet"), "{text}");
-    // A plain function of the same component does.
-    let plus: u32 = call(&other, "giver", STORE, "plain", (1_u32,))
-        .await
-        .expect("it is plain");
-    assert_eq!(plus, 2);
-    drop((giver, taker));
 }

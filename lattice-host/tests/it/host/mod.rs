@@ -8,6 +8,7 @@ mod endings;
 mod engines;
 mod failures;
 mod flow;
+mod flow_remote;
 mod life;
 mod limits;
 mod links;

@@ -2,6 +2,8 @@
 
 mod item;
 mod opening;
+mod parcel;
 
 pub use item::{CancelReason, Item, SessionItem, SessionName, WHOLE_SESSION};
 pub use opening::Opening;
+pub use parcel::{Fault, Parcel};

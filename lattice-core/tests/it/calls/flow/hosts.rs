@@ -1,0 +1,132 @@
+//! What becomes of streams when a host is gone, or leaves.
+
+use super::*;
+use std::sync::Mutex;
+use tokio::time::Instant;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_host_breaks_its_streams() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = kept.clone();
+    let hosts = hosts(move |request: Request| {
+        let kept = keep.clone();
+        async move {
+            let mut reader = stream(only(request.handles));
+            reader.ask(10);
+            next(&mut reader).await.expect("whole").expect("elements");
+            kept.lock().expect("not poisoned").push(reader);
+            let (writer, back) = channel();
+            tokio::spawn(async move {
+                let writer = write(writer, 0..50_000).await;
+                // It is never ended.
+                std::future::pending::<()>().await;
+                drop(writer);
+            });
+            Ok(body(Handle::Stream(back)))
+        }
+    })
+    .await;
+    let (mut writer, reader) = channel();
+    let call = hosts.pass(vec![Handle::Stream(reader)]);
+    let (result, ()) = tokio::join!(call, async {
+        writer.room().await.expect("a reader");
+        writer.send(chunk(&b"x"[..])).expect("room");
+    });
+    let back = reads(stream(only(result.expect("a result").handles)));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    hosts.b.kill();
+    let host = host_id("b");
+    let (count, end) = back.await.expect("no panic");
+    assert_eq!((count, end), (50_000, Err(Broken::HostLost { host })));
+    unread(&mut writer).await;
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    nothing_is_held(&hosts.here).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_caller_breaks_the_streams_of_its_callee() {
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    let at = ends.clone();
+    let hosts = hosts(move |request: Request| {
+        let ends = at.clone();
+        async move {
+            let reads = reads(stream(only(request.handles)));
+            ends.lock().expect("not poisoned").push(reads);
+            Ok(nothing())
+        }
+    })
+    .await;
+    let (writer, reader) = channel();
+    let call = hosts.pass(vec![Handle::Stream(reader)]);
+    let (result, writer) = tokio::join!(call, write(writer, 0..1_000));
+    result.expect("a result");
+    let writer = writer.expect("a reader");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    hosts.a.kill();
+    let reads = ends.lock().expect("not poisoned").pop().expect("a call");
+    let host = host_id("a");
+    let end = reads.await.expect("no panic");
+    assert_eq!(end, (1_000, Err(Broken::HostLost { host })));
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(writer);
+    nothing_is_held(&hosts.there).await;
+}
+
+#[tokio::test]
+async fn a_host_that_leaves_finishes_its_streams() {
+    let hosts = hosts(|_| async move {
+        let (writer, reader) = channel();
+        tokio::spawn(async move {
+            let writer = write(writer, 0..10_000).await.expect("a reader");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let writer = write(writer, 10_000..400_000).await.expect("a reader");
+            writer.end();
+        });
+        Ok(body(Handle::Stream(reader)))
+    })
+    .await;
+    let result = hosts.pass(Vec::new()).await.expect("a result");
+    let back = reads(stream(only(result.handles)));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let drained = hosts.b.shutdown(Duration::from_secs(10)).await;
+    assert!(drained.is_clean());
+    assert_eq!(back.await.expect("no panic"), (400_000, Ok(())));
+}
+
+#[tokio::test]
+async fn a_host_that_leaves_waits_for_streams_no_longer_than_its_grace() {
+    let hosts = hosts(|_| async move {
+        let (writer, reader) = channel();
+        tokio::spawn(async move {
+            let writer = write(writer, 0..10_000).await;
+            std::future::pending::<()>().await;
+            drop(writer);
+        });
+        Ok(body(Handle::Stream(reader)))
+    })
+    .await;
+    let result = hosts.pass(Vec::new()).await.expect("a result");
+    let back = reads(stream(only(result.handles)));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let start = Instant::now();
+    let drained = hosts.b.shutdown(Duration::from_millis(300)).await;
+    assert!(!drained.is_clean());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    hosts.b.kill();
+    let (count, end) = back.await.expect("no panic");
+    assert!(count == 10_000 && end.is_err(), "{count} {end:?}");
+}
