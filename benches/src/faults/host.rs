@@ -3,7 +3,7 @@
 
 use crate::faults::local::{Answers, LEDGER, Ledger, LocalCalls, ask_ledger};
 use crate::{
-    Failure, bare,
+    Failure, bare, flow,
     guests::Guest,
     native::{EchoProvider, SilentProvider},
 };
@@ -64,6 +64,10 @@ enum Serves {
     SpinActor,
     /// An actor that takes all the memory that it can get.
     FillActor,
+    /// An actor that writes streams, and uses and keeps resources.
+    Source,
+    /// An actor that reads streams, and has resources.
+    Sink,
 }
 
 impl FromStr for Component {
@@ -79,6 +83,8 @@ impl FromStr for Component {
             "echo-actor" => Serves::EchoActor,
             "spin-actor" => Serves::SpinActor,
             "fill-actor" => Serves::FillActor,
+            "source" => Serves::Source,
+            "sink" => Serves::Sink,
             _ => return Err(format!("there is no component of kind `{kind}`").into()),
         };
         Ok(Self {
@@ -106,6 +112,8 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::EchoActor => host.actor(id, actor(Guest::Callee)?.instances(Instances::warm())),
             Serves::SpinActor => host.actor(id, actor(Guest::Spinner)?),
             Serves::FillActor => host.actor(id, actor(Guest::Filler)?),
+            Serves::Source => host.actor(id, flow::source()?),
+            Serves::Sink => host.actor(id, flow::sink()?),
         };
     }
     let host = host.start().await?;
