@@ -14,9 +14,9 @@
 //!
 //! The programs share the actors and native components that are called ([`scene`], [`flow`],
 //! [`native`]), the [`baseline`] that runs the same actors on bare Wasmtime, the processes around
-//! them ([`program`], [`server`], [`proxy`], [`bare`], [`bulk`], [`process`]), their `main` ([`work`]), the
-//! table of rows with [`bars`], and the [`summary`]. All of them use the interfaces of `guests/wit`
-//! and, for streams and resources, of `guests/flow`.
+//! them ([`program`], [`server`], [`proxy`], [`bare`], [`bulk`], [`process`]), their `main`
+//! ([`work`]), the table of rows that have a bar ([`bars`]), and the [`summary`]. All of them use
+//! the interfaces of `guests/wit` and, for streams and resources, of `guests/flow`.
 
 pub mod bare;
 pub mod bars;

@@ -1,5 +1,5 @@
-//! A key-value store with buckets, in the shape of `wasi:keyvalue`, end to end: a store in Rust, and
-//! users of it in Rust and in Python.
+//! A key-value store with buckets, in the shape of `wasi:keyvalue`, end to end: a store in Rust,
+//! and users of it in Rust and in Python.
 
 use super::{
     place::{Hosts, On, Part, Scene, kind},
