@@ -6,7 +6,7 @@ use lattice_host::{Actor, Host, Instances, Limits};
 use std::{num::NonZeroUsize, time::Duration};
 
 mod generated {
-    lattice_provider_sdk::provider!({ path: "guests/flow", world: "native" });
+    lattice_provider_sdk::client!({ path: "guests/flow", world: "native" });
 }
 
 pub use generated::lattice_bench::flow::run::RunClient;

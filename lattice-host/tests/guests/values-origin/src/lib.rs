@@ -16,28 +16,39 @@ thread_local! {
 struct Origin;
 export!(Origin);
 
-struct Named(RefCell<String>);
+struct Named {
+    name: RefCell<String>,
+    /// How many things had been dropped when this one was made.
+    dropped: usize,
+}
 
 impl Named {
+    fn called(name: String) -> Self {
+        Self {
+            name: RefCell::new(name),
+            dropped: DROPPED.with_borrow(Vec::len),
+        }
+    }
+
     fn thing(name: String) -> Thing {
-        Thing::new(Self(RefCell::new(name)))
+        Thing::new(Self::called(name))
     }
 
     fn text(&self) -> String {
-        self.0.borrow().clone()
+        self.name.borrow().clone()
     }
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        let name = self.0.take();
+        let name = self.name.take();
         DROPPED.with_borrow_mut(|dropped| dropped.push(name));
     }
 }
 
 impl GuestThing for Named {
     fn new(name: String) -> Self {
-        Self(RefCell::new(name))
+        Self::called(name)
     }
 
     fn named(name: String) -> Result<Thing, String> {
@@ -52,17 +63,17 @@ impl GuestThing for Named {
     }
 
     fn rename(&self, to: String) -> String {
-        self.0.replace(to)
+        self.name.replace(to)
     }
 
     async fn wait_for(&self, name: String) {
-        while *self.0.borrow() != name {
+        while *self.name.borrow() != name {
             wit_bindgen::yield_async().await;
         }
     }
 
     fn dropped(&self) -> Vec<String> {
-        DROPPED.with_borrow(Clone::clone)
+        DROPPED.with_borrow(|dropped| dropped[self.dropped..].to_vec())
     }
 
     fn trap(&self) -> Result<(), String> {
@@ -195,7 +206,7 @@ impl flows::Guest for Origin {
         sum
     }
 
-    async fn names_of(mut of: StreamReader<Thing>) -> Vec<String> {
+    async fn names_of(mut of: StreamReader<Thing>, _: ThingBorrow<'_>) -> Vec<String> {
         let mut names = Vec::new();
         while let Some(it) = of.next().await {
             names.push(it.get::<Named>().text());
@@ -215,7 +226,7 @@ impl flows::Guest for Origin {
         of.await
     }
 
-    async fn name_of(of: FutureReader<Thing>) -> String {
+    async fn name_of(of: FutureReader<Thing>, _: ThingBorrow<'_>) -> String {
         of.await.get::<Named>().text()
     }
 

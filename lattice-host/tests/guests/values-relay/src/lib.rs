@@ -50,20 +50,20 @@ impl Guest for Relay {
         flows::sum_bytes(of).await
     }
 
-    async fn names_of(of: StreamReader<Thing>) -> Vec<String> {
-        flows::names_of(of).await
+    async fn names_of(of: StreamReader<Thing>, beside: &Thing) -> Vec<String> {
+        flows::names_of(of, beside).await
     }
 
-    async fn name_of(of: FutureReader<Thing>) -> String {
-        flows::name_of(of).await
+    async fn name_of(of: FutureReader<Thing>, beside: &Thing) -> String {
+        flows::name_of(of, beside).await
     }
 
     async fn back(of: StreamReader<u8>) -> StreamReader<u8> {
         flows::back(of)
     }
 
-    async fn back_later(of: FutureReader<Thing>) -> FutureReader<Thing> {
-        flows::back_later(of)
+    fn pass_later(of: FutureReader<Thing>) -> FutureReader<Thing> {
+        of
     }
 
     async fn rest(mut of: StreamReader<u8>, count: u32) -> StreamReader<u8> {

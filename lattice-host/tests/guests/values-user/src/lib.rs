@@ -61,12 +61,15 @@ fn sum(count: u64) -> u64 {
     bytes(count).map(u64::from).sum()
 }
 
-/// Waits until as many things were dropped in the instance of `anchor`, and returns their names.
-async fn dropped(anchor: &Thing, count: usize) -> Vec<String> {
+/// Waits until things of these names were dropped in the instance of `anchor`, which was made before
+/// that. They must have been in this order.
+async fn were_dropped(anchor: &Thing, expected: &[&str]) {
     loop {
-        let names = anchor.dropped();
-        if names.len() >= count {
-            return names;
+        let mut names = anchor.dropped();
+        names.retain(|name| expected.contains(&&**name));
+        if names.len() >= expected.len() {
+            assert_eq!(names, expected);
+            return;
         }
         wit_bindgen::yield_async().await;
     }

@@ -39,10 +39,15 @@ pub async fn streams() {
     let (mut writer, reader) = wit_stream::new();
     let write = async move { writer.write_all(bytes(COUNT).collect()).await.len() };
     assert_eq!(join!(write, passing::sum_bytes(reader)), (0, sum(COUNT)));
+    let anchor = Thing::new("anchor");
     let (mut writer, reader) = wit_stream::new();
-    let write = async move { writer.write_all(made).await.len() };
-    let (left, names) = join!(write, passing::names_of(reader));
-    assert_eq!((left, names.len(), &*names[0]), (0, 20, "made 0"));
+    let things = ["a", "b", "c"].map(Thing::new);
+    let write = async move { writer.write_all(things.into()).await.len() };
+    let (left, names) = join!(write, passing::names_of(reader, &anchor));
+    assert_eq!(
+        (left, names),
+        (0, ["a", "b", "c"].map(str::to_owned).into())
+    );
 }
 
 /// Streams that come back to the component that has sent them.
@@ -69,17 +74,23 @@ pub async fn future() {
     let thing = passing::later("later".to_owned()).await.await;
     assert_eq!(thing.name(), "later");
     let (writer, reader) = wit_future::new(|| unreachable!());
-    let (written, name) = join!(writer.write(thing), passing::name_of(reader));
+    let name = passing::name_of(reader, &anchor);
+    let (written, name) = join!(writer.write(Thing::new("a")), name);
     assert!(written.is_ok());
-    assert_eq!(name, "later");
+    assert_eq!(name, "a");
 
     let (writer, reader) = wit_future::new(|| unreachable!());
-    let back = async { passing::back_later(reader).await.await };
+    let passed = async { passing::pass_later(reader).await };
+    let (written, thing) = join!(writer.write(Thing::new("passed")), passed);
+    assert!(written.is_ok());
+    assert_eq!(thing.name(), "passed");
+    let thing = passing::pass_later(flows::later("again".to_owned()).await);
+    assert_eq!(thing.await.name(), "again");
+    let (writer, reader) = wit_future::new(|| unreachable!());
+    let back = async { flows::back_later(reader).await };
     let (written, thing) = join!(writer.write(Thing::new("back")), back);
     assert!(written.is_ok());
     assert_eq!(thing.name(), "back");
-    let thing = passing::back_later(flows::later("again".to_owned()).await).await;
-    assert_eq!(thing.await.name(), "again");
     drop(anchor);
 }
 
