@@ -132,3 +132,31 @@ impl Drain {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{bare, server::Server};
+    use std::time::Duration;
+    use tokio_util::task::AbortOnDropHandle;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn all_messages_are_received_also_after_a_publisher_was_dropped() {
+        const SUBJECT: &str = "bulk";
+        let server = Server::start().await.expect("a server");
+        let connect = || bare::connect(&server.url);
+        let receiving = connect().await.expect("a connection");
+        let drain = Drain::start(&receiving, SUBJECT).await.expect("subscribed");
+        let _drain = AbortOnDropHandle::new(tokio::spawn(drain.receive()));
+        let client = connect().await.expect("a connection");
+        let mut dropped = Publisher::new(&client, SUBJECT).await.expect("created");
+        let cut = timeout(Duration::from_millis(20), dropped.publish(1 << 40)).await;
+        assert!(cut.is_err(), "it takes far longer");
+        drop(dropped);
+        let mut publisher = Publisher::new(&client, SUBJECT).await.expect("created");
+        for _ in 0..3 {
+            let published = publisher.publish(10 << 20).await.expect("received");
+            assert_eq!(published, 10 << 20);
+        }
+    }
+}
