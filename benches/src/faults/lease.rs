@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 /// The deadline of a call that deals desks.
 const LONG: Duration = Duration::from_mins(2);
-/// Far longer than a lease and the drops after it.
+/// Far longer than a lease, which is half a minute, and the drops after it.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Interval between two counts.
 const LOOK: Duration = Duration::from_millis(100);
