@@ -44,6 +44,7 @@ fuzz:
 ## Compiles the WebAssembly components of the examples, tests and benches.
 guests:
 	sh .ci/guests.sh
+	sh .ci/python-guests.sh
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -32,13 +32,21 @@ impl Responder {
     /// # Errors
     /// Fails when the server can't be reached.
     pub async fn start(url: &str, subject: &str, group: Option<&str>) -> Result<Self, Failure> {
-        let client = connect(url).await?;
+        Self::on(&connect(url).await?, subject, group).await
+    }
+
+    /// As [`start`](Self::start), on an existing connection.
+    ///
+    /// # Errors
+    /// Fails when the connection is closed.
+    pub async fn on(client: &Client, subject: &str, group: Option<&str>) -> Result<Self, Failure> {
         let subject = subject.to_owned();
         let requests = match group {
             None => client.subscribe(subject).await?,
             Some(group) => client.queue_subscribe(subject, group.to_owned()).await?,
         };
         client.flush().await?;
+        let client = client.clone();
         Ok(Self { client, requests })
     }
 

@@ -13,6 +13,10 @@ pub enum Guest {
     Spinner,
     /// Takes all the memory that it can get.
     Filler,
+    /// Writes streams, and uses and keeps resources.
+    Source,
+    /// Reads streams, and has resources.
+    Sink,
 }
 
 /// The guest has not been built.
@@ -33,6 +37,8 @@ impl Guest {
             Self::Callee => "bench_callee.wasm",
             Self::Spinner => "bench_spinner.wasm",
             Self::Filler => "bench_filler.wasm",
+            Self::Source => "bench_source.wasm",
+            Self::Sink => "bench_sink.wasm",
         };
         let guests = concat!(
             env!("CARGO_MANIFEST_DIR"),

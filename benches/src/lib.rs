@@ -12,14 +12,18 @@
 //! busy while calls are in flight, and the outcomes of the calls are measured. Its rows go to the
 //! same summary.
 //!
-//! The programs share the actors and native components that are called ([`scene`], [`native`]), the
-//! [`baseline`] that runs the same actors on bare Wasmtime, the processes around them ([`program`],
-//! [`server`], [`proxy`], [`bare`], [`process`]), their `main` ([`work`]), and the [`summary`]. All
-//! of them use the interfaces of `guests/wit`.
+//! The programs share the actors and native components that are called ([`scene`], [`flow`],
+//! [`native`]), the [`baseline`] that runs the same actors on bare Wasmtime, the processes around
+//! them ([`program`], [`server`], [`proxy`], [`bare`], [`bulk`], [`process`]), their `main`
+//! ([`work`]), the table of rows that have a bar ([`bars`]), and the [`summary`]. All of them use
+//! the interfaces of `guests/wit` and, for streams and resources, of `guests/flow`.
 
 pub mod bare;
+pub mod bars;
 pub mod baseline;
+pub mod bulk;
 pub mod faults;
+pub mod flow;
 pub mod guests;
 pub mod load;
 pub mod native;

@@ -11,15 +11,22 @@ mod silent {
     lattice_provider_sdk::provider!({ path: "guests/wit", world: "silent" });
 }
 
+mod taking {
+    lattice_provider_sdk::provider!({ path: "guests/wit", world: "taking" });
+}
+
 pub use generated::World;
 pub use generated::lattice_bench::calls::{
     drive::DriveClient,
     echo::{Echo, EchoClient, Quality, Reading},
     fill::FillClient,
+    intake::IntakeClient,
     silence::SilenceClient,
     spin::SpinClient,
 };
+pub use silent::lattice_bench::calls::silence::Silence;
 pub use silent::lattice_bench::calls::{silence::Silence, sink::Sink};
+pub use taking::lattice_bench::calls::intake::Intake;
 
 /// The interface of the callee.
 pub const ECHO: &str = "lattice-bench:calls/echo@0.1.0";
@@ -34,6 +41,9 @@ pub const SPIN: &str = "lattice-bench:calls/spin@0.1.0";
 pub const FILL: &str = "lattice-bench:calls/fill@0.1.0";
 /// The interface that keeps what it is given.
 pub const SINK: &str = "lattice-bench:calls/sink@0.1.0";
+
+/// The interface that takes large arguments.
+pub const INTAKE: &str = "lattice-bench:calls/intake@0.1.0";
 
 /// Returns the bytes that it receives.
 #[derive(Debug)]
@@ -74,6 +84,20 @@ impl Sink for SilentProvider {
 
     async fn wait(&self, _: &Call<Self>) -> Result<(), String> {
         std::future::pending().await
+    }
+}
+
+/// Takes large arguments.
+#[derive(Debug)]
+pub struct IntakeProvider;
+
+impl Stateless for IntakeProvider {
+    type World = taking::World;
+}
+
+impl Intake for IntakeProvider {
+    async fn take(&self, _: &Call<Self>, body: Bytes) -> u64 {
+        body.len() as u64
     }
 }
 

@@ -7,6 +7,16 @@ use std::{
     process::{Command, Output},
 };
 
+/// The rows that are about no cell. The first one has no baseline.
+const FLOW: [&str; 6] = [
+    "stream.local.GiBps",
+    "stream.local.record.ns",
+    "resource.method.local",
+    "stream.nats.rate",
+    "stream.nats.beside_p99",
+    "call.large.rate",
+];
+
 fn load(args: &[&str], summary: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
     command
@@ -44,8 +54,8 @@ fn a_quick_run_measures_one_cell_of_each_path() {
     ];
     assert_eq!(
         rows.len(),
-        paths.len() * 4,
-        "rate, p50, p99 and CPU time of each: {rows:#?}"
+        paths.len() * 4 + FLOW.len(),
+        "rate, p50, p99 and CPU time of each, and the others: {rows:#?}"
     );
     for row in &rows {
         let number = |field: &str| {
@@ -55,6 +65,10 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         };
         assert!(row["row"].is_string() && row["unit"].is_string(), "{row}");
         assert_eq!(row.as_object().map(serde_json::Map::len), Some(5), "{row}");
+        if row["row"] == FLOW[0] {
+            assert!(number("ours") > 0.0 && row["baseline"].is_null(), "{row}");
+            continue;
+        }
         // The kernel may count no CPU time at all for such a short run.
         if row["unit"] != "µs/call" {
             assert!(number("ours") > 0.0 && number("baseline") > 0.0, "{row}");
@@ -70,7 +84,10 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         "local.actor.fresh",
         "memory.p50.1x16B",
         "nats.p50.1x16B",
-    ] {
+    ]
+    .into_iter()
+    .chain(FLOW)
+    {
         assert!(rows.iter().any(|row| row["row"] == name), "no row `{name}`");
     }
 
@@ -81,6 +98,27 @@ fn a_quick_run_measures_one_cell_of_each_path() {
             "no line for {path}:\n{table}"
         );
     }
+    for row in FLOW {
+        assert!(
+            table.contains(&format!("| {row} ")),
+            "no line for {row}:\n{table}"
+        );
+    }
+}
+
+#[test]
+fn rows_are_selected_by_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let output = load(&["--only", "resource.method"], &summary);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let rows = rows(&summary);
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    assert_eq!(rows[0]["row"], "resource.method.local");
 }
 
 #[test]

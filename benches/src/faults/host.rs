@@ -3,7 +3,7 @@
 
 use crate::faults::local::{Answers, LEDGER, Ledger, LocalCalls, ask_ledger};
 use crate::{
-    Failure, bare,
+    Failure, bare, flow,
     guests::Guest,
     native::{EchoProvider, SilentProvider},
 };
@@ -69,6 +69,10 @@ enum Serves {
     FillActor,
     /// An actor that passes a large buffer again and again.
     PourActor,
+    /// An actor that writes streams, and uses and keeps resources.
+    Source,
+    /// An actor that reads streams, and has resources.
+    Sink,
 }
 
 /// The actor that passes a large buffer again and again, as text.
@@ -88,6 +92,8 @@ impl FromStr for Component {
             "spin-actor" => Serves::SpinActor,
             "fill-actor" => Serves::FillActor,
             "pour-actor" => Serves::PourActor,
+            "source" => Serves::Source,
+            "sink" => Serves::Sink,
             _ => return Err(format!("there is no component of kind `{kind}`").into()),
         };
         Ok(Self {
@@ -116,6 +122,8 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::SpinActor => host.actor(id, actor(Guest::Spinner)?),
             Serves::FillActor => host.actor(id, actor(Guest::Filler)?),
             Serves::PourActor => host.actor(id, Actor::from_bytes(wat::parse_str(POUR)?)),
+            Serves::Source => host.actor(id, flow::source()?),
+            Serves::Sink => host.actor(id, flow::sink()?),
         };
     }
     let host = host.start().await?;

@@ -67,6 +67,18 @@ impl Mesh {
         Ok(())
     }
 
+    /// Puts a link between two components.
+    pub(crate) async fn join(
+        &self,
+        source: &str,
+        interface: &str,
+        target: &str,
+    ) -> Result<(), Failure> {
+        let link = Link::new(source, interface, target)?;
+        self.lattice.links().put(link).await?;
+        Ok(())
+    }
+
     /// Starts a host process that serves `components`, written as `callee=echo`.
     pub(crate) async fn host(&self, id: &str, components: &[&str]) -> Result<Program, Failure> {
         self.process(&[&["host", id], components].concat(), &self.server.url)

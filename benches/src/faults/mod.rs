@@ -13,6 +13,8 @@
 //! | `fault.slow.*` | a host is stopped, or a component never replies | the same calls without it |
 //! | `fault.spin.*` | an actor spins | the same calls without it |
 //! | `fault.memory.*` | an actor fills its memory, or passes a buffer a thousand times; a queue is full of large messages | the same calls without it |
+//! | `stream.slow.growth_MiB` | the readers of a thousand streams stop | none |
+//! | `resource.lease.leaked` | a host is killed that holds 10^5 resources of another one | none |
 //! | `memory.growth.unanswered` | one call in ten never gets a reply | requests of bare `async-nats` |
 //!
 //! `faults soak` runs all of these faults together for a long time and checks whether anything
@@ -23,6 +25,7 @@ mod fill;
 mod heal;
 mod host;
 mod kill;
+mod lease;
 mod local;
 mod memory;
 mod mesh;
@@ -35,6 +38,7 @@ mod scale;
 mod slow;
 mod soak;
 mod spin;
+mod stall;
 mod traffic;
 mod way;
 
@@ -80,6 +84,12 @@ async fn faults(options: Options) -> Result<(), Failure> {
     if options.wants("fault.memory") {
         fill::measure(&options, &mut report).await?;
         queues::measure(&options, &mut report).await?;
+    }
+    if options.wants("stream.slow") {
+        stall::measure(&options, &mut report).await?;
+    }
+    if options.wants("resource.lease") {
+        lease::measure(&options, &mut report).await?;
     }
     if options.wants("heal") {
         heal::measure(&options, &mut report).await?;

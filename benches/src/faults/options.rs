@@ -8,9 +8,9 @@ pub(crate) const HELP: &str = "\
 usage: faults [--short] [--only TEXT]… [--summary FILE]
        faults soak [--seconds N]
 
-  --short         one round of each, without the baselines that take long: under two minutes
+  --short         one round of each, without the baselines that take long: under three minutes
   --only TEXT     only scenarios whose name begins with TEXT: `fault.kill`, `fault.nats`, `fault.slow`, `fault.spin`,
-                  `fault.memory`, `heal`, `scale`, `memory.growth`; may be repeated
+                  `fault.memory`, `stream.slow`, `resource.lease`, `heal`, `scale`, `memory.growth`; may be repeated
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)
   --seconds N     how long to soak (600)";
 

@@ -10,7 +10,7 @@ use crate::load::{
 use std::{sync::Arc, time::Duration};
 
 /// The warm-up before a round takes the round's time divided by this.
-const WARM_UP: u32 = 4;
+pub(crate) const WARM_UP: u32 = 4;
 
 /// The figures of one side over all of its rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,7 +149,7 @@ impl Figures {
 }
 
 /// Returns the median: the lower of the two middle values when there are two.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values

@@ -9,6 +9,8 @@
 //! | `nats` | over NATS, callee in another process, keyed | `async_nats::Client::request`, responder in another process |
 //! | `nats.small_beside_bulk` | the same for one caller of 16 B, next to 32 callers of 64 KiB | the same |
 //!
+//! [`flow`] adds rows about streams, resources and large arguments.
+//!
 //! *One in flight* on the local paths is a loop inside the calling actor, so that the figure is
 //! that of the import call alone: one sample is the mean of a loop that takes about half a
 //! millisecond. In all other cells there are as many tasks as calls in flight. Each task makes its
@@ -25,6 +27,7 @@ mod cell;
 mod channel;
 mod compare;
 mod cpu;
+mod flow;
 mod local;
 mod measure;
 mod nats;
@@ -59,5 +62,6 @@ async fn load(options: Options) -> Result<(), Failure> {
     local::compare(&mut report).await?;
     channel::compare(&mut report).await?;
     nats::compare(&mut report).await?;
+    flow::compare(&mut report).await?;
     report.finish()
 }

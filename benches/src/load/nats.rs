@@ -107,7 +107,11 @@ async fn end(mut callers: JoinSet<Failure>) -> Result<(), Failure> {
 }
 
 /// Starts this program as the other process.
-async fn other(kind: Responder, server: &Server, key: &LatticeKey) -> Result<Program, Failure> {
+pub(crate) async fn other(
+    kind: Responder,
+    server: &Server,
+    key: &LatticeKey,
+) -> Result<Program, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["respond", kind.name()])

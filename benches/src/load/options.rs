@@ -7,7 +7,8 @@ pub(crate) const HELP: &str = "\
 usage: load [--quick] [--only TEXT]… [--rounds N] [--seconds S] [--summary FILE]
 
   --quick         one short round of a few cells: checks that it works; the figures mean nothing
-  --only TEXT     only cells whose name has TEXT in it, such as `nats.64x16B`; may be repeated
+  --only TEXT     only cells and rows whose name has TEXT in it, such as `nats.64x16B` or `stream.local`;
+                  may be repeated
   --rounds N      rounds per cell (3)
   --seconds S     seconds per round and side (0.4)
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)";
@@ -24,6 +25,10 @@ pub(crate) enum Command {
 pub(crate) enum Responder {
     Lattice,
     Bare,
+    /// In the lattice, with an actor that takes streams.
+    Sink,
+    /// Bare, and it receives bulk messages.
+    Drain,
 }
 
 impl Responder {
@@ -32,6 +37,8 @@ impl Responder {
         match self {
             Self::Lattice => "lattice",
             Self::Bare => "bare",
+            Self::Sink => "sink",
+            Self::Drain => "drain",
         }
     }
 }
@@ -71,12 +78,17 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
     let mut args = args.peekable();
     if args.next_if(|arg| arg == "respond").is_some() {
         let kind = args.next().unwrap_or_default();
-        let known = [Responder::Lattice, Responder::Bare]
-            .into_iter()
-            .find(|known| known.name() == kind);
-        return Ok(Command::Respond(
-            known.ok_or("respond as `lattice` or as `bare`")?,
-        ));
+        let mut all = [
+            Responder::Lattice,
+            Responder::Bare,
+            Responder::Sink,
+            Responder::Drain,
+        ]
+        .into_iter();
+        let known = all.find(|known| known.name() == kind);
+        return Ok(Command::Respond(known.ok_or(
+            "respond as `lattice`, as `bare`, as `sink` or as `drain`",
+        )?));
     }
     let mut options = Options::default();
     while let Some(arg) = args.next() {

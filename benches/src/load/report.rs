@@ -5,7 +5,11 @@ use crate::load::{
     compare::{Figures, Pair},
     options::{Cells, Options},
 };
-use crate::{Failure, summary};
+use crate::{
+    Failure,
+    bars::{self, Bar},
+    summary,
+};
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 
@@ -16,6 +20,7 @@ const LARGE: usize = 64 << 10;
 pub(crate) struct Report {
     options: Options,
     pairs: Vec<Pair>,
+    rows: Vec<(summary::Row, Bar)>,
 }
 
 /// One row of the summary. The ratio is ours over the baseline's.
@@ -38,6 +43,7 @@ impl Report {
         Self {
             options: options.clone(),
             pairs: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
@@ -57,6 +63,19 @@ impl Report {
             Cells::Only(texts) => texts.iter().any(|text| cell.to_string().contains(text)),
         };
         path.cells().filter(wanted).collect()
+    }
+
+    /// Returns whether a row that isn't about cells was requested.
+    pub(crate) fn wants(&self, row: &str) -> bool {
+        match &self.options.cells {
+            Cells::All | Cells::Smoke => true,
+            Cells::Only(texts) => texts.iter().any(|text| row.contains(text)),
+        }
+    }
+
+    /// Adds a row that isn't about cells. It is printed at the end.
+    pub(crate) fn add_row(&mut self, row: summary::Row, bar: Bar) {
+        self.rows.push((row, bar));
     }
 
     /// Prints a line of the table.
@@ -95,11 +114,19 @@ impl Report {
 
     /// Writes the summary.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        if self.pairs.is_empty() {
-            return Err("no cell has this in its name; names are like `nats.64x16B`".into());
+        if self.pairs.is_empty() && self.rows.is_empty() {
+            return Err(
+                "no cell or row has this in its name; names are like `nats.64x16B` or `stream.local.GiBps`"
+                    .into(),
+            );
+        }
+        if !self.rows.is_empty() {
+            bars::print(&self.rows);
         }
         let file: PathBuf = self.options.summary;
+        let rest: Vec<_> = self.rows.into_iter().map(|(row, _)| row).collect();
         summary::merge(&file, &rows(&self.pairs))?;
+        summary::merge(&file, &rest)?;
         println!("\nwritten to {}", file.display());
         Ok(())
     }

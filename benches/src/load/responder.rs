@@ -2,8 +2,14 @@
 //! first process ends.
 
 use crate::load::options::Responder;
-use crate::{Failure, bare, native::EchoProvider};
+use crate::{
+    Failure, bare,
+    bulk::Drain,
+    flow,
+    native::{EchoProvider, IntakeProvider},
+};
 use lattice_core::{Lattice, auth::LatticeKey};
+use lattice_host::Host;
 use lattice_provider_sdk::serve;
 use std::{io::Read, time::Duration};
 
@@ -13,7 +19,9 @@ pub(crate) const URL: &str = "LATTICE_BENCH_URL";
 pub(crate) const KEY: &str = "LATTICE_BENCH_KEY";
 /// The subject of the bare responder.
 pub(crate) const SUBJECT: &str = "bench.echo";
-/// The lattice of the other responder.
+/// The subject of bulk messages.
+pub(crate) const BULK: &str = "bench.bulk";
+/// The lattice of the other responders.
 pub(crate) const LATTICE: &str = "bench";
 /// Printed when the process is ready for calls.
 pub(crate) const READY: &str = "ready";
@@ -30,6 +38,18 @@ pub(crate) async fn respond(kind: Responder) -> Result<(), Failure> {
                 ended = end_of_input() => ended,
             }
         }
+        Responder::Sink => respond_with_sink(&url).await,
+        Responder::Drain => {
+            let client = bare::connect(&url).await?;
+            let responder = bare::Responder::on(&client, SUBJECT, None).await?;
+            let drain = Drain::start(&client, BULK).await?;
+            println!("{READY}");
+            tokio::select! {
+                ended = responder.respond() => ended,
+                ended = drain.receive() => ended,
+                ended = end_of_input() => ended,
+            }
+        }
     }
 }
 
@@ -41,6 +61,23 @@ async fn respond_in_lattice(url: &str) -> Result<(), Failure> {
     println!("{READY}");
     end_of_input().await?;
     let _ = serving.shutdown(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// Runs a host that takes streams, large arguments, and the small calls beside them.
+async fn respond_with_sink(url: &str) -> Result<(), Failure> {
+    let lattice = Lattice::connect(url, LATTICE)
+        .key(LatticeKey::from_env(KEY)?)
+        .await?;
+    let host = Host::builder(&lattice)
+        .actor("sink", flow::sink()?)
+        .provider("intake", IntakeProvider)
+        .provider("callee", EchoProvider)
+        .start()
+        .await?;
+    println!("{READY}");
+    end_of_input().await?;
+    let _ = host.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
 

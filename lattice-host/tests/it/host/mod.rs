@@ -21,6 +21,7 @@ mod room;
 mod served;
 mod shapes;
 mod support;
+mod values;
 mod versions;
 mod warm;
 mod wasi;
