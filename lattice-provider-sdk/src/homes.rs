@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Homes {
     types: Arc<[ResourceType]>,
     most: usize,
-    homes: Mutex<Vec<Arc<Home>>>,
+    placed: Mutex<Vec<Arc<Home>>>,
 }
 
 /// The encoded arguments of a call, with the handles in them.
@@ -33,7 +33,7 @@ impl Homes {
         Self {
             types: types.into(),
             most,
-            homes: Mutex::default(),
+            placed: Mutex::default(),
         }
     }
 
@@ -41,7 +41,7 @@ impl Homes {
     pub(crate) fn add(&self, component: &ComponentId, on: &Origin) {
         let (types, most) = (self.types.clone(), self.most);
         let home = Home::new(component.clone(), on.clone(), types, most);
-        self.homes.lock().push(home);
+        self.placed.lock().push(home);
     }
 
     /// Returns the instance for a call: the one in which its resources live, else the last one of
@@ -54,7 +54,7 @@ impl Homes {
         component: &ComponentId,
         handles: &Handles,
     ) -> Result<Arc<Home>, CallError> {
-        let homes = self.homes.lock();
+        let homes = self.placed.lock();
         let used = |home: &&Arc<Home>| {
             let mut resources = handles.iter().filter_map(Handle::resource);
             resources.any(|resource| resource.at() == home.at())
@@ -69,7 +69,9 @@ impl Homes {
 
     /// The provider was taken out of service.
     pub(crate) fn end(&self, reason: &str) {
-        let homes = std::mem::take(&mut *self.homes.lock());
-        homes.iter().for_each(|home| home.end(reason));
+        let homes = std::mem::take(&mut *self.placed.lock());
+        for home in homes {
+            home.end(reason);
+        }
     }
 }

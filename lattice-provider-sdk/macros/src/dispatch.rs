@@ -78,6 +78,8 @@ pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
             const WIT: ::core::option::Option<&'static [u8]> = #wit;
         }
 
+        // A handler may return a future, which isn't awaited here.
+        #[allow(clippy::async_yields_async)]
         impl<Provider__: ::lattice_provider_sdk::Provider #(#handlers)*>
             ::lattice_provider_sdk::Dispatch<Provider__> for World
         {
@@ -155,10 +157,10 @@ fn passing_arm(
         quote!(<Provider__ as #path::#handler>::#method(&*provider, &call, #(#values),*))
     };
     let (_, wrap) = scope.returned(function.result.as_ref());
-    let result = match wrap {
-        Some(wrap) => quote!(#wrap(#call.await)),
-        None => quote!(#call.await),
-    };
+    let mut result = quote!(#call.await);
+    if let Some(wrap) = wrap {
+        result = quote!(#wrap(#result));
+    }
     quote! {
         #key => match ::lattice_provider_sdk::__private::passing_arguments::<Provider__, #types>(args, &call) {
             ::core::result::Result::Ok((#pattern, env__)) => {

@@ -137,10 +137,7 @@ fn method(scope: &Scope<'_, '_>, function: &Function) -> TokenStream {
         quote!(#name: #ty)
     });
     let (result, _) = scope.returned(function.result.as_ref());
-    let provider = match scope.role {
-        Role::Interface => quote!(Self),
-        _ => quote!(Provider__),
-    };
+    let provider = scope.provider();
     quote! {
         #docs
         fn #name(

@@ -240,9 +240,16 @@ impl Scope<'_, '_> {
     fn home_type(&self, id: TypeId, interface: &Interface<'_>) -> TokenStream {
         let (path, handler) = (self.path(interface), interface.handler());
         let name = name::camel(self.world.resource_name(id));
-        match self.role {
-            Role::Interface => quote!(<Self as #path::#handler>::#name),
-            _ => quote!(<Provider__ as #path::#handler>::#name),
+        let provider = self.provider();
+        quote!(<#provider as #path::#handler>::#name)
+    }
+
+    /// Returns the type of the provider.
+    pub(crate) fn provider(&self) -> TokenStream {
+        if self.role == Role::Interface {
+            quote!(Self)
+        } else {
+            quote!(Provider__)
         }
     }
 

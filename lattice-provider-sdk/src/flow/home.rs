@@ -317,3 +317,70 @@ impl fmt::Debug for Home {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_core::name::HostId;
+
+    fn origin(host: &str) -> Origin {
+        Origin::new(HostId::new(host).expect("an id"), 1)
+    }
+
+    fn home() -> Arc<Home> {
+        let component = ComponentId::new("owner").expect("an id");
+        let types = [ResourceType::of::<u8>("a:b/c/r")];
+        Home::new(component, origin("here"), types.into(), 2)
+    }
+
+    #[test]
+    fn what_the_boot_of_another_host_holds_ends_with_its_lease() {
+        let home = home();
+        let given = home.export(Arc::new(1_u8)).expect("there is room");
+        let given = given.into_resource();
+        let lent = home.export(Arc::new(2_u8)).expect("there is room");
+        let full = home.export(Arc::new(3_u8)).expect_err("two are held");
+        assert!(matches!(full, CallError::LimitExceeded { .. }), "{full}");
+        let there = Holder::Host(origin("there"));
+        let owner = home.holder().clone();
+        let moved = home.hand_over(given.id(), &owner, &there);
+        assert_eq!(moved, Ok(()));
+        let id = lent.resource().id();
+        assert_eq!(home.lend(id, &owner, &there), Ok(()));
+        // It may lend what was lent to it.
+        assert_eq!(home.lend(id, &there, &Holder::OnTheWay), Ok(()));
+        home.lease_over(&origin("elsewhere"));
+        assert_eq!(home.state.lock().resources.len(), 2);
+        home.lease_over(&origin("there"));
+        assert_eq!(home.lent::<u8>(&given).expect_err("gone"), Stale::Dropped);
+        let refused = home.lend(id, &there, &Holder::OnTheWay);
+        assert!(matches!(refused, Err(Stale::NotHeld(_))), "{refused:?}");
+        assert_eq!(*home.lent::<u8>(lent.resource()).expect("it is there"), 2);
+    }
+
+    #[test]
+    fn a_handle_is_of_one_type_and_of_one_instance() {
+        let (home, other) = (home(), home());
+        let owned = home.export(Arc::new(1_u8)).expect("there is room");
+        let resource = owned.resource();
+        let ty = home.lent::<u16>(resource).expect_err("another type");
+        assert_eq!(ty, Stale::OtherType("a:b/c/r".into()));
+        let instance = other.lent::<u8>(resource).expect_err("another instance");
+        assert_eq!(instance, Stale::OtherInstance);
+        let unknown = home.export(Arc::new(1_u16)).expect_err("no resource");
+        assert!(unknown.to_string().contains("stands for no resource"));
+        home.end("on purpose");
+        let ended = home.take_back::<u8>(resource).expect_err("it has ended");
+        assert_eq!(ended, Stale::InstanceEnded("on purpose".into()));
+    }
+
+    #[test]
+    fn a_rust_type_stands_for_one_resource() {
+        let component = ComponentId::new("owner").expect("an id");
+        let types = ["a:b/c/r", "a:b/c/s"].map(ResourceType::of::<u8>);
+        let home = Home::new(component, origin("here"), types.into(), 2);
+        let error = home.export(Arc::new(1_u8)).expect_err("two names");
+        let expected = "`u8` stands for both `a:b/c/r` and `a:b/c/s`";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
