@@ -143,3 +143,29 @@ impl<'de> Deserialize<'de> for ByteReader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use lattice_core::stream::Handles;
+
+    #[test]
+    fn a_chunk_of_another_length_than_it_says_is_refused() {
+        let (mut writer, mut reader) = channel();
+        reader.ask(10);
+        for count in [2, 3] {
+            let sent = writer.send(Chunk {
+                count,
+                bytes: Bytes::from_static(b"ab"),
+                handles: Handles::new(),
+            });
+            assert_eq!(sent, Ok(()));
+        }
+        let mut bytes = ByteReader(Mutex::new(State::Come(reader)));
+        let mut next = || bytes.next().now_or_never().expect("at once");
+        assert_eq!(next(), Some(Ok(Bytes::from_static(b"ab"))));
+        assert!(matches!(next(), Some(Err(Broken::Invalid { .. }))));
+        assert_eq!(next(), None);
+    }
+}

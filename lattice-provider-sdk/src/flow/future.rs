@@ -103,11 +103,10 @@ impl<T: Element> Future for FutureReader<T> {
             State::Come(reader, env) => {
                 reader.ask(1);
                 match ready!(reader.poll_chunk(cx)) {
+                    // There is room for one value.
                     Ok(Some(chunk)) => decode(chunk, env).and_then(|mut values| {
-                        let one = values.pop_front().filter(|_| values.is_empty());
-                        one.ok_or_else(|| Broken::Invalid {
-                            reason: "a future with several values".into(),
-                        })
+                        let value = values.pop_front();
+                        value.ok_or(Broken::WriterLost)
                     }),
                     Ok(None) => Err(Broken::WriterLost),
                     Err(broken) => Err(broken),

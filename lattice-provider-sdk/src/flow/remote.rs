@@ -161,3 +161,42 @@ impl RemoteOwned {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{Env, Home, ResourceType, decode};
+    use bytes::Bytes;
+    use lattice_core::{
+        id::Origin,
+        name::{ComponentId, HostId},
+    };
+    use serde::Deserialize;
+
+    /// A handle to the resource `a:b/c/r`.
+    #[derive(Debug)]
+    struct Expected;
+
+    impl<'de> Deserialize<'de> for Expected {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            RemoteOwned::deserialize(deserializer, "a:b/c/r").map(|_| Self)
+        }
+    }
+
+    #[test]
+    fn a_handle_of_another_type_is_refused() {
+        for (name, is_expected) in [("a:b/c/r", true), ("a:b/c/s", false)] {
+            let component = ComponentId::new("owner").expect("an id");
+            let origin = Origin::new(HostId::new("here").expect("an id"), 1);
+            let types = [ResourceType::of::<u8>(name)];
+            let home = Home::new(component, origin, types.into(), 1);
+            let owned = home.export(Arc::new(1_u8)).expect("there is room");
+            let handles = vec![Handle::Own(owned)];
+            let refuse = |reason| CallError::BadResult { reason };
+            let env = Env::of_provider(home);
+            let decoded = decode::<Expected>(&Bytes::from_static(&[0]), handles, &env, refuse);
+            let is_stale = matches!(decoded, Err(CallError::StaleHandle { .. }));
+            assert_eq!((decoded.is_ok(), is_stale), (is_expected, !is_expected));
+        }
+    }
+}
