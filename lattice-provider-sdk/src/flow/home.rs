@@ -295,18 +295,6 @@ impl Owner for Home {
         // Running calls that use it drop it when they end.
         drop(resource);
     }
-
-    fn lease_over(&self, of: &Origin) {
-        let of = Holder::Host(of.clone());
-        let mut state = self.state.lock();
-        let over = state.resources.extract_if(|_, held| held.holder == of);
-        let over: Vec<_> = over.collect();
-        for resource in state.resources.values_mut() {
-            resource.lent.retain(|holder| *holder != of);
-        }
-        drop(state);
-        drop(over);
-    }
 }
 
 impl fmt::Debug for Home {
@@ -334,26 +322,22 @@ mod tests {
     }
 
     #[test]
-    fn what_the_boot_of_another_host_holds_ends_with_its_lease() {
+    fn who_was_lent_a_handle_may_lend_it_until_it_is_given_back() {
         let home = home();
-        let given = home.export(Arc::new(1_u8)).expect("there is room");
-        let given = given.into_resource();
+        let _other = home.export(Arc::new(1_u8)).expect("there is room");
         let lent = home.export(Arc::new(2_u8)).expect("there is room");
         let full = home.export(Arc::new(3_u8)).expect_err("two are held");
         assert!(matches!(full, CallError::LimitExceeded { .. }), "{full}");
         let there = Holder::Host(origin("there"));
-        let owner = home.holder().clone();
-        let moved = home.hand_over(given.id(), &owner, &there);
-        assert_eq!(moved, Ok(()));
-        let id = lent.resource().id();
+        let elsewhere = Holder::Host(origin("elsewhere"));
+        let (owner, id) = (home.holder().clone(), lent.resource().id());
         assert_eq!(home.lend(id, &owner, &there), Ok(()));
-        // It may lend what was lent to it.
-        assert_eq!(home.lend(id, &there, &Holder::OnTheWay), Ok(()));
-        home.lease_over(&origin("elsewhere"));
-        assert_eq!(home.state.lock().resources.len(), 2);
-        home.lease_over(&origin("there"));
-        assert_eq!(home.lent::<u8>(&given).expect_err("gone"), Stale::Dropped);
-        let refused = home.lend(id, &there, &Holder::OnTheWay);
+        assert_eq!(home.lend(id, &there, &elsewhere), Ok(()));
+        home.give_back(id, &there);
+        let refused = home.lend(id, &there, &elsewhere);
+        assert!(matches!(refused, Err(Stale::NotHeld(_))), "{refused:?}");
+        assert_eq!(home.lend(id, &elsewhere, &there), Ok(()));
+        let refused = home.hand_over(id, &there, &elsewhere);
         assert!(matches!(refused, Err(Stale::NotHeld(_))), "{refused:?}");
         assert_eq!(*home.lent::<u8>(lent.resource()).expect("it is there"), 2);
     }
