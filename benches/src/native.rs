@@ -24,7 +24,6 @@ pub use generated::lattice_bench::calls::{
     silence::SilenceClient,
     spin::SpinClient,
 };
-pub use silent::lattice_bench::calls::silence::Silence;
 pub use silent::lattice_bench::calls::{silence::Silence, sink::Sink};
 pub use taking::lattice_bench::calls::intake::Intake;
 

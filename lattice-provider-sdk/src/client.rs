@@ -1,12 +1,17 @@
 //! Calls of typed clients.
 
-use crate::world::Interface;
+use crate::{
+    flow::{self, AnyInvoke, Attached, Encoded, Env},
+    world::Interface,
+};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use lattice_core::{
     Component,
     call::{CallError, Context, FunctionRef},
     client::Caller,
+    id::Source,
+    stream::Body,
     value::{Decode, Encode, from_bytes, to_bytes},
 };
 use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
@@ -28,6 +33,34 @@ pub trait Invoke: Send + Sync {
         args: Bytes,
         context: Context,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send;
+
+    /// Calls `function` like [`invoke`](Self::invoke), with arguments and a result that may have
+    /// streams and handles in them. By default, it can't pass any.
+    ///
+    /// # Errors
+    /// Fails like [`invoke`](Self::invoke).
+    fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> impl Future<Output = Result<Body, CallError>> + Send {
+        async move {
+            if arguments.handles.is_empty() {
+                let result = self.invoke(function, arguments.bytes, context).await;
+                return result.map(Body::from);
+            }
+            Err(CallError::BadArguments {
+                reason: "this caller passes no streams and handles".to_owned(),
+            })
+        }
+    }
+
+    /// Returns in whose name it calls, which is who holds the handles in the results. By default,
+    /// that of an operator.
+    fn source(&self) -> Source {
+        Source::Operator
+    }
 }
 
 impl<I: Invoke> Invoke for &I {
@@ -38,6 +71,19 @@ impl<I: Invoke> Invoke for &I {
         context: Context,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         I::invoke(self, function, args, context)
+    }
+
+    fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> impl Future<Output = Result<Body, CallError>> + Send {
+        I::pass(self, function, arguments, context)
+    }
+
+    fn source(&self) -> Source {
+        I::source(self)
     }
 }
 
@@ -50,6 +96,19 @@ impl<I: Invoke> Invoke for Arc<I> {
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         I::invoke(self, function, args, context)
     }
+
+    fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> impl Future<Output = Result<Body, CallError>> + Send {
+        I::pass(self, function, arguments, context)
+    }
+
+    fn source(&self) -> Source {
+        I::source(self)
+    }
 }
 
 impl Invoke for Component {
@@ -61,6 +120,15 @@ impl Invoke for Component {
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         Self::invoke(self, function, args, context)
     }
+
+    fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> impl Future<Output = Result<Body, CallError>> + Send {
+        Self::pass(self, function, arguments, context)
+    }
 }
 
 impl Invoke for Caller {
@@ -71,6 +139,63 @@ impl Invoke for Caller {
         context: Context,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         Self::invoke(self, function, args, context)
+    }
+
+    fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> impl Future<Output = Result<Body, CallError>> + Send {
+        Self::pass(self, function, arguments, context)
+    }
+
+    fn source(&self) -> Source {
+        Source::Component(self.source().clone())
+    }
+}
+
+impl<I: Invoke + 'static> AnyInvoke for I {
+    fn any_pass<'a>(
+        &'a self,
+        function: &'a FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> BoxFuture<'a, Result<Body, CallError>> {
+        self.pass(function, arguments, context).boxed()
+    }
+
+    fn any_source(&self) -> Source {
+        self.source()
+    }
+}
+
+impl Invoke for Attached {
+    async fn invoke(
+        &self,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let result = self.pass(function, args.into(), context).await?;
+        Ok(result.bytes)
+    }
+
+    async fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> Result<Body, CallError> {
+        match &self.caller {
+            Some(caller) => caller.any_pass(function, arguments, context).await,
+            None => Err(self.missing()),
+        }
+    }
+
+    fn source(&self) -> Source {
+        let caller = self.caller.as_ref();
+        caller.map_or(Source::Operator, |caller| caller.any_source())
     }
 }
 
@@ -107,7 +232,9 @@ pub fn encoded(args: &impl Encode) -> Result<Bytes, CallError> {
 pub struct ClientCall<'a, R, I> {
     caller: &'a I,
     function: &'a FunctionRef,
-    args: Result<Bytes, CallError>,
+    args: Result<Encoded, CallError>,
+    /// Of a function that passes streams or handles.
+    env: Option<Env>,
     context: Option<Context>,
     timeout: Option<Duration>,
     result: PhantomData<fn() -> R>,
@@ -146,10 +273,14 @@ impl<'a, R: Decode + 'a, I: Invoke> IntoFuture for ClientCall<'a, R, I> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let context = self.context();
-            let result = self.caller.invoke(self.function, self.args?, context);
-            from_bytes(&result.await?).map_err(|error| CallError::BadResult {
-                reason: error.to_string(),
-            })
+            let arguments = self.args?.start();
+            let Some(env) = self.env else {
+                let result = self.caller.invoke(self.function, arguments.bytes, context);
+                return from_bytes(&result.await?).map_err(|error| bad_result(error.to_string()));
+            };
+            let result = self.caller.pass(self.function, arguments, context);
+            let Body { bytes, handles } = result.await?;
+            flow::decode(&bytes, handles, &env, bad_result)
         })
     }
 }
@@ -164,9 +295,35 @@ pub fn call<'a, R, I: Invoke>(
     ClientCall {
         caller,
         function: interface.reference(index),
-        args,
+        args: args.map(Encoded::from),
+        env: None,
         context: None,
         timeout: None,
         result: PhantomData,
     }
+}
+
+/// Returns a call like [`call`], of a function that passes streams or handles. Its arguments are
+/// given as a tuple.
+pub fn passing_call<'a, R, I: Invoke + Clone + 'static>(
+    caller: &'a I,
+    interface: &'static Interface,
+    index: usize,
+    args: impl Encode,
+) -> ClientCall<'a, R, I> {
+    let env = Env::of_client(Arc::new(caller.clone()));
+    let args = flow::encode(args, &env, |reason| CallError::BadArguments { reason });
+    ClientCall {
+        caller,
+        function: interface.reference(index),
+        args,
+        env: Some(env),
+        context: None,
+        timeout: None,
+        result: PhantomData,
+    }
+}
+
+fn bad_result(reason: String) -> CallError {
+    CallError::BadResult { reason }
 }

@@ -157,6 +157,98 @@
 //! be passed on: `greeter.greet("Ada").on_behalf_of(&context).await?`, where `context` is a copy of
 //! [`call.context()`](Call::context).
 //!
+//! # Resources, streams and futures
+//!
+//! A resource of an exported interface is a Rust type of the provider's own. Each value of it lives
+//! in this process, and others have handles to it.
+//!
+//! ```
+//! use futures_util::{StreamExt, TryStreamExt, stream};
+//! use lattice_provider_sdk::{Bytes, ByteReader, Call, Lattice, Link, Stateless, provider, serve};
+//! use std::{collections::BTreeMap, sync::Mutex};
+//!
+//! provider!({ inline: "
+//!     package example:buckets@0.1.0;
+//!     interface store {
+//!         resource bucket {
+//!             open: static func(name: string) -> result<bucket, string>;
+//!             put: func(key: string, data: stream<u8>);
+//!             get: func(key: string) -> option<stream<u8>>;
+//!         }
+//!     }
+//!     world buckets { import store; export store; }
+//! " });
+//! use example::buckets::store::{self, Store, StoreClient};
+//!
+//! struct Buckets;
+//! impl Stateless for Buckets { type World = World; }
+//!
+//! #[derive(Default)]
+//! struct Bucket(Mutex<BTreeMap<String, Bytes>>);
+//!
+//! impl Store for Buckets {
+//!     type Bucket = Bucket;
+//!
+//!     async fn bucket_open(&self, _: &Call<Self>, name: String) -> Result<Bucket, String> {
+//!         if name.is_empty() { Err("a bucket needs a name".to_owned()) } else { Ok(Bucket::default()) }
+//!     }
+//! }
+//!
+//! impl store::Bucket<Buckets> for Bucket {
+//!     async fn put(&self, _: &Call<Buckets>, key: String, data: ByteReader) {
+//!         // A part is never taken for the whole.
+//!         if let Ok(chunks) = data.try_collect::<Vec<_>>().await {
+//!             self.0.lock().unwrap().insert(key, chunks.concat().into());
+//!         }
+//!     }
+//!
+//!     async fn get(&self, _: &Call<Buckets>, key: String) -> Option<ByteReader> {
+//!         let data = self.0.lock().unwrap().get(&key).cloned()?;
+//!         Some(ByteReader::new(stream::iter([data])))
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let _serving = serve(&lattice, "buckets", Buckets).await?;
+//! lattice.links().put(Link::new("app", "example:buckets/store@0.1.0", "buckets")?).await?;
+//!
+//! let store = StoreClient::new(lattice.caller("app")?);
+//! let bucket = store.bucket_open("photos").await??;
+//! let parts = ["Hello, ", "Ada!"].map(Bytes::from);
+//! bucket.put("greeting", ByteReader::new(stream::iter(parts))).await?;
+//! let mut data = bucket.get("greeting").await?.expect("it was put");
+//! assert_eq!(data.next().await.expect("a chunk")?, "Hello, Ada!");
+//! drop(bucket); // drops it at the provider, too
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | WIT | a provider has | a client has |
+//! | --- | --- | --- |
+//! | `resource bucket` | the type [`Store::Bucket`], with the methods of the trait `Bucket` | a handle `BucketClient` with the same methods |
+//! | `constructor`, `open: static func` | `new_bucket` and `bucket_open` of the trait `Store` | the same of `StoreClient` |
+//! | `own<bucket>` | its own value; inside of other values [`Own`] | `BucketClient`. Dropping it drops the resource |
+//! | `borrow<bucket>` | a reference; inside of other values [`Lent`] | `&BucketRef`, which a `&BucketClient` coerces to |
+//! | `stream<t>`, `stream<u8>` | [`StreamReader`], [`ByteReader`] | the same |
+//! | `future<t>` | [`FutureReader`] | the same |
+//!
+//! [`Store::Bucket`]: macro@provider
+//!
+//! * A record or variant with handles has a type parameter for each kind of them: `Entry<Own<Bucket>>`
+//!   in a provider, and `Entry`, which is `Entry<BucketClient>`, in a client.
+//! * A value is dropped when the holder drops its handle or goes away, after the last method that
+//!   uses it. Others may hold 100,000 resources of a provider, or as many as [`Provider::handles`]
+//!   returns.
+//! * A handle is its holder's. A component that only knows it can't use it, and the calls of one that
+//!   was dropped, or whose provider has stopped, fail as [`CallError::StaleHandle`].
+//! * A handler that is given the resource of another component calls its methods with a caller of its
+//!   own: `bucket.via(caller)`.
+//! * A stream is a [`Stream`](futures_util::Stream) of `Result<T, Broken>`: it *ends* when its writer
+//!   ends it, and is [`Broken`] when the writer fails or dies. A reader that stops stops the writer.
+//! * `error-context` and `stream<char>` aren't supported.
+//!
 //! # Call without serving
 //!
 //! [`client!`] generates only clients. It needs no world, just the interface:
@@ -209,6 +301,8 @@ mod bindings;
 mod client;
 mod config;
 mod dispatch;
+mod flow;
+mod homes;
 mod provider;
 mod serve;
 mod service;
@@ -217,6 +311,10 @@ pub mod world;
 
 pub use bytes::Bytes;
 pub use client::{ClientCall, Invoke};
+pub use flow::{
+    Attached, ByteReader, ByteWriter, Element, FutureReader, FutureWriter, Lent, Own, StreamReader,
+    StreamWriter,
+};
 pub use lattice_core::{
     Component, Drained, Lattice,
     call::{CallError, Context},
@@ -225,6 +323,7 @@ pub use lattice_core::{
     link::Link,
     name::{ComponentId, LinkName},
     server::{ServeError, ServeHandle, ServeLimits},
+    stream::{Broken, NotSent},
 };
 pub use lattice_provider_macros::{client, provider};
 pub use provider::{Call, Dispatch, Provider, Refusal, Stateless};
@@ -235,8 +334,10 @@ pub use service::IntoService;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        client::{call, encoded},
-        dispatch::{answer, arguments, unknown},
+        client::{call, encoded, passing_call},
+        dispatch::{answer, arguments, passing_answer, passing_arguments, unknown},
+        flow::{AnyInvoke, RemoteOwned, RemoteRef, ResourceType},
+        homes::Arguments,
         value::{Bits, Blob, known_bits},
     };
     pub use lattice_core::serve::Answer;

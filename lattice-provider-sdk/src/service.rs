@@ -3,14 +3,18 @@
 use crate::{
     bindings::{AttemptId, Bindings, Bound},
     config,
+    homes::{Arguments, Homes},
     provider::{Call, Dispatch, Provider, Refusal},
     world::component_types,
 };
 use futures_util::future::{BoxFuture, FutureExt};
 use lattice_core::{
     call::CallError,
+    id::Origin,
     link::{Link, LinkKey},
+    name::ComponentId,
     serve::{Answer, Request, Service},
+    stream::Body,
     types::ComponentTypes,
 };
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -23,7 +27,9 @@ pub trait IntoService {
 
 impl<P: Provider> IntoService for P {
     fn into_service(self) -> Arc<dyn Service> {
+        let homes = Homes::new(P::World::resources(), self.handles());
         Arc::new(ProviderService {
+            homes: Arc::new(homes),
             bound: Arc::new(BoundProvider {
                 provider: Arc::new(self),
                 bindings: Bindings::default(),
@@ -42,6 +48,7 @@ impl IntoService for Arc<dyn Service> {
 struct ProviderService<P: Provider> {
     bound: Arc<BoundProvider<P>>,
     types: Arc<ComponentTypes>,
+    homes: Arc<Homes>,
 }
 
 impl<P: Provider> Service for ProviderService<P> {
@@ -58,12 +65,17 @@ impl<P: Provider> Service for ProviderService<P> {
     fn call(&self, request: Request) -> Answer {
         let provider = self.bound.provider.clone();
         let Some(link) = &request.link else {
-            return Answer::Later(operator_call(provider, request).boxed());
+            let call = operator_call(provider, self.homes.clone(), request);
+            return Answer::Passing(call.boxed());
         };
         match self.bound.bindings.find(link) {
-            Some(binding) => dispatch(provider, binding, request),
+            Some(binding) => dispatch(provider, binding, &self.homes, request),
             None => Answer::Ready(Err(not_linked(link))),
         }
+    }
+
+    fn placed(&self, component: &ComponentId, on: &Origin) {
+        self.homes.add(component, on);
     }
 
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
@@ -79,6 +91,7 @@ impl<P: Provider> Service for ProviderService<P> {
 
 impl<P: Provider> Drop for ProviderService<P> {
     fn drop(&mut self) {
+        self.homes.end("it was taken out of service");
         for ended in self.bound.bindings.close() {
             self.bound.unlink_quietly(ended);
         }
@@ -160,19 +173,29 @@ impl<P: Provider> Drop for Attempt<P> {
 
 async fn operator_call<P: Provider>(
     provider: Arc<P>,
+    homes: Arc<Homes>,
     request: Request,
-) -> Result<bytes::Bytes, CallError> {
+) -> Result<Body, CallError> {
     let binding = provider.operator().await.ok_or(CallError::OperatorDenied)?;
-    match dispatch(provider, Arc::new(binding), request) {
-        Answer::Ready(result) => result,
-        Answer::Later(result) => result.await,
-        // Generated code passes only plain values.
-        Answer::Passing(result) => result.await.map(|body| body.bytes),
+    match dispatch(provider, Arc::new(binding), &homes, request) {
+        Answer::Ready(result) => result.map(Body::from),
+        Answer::Later(result) => result.await.map(Body::from),
+        Answer::Passing(result) => result.await,
     }
 }
 
-fn dispatch<P: Provider>(provider: Arc<P>, binding: Arc<P::Binding>, request: Request) -> Answer {
-    let (call, args) = Call::new(request, binding);
+fn dispatch<P: Provider>(
+    provider: Arc<P>,
+    binding: Arc<P::Binding>,
+    homes: &Arc<Homes>,
+    request: Request,
+) -> Answer {
+    let (call, bytes, handles) = Call::new(request, binding);
+    let args = Arguments {
+        bytes,
+        handles,
+        homes: homes.clone(),
+    };
     P::World::dispatch(provider, call, args)
 }
 

@@ -294,6 +294,10 @@ impl Service for Leased {
         }
     }
 
+    fn placed(&self, component: &ComponentId, on: &Origin) {
+        self.service.placed(component, on);
+    }
+
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
         self.service.linked(link)
     }

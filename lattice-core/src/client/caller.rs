@@ -148,6 +148,24 @@ impl Caller {
         result.await.and_then(Body::plain)
     }
 
+    /// Calls like [`invoke`](Self::invoke), with arguments and a result that may have streams and
+    /// handles in them. The handles are taken, also when the call fails.
+    ///
+    /// # Errors
+    /// As [`pass_via`](Self::pass_via).
+    ///
+    /// # Cancel safety
+    /// As [`invoke`](Self::invoke).
+    pub async fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+        context: Context,
+    ) -> Result<Body, CallError> {
+        let from = (CallerInstance::Here, context);
+        self.pass_via(function, &self.link, arguments, from).await
+    }
+
     /// Calls like [`invoke_via`](Self::invoke_via), with arguments and a result that may have
     /// streams and handles in them. The handles are taken, also when the call fails.
     ///

@@ -52,6 +52,13 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// The service is about to serve `component` on the node with this boot. Called before its first
+    /// call; again if the same service also serves another component, or on another node.
+    ///
+    /// A service that passes handles needs it to say where its resources are. One that wraps another
+    /// passes it on.
+    fn placed(&self, _component: &ComponentId, _on: &Origin) {}
+
     /// A link to this component exists, is new or has changed. Calls over it wait for the result.
     /// An error is kept as the link's status and fails its calls as [`CallError::LinkRejected`].
     ///

@@ -189,6 +189,7 @@ impl Server {
             IfServing::Replace { fence } => fence,
         };
         let (budget, id) = (&self.connection.budgets.calls, component.clone());
+        service.placed(&component, self.origin());
         let running = RunningComponent::new(id, service, limits, fence, budget);
         let running = Arc::new(running);
         let store_epoch = StoreEpoch::of(&self.connection.replica.health());

@@ -45,6 +45,12 @@ pub enum Broken {
         /// How it ended.
         reason: Arc<str>,
     },
+    /// Its writer broke it, and says why.
+    #[error("its writer broke it: {reason}")]
+    Failed {
+        /// The writer's reason.
+        reason: Arc<str>,
+    },
     /// A chunk isn't what the type says, or more than was asked for.
     #[error("its writer sent what its type doesn't allow: {reason}")]
     Invalid {
@@ -148,6 +154,16 @@ impl Writer {
     /// Dropping the future has no effect.
     pub async fn room(&mut self) -> Option<usize> {
         std::future::poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    /// Waits until the reader is gone.
+    pub fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.is_unread {
+            return Poll::Ready(());
+        }
+        register(&mut state.writer, cx);
+        Poll::Pending
     }
 
     /// Sends a chunk.
@@ -441,6 +457,12 @@ mod tests {
         assert!(writer.poll_room(&mut cx).is_pending());
         drop(reader);
         assert_eq!(count(), 4, "the reader's end");
+        let (mut writer, mut reader) = channel();
+        reader.ask(1);
+        assert!(writer.poll_unread(&mut cx).is_pending());
+        drop(reader);
+        assert_eq!(count(), 5, "the reader's end, with room");
+        assert!(writer.poll_unread(&mut cx).is_ready());
     }
 
     #[test]

@@ -21,6 +21,7 @@
 mod body;
 mod channel;
 mod handle;
+mod instance;
 pub(crate) mod remote;
 
 pub use body::Body;
@@ -28,4 +29,5 @@ pub(crate) use body::{pass, pass_back};
 pub(crate) use channel::Demand;
 pub use channel::{Broken, Chunk, NotSent, Reader, Writer, channel};
 pub use handle::{Handle, Handles, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale};
+pub use instance::next_instance;
 pub(crate) use remote::{Batch, Claim, Ledger, Life, Requests};

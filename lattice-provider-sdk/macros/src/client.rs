@@ -1,19 +1,24 @@
 //! The clients: types that call an interface.
 
 use crate::{
+    collisions::is_method,
     docs::docs,
     handler::parameters,
-    name,
-    reference::Scope,
+    handles,
+    reference::{Role, Scope},
     world::{Interface, World},
 };
 use proc_macro2::{Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::quote;
 use wit_parser::Function;
 
 /// Generates the client of `interface`.
 pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
-    let scope = Scope { world, interface };
+    let scope = Scope {
+        world,
+        interface,
+        role: Role::Client,
+    };
     let name = interface.client();
     let docs = docs(None, || format!("Calls `{}`.", interface.full_name));
     let new_docs = docs_of_new();
@@ -22,6 +27,7 @@ pub(crate) fn client(world: &World<'_>, interface: &Interface<'_>) -> TokenStrea
         .functions
         .values()
         .enumerate()
+        .filter(|(_, function)| !is_method(function))
         .map(|(index, function)| method(&scope, index, function));
     quote! {
         #docs
@@ -47,27 +53,49 @@ fn docs_of_new() -> TokenStream {
     })
 }
 
-fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStream {
+/// Generates the method that calls a function. That of a resource is a method of its handle.
+pub(crate) fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStream {
     let docs = docs(function.docs.contents.as_deref(), || {
         format!("Calls `{}`.", function.name)
     });
-    let mut name = name::snake(&function.name);
-    if name == "new" {
-        name = format_ident!("new_");
-    }
+    let name = handles::function_name(function);
+    let own = usize::from(is_method(function));
     let names = parameters(function, &[]);
-    let types = function
-        .params
-        .iter()
-        .map(|param| scope.argument(&param.ty));
-    let encoded = function
-        .params
-        .iter()
-        .zip(&names)
-        .map(|(param, name)| scope.encoded_argument(&param.ty, &quote!(#name)));
-    let arguments = tuple(encoded.collect());
+    let parameters = function.params.iter().zip(&names).skip(own);
+    let declared = parameters.clone().map(|(param, name)| {
+        let ty = scope.argument(&param.ty);
+        quote!(#name: #ty)
+    });
+    let encoded = parameters.map(|(param, name)| scope.encoded_argument(&param.ty, &quote!(#name)));
+    let this = (own > 0).then(|| quote!(self));
+    let arguments = tuple(this.into_iter().chain(encoded).collect());
     let result = scope.owned_or_unit(function.result.as_ref());
     let index = Literal::usize_unsuffixed(index);
+    let (caller, caller_type) = if own > 0 {
+        (
+            quote!(self.0.caller()),
+            quote!(::lattice_provider_sdk::Attached),
+        )
+    } else {
+        (quote!(&self.caller), quote!(Caller__))
+    };
+    let (call, bounds) = if scope.world.passes(function) {
+        let call = quote! {
+            ::lattice_provider_sdk::__private::passing_call(#caller, &INTERFACE, #index, #arguments)
+        };
+        let bounds = (own == 0).then(|| quote!(where Caller__: ::core::clone::Clone + 'static));
+        (call, bounds)
+    } else {
+        let call = quote! {
+            ::lattice_provider_sdk::__private::call(
+                #caller,
+                &INTERFACE,
+                #index,
+                ::lattice_provider_sdk::__private::encoded(&#arguments),
+            )
+        };
+        (call, None)
+    };
     quote! {
         #docs
         ///
@@ -75,14 +103,9 @@ fn method(scope: &Scope<'_, '_>, index: usize, function: &Function) -> TokenStre
         /// Fails when the call does. The function's own errors are part of its result.
         pub fn #name(
             &self,
-            #(#names: #types,)*
-        ) -> ::lattice_provider_sdk::ClientCall<'_, #result, Caller__> {
-            ::lattice_provider_sdk::__private::call(
-                &self.caller,
-                &INTERFACE,
-                #index,
-                ::lattice_provider_sdk::__private::encoded(&#arguments),
-            )
+            #(#declared,)*
+        ) -> ::lattice_provider_sdk::ClientCall<'_, #result, #caller_type> #bounds {
+            #call
         }
     }
 }

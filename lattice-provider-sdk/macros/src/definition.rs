@@ -5,8 +5,9 @@
 
 use crate::{
     docs::docs,
+    handles::HandleUse,
     name,
-    reference::Scope,
+    reference::{Role, Scope},
     world::{Interface, World},
 };
 use proc_macro2::{Literal, TokenStream};
@@ -17,9 +18,16 @@ use wit_parser::{Enum, Flags, FlagsRepr, Record, Type, TypeDef, TypeDefKind, Typ
 /// Generates all types of `interface`.
 pub(crate) fn definitions(world: &World<'_>, interface: &Interface<'_>) -> TokenStream {
     let errors = error_types(world);
-    let scope = Scope { world, interface };
+    let role = Role::Definition;
+    let scope = Scope {
+        world,
+        interface,
+        role,
+    };
     let types = interface
         .types(world.resolve)
+        // Resources have no values: there are only handles to them.
+        .filter(|(_, id, _)| !is_resource(world, *id))
         .map(|(wit_name, id, definition)| {
             let item = item(&scope, wit_name, id, definition);
             let error = errors.contains(&id).then(|| error_impls(wit_name));
@@ -39,7 +47,8 @@ fn item(scope: &Scope<'_, '_>, wit_name: &str, id: TypeId, definition: &TypeDef)
         TypeDefKind::Flags(labels) => flags(wit_name, &docs, labels),
         _ => {
             let (name, target) = (name::camel(wit_name), scope.structure(id));
-            quote!(#docs pub type #name = #target;)
+            let generics = scope.generics(id);
+            quote!(#docs pub type #name #generics = #target;)
         }
     }
 }
@@ -59,7 +68,8 @@ fn record(
         let (name, ty) = (name::snake(&field.name), scope.owned(&field.ty));
         quote!(#docs pub #name: #ty)
     });
-    quote!(#docs #derives pub struct #name { #(#fields,)* })
+    let generics = scope.generics(id);
+    quote!(#docs #derives pub struct #name #generics { #(#fields,)* })
 }
 
 fn variant(
@@ -82,7 +92,8 @@ fn variant(
             .map(|ty| quote!((#ty)));
         quote!(#docs #name #payload)
     });
-    quote!(#docs #derives pub enum #name { #(#cases,)* })
+    let generics = scope.generics(id);
+    quote!(#docs #derives pub enum #name #generics { #(#cases,)* })
 }
 
 fn enumeration(wit_name: &str, docs: &TokenStream, labels: &Enum) -> TokenStream {
@@ -153,8 +164,13 @@ fn bits(labels: &Flags, set: impl Fn(usize) -> bool) -> TokenStream {
 }
 
 /// Returns the derives of a record or variant. `Eq` and `Hash` are left out for types with floats.
+/// Handles can be neither cloned nor compared.
 fn derives(world: &World<'_>, id: TypeId) -> TokenStream {
     let serde = serde();
+    if world.has_handles(&Type::Id(id)) {
+        let bounds = bounds(world, id);
+        return quote!(#[derive(Debug)] #serde #bounds);
+    }
     let exact = if has_float(world, &Type::Id(id)) {
         quote!()
     } else {
@@ -164,6 +180,31 @@ fn derives(world: &World<'_>, id: TypeId) -> TokenStream {
         #[derive(Debug, Clone, PartialEq #exact)]
         #serde
     }
+}
+
+/// Returns what the type parameters have to be so that a type can be passed.
+fn bounds(world: &World<'_>, id: TypeId) -> Option<TokenStream> {
+    let uses = world.uses(&Type::Id(id));
+    let bound = |borrowed: &str| {
+        let bounds = uses.iter().map(|of| {
+            let name = world.parameter(*of);
+            match of {
+                HandleUse::Own(_) => format!("{name}: ::lattice_provider_sdk::Element"),
+                HandleUse::Borrow(_) => {
+                    format!("{name}: ::lattice_provider_sdk::__private::serde::{borrowed}")
+                }
+            }
+        });
+        bounds.collect::<Vec<_>>().join(", ")
+    };
+    let (serialize, deserialize) = (bound("Serialize"), bound("Deserialize<'de>"));
+    let attribute = quote!(#[serde(bound(serialize = #serialize, deserialize = #deserialize))]);
+    (!uses.is_empty()).then_some(attribute)
+}
+
+fn is_resource(world: &World<'_>, id: TypeId) -> bool {
+    let definition = world.definition(&Type::Id(id));
+    definition.is_some_and(|(_, definition)| matches!(definition.kind, TypeDefKind::Resource))
 }
 
 fn serde() -> TokenStream {
@@ -221,6 +262,7 @@ fn error_types(world: &World<'_>) -> HashSet<TypeId> {
             )
         })
         .map(|(id, _)| id)
+        .filter(|id| world.uses(&Type::Id(*id)).is_empty())
         .collect()
 }
 

@@ -5,7 +5,7 @@ use crate::{
     docs::docs,
     handler,
     options::{Macro, Options},
-    signature,
+    remote, signature,
     source::ResolvedWit,
     world::{Interface, World},
 };
@@ -26,7 +26,7 @@ pub(crate) fn expand(kind: Macro, input: TokenStream) -> syn::Result<TokenStream
         .unwrap_or_default();
     let source = ResolvedWit::load(kind, &options, &root)?;
     let world_fault = |message: String| syn::Error::new(options.world_span(), message);
-    let world = World::new(&source.resolve, source.world).map_err(world_fault)?;
+    let world = World::new(kind, &source.resolve, source.world).map_err(world_fault)?;
     let modules = modules(kind, &world);
     let rebuild = rebuild_when_changed(&source.files)?;
     if kind == Macro::Client {
@@ -118,9 +118,12 @@ fn module(kind: Macro, world: &World<'_>, interface: &Interface<'_>) -> TokenStr
     };
     let handler = is_served.then(|| handler::handler(world, interface));
     let client = is_called.then(|| client::client(world, interface));
+    let handles = world
+        .is_called(interface)
+        .then(|| remote::handles(world, interface));
     quote! {
         #docs
-        pub mod #name { #types #description #handler #client }
+        pub mod #name { #types #description #handler #client #handles }
     }
 }
 
@@ -140,6 +143,9 @@ fn rebuild_when_changed(files: &[PathBuf]) -> syn::Result<TokenStream> {
 }
 
 #[cfg(test)]
+mod flow_tests;
+
+#[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
@@ -148,17 +154,20 @@ pub(crate) mod tests {
         let options = Options::parse(quote!({ inline: #text })).expect("options");
         let source = ResolvedWit::load(Macro::Provider, &options, std::path::Path::new(""))
             .expect("valid WIT");
-        test(&World::new(&source.resolve, source.world).expect("a world that can be generated"));
+        test(
+            &World::new(Macro::Provider, &source.resolve, source.world)
+                .expect("a world that can be generated"),
+        );
     }
 
-    fn refusal(text: &str) -> String {
+    pub(crate) fn refusal(text: &str) -> String {
         let Err(error) = expand(Macro::Provider, quote!({ inline: #text })) else {
             panic!("accepted: {text}")
         };
         error.to_string()
     }
 
-    fn exporting(body: &str) -> String {
+    pub(crate) fn exporting(body: &str) -> String {
         format!("package a:b@0.1.0; interface c {{ {body} }} world w {{ export c; }}")
     }
 
@@ -166,28 +175,24 @@ pub(crate) mod tests {
     fn unsupported_types_are_refused_by_name() {
         for (body, expected) in [
             (
-                "resource r;",
-                "type `r` of `a:b/c@0.1.0` is a resource, and resources are not supported yet",
-            ),
-            (
-                "resource r { m: func(); }",
-                "resources are not supported yet",
-            ),
-            (
-                "f: func(x: stream<u8>);",
-                "parameter `x` of function `f` of `a:b/c@0.1.0` is a stream, and streams are not",
-            ),
-            (
-                "f: func() -> option<future<u8>>;",
-                "the result of function `f` of `a:b/c@0.1.0` is a future, and futures",
-            ),
-            (
                 "f: func(x: error-context);",
                 "error contexts are not supported yet",
             ),
             (
-                "record q { s: list<stream> } f: func(x: q);",
-                "type `q` of `a:b/c@0.1.0` is a stream",
+                "f: func() -> option<stream<error-context>>;",
+                "the result of function `f` of `a:b/c@0.1.0` is an `error-context`",
+            ),
+            (
+                "f: func(x: stream<char>);",
+                "parameter `x` of function `f` of `a:b/c@0.1.0` is a `stream<char>`",
+            ),
+            (
+                "resource r; f: func(x: list<future<borrow<r>>>);",
+                "is a future with a `borrow`, and nothing can be lent by a future",
+            ),
+            (
+                "resource r { m: func() -> list<stream<error-context>>; }",
+                "the result of function `[method]r.m` of `a:b/c@0.1.0` is an `error-context`",
             ),
             (
                 "f: func(x: tuple<u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8>);",
@@ -236,18 +241,6 @@ pub(crate) mod tests {
         );
         let text = both("2.0.0");
         expand(Macro::Provider, quote!({ inline: #text })).expect("they differ");
-    }
-
-    #[test]
-    fn a_resource_of_another_interface_is_refused_too() {
-        let message = refusal(
-            "package a:b; interface r { resource bucket; } interface c { use r.{bucket}; f: func(x: borrow<bucket>); }
-             world w { export c; }",
-        );
-        assert!(
-            message.contains("resources are not supported yet"),
-            "{message}"
-        );
     }
 
     #[test]

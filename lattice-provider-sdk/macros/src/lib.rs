@@ -48,9 +48,11 @@ mod dispatch;
 mod docs;
 mod expand;
 mod handler;
+mod handles;
 mod name;
 mod options;
 mod reference;
+mod remote;
 mod signature;
 mod source;
 mod world;
@@ -87,8 +89,16 @@ use proc_macro::TokenStream;
 /// the crate `lattice-wit` are always available and needn't be listed as dependencies. A change to
 /// a WIT file that was read rebuilds the code.
 ///
-/// Resources, streams, futures, and functions or interfaces that belong to no package aren't
-/// supported. The macro fails with an error that names them.
+/// A resource `bucket` of an exported interface becomes a trait `Bucket` with its methods, and a
+/// type `Bucket` of the interface's trait: the provider's own type. Constructors and static
+/// functions are functions of the interface's trait, `new_bucket` and `bucket_open`. A resource of
+/// an imported interface becomes a handle `BucketClient`, whose methods call those of the resource.
+/// Streams are `StreamReader` and `ByteReader`, futures `FutureReader`. A record or variant with
+/// handles has a type parameter for each kind of them.
+///
+/// Error contexts, `stream<char>`, `borrow` in results, streams and futures, and functions or
+/// interfaces that belong to no package aren't supported. The macro fails with an error that names
+/// them.
 #[proc_macro]
 pub fn provider(input: TokenStream) -> TokenStream {
     generate(Macro::Provider, input)

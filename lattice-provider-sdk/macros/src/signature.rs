@@ -97,10 +97,11 @@ fn defined_type(world: &World<'_>, id: TypeId) -> Type {
     }
 }
 
-/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no
-/// package or interface.
-fn resource_name(world: &World<'_>, id: TypeId) -> String {
-    let resource = &world.resolve.types[id];
+/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no package
+/// or interface.
+pub(crate) fn resource_name(world: &World<'_>, id: TypeId) -> String {
+    // The name is the one under which the resource is defined.
+    let resource = &world.resolve.types[world.resource(id)];
     let interface = owner(resource).map(|id| &world.resolve.interfaces[id]);
     let package = interface.and_then(|interface| interface.package);
     let package = package.map(|id| &world.resolve.packages[id].name);

@@ -3,13 +3,13 @@
 //! Unsupported items are rejected here, with an error that names them, so that the files which
 //! generate code can't fail.
 
-use crate::{collisions, name};
+use crate::{collisions, name, options::Macro};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use std::collections::HashSet;
 use wit_parser::{
-    Function, Handle, InterfaceId, PackageName, Resolve, Type, TypeDef, TypeDefKind, TypeId,
-    TypeOwner, WorldId, WorldItem, WorldKey,
+    Function, InterfaceId, PackageName, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner,
+    WorldId, WorldItem, WorldKey,
 };
 
 /// The longest name of an interface with its version, or of a function, that the lattice accepts.
@@ -19,6 +19,8 @@ const LONGEST_TUPLE: usize = 12;
 
 /// A world that contains only supported items.
 pub(crate) struct World<'r> {
+    /// The macro that it is for.
+    pub(crate) kind: Macro,
     pub(crate) resolve: &'r Resolve,
     pub(crate) name: String,
     pub(crate) docs: Option<&'r str>,
@@ -32,6 +34,8 @@ pub(crate) struct Interface<'r> {
     pub(crate) full_name: String,
     pub(crate) name: &'r str,
     pub(crate) wit: &'r wit_parser::Interface,
+    /// The names of the resources that it defines.
+    resource_names: Vec<&'r str>,
     /// Namespace, package and interface.
     pub(crate) modules: [Ident; 3],
     pub(crate) imported: bool,
@@ -43,9 +47,10 @@ impl<'r> World<'r> {
     ///
     /// # Errors
     /// Fails with a message that names the item which isn't supported.
-    pub(crate) fn new(resolve: &'r Resolve, id: WorldId) -> Result<Self, String> {
+    pub(crate) fn new(kind: Macro, resolve: &'r Resolve, id: WorldId) -> Result<Self, String> {
         let wit = &resolve.worlds[id];
         let mut world = Self {
+            kind,
             resolve,
             name: wit.name.clone(),
             docs: wit.docs.contents.as_deref(),
@@ -145,7 +150,14 @@ impl<'r> World<'r> {
             name::snake(&package.name),
             name::snake(name),
         ];
+        let is_resource = |id: &TypeId| {
+            let kind = &self.resolve.types[*id].kind;
+            matches!(kind, TypeDefKind::Resource)
+        };
+        let resources = wit.types.iter().filter(|(_, id)| is_resource(id));
+        let resource_names = resources.map(|(name, _)| name.as_str()).collect();
         self.interfaces.push(Interface {
+            resource_names,
             id,
             full_name,
             name,
@@ -207,72 +219,77 @@ impl<'r> World<'r> {
 
     fn check_function(&self, interface: &Interface<'r>, function: &Function) -> Result<(), String> {
         let what = format!("function `{}` of `{}`", function.name, interface.full_name);
-        if let Some(resource) = function.kind.resource() {
-            return Err(refusal(
-                &what,
-                &format!("belongs to resource `{}`", self.type_name(resource)),
-                "resources",
-            ));
-        }
         check_length(&function.name)?;
         for param in &function.params {
             self.check_type(&param.ty, &format!("parameter `{}` of {what}", param.name))?;
         }
-        function.result.as_ref().map_or(Ok(()), |ty| {
-            self.check_type(ty, &format!("the result of {what}"))
-        })
+        let Some(result) = &function.result else {
+            return Ok(());
+        };
+        let place = format!("the result of {what}");
+        if self.lends(result) {
+            return Err(format!(
+                "{place} has a `borrow`, and nothing can be lent by a result; return an owned handle"
+            ));
+        }
+        self.check_type(result, &place)
     }
 
     /// Fails when `ty` contains, at any depth, a type that isn't supported.
     fn check_type(&self, ty: &Type, place: &str) -> Result<(), String> {
         if matches!(ty, Type::ErrorContext) {
-            return Err(refusal(place, "is an `error-context`", "error contexts"));
+            return Err(format!(
+                "{place} is an `error-context`, and error contexts are not supported yet"
+            ));
         }
         let Type::Id(id) = ty else { return Ok(()) };
-        let inside = |tys: &[&Type]| tys.iter().try_for_each(|ty| self.check_type(ty, place));
-        match &self.resolve.types[*id].kind {
-            TypeDefKind::Resource => Err(refusal(place, "is a resource", "resources")),
-            TypeDefKind::Handle(Handle::Own(resource) | Handle::Borrow(resource)) => Err(refusal(
-                place,
-                &format!("is a handle to resource `{}`", self.type_name(*resource)),
-                "resources",
-            )),
-            TypeDefKind::Stream(_) => Err(refusal(place, "is a stream", "streams")),
-            TypeDefKind::Future(_) => Err(refusal(place, "is a future", "futures")),
-            TypeDefKind::Unknown => Err(refusal(place, "is of an unknown kind", "such types")),
-            TypeDefKind::Tuple(tuple) if tuple.types.len() > LONGEST_TUPLE => Err(format!(
-                "{place} is a tuple of {} values; Rust handles tuples up to {LONGEST_TUPLE}, use a record",
-                tuple.types.len()
-            )),
-            TypeDefKind::Tuple(tuple) => inside(&tuple.types.iter().collect::<Vec<_>>()),
-            TypeDefKind::Record(record) => inside(
-                &record
-                    .fields
-                    .iter()
-                    .map(|field| &field.ty)
-                    .collect::<Vec<_>>(),
-            ),
-            TypeDefKind::Variant(variant) => inside(
-                &variant
-                    .cases
-                    .iter()
-                    .filter_map(|case| case.ty.as_ref())
-                    .collect::<Vec<_>>(),
-            ),
-            TypeDefKind::Result(result) => {
-                inside(&result.ok.iter().chain(&result.err).collect::<Vec<_>>())
+        let kind = &self.resolve.types[*id].kind;
+        match kind {
+            TypeDefKind::Unknown => {
+                return Err(format!(
+                    "{place} is of an unknown kind, and such types are not supported yet"
+                ));
             }
-            TypeDefKind::Map(key, value) => inside(&[key, value]),
-            TypeDefKind::Option(ty)
-            | TypeDefKind::List(ty)
-            | TypeDefKind::FixedLengthList(ty, _)
-            | TypeDefKind::Type(ty) => inside(&[ty]),
-            TypeDefKind::Flags(_) | TypeDefKind::Enum(_) => Ok(()),
+            TypeDefKind::Tuple(tuple) if tuple.types.len() > LONGEST_TUPLE => {
+                return Err(format!(
+                    "{place} is a tuple of {} values; Rust handles tuples up to {LONGEST_TUPLE}, use a record",
+                    tuple.types.len()
+                ));
+            }
+            TypeDefKind::Stream(Some(element)) | TypeDefKind::Future(Some(element)) => {
+                self.check_element(kind, element, place)?;
+            }
+            _ => {}
         }
+        parts(kind)
+            .into_iter()
+            .try_for_each(|ty| self.check_type(ty, place))
     }
 
-    fn type_name(&self, id: TypeId) -> &str {
-        self.resolve.types[id].name.as_deref().unwrap_or("unnamed")
+    /// Checks the type of a stream's elements, or of a future's value.
+    fn check_element(&self, kind: &TypeDefKind, element: &Type, place: &str) -> Result<(), String> {
+        let what = kind.as_str();
+        if self.lends(element) {
+            return Err(format!(
+                "{place} is a {what} with a `borrow`, and nothing can be lent by a {what}; pass owned handles"
+            ));
+        }
+        if matches!(kind, TypeDefKind::Stream(_)) && self.resolved(element) == Type::Char {
+            return Err(format!(
+                "{place} is a `stream<char>`, which components can't have yet; use `stream<u8>` with UTF-8, or `stream<string>`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the types that call an interface are generated.
+    pub(crate) fn is_called(&self, interface: &Interface<'_>) -> bool {
+        self.kind == Macro::Client || interface.imported
+    }
+
+    /// Whether this provider defines the resources of an interface.
+    pub(crate) fn is_home(&self, interface: &Interface<'_>) -> bool {
+        self.kind == Macro::Provider && interface.exported
     }
 }
 
@@ -315,6 +332,15 @@ impl<'r> Interface<'r> {
         }
     }
 
+    /// Returns the resources that the interface defines, with their names.
+    pub(crate) fn resources(
+        &self,
+        resolve: &'r Resolve,
+    ) -> impl Iterator<Item = (&'r str, TypeId, &'r TypeDef)> + use<'r> {
+        let types = self.types(resolve);
+        types.filter(|(.., definition)| matches!(definition.kind, TypeDefKind::Resource))
+    }
+
     /// Returns the interface's types with their names, in the order of the WIT.
     pub(crate) fn types(
         &self,
@@ -328,7 +354,9 @@ impl<'r> Interface<'r> {
 
     fn unused_type_name(&self, suffix: &str, otherwise: &str) -> Ident {
         let wanted = name::camel_with(self.name, suffix);
-        let taken = self.wit.types.keys().any(|ty| name::camel(ty) == wanted);
+        let mut handles = self.resource_names.iter();
+        let taken = self.wit.types.keys().any(|ty| name::camel(ty) == wanted)
+            || handles.any(|resource| name::camel_with(resource, "Client") == wanted);
         if taken {
             name::camel_with(self.name, otherwise)
         } else {
@@ -345,8 +373,28 @@ pub(crate) fn owner(definition: &TypeDef) -> Option<InterfaceId> {
     }
 }
 
-fn refusal(place: &str, what: &str, plural: &str) -> String {
-    format!("{place} {what}, and {plural} are not supported yet")
+/// Returns the types that a type is made of.
+pub(crate) fn parts(kind: &TypeDefKind) -> Vec<&Type> {
+    match kind {
+        TypeDefKind::Record(record) => record.fields.iter().map(|field| &field.ty).collect(),
+        TypeDefKind::Variant(variant) => {
+            let cases = variant.cases.iter();
+            cases.filter_map(|case| case.ty.as_ref()).collect()
+        }
+        TypeDefKind::Tuple(tuple) => tuple.types.iter().collect(),
+        TypeDefKind::Result(result) => result.ok.iter().chain(&result.err).collect(),
+        TypeDefKind::Map(key, value) => vec![key, value],
+        TypeDefKind::Option(ty)
+        | TypeDefKind::List(ty)
+        | TypeDefKind::FixedLengthList(ty, _)
+        | TypeDefKind::Type(ty) => vec![ty],
+        TypeDefKind::Stream(ty) | TypeDefKind::Future(ty) => ty.iter().collect(),
+        TypeDefKind::Resource
+        | TypeDefKind::Handle(_)
+        | TypeDefKind::Flags(_)
+        | TypeDefKind::Enum(_)
+        | TypeDefKind::Unknown => Vec::new(),
+    }
 }
 
 fn check_length(name: &str) -> Result<(), String> {

@@ -7,6 +7,7 @@ use lattice_core::{
     link::Link,
     name::{ComponentId, LinkName},
     serve::Request,
+    stream::Handles,
     wire::{FunctionKey, Source, TraceContext},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -25,14 +26,15 @@ pub struct Call<P: Provider> {
 }
 
 impl<P: Provider> Call<P> {
-    /// Splits a request into the call and its encoded arguments.
-    pub(crate) fn new(request: Request, binding: Arc<P::Binding>) -> (Self, Bytes) {
+    /// Splits a request into the call, its encoded arguments, and the handles in them.
+    pub(crate) fn new(request: Request, binding: Arc<P::Binding>) -> (Self, Bytes, Handles) {
         let Request {
             component,
             function,
             source,
             link,
             args,
+            handles,
             context,
             ..
         } = request;
@@ -44,7 +46,7 @@ impl<P: Provider> Call<P> {
             context,
             binding,
         };
-        (call, args)
+        (call, args, handles)
     }
 
     /// Returns the binding that [`Provider::link`] made for the link, or, for an operator's call,

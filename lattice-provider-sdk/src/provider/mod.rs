@@ -1,7 +1,6 @@
 //! The traits that a provider implements, and the life of its links.
 
-use crate::world::WitWorld;
-use bytes::Bytes;
+use crate::{flow::ResourceType, homes::Arguments, world::WitWorld};
 use lattice_core::{link::Link, serve::Answer};
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future, sync::Arc};
@@ -67,13 +66,28 @@ pub trait Provider: Sized + Send + Sync + 'static {
     fn operator(&self) -> impl Future<Output = Option<Self::Binding>> + Send {
         async { None }
     }
+
+    /// Returns how many of its resources others may hold. A call whose result has more fails with
+    /// [`CallError::LimitExceeded`](crate::CallError::LimitExceeded). 100,000 by default.
+    fn handles(&self) -> usize {
+        MOST_HANDLES
+    }
 }
+
+/// Resources that others may hold by default: some tens of megabytes of small ones, and more than
+/// callers need that drop what they no longer use.
+const MOST_HANDLES: usize = 100_000;
 
 /// A [`Provider`] that treats all its callers in the same way: links have no config, there are no
 /// bindings, and operators may call.
 pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
     type World: Dispatch<Self>;
+
+    /// Returns how many of its resources others may hold, as [`Provider::handles`].
+    fn handles(&self) -> usize {
+        MOST_HANDLES
+    }
 }
 
 impl<P: Stateless> Provider for P {
@@ -88,12 +102,21 @@ impl<P: Stateless> Provider for P {
     async fn operator(&self) -> Option<()> {
         Some(())
     }
+
+    fn handles(&self) -> usize {
+        Stateless::handles(self)
+    }
 }
 
 /// Passes each call to the handler of its function.
 pub trait Dispatch<P: Provider>: WitWorld {
     /// Decodes the arguments, runs the handler, and encodes its result.
-    fn dispatch(provider: Arc<P>, call: Call<P>, args: Bytes) -> Answer;
+    fn dispatch(provider: Arc<P>, call: Call<P>, args: Arguments) -> Answer;
+
+    /// Returns the resources of the world, with the Rust types that stand for them.
+    fn resources() -> Vec<ResourceType> {
+        Vec::new()
+    }
 }
 
 /// Length limit of a reason, in bytes. It is one line for a person, not a log.

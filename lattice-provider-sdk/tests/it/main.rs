@@ -1,6 +1,7 @@
 //! The tests of the public API, in one program.
 
 mod clients;
+mod flow;
 mod generated;
 mod links;
 // Public, so that its lints take it for a library.

@@ -26,10 +26,11 @@
 //!
 //! * Structure only: names of types aren't part of it, aliases are followed to their definition.
 //! * `name` is the WIT identifier without a `%` escape. Order is declaration order.
-//! * A length is decimal without leading zeros. A resource has no version.
+//! * A length is decimal without leading zeros. A resource has no version, and
+//!   the name under which it is defined, whatever an interface that uses it calls it.
 //! * Without members: `record {}`, `variant {}`, `enum {}`, `flags {}`, `tuple<>`.
-//! * Resources, streams, futures and error contexts have a text so that it is fixed before
-//!   functions with them can be called. Hosts and providers refuse such functions for now.
+//! * Error contexts have a text so that it is fixed before functions with them can be called. Hosts
+//!   and providers refuse such functions for now.
 //!
 //! Two functions with the same text are the same to a caller. Names of fields, cases and labels are
 //! part of it, because the bytes of a call don't show when one of them changes its meaning.

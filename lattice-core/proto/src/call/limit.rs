@@ -24,6 +24,8 @@ pub enum Limit {
     ActorMemory(u64),
     /// Memory of all guests of one host together, in bytes.
     HostMemory(u64),
+    /// Resources of one instance that others hold.
+    Handles(u64),
 }
 
 impl fmt::Display for Limit {
@@ -42,6 +44,7 @@ impl fmt::Display for Limit {
                 let bytes = ByteSize::bytes(bytes).up_to_mib();
                 write!(f, "{bytes} of memory for all guests of its host")
             }
+            Self::Handles(count) => write!(f, "{count} resources that others hold"),
         }
     }
 }
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
     use crate::{call::CallError, call::Ran, value};
 
-    const ALL: [(Limit, &[u8], &str); 7] = [
+    const ALL: [(Limit, &[u8], &str); 8] = [
         (
             Limit::Cpu(Duration::from_millis(1_500)),
             b"\x00\x01\x80\xca\xb5\xee\x01",
@@ -86,6 +89,11 @@ mod tests {
             Limit::HostMemory(1 << 20),
             b"\x06\x80\x80\x40",
             "1 MiB of memory for all guests of its host",
+        ),
+        (
+            Limit::Handles(1_000),
+            b"\x07\xe8\x07",
+            "1000 resources that others hold",
         ),
     ];
 

@@ -241,5 +241,8 @@ fn broken(fault: Fault) -> Broken {
             Err(error) => cut_off(&error),
         },
         Fault::CutOff(reason) => cut_off(&reason),
+        Fault::Failed(reason) => Broken::Failed {
+            reason: reason.into(),
+        },
     }
 }

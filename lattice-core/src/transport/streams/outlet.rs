@@ -169,6 +169,7 @@ fn fault(broken: &Broken) -> Fault {
     match broken {
         Broken::WriterLost => Fault::WriterLost,
         Broken::InstanceLost { reason } => Fault::InstanceLost(reason.to_string()),
+        Broken::Failed { reason } => Fault::Failed(reason.to_string()),
         Broken::Invalid { reason } => Fault::Invalid(reason.to_string()),
         Broken::HostLost { host } => Fault::HostLost(host.to_string()),
         Broken::CutOff { reason } => Fault::CutOff(reason.to_string()),

@@ -74,6 +74,8 @@ pub enum Fault {
     HostLost(String),
     /// It was cut off somewhere on its way, for this reason.
     CutOff(String),
+    /// Its writer broke it, for this reason.
+    Failed(String),
 }
 
 impl Fault {
@@ -88,6 +90,7 @@ impl Fault {
             Self::Invalid(text) => (2, &**text),
             Self::HostLost(text) => (3, &**text),
             Self::CutOff(text) => (4, &**text),
+            Self::Failed(text) => (5, &**text),
         };
         let text = &text[..text.floor_char_boundary(Self::LONGEST)];
         let mut buf = BytesMut::with_capacity(1 + text.len());
@@ -105,6 +108,7 @@ impl Fault {
             1 => Self::InstanceLost(text),
             2 => Self::Invalid(text),
             3 => Self::HostLost(text),
+            5 => Self::Failed(text),
             _ => Self::CutOff(text),
         }
     }
@@ -143,6 +147,7 @@ mod tests {
             (Fault::Invalid("no".to_owned()), b"\x02no"),
             (Fault::HostLost("h".to_owned()), b"\x03h"),
             (Fault::CutOff(String::new()), b"\x04"),
+            (Fault::Failed("no more".to_owned()), b"\x05no more"),
         ];
         for (fault, golden) in faults {
             assert_eq!(fault.encode(), golden);

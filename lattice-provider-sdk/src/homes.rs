@@ -1,0 +1,77 @@
+//! Where the resources of a provider live, for each component that it serves as.
+
+use crate::flow::{Home, ResourceType};
+use bytes::Bytes;
+use lattice_core::{
+    call::CallError,
+    id::Origin,
+    name::ComponentId,
+    stream::{Handle, Handles},
+    sync::Mutex,
+};
+use std::sync::Arc;
+
+/// The instances of a provider: one for each component and node that it is served as and on.
+#[derive(Debug)]
+pub struct Homes {
+    types: Arc<[ResourceType]>,
+    most: usize,
+    placed: Mutex<Vec<Arc<Home>>>,
+}
+
+/// The encoded arguments of a call, with the handles in them.
+#[derive(Debug)]
+pub struct Arguments {
+    pub(crate) bytes: Bytes,
+    pub(crate) handles: Handles,
+    pub(crate) homes: Arc<Homes>,
+}
+
+impl Homes {
+    /// The resources of a provider's world, of which others may hold so many.
+    pub(crate) fn new(types: Vec<ResourceType>, most: usize) -> Self {
+        Self {
+            types: types.into(),
+            most,
+            placed: Mutex::default(),
+        }
+    }
+
+    /// The provider is about to be served.
+    pub(crate) fn add(&self, component: &ComponentId, on: &Origin) {
+        let (types, most) = (self.types.clone(), self.most);
+        let home = Home::new(component.clone(), on.clone(), types, most);
+        self.placed.lock().push(home);
+    }
+
+    /// Returns the instance for a call: the one in which its resources live, else the last one of
+    /// the component.
+    ///
+    /// # Errors
+    /// Fails when the provider isn't served as this component.
+    pub(crate) fn of_call(
+        &self,
+        component: &ComponentId,
+        handles: &Handles,
+    ) -> Result<Arc<Home>, CallError> {
+        let homes = self.placed.lock();
+        let used = |home: &&Arc<Home>| {
+            let mut resources = handles.iter().filter_map(Handle::resource);
+            resources.any(|resource| resource.at() == home.at())
+        };
+        let of_component = |home: &&Arc<Home>| home.at().component == *component;
+        let found = homes.iter().rev().filter(of_component).find(used);
+        let found = found.or_else(|| homes.iter().rev().find(of_component));
+        found.cloned().ok_or_else(|| CallError::Stopping {
+            component: component.clone(),
+        })
+    }
+
+    /// The provider was taken out of service.
+    pub(crate) fn end(&self, reason: &str) {
+        let homes = std::mem::take(&mut *self.placed.lock());
+        for home in homes {
+            home.end(reason);
+        }
+    }
+}
