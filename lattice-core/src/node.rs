@@ -140,8 +140,8 @@ impl Node {
         self.0.parts.telemetry.log_sink().clone()
     }
 
-    /// How many handles of resources on this node other hosts hold, and how many of theirs this node
-    /// holds.
+    /// How many handles of resources on this node other hosts hold, and how many of theirs this
+    /// node holds.
     #[doc(hidden)]
     pub fn handles(&self) -> (usize, usize) {
         let parts = &self.0.parts;

@@ -29,7 +29,8 @@ pub fn arguments<T: Decode>(args: &Arguments) -> Result<T, Answer> {
     decoded.map_err(|reason| Answer::Ready(Err(CallError::BadArguments { reason })))
 }
 
-/// Decodes the arguments of a call like [`arguments`], of a function that passes streams or handles.
+/// Decodes the arguments of a call like [`arguments`], of a function that passes streams or
+/// handles.
 pub fn passing_arguments<P: Provider, T: Decode>(
     args: Arguments,
     call: &Call<P>,

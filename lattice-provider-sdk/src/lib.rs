@@ -189,10 +189,9 @@
 //! impl Store for Buckets {
 //!     type Bucket = Bucket;
 //!
-//!     async fn bucket_open(&self, _: &Call<Self>, name: String) -> Result<Bucket, String> {
-//!         if name.is_empty() { Err("a bucket needs a name".to_owned()) } else { Ok(Bucket::default()) }
+//!     async fn bucket_open(&self, _: &Call<Self>, name: String) -> Result<Bucket, String> { if
+//!     name.is_empty() { Err("a bucket needs a name".to_owned()) } else { Ok(Bucket::default()) } }
 //!     }
-//! }
 //!
 //! impl store::Bucket<Buckets> for Bucket {
 //!     async fn put(&self, _: &Call<Buckets>, key: String, data: ByteReader) {
@@ -236,17 +235,18 @@
 //!
 //! [`Store::Bucket`]: macro@provider
 //!
-//! * A record or variant with handles has a type parameter for each kind of them: `Entry<Own<Bucket>>`
-//!   in a provider, and `Entry`, which is `Entry<BucketClient>`, in a client.
+//! * A record or variant with handles has a type parameter for each kind of them:
+//!   `Entry<Own<Bucket>>` in a provider, and `Entry`, which is `Entry<BucketClient>`, in a client.
 //! * A value is dropped when the holder drops its handle or goes away, after the last method that
 //!   uses it. Others may hold 100,000 resources of a provider, or as many as [`Provider::handles`]
 //!   returns.
-//! * A handle is its holder's. A component that only knows it can't use it, and the calls of one that
-//!   was dropped, or whose provider has stopped, fail as [`CallError::StaleHandle`].
-//! * A handler that is given the resource of another component calls its methods with a caller of its
-//!   own: `bucket.via(caller)`.
-//! * A stream is a [`Stream`](futures_util::Stream) of `Result<T, Broken>`: it *ends* when its writer
-//!   ends it, and is [`Broken`] when the writer fails or dies. A reader that stops stops the writer.
+//! * A handle is its holder's. A component that only knows it can't use it, and the calls of one
+//!   that was dropped, or whose provider has stopped, fail as [`CallError::StaleHandle`].
+//! * A handler that is given the resource of another component calls its methods with a caller of
+//!   its own: `bucket.via(caller)`.
+//! * A stream is a [`Stream`](futures_util::Stream) of `Result<T, Broken>`: it *ends* when its
+//!   writer ends it, and is [`Broken`] when the writer fails or dies. A reader that stops stops the
+//!   writer.
 //! * `error-context` and `stream<char>` aren't supported.
 //!
 //! # Call without serving

@@ -16,8 +16,8 @@
 //! | [`signature`] | canonical signatures | a text that is read is the one that would be written |
 //!
 //! All of them also panic if a decoder holds more than twice the length of its input and 64 KiB at
-//! once. For [`value`], [`passed`], and for published types, which are maps of names, the length is what that
-//! many bytes can become in memory: eight bytes each for a list of `u64`.
+//! once. For [`value`], [`passed`], and for published types, which are maps of names, the length is
+//! what that many bytes can become in memory: eight bytes each for a list of `u64`.
 //!
 //! The fuzz targets in `targets/` call these functions with random bytes, and `tests/replay.rs`
 //! with the corpus.

@@ -1,5 +1,5 @@
-//! Calls whose arguments don't fit a message, or have streams in them: the call opens a session, and
-//! sends them in it.
+//! Calls whose arguments don't fit a message, or have streams in them: the call opens a session,
+//! and sends them in it.
 
 use super::{Client, OutgoingCall, exchange::WaitingCall};
 use crate::{
@@ -24,8 +24,8 @@ use tokio::time::{Instant, sleep};
 const ENVELOPE: usize = 336;
 
 impl Client {
-    /// Calls a component on another host with arguments that don't fit a message, or with streams in
-    /// these channels. Streams go on after the call.
+    /// Calls a component on another host with arguments that don't fit a message, or with streams
+    /// in these channels. Streams go on after the call.
     ///
     /// The callee runs once it has all arguments. So whatever happens before the end of them is
     /// sent, the call did not run.

@@ -52,11 +52,11 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
-    /// The service is about to serve `component` on the node with this boot. Called before its first
-    /// call; again if the same service also serves another component, or on another node.
+    /// The service is about to serve `component` on the node with this boot. Called before its
+    /// first call; again if the same service also serves another component, or on another node.
     ///
-    /// A service that passes handles needs it to say where its resources are. One that wraps another
-    /// passes it on.
+    /// A service that passes handles needs it to say where its resources are. One that wraps
+    /// another passes it on.
     fn placed(&self, _component: &ComponentId, _on: &Origin) {}
 
     /// A link to this component exists, is new or has changed. Calls over it wait for the result.

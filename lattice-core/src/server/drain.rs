@@ -20,8 +20,8 @@ const STRAGGLERS: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Lets running calls finish, and open streams, for at most `grace`, then takes no more calls, and refuses late
-    /// ones for a moment.
+    /// Lets running calls finish, and open streams, for at most `grace`, then takes no more calls,
+    /// and refuses late ones for a moment.
     pub(crate) async fn drain(&self, grace: Duration) -> Drained {
         let components: Vec<_> = self.registry.load().values().cloned().collect();
         for component in &components {

@@ -12,8 +12,8 @@
 //! | [`Reader`] of a stream or a future | the end of a [`channel`] that elements come out of |
 //!
 //! An [`Owner`] keeps record of who holds what. A component can use only the handles that it was
-//! given or lent, even if it knows the names of others. Between hosts, a ledger keeps the same record
-//! (`remote`).
+//! given or lent, even if it knows the names of others. Between hosts, a ledger keeps the same
+//! record (`remote`).
 //!
 //! Nothing here does I/O. Both ends of a channel are polled, so that a session over the network can
 //! stand for either of them.

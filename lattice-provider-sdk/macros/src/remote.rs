@@ -52,8 +52,8 @@ fn owned(
         }
 
         impl #name {
-            /// Makes the calls of its methods with `caller`. A client's results call with the caller
-            /// of the client; a handle that a handler was given has none yet.
+            /// Makes the calls of its methods with `caller`. A client's results call with the
+            /// caller of the client; a handle that a handler was given has none yet.
             pub fn via(mut self, caller: impl ::lattice_provider_sdk::Invoke + 'static) -> Self {
                 self.lent = self.lent.via(caller);
                 self

@@ -97,8 +97,8 @@ fn defined_type(world: &World<'_>, id: TypeId) -> Type {
     }
 }
 
-/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no package
-/// or interface.
+/// Returns `namespace:package/interface/name` of a resource, or only its name when it has no
+/// package or interface.
 pub(crate) fn resource_name(world: &World<'_>, id: TypeId) -> String {
     // The name is the one under which the resource is defined.
     let resource = &world.resolve.types[world.resource(id)];

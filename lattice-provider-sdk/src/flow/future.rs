@@ -29,8 +29,8 @@ use std::{
 /// It is a [`Future`] of `Result<T, Broken>`: a writer that died or gave up breaks it. Dropping it
 /// tells the writer that the value isn't wanted.
 ///
-/// Handlers return one that is made from a Rust future, or with a [`FutureWriter`]. A Rust future is
-/// polled by a task of the SDK, once the reader waits for it.
+/// Handlers return one that is made from a Rust future, or with a [`FutureWriter`]. A Rust future
+/// is polled by a task of the SDK, once the reader waits for it.
 ///
 /// ```
 /// use lattice_provider_sdk::FutureReader;

@@ -1,7 +1,7 @@
 //! The tasks that send the elements of streams to their readers.
 //!
-//! A pump ends when everything was sent, when its reader is gone, and when the provider is taken out
-//! of service. It takes nothing from its source before the reader has asked for it.
+//! A pump ends when everything was sent, when its reader is gone, and when the provider is taken
+//! out of service. It takes nothing from its source before the reader has asked for it.
 
 use super::{
     Element, Env,

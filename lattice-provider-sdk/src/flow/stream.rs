@@ -52,9 +52,9 @@ use std::{
 /// # Ok::<_, std::io::Error>(())
 /// ```
 ///
-/// A Rust stream is polled by a task of the SDK, and only for elements that the reader has room for.
-/// The task ends with the stream, when the reader goes away, and when the provider is taken out of
-/// service.
+/// A Rust stream is polled by a task of the SDK, and only for elements that the reader has room
+/// for. The task ends with the stream, when the reader goes away, and when the provider is taken
+/// out of service.
 ///
 /// A stream that came in an argument or a result can be passed on as it is, and doesn't go through
 /// this component then.

@@ -14,7 +14,8 @@ use wit_bindgen::StreamWriter;
 
 /// Desks that one call asks for.
 const DESKS: u32 = 1_000;
-/// Bytes of one write to a stream whose reader has stopped. The guest keeps as many for each stream.
+/// Bytes of one write to a stream whose reader has stopped. The guest keeps as many for each
+/// stream.
 const STALLED: usize = 4 << 10;
 
 thread_local! {

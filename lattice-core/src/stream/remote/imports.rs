@@ -225,8 +225,8 @@ impl Account {
         self.held.is_empty() && !is_owed && self.later.is_empty()
     }
 
-    /// Whether the owner is gone: a newer boot has taken its place, or it was not heard of for twice
-    /// the time after which it has reclaimed everything, were it there.
+    /// Whether the owner is gone: a newer boot has taken its place, or it was not heard of for
+    /// twice the time after which it has reclaimed everything, were it there.
     fn is_lost(&self, life: Life, now: Instant) -> bool {
         match life {
             Life::Replaced => true,

@@ -11,8 +11,8 @@
 //! trusted.
 //!
 //! * A handle that comes back to X is looked up by its number, which is over then. One that B gives
-//!   to a third host C is claimed there: C asks X, and gets a number of its own. Until then, B holds
-//!   it.
+//!   to a third host C is claimed there: C asks X, and gets a number of its own. Until then, B
+//!   holds it.
 //! * A handle that is dropped at B is owed to X until X has acknowledged it. Since numbers are used
 //!   once, that can be repeated, and is also right for a handle that may have moved on.
 //! * Whether a handle has arrived is known from the reply to its call. Otherwise X asks B for it

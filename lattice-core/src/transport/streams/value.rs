@@ -138,8 +138,8 @@ impl Streams {
         }
     }
 
-    /// Decodes a value that has arrived for `to`, with the session that carries its streams. What is
-    /// asked of other hosts has to be answered by the deadline.
+    /// Decodes a value that has arrived for `to`, with the session that carries its streams. What
+    /// is asked of other hosts has to be answered by the deadline.
     pub(crate) async fn decode(
         &self,
         bytes: Bytes,

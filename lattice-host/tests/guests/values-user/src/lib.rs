@@ -61,8 +61,8 @@ fn sum(count: u64) -> u64 {
     bytes(count).map(u64::from).sum()
 }
 
-/// Waits until things of these names were dropped in the instance of `anchor`, which was made before
-/// that. They must have been in this order.
+/// Waits until things of these names were dropped in the instance of `anchor`, which was made
+/// before that. They must have been in this order.
 async fn were_dropped(anchor: &Thing, expected: &[&str]) {
     loop {
         let mut names = anchor.dropped();
