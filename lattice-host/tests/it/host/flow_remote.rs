@@ -361,7 +361,7 @@ async fn what_a_host_held_is_dropped_when_it_leaves_or_is_started_again() {
         }
         assert_eq!(far.giver.node().handles().0, 50);
         if is_orderly {
-            keeper.host.shutdown(Duration::from_secs(5)).await;
+            let _ = keeper.host.shutdown(Duration::from_secs(5)).await;
             far.nothing_is_held(2 * SECOND).await;
             continue;
         }

@@ -52,7 +52,7 @@ async fn a_host_that_comes_back_after_its_lease_is_told() {
 async fn a_host_that_leaves_gives_up_its_handles_at_once() {
     let pair = Pair::new().await;
     let _owned = make(&pair.caller).await;
-    pair.a.shutdown(Duration::from_secs(5)).await;
+    let _ = pair.a.shutdown(Duration::from_secs(5)).await;
     let soon = Duration::from_secs(2);
     within(soon, "it is dropped", || pair.shelf.held() == 0).await;
     assert_eq!(pair.x.handles(), (0, 0));
