@@ -1,7 +1,8 @@
-//! A key-value store with buckets, in the shape of `wasi:keyvalue`, end to end: a store in Rust,
-//! and users of it in Rust and in Python.
+//! A key-value store with buckets, in the shape of `wasi:keyvalue`, end to end: a store as an
+//! actor and as a native provider, and users of it in Rust and in Python.
 
 use super::{
+    native::Buckets,
     place::{Hosts, On, Part, Scene, kind},
     support::*,
 };
@@ -18,33 +19,45 @@ const PLACES: [(Hosts, On); 3] = [
     (Hosts::OverNats, On::Second),
 ];
 
+/// What the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    Actor,
+    Provider,
+}
+
 /// Lets `user` check the store in every placement, several times in each.
-async fn check_everywhere(user: &Actor, instances: Instances) {
+async fn check_everywhere(user: &Actor, store: Store, instances: Instances) {
     for (hosts, on) in PLACES {
-        let store = actor("bucket_store").instances(instances);
-        let parts = vec![
-            Part::actor("user", On::First, user.clone().instances(instances)),
-            Part::actor("store", on, store),
-        ];
+        let part = match store {
+            Store::Actor => Part::actor("store", on, actor("bucket_store").instances(instances)),
+            Store::Provider => Part::provider("store", on, Buckets::default()),
+        };
+        let user = user.clone().instances(instances);
+        let parts = vec![Part::actor("user", On::First, user), part];
         let scene = Scene::start(hosts, parts, &[("user", STORE, "store")]).await;
         for round in 1..=3 {
             let checked = call(&scene.lattice, "user", CHECKS, "check", ()).await;
-            let checked: Result<(), String> =
-                checked.unwrap_or_else(|error| panic!("{hosts:?}, round {round}: {error}"));
-            let place = format!("{hosts:?}, {}, round {round}", kind(instances));
+            let checked: Result<(), String> = checked
+                .unwrap_or_else(|error| panic!("{store:?}, {hosts:?}, round {round}: {error}"));
+            let place = format!("{store:?}, {hosts:?}, {}, round {round}", kind(instances));
             assert_eq!(checked, Ok(()), "{place}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guest_in_rust_uses_buckets_in_fresh_instances() {
-    check_everywhere(&actor("bucket_user"), Instances::Fresh).await;
+async fn a_guest_in_rust_uses_buckets_of_an_actor() {
+    for instances in [Instances::Fresh, Instances::warm()] {
+        check_everywhere(&actor("bucket_user"), Store::Actor, instances).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guest_in_rust_uses_buckets_in_warm_instances() {
-    check_everywhere(&actor("bucket_user"), Instances::warm()).await;
+async fn a_guest_in_rust_uses_buckets_of_a_provider() {
+    for instances in [Instances::Fresh, Instances::warm()] {
+        check_everywhere(&actor("bucket_user"), Store::Provider, instances).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,8 +69,10 @@ async fn a_guest_in_python_uses_buckets() {
             return;
         }
     };
-    for instances in [Instances::Fresh, Instances::warm()] {
-        check_everywhere(&python, instances).await;
+    for store in [Store::Actor, Store::Provider] {
+        for instances in [Instances::Fresh, Instances::warm()] {
+            check_everywhere(&python, store, instances).await;
+        }
     }
 }
 

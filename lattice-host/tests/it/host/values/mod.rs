@@ -3,6 +3,7 @@
 
 mod buckets;
 mod handles;
+mod native;
 mod place;
 
 use super::{over_nats::two_connections, support};

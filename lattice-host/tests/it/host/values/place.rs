@@ -2,8 +2,10 @@
 
 use super::{support::*, two_connections};
 use crate::nats::NatsServer;
-use lattice_core::Lattice;
+use lattice_core::{Lattice, serve::Service};
 use lattice_host::{Actor, Host, Instances};
+use lattice_provider_sdk::IntoService;
+use std::sync::Arc;
 
 /// The hosts of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +26,16 @@ pub(super) enum On {
     Second,
 }
 
-/// An actor, and where it runs.
+/// A component, and where it runs.
 pub(super) struct Part {
     id: &'static str,
     on: On,
-    actor: Actor,
+    component: Component,
+}
+
+enum Component {
+    Actor(Actor),
+    Provider(Arc<dyn Service>),
 }
 
 /// Running components, and a connection to their lattice. Dropping it ends everything.
@@ -40,7 +47,13 @@ pub(super) struct Scene {
 
 impl Part {
     pub(super) fn actor(id: &'static str, on: On, actor: Actor) -> Self {
-        Self { id, on, actor }
+        let component = Component::Actor(actor);
+        Self { id, on, component }
+    }
+
+    pub(super) fn provider(id: &'static str, on: On, provider: impl IntoService) -> Self {
+        let component = Component::Provider(provider.into_service());
+        Self { id, on, component }
     }
 }
 
@@ -61,12 +74,16 @@ impl Scene {
         };
         let mut builders: Vec<_> = lattices.iter().map(Host::builder).collect();
         let ids: Vec<_> = parts.iter().map(|part| part.id).collect();
-        for Part { id, on, actor } in parts {
+        for Part { id, on, component } in parts {
             let at = match on {
                 On::First => 0,
                 On::Second => lattices.len() - 1,
             };
-            let builder = builders.remove(at).actor(id, actor);
+            let builder = builders.remove(at);
+            let builder = match component {
+                Component::Actor(actor) => builder.actor(id, actor),
+                Component::Provider(provider) => builder.provider(id, provider),
+            };
             builders.insert(at, builder);
         }
         let mut hosts = Vec::new();
