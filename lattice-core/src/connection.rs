@@ -20,7 +20,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) name: LatticeName,
-    pub(crate) subjects: Subjects,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) auth: Auth,
     pub(crate) records: Records,
@@ -69,10 +68,9 @@ impl Connection {
             operator_calls,
             budgets,
         } = parts;
-        let subjects = Subjects::new(&name);
         let medium = Medium {
             bus: bus.clone(),
-            subjects: subjects.clone(),
+            subjects: Subjects::new(&name),
             auth: auth.clone(),
             budgets: budgets.clone(),
         };
@@ -85,7 +83,6 @@ impl Connection {
         let links = Links::new(records.clone(), replica.clone(), types.clone());
         Ok(Self {
             name,
-            subjects,
             bus,
             auth,
             records,
@@ -109,7 +106,6 @@ impl Connection {
         };
         Ok(Self {
             name: self.name.clone(),
-            subjects: self.subjects.clone(),
             presence: Arc::new(PresenceWatcher::start(medium).await?),
             bus,
             auth: self.auth.clone(),
@@ -128,7 +124,7 @@ impl Connection {
     pub(crate) fn medium(&self) -> Medium {
         Medium {
             bus: self.bus.clone(),
-            subjects: self.subjects.clone(),
+            subjects: Subjects::new(&self.name),
             auth: self.auth.clone(),
             budgets: self.budgets.clone(),
         }

@@ -39,16 +39,22 @@ pub(crate) struct OutgoingCall<'c> {
     pub(crate) args: Bytes,
     /// The streams and handles in the arguments. They are taken by the first attempt.
     pub(crate) handles: Handles,
-    /// Whether `args` are the names of the handles, too, for another host.
-    pub(crate) has_handles: bool,
     /// The instance that calls.
     pub(crate) caller: CallerInstance,
-    /// Its number, or 0, if the caller takes a result with handles.
-    pub(crate) instance: Option<u64>,
+    pub(crate) passing: Passing,
     pub(crate) context: Context,
     pub(crate) idempotent: bool,
     /// The fence of the target's lease, as far as it is known when the call is routed.
     pub(crate) fence: Option<Fence>,
+}
+
+/// How a call passes handles to and from another host.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Passing {
+    /// Whether the arguments are the names of the handles, too.
+    pub(crate) has_handles: bool,
+    /// The number of the instance that calls, or 0, if the caller takes a result with handles.
+    pub(crate) instance: Option<u64>,
 }
 
 impl<'c> OutgoingCall<'c> {
@@ -68,9 +74,8 @@ impl<'c> OutgoingCall<'c> {
             function,
             args,
             handles: Handles::new(),
-            has_handles: false,
             caller: CallerInstance::Here,
-            instance: None,
+            passing: Passing::default(),
             context,
             idempotent: false,
             fence: None,
@@ -98,8 +103,8 @@ impl<'c> OutgoingCall<'c> {
             attempt,
             idempotent: self.idempotent,
             trace: self.context.trace.as_ref(),
-            instance: self.instance,
-            has_handles: self.has_handles,
+            instance: self.passing.instance,
+            has_handles: self.passing.has_handles,
             session: None,
             args: &self.args,
         }

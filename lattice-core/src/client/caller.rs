@@ -1,6 +1,6 @@
 //! Calls in the name of one component, through its links.
 
-use super::{Call, ClientHandle, Granted, OutgoingCall, builder::Encoded};
+use super::{Call, ClientHandle, Granted, OutgoingCall, builder::Encoded, call::Passing};
 use crate::{
     call::{CallError, Context, FunctionRef},
     id::{Origin, Source},
@@ -208,9 +208,11 @@ impl Caller {
             function,
             args: arguments.bytes,
             handles: arguments.handles,
-            has_handles: false,
             caller,
-            instance,
+            passing: Passing {
+                has_handles: false,
+                instance,
+            },
             context,
             fence: None,
         };

@@ -146,7 +146,7 @@ impl Client {
             .streams
             .encode(Body { bytes, handles }, &from, &peer.peer, by)?;
         call.args = bytes;
-        call.has_handles = true;
+        call.passing.has_handles = true;
         let result = match self.check(call) {
             Err(error) => Err(error),
             Ok(_) if streams.is_empty() => self.call_remote(peer, call, 0).await,

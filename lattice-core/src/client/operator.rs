@@ -3,6 +3,7 @@
 use super::{
     Call, ClientHandle, OutgoingCall,
     builder::{Bypass, Encoded, encoded},
+    call::Passing,
 };
 use crate::{
     call::{CallError, Context, DEFAULT_DEADLINE, FunctionRef},
@@ -132,7 +133,10 @@ impl Component {
         let Body { bytes, handles } = arguments;
         let call = OutgoingCall {
             handles,
-            instance: Some(0),
+            passing: Passing {
+                has_handles: false,
+                instance: Some(0),
+            },
             ..OutgoingCall::ungranted(&Source::Operator, target, function, bytes, context)
         };
         client.call(call).await

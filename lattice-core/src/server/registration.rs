@@ -248,7 +248,7 @@ impl Server {
         &self,
         component: &ComponentId,
     ) -> Result<Subscription, ServeError> {
-        let subject = self.connection.subjects.serves(component);
+        let subject = self.transport.endpoint.subjects().serves(component);
         let bus = &self.connection.bus;
         match bus.queue_subscribe(subject, "serves", QUESTIONS).await {
             Ok(questions) => {
