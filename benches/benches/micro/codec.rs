@@ -56,6 +56,7 @@ fn envelopes(criterion: &mut Criterion) {
         let reply = ReplyEnvelope {
             id: 7,
             session: None,
+            has_handles: false,
             outcome: Ok(call.args.clone()),
         };
         let (mut call_bytes, mut reply_bytes) = (BytesMut::new(), BytesMut::new());
@@ -92,6 +93,7 @@ fn envelopes(criterion: &mut Criterion) {
     let refusal = ReplyEnvelope {
         id: 7,
         session: None,
+        has_handles: false,
         outcome: Err(refusal),
     };
     let mut buf = BytesMut::with_capacity(1_024);
@@ -181,7 +183,9 @@ fn call(size: usize) -> CallEnvelope {
         attempt: 0,
         idempotent: false,
         trace: None,
+        instance: None,
         session: None,
+        has_handles: false,
         args: Bytes::from(vec![7; size]),
     }
 }

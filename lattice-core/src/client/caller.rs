@@ -144,7 +144,7 @@ impl Caller {
         context: Context,
     ) -> Result<Bytes, CallError> {
         let caller = (CallerInstance::Here, None);
-        let result = self.send(function, link, args.into(), caller, context);
+        let result = self.send(function, link, args.into(), (caller, context));
         result.await.and_then(Body::plain)
     }
 
@@ -185,8 +185,8 @@ impl Caller {
             CallerInstance::Instance(number) => number,
             _ => 0,
         };
-        let caller = (caller, Some(instance));
-        self.send(function, link, arguments, caller, context).await
+        let from = ((caller, Some(instance)), context);
+        self.send(function, link, arguments, from).await
     }
 
     async fn send(
@@ -194,8 +194,7 @@ impl Caller {
         function: &FunctionRef,
         link: &LinkName,
         arguments: Body,
-        (caller, instance): (CallerInstance, Option<u64>),
-        context: Context,
+        ((caller, instance), context): ((CallerInstance, Option<u64>), Context),
     ) -> Result<Body, CallError> {
         let client = self.client.client(context.deadline).await?;
         let grant = self.grant(client, function.interface(), function.compat(), link)?;

@@ -82,8 +82,7 @@ impl Ledger {
         name: &ResourceName,
         is_owned: bool,
         (from, at): (&Origin, &Origin),
-        to: &Holder,
-        by: Instant,
+        (to, by): (&Holder, Instant),
     ) -> Result<Arrived, Stale> {
         if let Some(arrived) = self.try_arrive(name, is_owned, (from, at), to) {
             return arrived;

@@ -131,37 +131,31 @@ impl Ledger {
     ) -> Result<Departed, Stale> {
         let owner: Arc<dyn Any + Send + Sync> = resource.owner().clone();
         let at = resource.at();
-        let (what, id, holder) = match owner.downcast::<Proxy>() {
-            Ok(proxy) => {
-                let (id, holder) = (proxy.number(), proxy.boot.clone());
-                let what = if is_owned {
-                    What::Passed(proxy)
-                } else {
-                    What::PassedOn(resource.clone(), Holder::Host(way.to.clone()))
-                };
-                (what, id, holder)
-            }
-            Err(_) => {
-                // What is lent comes back with the call, whether it has arrived or not.
-                let unsure = is_owned.then_some(way.by + GRACE);
-                let given = (resource.clone(), is_owned);
-                let id = self.give(&at.origin, given, &way.to, unsure)?;
-                let what = if is_owned {
-                    What::Given(at.origin.clone())
-                } else {
-                    What::Lent(at.origin.clone())
-                };
-                // Another node of this process sends it, so the receiver claims what it has.
-                (
-                    what,
-                    id,
-                    if at.origin == way.via {
-                        way.via.clone()
-                    } else {
-                        way.to.clone()
-                    },
-                )
-            }
+        let (what, id, holder) = if let Ok(proxy) = owner.downcast::<Proxy>() {
+            let (id, holder) = (proxy.number(), proxy.boot.clone());
+            let what = if is_owned {
+                What::Passed(proxy)
+            } else {
+                What::PassedOn(resource.clone(), Holder::Host(way.to.clone()))
+            };
+            (what, id, holder)
+        } else {
+            // What is lent comes back with the call, whether it has arrived or not.
+            let unsure = is_owned.then_some(way.by + GRACE);
+            let given = (resource.clone(), is_owned);
+            let id = self.give(&at.origin, given, &way.to, unsure)?;
+            let what = if is_owned {
+                What::Given(at.origin.clone())
+            } else {
+                What::Lent(at.origin.clone())
+            };
+            // Another node of this process sends it, so the receiver claims what it has.
+            let sender = if at.origin == way.via {
+                &way.via
+            } else {
+                &way.to
+            };
+            (what, id, sender.clone())
         };
         let name = ResourceName {
             origin: at.origin.clone(),

@@ -182,11 +182,11 @@ impl Ledger {
     }
 
     fn import_moved(&self, proxy: &Proxy) {
-        self.import(proxy, |imports, owner, id| imports.moved(owner, id));
+        self.import(proxy, Imports::moved);
     }
 
     fn import_dropped(&self, proxy: &Proxy) {
-        self.import(proxy, |imports, owner, id| imports.dropped(owner, id));
+        self.import(proxy, Imports::dropped);
     }
 
     fn import_dropped_later(&self, proxy: &Proxy, at: Instant) {

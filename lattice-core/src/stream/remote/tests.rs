@@ -146,7 +146,7 @@ impl Side {
         to: &Holder,
     ) -> Result<Arrived, Stale> {
         let (from, by) = ((&from.node, &self.node), Instant::now());
-        self.ledger.arrive(sent, is_owned, from, to, by).await
+        self.ledger.arrive(sent, is_owned, from, (to, by)).await
     }
 
     /// Sends a handle from a component here to one there, which gets it.
@@ -427,7 +427,7 @@ async fn another_node_of_the_process_passes_handles_on() {
         panic!("one resource");
     };
     let from = (&caller, &x.node);
-    let arrived = x.ledger.arrive(sent.name(), true, from, &a, way.by).await;
+    let arrived = x.ledger.arrive(sent.name(), true, from, (&a, way.by)).await;
     drop(arrived.expect("it is held by that process"));
     assert_eq!(shelf.holder(), None);
 }

@@ -176,12 +176,13 @@ impl Streams {
                 HandleName::Borrow(resource) => (resource, false),
             };
             let hosts = (from, &self.0.at);
-            let arrived = match self.0.ledger.try_arrive(&resource, is_owned, hosts, to) {
-                Some(arrived) => arrived,
-                None => {
-                    let asked = self.0.ledger.arrive(&resource, is_owned, hosts, to, by);
-                    Box::pin(asked).await
-                }
+            let ledger = &self.0.ledger;
+            let arrived = ledger.try_arrive(&resource, is_owned, hosts, to);
+            let arrived = if let Some(arrived) = arrived {
+                arrived
+            } else {
+                let asked = ledger.arrive(&resource, is_owned, hosts, (to, by));
+                Box::pin(asked).await
             };
             let stale = |reason: Stale| Unfit::Stale(remote::stale(&resource, &reason));
             let (handle, loan) = arrived.map_err(stale)?;

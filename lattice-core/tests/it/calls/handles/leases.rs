@@ -14,7 +14,7 @@ async fn a_lost_host_keeps_its_handles_for_the_lease_and_no_longer() {
     sleep(2 * LEASE).await;
     assert_eq!(pair.shelf.held(), 100_000, "its host is there");
     pair.a.kill();
-    sleep(LEASE - Duration::from_secs(2)).await;
+    sleep(LEASE * 14 / 15).await;
     assert_eq!(pair.shelf.held(), 100_000, "it may come back");
     let soon = Duration::from_secs(8);
     within(soon, "all are reclaimed", || pair.shelf.held() == 0).await;
@@ -109,5 +109,5 @@ async fn a_caller_without_a_host_keeps_and_drops_its_handles() {
     bus.close();
     let limit = LEASE + Duration::from_secs(10);
     let after = within(limit, "it is reclaimed", || pair.shelf.held() == 0).await;
-    assert!(after > LEASE - Duration::from_secs(6), "{after:?}");
+    assert!(after > LEASE * 4 / 5, "{after:?}");
 }

@@ -34,7 +34,7 @@ pub(super) struct Part {
 }
 
 enum Component {
-    Actor(Actor),
+    Actor(Box<Actor>),
     Provider(Arc<dyn Service>),
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Scene {
 
 impl Part {
     pub(super) fn actor(id: &'static str, on: On, actor: Actor) -> Self {
-        let component = Component::Actor(actor);
+        let component = Component::Actor(Box::new(actor));
         Self { id, on, component }
     }
 
@@ -81,7 +81,7 @@ impl Scene {
             };
             let builder = builders.remove(at);
             let builder = match component {
-                Component::Actor(actor) => builder.actor(id, actor),
+                Component::Actor(actor) => builder.actor(id, *actor),
                 Component::Provider(provider) => builder.provider(id, provider),
             };
             builders.insert(at, builder);
