@@ -59,7 +59,7 @@ mod tests {
         let affinity = Affinity::default();
         let at = |epoch| Origin::new(HostId::new("host").expect("an id"), epoch);
         let target = |n| ComponentId::new(&format!("c{n}")).expect("an id");
-        for n in 0..TARGETS + 1 {
+        for n in 0..=TARGETS {
             affinity.remember(1, &target(n), &at(1));
         }
         affinity.remember(1, &target(7), &at(2));

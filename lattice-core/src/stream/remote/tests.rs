@@ -28,7 +28,7 @@ struct Shelf {
 struct Side {
     ledger: Arc<Ledger>,
     node: Origin,
-    _claims: Arc<Direct>,
+    claims: Arc<Direct>,
 }
 
 /// Claims at the ledgers of other hosts, without a bus.
@@ -191,7 +191,7 @@ fn sides<const N: usize>() -> [Side; N] {
         Side {
             ledger,
             node,
-            _claims: claims,
+            claims,
         }
     })
 }
@@ -412,7 +412,7 @@ async fn another_node_of_the_process_passes_handles_on() {
     // A node that only calls, in the process of `b`, and one in that of `x`.
     let caller = Origin::new(HostId::new("caller").expect("an id"), 1);
     let joined = |side: &Side| {
-        let claims: Weak<Direct> = Arc::downgrade(&side._claims);
+        let claims: Weak<Direct> = Arc::downgrade(&side.claims);
         side.ledger.join(&caller, claims);
     };
     joined(&b);
