@@ -176,7 +176,8 @@ async fn a_lease_that_is_removed_is_taken_only_when_its_holder_has_stopped() {
 async fn a_lease_whose_value_the_store_removes_early_stays_with_its_holder() {
     let store = MemoryStore::new();
     let hasty = Way {
-        keeps: RENEW / 2,
+        // Less than until the next renewal. A store keeps a value for whole seconds.
+        keeps: Duration::from_secs(1),
         ..Way::shared(&store)
     };
     let mut holder = Contender::over(Arc::new(hasty), "holder", 1).await;
