@@ -133,12 +133,7 @@ impl Sending<'_, '_> {
     /// Sends the arguments. Until the callee has accepted the session, the call may be lost, and is
     /// sent again; the callee takes it once. Sets `sent` with the end of the arguments, and fails
     /// only before that.
-    async fn send(
-        self,
-        id: u64,
-        mut half: SendHalf,
-        sent: &mut Sent,
-    ) -> Result<(), Broken> {
+    async fn send(self, id: u64, mut half: SendHalf, sent: &mut Sent) -> Result<(), Broken> {
         half.accepted(|| {
             let encode = |(): &(), buffer: &mut _| self.encode(id, buffer);
             // A full queue empties, or its peer is gone.

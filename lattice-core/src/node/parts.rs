@@ -40,7 +40,8 @@ impl NodeParts {
             .map_err(|error| BusError::Refused(error.to_string()))?;
         let epoch = epoch::epoch(&connection.records, options.host.as_ref()).await;
         let origin = Origin::new(options.host.unwrap_or_else(entropy::host_id), epoch);
-        let (transport, subscriptions) = Transport::open(connection.medium(), origin, connection.handles.clone()).await?;
+        let (transport, subscriptions) =
+            Transport::open(connection.medium(), origin, connection.handles.clone()).await?;
         let presence = connection.presence.clone();
         let membership = Membership::new(transport.clone(), presence, options.labels, announce);
         let membership = Arc::new(membership);

@@ -25,7 +25,7 @@ pub(crate) mod remote;
 
 pub use body::Body;
 pub(crate) use body::{pass, pass_back};
-pub(crate) use remote::{Batch, Claim, Ledger, Life, Requests};
 pub(crate) use channel::Demand;
 pub use channel::{Broken, Chunk, NotSent, Reader, Writer, channel};
 pub use handle::{Handle, Handles, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale};
+pub(crate) use remote::{Batch, Claim, Ledger, Life, Requests};

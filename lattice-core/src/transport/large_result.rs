@@ -55,9 +55,7 @@ impl Transport {
         (body, from): (Body, Holder),
         deadline: Instant,
     ) {
-        let encoded = self
-            .streams
-            .encode(body, &from, running.caller(), deadline);
+        let encoded = self.streams.encode(body, &from, running.caller(), deadline);
         let encoded = encoded.map_err(|error| CallError::BadResult {
             reason: error.to_string(),
         });
@@ -237,11 +235,7 @@ fn not_delivered(broken: Broken) -> String {
     format!("its result was not delivered: {broken}")
 }
 
-async fn send_result(
-    open: impl Fn(),
-    mut half: SendHalf,
-    result: Bytes,
-) -> Result<(), Broken> {
+async fn send_result(open: impl Fn(), mut half: SendHalf, result: Bytes) -> Result<(), Broken> {
     open();
     half.accepted(open).await?;
     half.send_all(result).await?;

@@ -60,11 +60,11 @@ use receiver::Audience;
 use reply_path::ReplyPaths;
 use send_queue::{Lost, Then};
 use session::Broken;
-use streams::Streams;
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
+use streams::Streams;
 use tokio::sync::Notify;
 
 /// Frames that wait in a subscription of this node before the bus drops more.

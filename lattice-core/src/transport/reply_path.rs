@@ -337,9 +337,7 @@ impl Transport {
             // detect that by themselves.
             return None;
         }
-        reply.outcome = self
-            .fitting(reply.outcome)
-            .map_err(CallError::shortened);
+        reply.outcome = self.fitting(reply.outcome).map_err(CallError::shortened);
         let mut pushed = path.push(&reply);
         if matches!(pushed, Err(NotQueued::Full)) && reply.outcome.is_ok() {
             reply.outcome = Err(CallError::CalleeFailed {

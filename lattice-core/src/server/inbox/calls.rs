@@ -276,7 +276,9 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn of(call: &CallEnvelope, slot: QueueSlot, deadline: Instant) -> Self {
-        let from = call.instance.map(|_| Source::Component(call.target.clone()));
+        let from = call
+            .instance
+            .map(|_| Source::Component(call.target.clone()));
         Self {
             slot,
             deadline,

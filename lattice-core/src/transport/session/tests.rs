@@ -35,7 +35,9 @@ impl End {
             budgets: budgets.clone(),
         };
         let origin = Origin::new(HostId::new(host).expect("a host"), 1);
-        let (transport, subscriptions) = Transport::open(medium, origin, Arc::default()).await.expect("it opens");
+        let (transport, subscriptions) = Transport::open(medium, origin, Arc::default())
+            .await
+            .expect("it opens");
         let Subscriptions {
             sessions, replies, ..
         } = subscriptions;

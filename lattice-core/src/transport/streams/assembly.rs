@@ -124,7 +124,10 @@ mod tests {
             assembly.take(Bytes::from_static(bytes), parcel.count())
         };
         let partial = Parcel::Partial;
-        assert_eq!(take(b"ab", Parcel::Elements(2)), Ok(elements(2, b"ab", false)));
+        assert_eq!(
+            take(b"ab", Parcel::Elements(2)),
+            Ok(elements(2, b"ab", false))
+        );
         assert_eq!(take(b"ab", partial), Ok(Step::Partial));
         assert_eq!(take(b"cd", partial), Ok(Step::Partial));
         let last = take(b"e", Parcel::WithHandles(1));

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     budget::{Held, Share},
-    stream::{Broken, Chunk, Demand, Handles, Holder, Writer},
     name::HostId,
+    stream::{Broken, Chunk, Demand, Handles, Holder, Writer},
     transport::session::{self, RecvHalf, Refused},
     wire::{Fault, Passed},
 };
@@ -167,9 +167,13 @@ impl Inlet {
         // Doubled, as the buffer is.
         self.held = None;
         let more = size.max(held * 2).min(largest);
-        self.held = Some(self.share.hold_beside(0, more).ok_or_else(|| Broken::CutOff {
-            reason: "there is no memory for a large element".into(),
-        })?);
+        self.held = Some(
+            self.share
+                .hold_beside(0, more)
+                .ok_or_else(|| Broken::CutOff {
+                    reason: "there is no memory for a large element".into(),
+                })?,
+        );
         Ok(())
     }
 

@@ -40,9 +40,7 @@ pub use assembly::{Assembly, Step};
 pub(crate) use shared::{Opened, SharedSession};
 pub(crate) use value::{Encoded, Unfit};
 
-use crate::{
-    budget::Budget, id::Origin, stream::remote::Ledger, task_group::TaskGroup,
-};
+use crate::{budget::Budget, id::Origin, stream::remote::Ledger, task_group::TaskGroup};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

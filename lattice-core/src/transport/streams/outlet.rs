@@ -2,7 +2,10 @@
 
 use super::{SharedSession, value};
 use crate::{
-    stream::{Broken, Chunk, Holder, Reader, remote::{Leaving, Way, depart}},
+    stream::{
+        Broken, Chunk, Holder, Reader,
+        remote::{Leaving, Way, depart},
+    },
     transport::session::{self, SendHalf},
     wire::{Fault, HandleName, Parcel, Passed},
 };
@@ -131,7 +134,9 @@ impl Outlet {
             names,
             value: chunk.bytes,
         };
-        let bytes = passed.encode().map_err(|error| invalid(&error.to_string()))?;
+        let bytes = passed
+            .encode()
+            .map_err(|error| invalid(&error.to_string()))?;
         Ok((kept, bytes))
     }
 

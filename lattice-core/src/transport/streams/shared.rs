@@ -107,9 +107,11 @@ impl SharedSession {
 
     /// Returns the number for a further channel of this end.
     pub(super) fn next(&self) -> Option<u16> {
-        let next = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            (next <= MOST_STREAMS).then_some(next + 1)
-        });
+        let next = self
+            .next
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+                (next <= MOST_STREAMS).then_some(next + 1)
+            });
         next.ok()
     }
 

@@ -47,7 +47,12 @@ async fn forged_values_are_refused() {
         assert!(matches!(unknown, Err(Unfit::Stale(_))), "{unknown:?}");
     }
     let way = (&origin("there"), &Holder::OnTheWay, Instant::now());
-    for garbage in [&b""[..], b"\x01\0\0\0", b"\xff\xff\xff\xff\x01", b"\x01\0\0\0\x09"] {
+    for garbage in [
+        &b""[..],
+        b"\x01\0\0\0",
+        b"\xff\xff\xff\xff\x01",
+        b"\x01\0\0\0\x09",
+    ] {
         let bytes = Bytes::from_static(garbage);
         let decoded = streams().decode(bytes, None, way).await;
         let is_refused = matches!(&decoded, Err(Unfit::Undecodable(_)));

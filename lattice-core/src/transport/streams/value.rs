@@ -15,8 +15,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Why a value has more streams than can be sent.
-pub(super) const TOO_MANY: &str =
-    "it has more than 1,023 streams and futures, which is the most that one call to another host can pass";
+pub(super) const TOO_MANY: &str = "it has more than 1,023 streams and futures, which is the most that one call to another host can pass";
 /// Why an element with a borrow is refused.
 pub(super) const LENT: &str = "a resource is lent in a stream";
 
