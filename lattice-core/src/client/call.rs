@@ -199,7 +199,8 @@ impl Client {
                 let result = self.call_component(component, &mut call, now).await;
                 unless_gone(server, result)
             }
-            Route::Remote(peer) => self.pass_remote(peer, &mut call).await,
+            // Boxed, so that no call has room for it on its stack.
+            Route::Remote(peer) => Box::pin(self.pass_remote(peer, &mut call)).await,
         };
         match result {
             Err(CallError::NotExported { .. }) => Err(self.explain_not_exported(&call).await),
