@@ -243,18 +243,23 @@ mod tests {
     #[test]
     fn a_call_without_all_of_its_arguments_did_not_run() {
         let host = HostId::new("h").expect("a host");
-        let errors = [
-            CallError::HostLost { host: host.clone() },
-            CallError::DeadlineExceeded { ran: Ran::Maybe },
-            CallError::Disconnected { ran: Ran::Maybe },
-            CallError::InstanceLost {
-                reason: String::new(),
-            },
-            CallError::LinkTableBehind,
-        ];
-        for error in errors {
-            let certain = did_not_run(error.clone(), &host);
-            assert_eq!(certain.ran(), Ran::No, "{error:?}");
+        // Another host can take the call.
+        let gone = CallError::HostGone { host: host.clone() };
+        let lost = CallError::InstanceLost {
+            reason: String::new(),
+        };
+        let late = |ran| CallError::DeadlineExceeded { ran };
+        let away = |ran| CallError::Disconnected { ran };
+        for (error, expected) in [
+            (CallError::HostLost { host: host.clone() }, gone.clone()),
+            (lost, gone),
+            (late(Ran::Maybe), late(Ran::No)),
+            (away(Ran::Maybe), away(Ran::No)),
+            (CallError::LinkTableBehind, CallError::LinkTableBehind),
+        ] {
+            let certain = did_not_run(error, &host);
+            assert_eq!(certain, expected);
+            assert_eq!(certain.ran(), Ran::No, "{certain:?}");
         }
     }
 

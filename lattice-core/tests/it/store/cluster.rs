@@ -150,7 +150,9 @@ async fn a_lone_copy_in_a_cluster_is_reported() {
         let said = log.text();
         let warns = said.lines().any(|line| {
             line.contains("WARN")
-                && line.contains("`nats stream edit KV_LATTICE_lone --replicas 3`")
+                && line.contains(&format!(
+                    "`nats stream edit KV_LATTICE_{name} --replicas 3`"
+                ))
                 && line.contains("cluster=\"c\"")
         });
         assert_eq!(warns, name == "lone", "{said}");

@@ -82,6 +82,8 @@ fn the_wasm_image_or_the_only_image_of_an_index_is_selected() {
             &[Some(("linux", "amd64")), Some(("wasip2", "wasm")), None],
             "1",
         ),
+        // As buildx writes an image with its attestation.
+        (&[Some(("linux", "amd64")), unknown], "0"),
         (&[Some(("wasi", "wasm32")), unknown], "0"),
         (&[unknown, Some(("wasi", "wasm")), unknown], "1"),
         (&[Some(("js", "wasm")), Some(("wasip1", "wasm"))], "1"),
