@@ -26,7 +26,7 @@ use lattice_core::{
     call::{CallError, Context},
     id::{FunctionKey, Origin},
     serve::{CallerInstance, Request},
-    stream::{Body, Handles, InstanceRef, Stale},
+    stream::{Body, Handles, InstanceRef, Stale, next_instance},
     sync::Mutex,
 };
 use std::{
@@ -42,9 +42,6 @@ use tokio::sync::oneshot;
 
 /// Ended instances whose ends are remembered, to tell those that still have handles why.
 const REMEMBERED: usize = 1_024;
-
-/// The number of the last instance of this process.
-static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// The kept instances of one actor.
 pub(super) struct KeptPool {
@@ -131,7 +128,7 @@ impl KeptPool {
             let at = InstanceRef {
                 origin: self.origin.clone(),
                 component: self.actor.context.id.clone(),
-                instance: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+                instance: next_instance(),
             };
             let (kept, used) = driver::start(self, at, caller.cloned(), context);
             let home = kept.home.clone();
