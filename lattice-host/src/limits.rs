@@ -50,7 +50,7 @@ pub struct Limits {
     /// anything is copied out of the guest. Arguments up to 1 KiB don't count.
     pub outgoing_bytes: ByteSize,
     /// Resources of one instance that others may hold, 10,000 by default. When it gives away one
-    /// more, the instance ends.
+    /// more, the instance ends. It may itself hold 10,000 handles more than that.
     pub handles: NonZeroUsize,
     /// How long an instance is kept for handles and streams that others hold and don't use, 5 min
     /// by default. Then it ends.

@@ -19,7 +19,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use wasmtime::{AsContextMut, Error, PoolConcurrencyLimitError, Result, Store, component};
 
-/// Handles that one instance may hold, such as streams and timers. A typical guest has a dozen.
+/// Handles that one instance may hold, such as streams and timers, besides as many as others may
+/// hold of its own. A typical guest has a dozen.
 const MAX_HANDLES: usize = 10_000;
 
 /// The most time that is kept back from a call's deadline, for the answer that there was no room.
@@ -208,7 +209,8 @@ fn store(
     let mut store = Store::try_new(actor.code.pre.engine(), guest)?;
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(actor.context.limits.result.as_usize());
-    store.set_max_component_handles(MAX_HANDLES);
+    let handles = actor.context.limits.handles.get();
+    store.set_max_component_handles(handles.saturating_add(MAX_HANDLES));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| state::on_tick(store).map_err(Error::new));
     Ok(store)

@@ -19,6 +19,10 @@ use std::{
 /// flight beside small calls.
 pub(super) const ACKNOWLEDGED: u64 = 64 * 1024;
 
+/// The windows of all channels of a peer grow until they take this together. Without it, those of a
+/// thousand readers would grow before they stop.
+const GROWN: usize = 16 * 1024 * 1024;
+
 /// How much a receiver has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -183,7 +187,7 @@ impl Incoming {
         }
         self.grown_at = self.taken.bytes;
         let more = window.min(self.most - window);
-        if room.held() + more as usize > room.largest() / 4 {
+        if room.held() + more as usize > (room.largest() / 4).min(GROWN) {
             // The rest is for channels that have nothing yet.
             return;
         }

@@ -116,7 +116,8 @@ fn whatever_the_bus_does_a_clean_end_comes_after_exactly_what_was_sent() {
     for seed in 0..400 {
         let mut transfer = Transfer::new(seed);
         let limit = transfer.ends.other.room_held();
-        for _ in 0..20_000 {
+        // Five minutes. Nearly all need less than two, although 28 % of all round trips are lost.
+        for _ in 0..60_000 {
             let outcome = transfer.step(true);
             assert!(transfer.ends.other.room_held() <= limit, "seed {seed}");
             if let Some(outcome) = outcome {
