@@ -23,6 +23,18 @@ struct State {
     /// `None` if it is lent to this host only.
     holder: Option<Holder>,
     lent: Vec<Holder>,
+    is_dropped: bool,
+}
+
+impl State {
+    /// Why it can't be used by one who doesn't hold it.
+    fn refusal(&self, by: &Holder) -> Stale {
+        if self.is_dropped {
+            Stale::Dropped
+        } else {
+            Stale::NotHeld(by.to_string())
+        }
+    }
 }
 
 impl Proxy {
@@ -36,6 +48,7 @@ impl Proxy {
         let state = State {
             holder: Some(holder),
             lent: Vec::new(),
+            is_dropped: false,
         };
         Arc::new(Self {
             at,
@@ -56,6 +69,7 @@ impl Proxy {
         let state = State {
             holder: None,
             lent: vec![to],
+            is_dropped: false,
         };
         Arc::new(Self {
             at,
@@ -83,7 +97,7 @@ impl Owner for Proxy {
     fn hand_over(&self, _: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
         if state.holder.as_ref() != Some(from) {
-            return Err(Stale::NotHeld(from.to_string()));
+            return Err(state.refusal(from));
         }
         state.holder = Some(to.clone());
         Ok(())
@@ -92,7 +106,7 @@ impl Owner for Proxy {
     fn lend(&self, _: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
         if state.holder.as_ref() != Some(from) && !state.lent.contains(from) {
-            return Err(Stale::NotHeld(from.to_string()));
+            return Err(state.refusal(from));
         }
         state.lent.push(to.clone());
         Ok(())
@@ -109,6 +123,7 @@ impl Owner for Proxy {
         let mut state = self.state.lock();
         let was_held = state.holder.take().is_some();
         state.lent.clear();
+        state.is_dropped |= was_held;
         drop(state);
         if was_held {
             self.ledger.import_dropped(self);

@@ -117,8 +117,7 @@ struct Before {
 pub(super) struct Acknowledged {
     /// When it was last sent.
     pub(super) sent: Instant,
-    /// It was sent once, and nothing was sent again meanwhile: its acknowledgement may have been
-    /// lost, and the next one came only because of a resend.
+    /// It was sent once.
     pub(super) is_sample: bool,
     /// How often something of the channel was sent again, since the acknowledgement before.
     pub(super) resends: u32,
@@ -335,7 +334,7 @@ impl Outgoing {
         self.numbers.next = self.numbers.next.max(self.numbers.first);
         newest.map(|sent| Acknowledged {
             sent: sent.at,
-            is_sample: !sent.is_again && resends == 0,
+            is_sample: !sent.is_again,
             resends,
             waited,
         })

@@ -291,11 +291,13 @@ async fn futures() {
 }
 
 async fn endings() {
-    // The reader goes away: the writer is told, and has the rest.
+    // The reader goes away: the writer is told, and has the rest. What was on its way to another
+    // host then is lost.
     let (mut writer, reader) = wit_stream::new();
     let write = async move { writer.write_all(vec![1; 100_000]).await.len() };
     let (left, read) = join!(write, pipes::some_bytes(reader, 70_000));
-    assert_eq!((left, read), (30_000, 70_000));
+    assert_eq!(read, 70_000);
+    assert!(left <= 30_000, "{left}");
 
     // The other way round.
     let mut reader = pipes::make_bytes(1_000_000, 1000).await;

@@ -52,7 +52,7 @@ const ALL: [(&str, Ends); 22] = [
     (
         "writer traps",
         Ends::WithTrap {
-            has: "stream",
+            has: "the instance that wrote it ended",
             never: "a clean end",
         },
     ),
