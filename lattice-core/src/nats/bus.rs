@@ -48,8 +48,8 @@ impl Weighed for Arrived {
 /// Most bytes of large payloads that the client has taken and not yet written to its socket. Small
 /// ones are bounded by the number of commands that the client queues.
 const UNWRITTEN: ByteSize = ByteSize::mib(64);
-/// What counts as a large payload. The commands that the client queues, 2,048, are at most 16 MiB of
-/// small ones. Chunks of sessions and full frames of coalesced calls are large.
+/// What counts as a large payload. The commands that the client queues, 2,048, are at most 16 MiB
+/// of small ones. Chunks of sessions and full frames of coalesced calls are large.
 const LARGE: usize = 8 * 1024;
 
 /// Permits for large payloads, one for each KiB.

@@ -1,8 +1,8 @@
 //! Host memory for what is copied out of guests.
 //!
-//! A value that a guest passes is copied before anything but its store is known. So the meter of the
-//! guest that runs is kept by the thread, and each value takes its bytes from it before they are
-//! copied, and gives them back when its last user drops it. A guest isn't interrupted while its
+//! A value that a guest passes is copied before anything but its store is known. So the meter of
+//! the guest that runs is kept by the thread, and each value takes its bytes from it before they
+//! are copied, and gives them back when its last user drops it. A guest isn't interrupted while its
 //! values are copied, so the meter also learns how long that took.
 
 use bytes::Bytes;
