@@ -285,13 +285,13 @@ fn a_channel_is_ready_once_however_often_it_is_queued() {
     for _ in 0..5 {
         many.write(key);
     }
-    assert_eq!(many.one.ready.len(), 1);
+    assert_eq!(many.one.turns.ready.len(), 1);
     let now = many.now;
     let first = many.one.next_part(usize::MAX, now).expect("a chunk");
     many.one.put_back(&first);
-    assert_eq!(many.one.ready.len(), 1);
+    assert_eq!(many.one.turns.ready.len(), 1);
     assert_eq!(many.parts(usize::MAX).len(), 5);
-    assert!(many.one.ready.is_empty());
+    assert!(many.one.turns.ready.is_empty());
 }
 
 #[test]
