@@ -21,7 +21,7 @@
 //! * **Disconnected**: `publish` fails with [`BusError::Disconnected`] at once, and nothing is
 //!   queued for later. A message that was accepted just before the loss was detected may be lost,
 //!   or may arrive after it. Subscriptions stay and resume by themselves. Every loss notifies
-//!   [`Bus::state`] at least once, even one that has ended before it is read.
+//!   [`Bus::watch_state`] at least once, even one that has ended before it is read.
 //! * **Closed**: every call fails with [`BusError::Closed`], and subscriptions end.
 //! * **Cancel safety**: dropping a `publish` future leaves the message either sent whole or not at
 //!   all; dropping a `subscribe` future leaves no subscription; dropping a [`Subscription`] ends

@@ -21,7 +21,7 @@ pub(super) const ACKNOWLEDGED: u64 = 64 * 1024;
 
 /// The windows of all channels of a peer grow until they take this together. Without it, those of a
 /// thousand readers would grow before they stop.
-const GROWN: usize = 16 * 1024 * 1024;
+const GROWN: usize = 8 * 1024 * 1024;
 
 /// How much a receiver has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
