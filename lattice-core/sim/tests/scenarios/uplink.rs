@@ -244,18 +244,14 @@ fn run(seed: u64) -> (usize, usize, usize, usize) {
     for peer in &node.peers {
         peer.streams.iter().for_each(Stream::check);
     }
-    if node.lost == 0 {
-        // Before the first acknowledgements, nothing is known of the link.
-        let most = node.left / 2;
-        assert!(node.again <= most, "{} of {}", node.again, node.left);
-    }
     let streams = || node.peers.iter().flat_map(|peer| &peer.streams);
     let broken = streams().filter(|stream| stream.is_broken).count();
     (node.left, node.again, streams().count(), broken)
 }
 
 /// In every session that ends cleanly, exactly what was sent was received, in order. Nearly all do
-/// whose users wait for that, however long this node's queue is, and less than half is sent twice.
+/// whose users wait for that, however long this node's queue is, and of all chunks less than half
+/// are sent twice.
 #[test]
 fn sessions_with_many_peers_behind_one_slow_link_end_whole() {
     let (mut left, mut again, mut streams, mut broken) = (0, 0, 0, 0);
@@ -267,6 +263,13 @@ fn sessions_with_many_peers_behind_one_slow_link_end_whole() {
         streams += counts.2;
         broken += counts.3;
     }
-    assert!(broken * 20 <= streams, "{broken} of {streams} broke");
-    println!("{again} of {left} chunks were sent again");
+    println!("{again} of {left} chunks were sent again, {broken} of {streams} streams broke");
+    assert!(
+        again * 2 <= left,
+        "{again} of {left} chunks were sent again"
+    );
+    assert!(
+        broken * 20 <= streams,
+        "{broken} of {streams} streams broke"
+    );
 }
