@@ -9,7 +9,7 @@
 //! | `nats` | over NATS, callee in another process, keyed | `async_nats::Client::request`, responder in another process |
 //! | `nats.small_beside_bulk` | the same for one caller of 16 B, next to 32 callers of 64 KiB | the same |
 //!
-//! [`flow`] adds rows about streams, resources and large arguments.
+//! `flow` adds rows about streams, resources and large arguments.
 //!
 //! *One in flight* on the local paths is a loop inside the calling actor, so that the figure is
 //! that of the import call alone: one sample is the mean of a loop that takes about half a
