@@ -89,7 +89,7 @@ impl Client {
         call: &OutgoingCall<'_>,
         attempt: u8,
     ) -> Outcome {
-        self.send_drops(&peer.peer).await;
+        self.send_drops(&peer.peer, call.source).await;
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
         if self.transport.endpoint.needs_session(call.args.len()) {
             return Box::pin(self.call_in_session(peer, call, attempt, Vec::new())).await;
@@ -151,7 +151,7 @@ impl Client {
             Err(error) => Err(error),
             Ok(_) if streams.is_empty() => self.call_remote(peer, call, 0).await,
             Ok(_) => {
-                self.send_drops(&peer.peer).await;
+                self.send_drops(&peer.peer, call.source).await;
                 self.call_in_session(peer, call, 0, streams).await
             }
         };

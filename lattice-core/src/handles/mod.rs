@@ -33,7 +33,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, broadcast::error::RecvError, oneshot},
+    sync::{Mutex, Notify, broadcast::error::RecvError, oneshot},
     time::{Instant, sleep},
 };
 
@@ -51,6 +51,9 @@ pub(crate) struct HandleRpc {
     server: Arc<Server>,
     function: FunctionRef,
     changed: Arc<Notify>,
+    /// Held while drops are taken and put into a send queue, so that they leave in the order in
+    /// which they were taken, and before every call that is made after them.
+    queueing: Mutex<()>,
 }
 
 impl HandleRpc {
@@ -65,6 +68,7 @@ impl HandleRpc {
             client,
             server,
             function,
+            queueing: Mutex::default(),
         }))
     }
 
@@ -115,12 +119,31 @@ impl HandleRpc {
         ledger.acknowledged(self.node(), owner, request, is_done);
     }
 
+    /// Sends up to `most` requests with drops to their owner, and calls `queued` once they are in
+    /// the send queue.
+    async fn send_batches(&self, owner: &Origin, most: usize, queued: impl FnOnce()) {
+        let turn = self.queueing.lock().await;
+        let batches = self.ledger().unsent(self.node(), owner, most);
+        let drops = batches
+            .into_iter()
+            .map(|batch| self.drop_there(owner, batch));
+        // The first time that a request is polled puts it into the send queue.
+        let mut drops = pin!(join_all(drops));
+        let is_pending = poll!(&mut drops).is_pending();
+        self.ledger().drops_are_queued();
+        drop(turn);
+        queued();
+        if is_pending {
+            drops.await;
+        }
+    }
+
     /// Sends what is due.
     fn send(self: &Arc<Self>, peers: &Peers) -> bool {
         let work = self.ledger().work(self.node(), |boot| life(peers, boot));
-        for (owner, batch) in work.drops {
+        for owner in work.drops {
             let rpc = self.clone();
-            let sent = async move { rpc.drop_there(&owner, batch).await };
+            let sent = async move { rpc.send_batches(&owner, 1, || ()).await };
             self.server.tasks.spawn(sent);
         }
         for (holder, ids) in work.questions {
@@ -164,25 +187,16 @@ impl Requests for HandleRpc {
 
     fn send_drops(self: Arc<Self>, owner: Origin) -> BoxFuture<'static, ()> {
         let (queued, is_queued) = oneshot::channel();
-        let batches = self.ledger().unsent(self.node(), &owner);
-        if batches.is_empty() {
-            return std::future::ready(()).boxed();
-        }
         let rpc = self.clone();
+        // A task of its own, because the call may be dropped meanwhile.
         self.server.tasks.spawn(async move {
-            let drops = batches
-                .into_iter()
-                .map(|batch| rpc.drop_there(&owner, batch));
-            // The first time that a call is polled puts it into the send queue.
-            let mut drops = pin!(join_all(drops));
-            if poll!(&mut drops).is_pending() {
-                // The call may have been dropped meanwhile.
+            let queued = || {
                 let _ = queued.send(());
-                drops.await;
-            }
+            };
+            rpc.send_batches(&owner, usize::MAX, queued).await;
         });
         async {
-            // An error says that everything was acknowledged already, or that the node is gone.
+            // An error says that the node is gone.
             let _ = is_queued.await;
         }
         .boxed()

@@ -1,4 +1,4 @@
-//! Answers what other hosts ask about handles.
+//! Serves the requests of other hosts about handles.
 
 use crate::{
     call::{CallError, FunctionRef},

@@ -5,8 +5,8 @@
 //! own lane. Only live hosts that call in their own name are served. The service decides what they
 //! may ask for.
 //!
-//! Each node also serves requests about handles, told apart by their function. These are served
-//! for hosts that send no heartbeats too: whoever calls with handles has to give them back.
+//! Each node also serves requests about handles, told apart by their function. These are also
+//! served for nodes that send no heartbeats, because a node that only calls can hold handles too.
 
 use super::{ServeLimits, Server, component::RunningComponent};
 use crate::{

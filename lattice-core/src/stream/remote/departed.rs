@@ -25,9 +25,9 @@ pub(crate) enum Leaving {
     Future(Reader),
 }
 
-/// The handle of a resource on its way to another host. If this is dropped, it isn't known whether
-/// the handle has arrived, which is found out later: so it is dropped after a message for which
-/// there is no reply, such as a result or an element of a stream.
+/// The handle of a resource on its way to another host. Dropping this says that it isn't known
+/// whether the handle has arrived, and the other host is asked later. That is right after a message
+/// without a reply, such as a result or an element of a stream.
 #[derive(Debug)]
 pub(crate) struct Departed {
     ledger: Arc<Ledger>,

@@ -111,12 +111,9 @@ impl Imports {
         });
     }
 
-    /// Returns the drops to send now. Owners that are gone are owed nothing.
-    pub(super) fn step(
-        &mut self,
-        life: impl Fn(&Origin) -> Life,
-        now: Instant,
-    ) -> Vec<(Origin, Batch)> {
+    /// Returns the owners to which drops are due, one request at a time. Owners that are gone are
+    /// owed nothing.
+    pub(super) fn step(&mut self, life: impl Fn(&Origin) -> Life, now: Instant) -> Vec<Origin> {
         let mut due = Vec::new();
         self.owners.retain(|owner, account| {
             while let Some((at, id)) = account.later.first().copied()
@@ -130,19 +127,19 @@ impl Imports {
             if account.is_lost(life(owner), now) {
                 account.owed.clear();
             }
-            if account.sent.is_empty() && account.may_send(now) {
-                due.extend(account.batch().map(|batch| (owner.clone(), batch)));
+            if account.sent.is_empty() && !account.owed.is_empty() && account.may_send(now) {
+                due.push(owner.clone());
             }
             !account.is_empty()
         });
         due
     }
 
-    /// Returns all drops for that owner that were not sent yet.
-    pub(super) fn flush(&mut self, owner: &Origin, now: Instant) -> Vec<Batch> {
+    /// Takes up to `most` batches of drops for that owner that were not sent yet.
+    pub(super) fn flush(&mut self, owner: &Origin, most: usize, now: Instant) -> Vec<Batch> {
         let account = self.owners.get_mut(owner);
         match account.filter(|account| account.may_send(now)) {
-            Some(account) => std::iter::from_fn(|| account.batch()).collect(),
+            Some(account) => std::iter::from_fn(|| account.batch()).take(most).collect(),
             None => Vec::new(),
         }
     }

@@ -103,8 +103,8 @@ pub(crate) struct Claim {
 /// What a node has to send now.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    /// Handles that this node has dropped, by the boot that owns them.
-    pub(crate) drops: Vec<(Origin, Batch)>,
+    /// Boots to which drops are due.
+    pub(crate) drops: Vec<Origin>,
     /// Boots to ask which of these handles they hold.
     pub(crate) questions: Vec<(Origin, Vec<u64>)>,
     /// Whether there is something to look at again soon.
@@ -319,14 +319,17 @@ impl Ledger {
         Some(requests.send_drops(owner.clone()))
     }
 
-    /// Returns all drops for the host `owner` that were not sent yet.
-    pub(crate) fn unsent(&self, node: &Origin, owner: &Origin) -> Vec<Batch> {
-        let mut books = self.books.lock();
-        let book = books.get_mut(node);
-        let batches = book.map(|book| book.imports.flush(owner, Instant::now()));
+    /// Takes up to `most` batches of drops for the host `owner` that were not sent yet.
+    pub(crate) fn unsent(&self, node: &Origin, owner: &Origin, most: usize) -> Vec<Batch> {
+        let taken = self.with(node, |book| book.imports.flush(owner, most, Instant::now()));
+        taken.unwrap_or_default()
+    }
+
+    /// Drops that were taken are in a send queue now. Until then, calls wait for that.
+    pub(crate) fn drops_are_queued(&self) {
+        let books = self.books.lock();
         let has_unsent = books.values().any(|book| book.imports.has_unsent());
         self.has_unsent.store(has_unsent, Ordering::Relaxed);
-        batches.unwrap_or_default()
     }
 
     /// Another host has acknowledged drops, or the request has failed.

@@ -164,11 +164,13 @@ impl Side {
     fn flush(&self, owner: &Self) -> usize {
         let work = self.ledger.work(&self.node, |_| Life::Live);
         let mut sent = 0;
-        for (at, Batch { request, ids }) in work.drops {
+        for at in work.drops {
             assert_eq!(at, owner.node);
-            sent += ids.len();
-            owner.ledger.dropped_by(&owner.node, &self.node, &ids);
-            self.ledger.acknowledged(&self.node, &at, request, true);
+            for Batch { request, ids } in self.ledger.unsent(&self.node, &at, 1) {
+                sent += ids.len();
+                owner.ledger.dropped_by(&owner.node, &self.node, &ids);
+                self.ledger.acknowledged(&self.node, &at, request, true);
+            }
         }
         sent
     }

@@ -378,6 +378,26 @@ async fn a_third_host_is_given_and_lent_what_lives_elsewhere() {
     assert_eq!(b.handles(), (0, 0));
 }
 
+/// The node's own task sends drops too, and must not be overtaken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_finds_dropped_what_was_dropped_before_it() {
+    let pair = Pair::new().await;
+    let mut before: Vec<Owned> = Vec::new();
+    for round in 0..1_000 {
+        for owned in before.drain(..) {
+            drop(owned);
+            // The task may have its turn between two drops.
+            tokio::task::yield_now().await;
+        }
+        before.push(make(&pair.caller).await);
+        assert_eq!(pair.shelf.held(), 1, "round {round}");
+        let (one, two) = tokio::join!(make(&pair.caller), make(&pair.caller));
+        before.extend([one, two]);
+    }
+    before.clear();
+    pair.holds_nothing().await;
+}
+
 #[tokio::test]
 async fn only_the_component_that_holds_a_handle_can_use_it() {
     let pair = Pair::new().await;

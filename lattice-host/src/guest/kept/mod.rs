@@ -173,7 +173,7 @@ impl CallingInstance {
     fn of(caller: CallerInstance) -> Option<Self> {
         match caller {
             CallerInstance::Instance(number) => Some(Self { boot: None, number }),
-            // Native code on another host is no instance.
+            // The number of native code on another host is 0.
             CallerInstance::Remote(boot, number) if number > 0 => Some(Self {
                 boot: Some(boot),
                 number,

@@ -78,14 +78,16 @@ async fn drops_are_repeated_until_they_are_acknowledged() {
     let mut attempts = 0;
     for _ in 0..300 {
         let work = b.ledger.work(&b.node, |_| Life::Live);
-        for (owner, Batch { request, ids }) in work.drops {
+        let due = work.drops.into_iter();
+        let due = due.flat_map(|owner| b.ledger.unsent(&b.node, &owner, 1));
+        for Batch { request, ids } in due {
             attempts += 1;
             if attempts == 6 {
                 x.ledger.dropped_by(&x.node, &b.node, &ids);
             }
             // The first acknowledgement is lost too.
             b.ledger
-                .acknowledged(&b.node, &owner, request, attempts > 6);
+                .acknowledged(&b.node, &x.node, request, attempts > 6);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -109,7 +109,7 @@ pub async fn future_of_a_resource() {
     assert!(written.is_ok());
     assert_eq!(name, "later");
     were_dropped(&anchor, &["later"]).await;
-    // Nobody takes it: it is dropped where it lives.
+    // It isn't read, so the resource in it is dropped where it lives.
     drop(flows::later("unwanted".to_owned()).await);
     were_dropped(&anchor, &["unwanted"]).await;
 }
