@@ -8,7 +8,7 @@ GUESTS := target/guests/wasm32-wasip2/release
 # Our own crates are compiled with overflow checks and debug assertions.
 CHECKED := --config .ci/checked.toml
 
-.PHONY: demo test bench faults soak fuzz guests fmt lint docs deny package clean
+.PHONY: demo test bench faults soak fuzz guests fmt lint lint-benches docs deny package clean
 
 ## Compiles the guests of the examples alone.
 demo:
@@ -23,6 +23,7 @@ test: guests
 
 bench: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
+	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench-nats.sh --rounds 3
 
 ## Measures what happens to calls when hosts, the server and components fail. Prints a table, and
 ## adds its rows to the bench's summary.
@@ -45,6 +46,7 @@ fuzz:
 guests:
 	sh .ci/guests.sh
 	sh .ci/python-guests.sh
+	sh .ci/javascript-guests.sh
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -52,6 +54,10 @@ fmt:
 
 lint:
 	$(CARGO) clippy $(CHECKED) --release --workspace --all-targets --quiet -- -D warnings
+
+## Compiles the one target that tests don't. `.ci/run` compiles it and the tests with clippy.
+lint-benches:
+	$(CARGO) build $(CHECKED) --release --workspace --bench micro --quiet
 
 ## Includes the examples, so that dependencies have the same features as for clippy and are not
 ## checked again.

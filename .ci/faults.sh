@@ -4,4 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --release --quiet --workspace --test fault_program
+# One measurement has 10,000 connections.
+ulimit -n "$(ulimit -H -n)" || true
 exec "${CARGO_TARGET_DIR:-target}/release/faults" "$@"

@@ -25,8 +25,8 @@ main() {
     mkdir -p "$root/target"
     cd "$root"
     choose_compiler
-    # Flags for native code don't apply to WebAssembly.
-    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
+    # Flags for native code don't apply to WebAssembly, and guests are not checked by clippy.
+    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WORKSPACE_WRAPPER
     [ $# -gt 0 ] || set -- benches/guests examples/guests lattice-host/tests/guests
     for folder; do
         (cd "$folder" && cargo build --quiet --release --locked --target "$target" --target-dir "$out")

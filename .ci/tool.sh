@@ -41,7 +41,7 @@ fetch() {
 }
 
 compile() {
-    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$tools" \
+    env -u RUSTC_WORKSPACE_WRAPPER CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$tools" \
         --target-dir "$tools/build" "$@" "cargo-$name" >&2
 }
 

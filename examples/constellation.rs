@@ -7,7 +7,7 @@
 
 use lattice_core::{Lattice, app::App, name::ComponentId};
 use lattice_examples::{Report, desk::DeskClient, load::Load, store::MemoryStore};
-use lattice_host::Host;
+use lattice_host::{Host, http::Ingress};
 use lattice_provider_sdk::serve;
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/shop.toml");
 /// The actors that the manifest declares, with two replicas each.
-const ACTORS: [&str; 2] = ["front-desk", "greeter"];
+const ACTORS: [&str; 3] = ["front-desk", "greeter", "hello"];
 const REPLICAS: usize = 2;
 /// Callers that make calls continuously.
 const CALLERS: usize = 16;
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Report> {
     let _store = serve(&lattice, "store", MemoryStore::default()).await?;
     let mut hosts = Vec::new();
     for id in ["red", "blue", "green"] {
-        hosts.push(Host::builder(&lattice).id(id).start().await?);
+        hosts.push(host(&lattice, id).await?);
     }
     heading(1, "three hosts that run nothing yet");
     all_count(&lattice).await?;
@@ -51,6 +51,15 @@ async fn main() -> Result<(), Report> {
         let _ = host.shutdown(Duration::from_secs(1)).await;
     }
     Ok(())
+}
+
+/// Starts a host that also serves the lattice's wormholes, on a free port.
+async fn host(lattice: &Lattice, id: &str) -> Result<Host, Report> {
+    let builder = Host::builder(lattice).id(id);
+    Ok(builder
+        .ingress(Ingress::http("127.0.0.1:0"))
+        .start()
+        .await?)
 }
 
 /// Applies the app, and applies it again, which changes nothing.
@@ -112,7 +121,7 @@ async fn kill_one(lattice: &Lattice, hosts: &mut Vec<Host>) -> Result<(), Report
 /// Starts a host in place of the dead one.
 async fn join_one(lattice: &Lattice) -> Result<Host, Report> {
     heading(4, "a new host joins, and takes over its share");
-    let yellow = Host::builder(lattice).id("yellow").start().await?;
+    let yellow = host(lattice, "yellow").await?;
     all_count(lattice).await?;
     settled(lattice).await;
     show(lattice);

@@ -1,7 +1,9 @@
-//! A host inside an existing axum service: an actor serves one of its routes.
+//! A host inside an existing axum service: an actor serves one of its routes, and wormholes what
+//! its routes don't.
 //!
 //! ```text
 //! GET /welcome/Ada ──► web (this service) ──► front-desk ──► greeter ──► store
+//! GET /hello/Ada ────► wormhole ────► hello
 //! ```
 //!
 //! Listens on `ADDRESS`, by default a free port of this machine, and prints the address. Ends on
@@ -19,14 +21,15 @@ use lattice_core::{
     call::{CallError, DEFAULT_DEADLINE, Ran},
     client::Caller,
     link::Link,
+    wormholes::NewWormhole,
 };
 use lattice_examples::{
     Report,
     desk::DeskClient,
-    guests::{DESK, GREETER, front_desk, greeter},
+    guests::{DESK, GREETER, front_desk, greeter, hello},
     store::{MemoryStore, STORE},
 };
-use lattice_host::{Host, Instances};
+use lattice_host::{Host, Instances, http::wormhole_service};
 use std::{env, time::Duration};
 use tokio::net::TcpListener;
 
@@ -52,6 +55,7 @@ async fn main() -> Result<(), Report> {
             "greeter",
             greeter("this service")?.instances(Instances::warm()),
         )
+        .actor("hello", hello()?)
         .provider("store", MemoryStore::default())
         .start()
         .await?;
@@ -62,6 +66,9 @@ async fn main() -> Result<(), Report> {
     ] {
         lattice.links().put(link).await?;
     }
+    // Requests for `/hello` go to this actor. It could be opened and closed from the command line.
+    let wormhole = NewWormhole::new("hello")?.any_host().path("/hello");
+    lattice.wormholes().create(wormhole).await?;
     // The caller uses the host's own node, so that a call to an actor on this host never leaves it.
     let desk = DeskClient::new(host.node().caller("web")?);
 
@@ -69,7 +76,8 @@ async fn main() -> Result<(), Report> {
     let app = Router::new()
         .route("/health", get(|| async { "ok" }))
         .route("/welcome/{name}", get(welcome))
-        .with_state(desk);
+        .with_state(desk)
+        .fallback_service(wormhole_service(&lattice));
     let address = env::var("ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -5,18 +5,20 @@
 //! "visitor"        actor          actor       key-value provider
 //! ```
 //!
-//! Each arrow is a call by name and interface, wherever the callee runs, and each needs a link. Set
-//! `RUST_LOG=info` to see the logs of the actors and of the mesh.
+//! Each arrow is a call by name and interface, wherever the callee runs, and each needs a link. At
+//! the end, a wormhole leads an HTTP request from the outside to an actor. Set `RUST_LOG=info` to
+//! see the logs of the actors and of the mesh.
 
-use lattice_core::{Lattice, client::Caller, link::Link};
+use lattice_core::{Lattice, client::Caller, link::Link, wormholes::NewWormhole};
 use lattice_examples::{
     Report,
     desk::DeskClient,
-    guests::{DESK, GREETER, front_desk, greeter},
+    fetch,
+    guests::{DESK, GREETER, front_desk, greeter, hello},
     load::Load,
     store::{self, MemoryStore, STORE, StoreClient},
 };
-use lattice_host::Host;
+use lattice_host::{Host, http::Ingress};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -48,6 +50,7 @@ async fn main() -> Result<(), Report> {
         .id("blue")
         .actor("greeter", greeter("blue")?)
         .provider("store", MemoryStore::default())
+        .ingress(Ingress::http("127.0.0.1:0"))
         .start()
         .await?;
     heading(1, "two hosts in this process, on a lattice in memory");
@@ -62,6 +65,7 @@ async fn main() -> Result<(), Report> {
     with_replicas(&red, &blue, &desk).await?;
     with_a_deadline(&lattice, &visitor).await?;
     with_a_host_killed(&red, desk).await?;
+    with_a_wormhole(&lattice, &blue).await?;
 
     // The host leaves the lattice and finishes the calls that it has.
     let _ = blue.shutdown(Duration::from_secs(1)).await;
@@ -162,6 +166,26 @@ async fn with_a_host_killed(red: &Host, desk: DeskClient<Caller>) -> Result<(), 
     if after == 0 {
         return Err("no other host took over".into());
     }
+    Ok(())
+}
+
+/// A wormhole is a public address that leads to an actor, wherever it runs. Every host with an
+/// ingress serves it.
+async fn with_a_wormhole(lattice: &Lattice, blue: &Host) -> Result<(), Report> {
+    heading(7, "a wormhole: requests from the outside reach an actor");
+    blue.start_actor("hello", hello()?).await?;
+    let (_, wormhole) = lattice
+        .wormholes()
+        .create(NewWormhole::new("hello")?)
+        .await?;
+    // It was generated: two words and a number.
+    let name = wormhole.host.ok_or("it has a host name")?;
+    let addresses = blue.ingress_addresses();
+    let address = addresses.first().ok_or("`blue` has an ingress")?;
+    let host = format!("{name}.localhost");
+    println!("   GET http://{host}:{}/demo", address.port());
+    let body = fetch::get(*address, &host, "/demo").await?;
+    println!("   \"{}\"", body.trim_end());
     Ok(())
 }
 

@@ -13,3 +13,4 @@ mod engine;
 pub use callee::Answers;
 pub use caller::{Callers, INSTANCES};
 pub use engine::Code;
+pub(crate) use engine::config;

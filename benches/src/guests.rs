@@ -17,6 +17,10 @@ pub enum Guest {
     Source,
     /// Reads streams, and has resources.
     Sink,
+    /// Serves HTTP by WASI 0.2.
+    HttpHello,
+    /// Serves HTTP by WASI 0.3.
+    HttpHelloP3,
 }
 
 /// The guest has not been built.
@@ -39,6 +43,8 @@ impl Guest {
             Self::Filler => "bench_filler.wasm",
             Self::Source => "bench_source.wasm",
             Self::Sink => "bench_sink.wasm",
+            Self::HttpHello => "bench_http_hello.wasm",
+            Self::HttpHelloP3 => "bench_http_hello_p3.wasm",
         };
         let guests = concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -23,6 +23,16 @@ pub fn descriptors(pid: u32) -> Result<usize, Failure> {
     Ok(std::fs::read_dir(of(pid, "fd"))?.count())
 }
 
+/// Returns how many files this process and those that it starts may have open.
+///
+/// # Errors
+/// Fails when the system isn't Linux.
+pub fn most_descriptors() -> Result<usize, Failure> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let most = files_in(&limits).ok_or("the system does not report how many files may be open")?;
+    Ok(most)
+}
+
 /// Returns whether every thread of the process has stopped. `SIGSTOP` takes effect a moment after
 /// it is sent.
 ///
@@ -44,6 +54,16 @@ fn of(pid: u32, what: &str) -> PathBuf {
     format!("/proc/{pid}/{what}").into()
 }
 
+fn files_in(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
 fn kib_resident(status: &str) -> Option<u64> {
     let line = status
         .lines()
@@ -58,6 +78,9 @@ mod tests {
     #[test]
     fn this_process_takes_memory_and_has_files() {
         assert_eq!(kib_resident("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1_234));
+        let limits = "Max processes 9 9 processes\nMax open files   1024   4096   files\n";
+        assert_eq!(files_in(limits), Some(1_024));
+        assert!(most_descriptors().expect("readable") > 2);
         let own = std::process::id();
         assert!(resident(own).expect("readable") > 1 << 20);
         assert!(descriptors(own).expect("readable") >= 3);

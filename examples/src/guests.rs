@@ -40,6 +40,15 @@ pub fn greeter(host: &str) -> Result<Actor, Missing> {
     component("greeter").map(|actor| actor.env("HOST", host))
 }
 
+/// Returns the actor that serves HTTP: to a request for `/path` it responds `Hello from Rust, at
+/// /path!`.
+///
+/// # Errors
+/// Fails with [`Missing`] when the actor has not been built.
+pub fn hello() -> Result<Actor, Missing> {
+    component("hello_http")
+}
+
 fn component(name: &str) -> Result<Actor, Missing> {
     let path = Path::new(FOLDER).join(name).with_extension("wasm");
     if path.exists() {

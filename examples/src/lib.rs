@@ -1,9 +1,11 @@
 //! Code that the examples share: the actors that they run, a small key-value provider, a NATS
-//! server for experiments, and a load generator that counts the outcomes of its calls.
+//! server for experiments, an HTTP client, and a load generator that counts the outcomes of its
+//! calls.
 //!
 //! The examples themselves are the files next to this crate's `Cargo.toml`. Run one with
 //! `cargo run --release -p lattice-examples --example NAME` after `make guests`.
 
+pub mod fetch;
 pub mod guests;
 pub mod load;
 mod report;

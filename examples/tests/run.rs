@@ -153,6 +153,8 @@ fn quickstart() {
         "answered by two hosts",
         "answered by blue alone",
     );
+    has(&text, "   GET http://");
+    has(&text, "\"Hello from Rust, at /demo!\"");
 }
 
 #[test]
@@ -222,6 +224,10 @@ fn embed() {
         &get(address, "/welcome/Ada", "x-deadline-ms: soon\r\n"),
         "HTTP/1.1 400",
     );
+    let hello = get(address, "/hello/Ada", "");
+    has(&hello, "HTTP/1.1 200");
+    has(&hello, "Hello from Rust, at /hello/Ada!");
+    has(&get(address, "/hello-too", ""), "HTTP/1.1 404");
     // The late request was not counted, because its call did not run.
     has(&get(address, "/welcome/Ada", ""), "(visit 2, ");
 

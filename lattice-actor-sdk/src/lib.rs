@@ -77,8 +77,26 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Serve HTTP
+//!
+//! With the feature `http`, which is on by default, a function with one attribute is a whole actor.
+//! A wormhole leads requests to it. [The module `http`](mod@http) has more: streamed bodies,
+//! errors, and requests that go out.
+//!
+//! ```
+//! use lattice_actor_sdk::http::{Body, Request, Response};
+//!
+//! #[lattice_actor_sdk::http]
+//! async fn handle(request: Request<Body>) -> Response<Body> {
+//!     let path = request.uri().path();
+//!     Response::new(format!("Hello from {path}!\n").into())
+//! }
+//! # fn main() {}
+//! ```
+//!
 //! # Contents
 //! * [`actor!`]: generates bindings from WIT and exports your type.
+//! * [`macro@http`]: exports a function as a handler of HTTP requests.
 //! * [`log`]: writes messages to the host's log, under the actor's id. Standard error and the
 //!   messages of panics go there too.
 //! * [`keyvalue`], [`config`], [`rpc`]: clients for the interfaces of `lattice-wit`. Your world
@@ -91,6 +109,8 @@
 //! panics.
 
 pub mod config;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod keyvalue;
 pub mod log;
 pub mod rpc;
@@ -126,6 +146,18 @@ pub mod rpc;
 ///
 /// Generated code refers to this crate as `lattice_actor_sdk`, so don't rename it in `Cargo.toml`.
 pub use lattice_actor_macros::actor;
+
+/// Exports a function as the component's handler of HTTP requests.
+///
+/// The function has one argument, a [`Request`](http::Request) whose body is streamed
+/// ([`Body`](http::Body)) or collected (`Vec<u8>`, `String`), and returns a
+/// [`Response`](http::Response) or a `Result` of one. It may be an `async fn`. A component has one
+/// handler. The function stays as it is written, so that tests can call it. [The module
+/// `http`](mod@http) has examples.
+///
+/// Generated code refers to this crate as `lattice_actor_sdk`, so don't rename it in `Cargo.toml`.
+#[cfg(feature = "http")]
+pub use lattice_actor_macros::http;
 
 /// The runtime of generated code.
 #[doc(hidden)]

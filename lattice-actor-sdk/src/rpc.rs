@@ -41,15 +41,15 @@ impl std::error::Error for Error {}
 pub mod links {
     use crate::bindings::lattice::rpc::links;
 
-    /// Sends further calls of `interface` over the link named `name`, until the call that is being
-    /// served ends.
+    /// Sends the further calls of `interface` that are made for the call being served over the link
+    /// named `name`. Other calls that this instance serves, now or later, keep their own choice.
     ///
     /// `interface` is written as it is imported, for instance `acme:orders/store@1.2.0`. Without a
     /// choice, calls go over the link named `default`.
     ///
     /// # Errors
-    /// Fails when this actor has no such link, and when its instance serves several calls at once,
-    /// because the choice would also apply to the other calls.
+    /// Fails when this actor doesn't import the interface, and when no call is being served, for
+    /// instance in a destructor. Without a link of this name, the calls fail.
     pub fn use_link(interface: &str, name: &str) -> Result<(), String> {
         links::use_(interface, name)
     }

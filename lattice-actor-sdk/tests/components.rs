@@ -101,3 +101,18 @@ fn a_type_that_both_worlds_use_is_imported_once() {
         ]
     );
 }
+
+#[test]
+fn a_handler_of_requests_runs_on_every_host_that_serves_wasi_http() {
+    let (imports, exports) = interfaces("hello_http");
+    assert_eq!(imports, ["wasi:http/types@0.2.12"]);
+    assert_eq!(exports, ["wasi:http/incoming-handler@0.2.12"]);
+    let (imports, _) = interfaces("http_sdk");
+    assert_eq!(
+        imports,
+        [
+            "wasi:http/outgoing-handler@0.2.12",
+            "wasi:http/types@0.2.12"
+        ]
+    );
+}

@@ -26,7 +26,7 @@ use crate::{
     name::{ComponentId, HostId},
     node::Node,
     serve::{CallerInstance, Request},
-    server::Arguments,
+    server::{Arguments, component::RunningComponent},
     store::record::Records,
     wire::{FunctionKey, Source},
 };
@@ -62,8 +62,8 @@ pub fn answers_now(node: &Node, request: Request) -> bool {
     let Some(component) = node.parts().server.component(&request.component) else {
         return false;
     };
-    let Ok(_slot) = component.admit(&request.context, Arguments::of_this_process(&request.args))
-    else {
+    let arguments = Arguments::of_this_process(&request.args);
+    let Ok(_slot) = RunningComponent::admit(&*component, &request.context, arguments) else {
         return false;
     };
     let progress = component.begin(request, Instant::now());

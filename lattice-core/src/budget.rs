@@ -8,11 +8,11 @@
 //! | results | frames with results whose callers have not taken them yet |
 //!
 //! Each is a quarter of the memory that a connection may hold for messages. Many users share one
-//! budget: subscriptions, peers, components. The first half goes to the users that need it, one
-//! alone if it comes to that. Of the second half, a user gets a sixteenth of what is still free, so
-//! that there is room for each other one, beside dozens that are stuck.
+//! budget: subscriptions, peers, components. The first half goes to the users that need it, and one
+//! user may have all of it. Of the second half, a user gets a sixteenth of the free part, so that
+//! there is room for other users while dozens are stuck.
 //!
-//! Results in sessions leave a quarter of what is sent to chunks of streams.
+//! Results in sessions leave a quarter of the budget for sending to chunks of streams.
 //!
 //! Counting costs one atomic addition per message, and no lock. Frames under [`SMALL`] are not
 //! counted where their number is bounded.
@@ -51,13 +51,14 @@ impl Budget {
         }))
     }
 
-    /// Takes `bytes` for a user that holds `own` bytes, if there is room. What is larger than the
-    /// whole budget has it alone.
+    /// Takes `bytes` for a user that holds `own` bytes, if there is room. A message that is larger
+    /// than the whole budget gets room when the budget is unused.
     pub(crate) fn try_take(&self, own: usize, bytes: usize) -> bool {
         self.try_take_up_to(self.0.limit, own, bytes)
     }
 
-    /// The same if no more than `most` bytes are held afterwards.
+    /// Takes `bytes` as [`try_take`](Self::try_take) does, if no more than `most` bytes are held
+    /// afterwards.
     fn try_take_up_to(&self, most: usize, own: usize, bytes: usize) -> bool {
         let before = self.0.held.fetch_add(bytes, Ordering::Relaxed);
         let after = before.saturating_add(bytes);
@@ -75,7 +76,7 @@ impl Budget {
         self.0.held.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Gives back what was taken.
+    /// Gives back bytes that were taken.
     pub(crate) fn give_back(&self, bytes: usize) {
         self.0.held.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_larger_than_the_budget_has_it_alone() {
+    fn a_message_larger_than_the_budget_has_it_alone() {
         let budget = Budget::new(LIMIT);
         let (one, two) = (Share::of(&budget), Share::of(&budget));
         let large = one.hold(2 * LIMIT).expect("nothing else is held");
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_a_quarter_never_takes_the_last_one() {
+    fn a_user_that_leaves_a_quarter_never_takes_the_last_one() {
         let budget = Budget::new(LIMIT);
         let shares: Vec<_> = (0..40).map(|_| Share::of(&budget)).collect();
         let held: Vec<_> = shares

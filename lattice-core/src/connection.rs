@@ -81,6 +81,7 @@ impl Connection {
             .falling_back_on(last.clone())
             .checked_by(replica.clone());
         let links = Links::new(records.clone(), replica.clone(), types.clone());
+        let handles = Ledger::new(auth.clone());
         Ok(Self {
             name,
             bus,
@@ -93,7 +94,7 @@ impl Connection {
             last,
             operator_calls,
             budgets,
-            handles: Arc::default(),
+            handles,
         })
     }
 
@@ -116,7 +117,7 @@ impl Connection {
             last: self.last.clone(),
             operator_calls: self.operator_calls,
             budgets: self.budgets.clone(),
-            handles: Arc::default(),
+            handles: Ledger::new(self.auth.clone()),
         })
     }
 

@@ -11,12 +11,12 @@ pub enum Drained {
 }
 
 impl Drained {
-    /// Whether every call finished.
+    /// Returns whether every call finished.
     pub fn is_clean(self) -> bool {
         self == Self::Clean
     }
 
-    /// The result of two shutdowns: clean if both were.
+    /// Returns the result of two shutdowns: clean if both were.
     pub fn and(self, other: Self) -> Self {
         match self {
             Self::Clean => other,

@@ -1,4 +1,4 @@
-//! The core of Lattice: names, wire, bus, store, links and calls of a self-healing compute mesh.
+//! The core of Lattice: links and calls between the components of a compute mesh.
 //!
 //! A **lattice** is one named mesh on a bus. Components join it, native providers and WebAssembly
 //! actors alike, and call each other by id and WIT interface, in this process or on any host. A
@@ -44,6 +44,7 @@
 //! | states that change | [`Watch`] |
 //! | the errors of a call | [`call::CallError`] |
 //! | desired state: manifests, plans, records | [`app`], [`desired`] |
+//! | public endpoints that lead to actors | [`wormhole`], [`wormholes`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
 //! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
@@ -56,7 +57,8 @@
 //!
 //! # Features
 //!
-//! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share running.
+//! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share running;
+//!   wormholes.
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a
 //!   remote store, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
@@ -106,6 +108,8 @@ mod ordered_watch;
 mod panic;
 #[cfg(feature = "apps")]
 pub mod place;
+#[cfg(feature = "apps")]
+mod record_format;
 #[doc(hidden)]
 pub mod replica;
 pub mod serve;
@@ -121,6 +125,10 @@ mod transport;
 #[doc(hidden)]
 pub mod type_store;
 mod watch;
+#[cfg(feature = "apps")]
+pub mod wormhole;
+#[cfg(feature = "apps")]
+pub mod wormholes;
 
 #[doc(inline)]
 pub use lattice_proto::{auth, id, name, quantity, signature, types, value};

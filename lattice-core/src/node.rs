@@ -19,6 +19,7 @@ use crate::{
     client::{Caller, ClientHandle, SameProcess},
     connection::Connection,
     drained::Drained,
+    id::Source,
     membership::Announce,
     name::{ComponentId, HostId, IntoName, NameError},
     serve::{IntoService, Service},
@@ -55,12 +56,12 @@ impl Node {
         Ok(Self(Arc::new(Owner { parts, tasks })))
     }
 
-    /// Its host id.
+    /// Returns its host id.
     pub fn host_id(&self) -> &HostId {
         &self.origin().host
     }
 
-    /// The host id and the epoch of this boot.
+    /// Returns the host id and the epoch of this boot.
     pub fn origin(&self) -> &Origin {
         self.0.parts.transport.origin()
     }
@@ -89,7 +90,7 @@ impl Node {
     /// [`NameError`] when `id` breaks its rule.
     pub fn caller(&self, id: impl IntoName<ComponentId>) -> Result<Caller, NameError> {
         let client = ClientHandle::Ready(self.0.parts.client.clone());
-        Ok(Caller::new(client, id.into_name()?))
+        Ok(Caller::new(client, Source::Component(id.into_name()?)))
     }
 
     /// Handles the calls that other hosts make in their own name from now on. The source of such a
@@ -140,21 +141,21 @@ impl Node {
         self.0.parts.telemetry.log_sink().clone()
     }
 
-    /// How many handles of resources on this node other hosts hold, and how many of theirs this
-    /// node holds.
+    /// Returns how many handles of resources on this node other hosts hold, and how many of theirs
+    /// this node holds.
     #[doc(hidden)]
     pub fn handles(&self) -> (usize, usize) {
         let parts = &self.0.parts;
         parts.connection.handles.counts(self.origin())
     }
 
-    /// Messages that were dropped because they were forged, replayed, malformed or not for this
-    /// node.
+    /// Returns how many messages were dropped because they were forged, replayed, malformed or not
+    /// for this node.
     pub fn refused(&self) -> u64 {
         self.0.parts.transport.endpoint.refused()
     }
 
-    /// Calls that wait for a reply from another host.
+    /// Returns how many calls wait for a reply from another host.
     pub fn in_flight(&self) -> usize {
         self.0.parts.transport.in_flight.len()
     }

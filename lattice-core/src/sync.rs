@@ -3,7 +3,7 @@
 //! A panic while one of them is held is a bug of its holder, and ends that task. Poisoning would
 //! spread it to every other task that needs the lock. The crates above use these locks too.
 
-use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 /// A [`Mutex`](sync::Mutex) whose [`lock`](Self::lock) always succeeds.
 #[derive(Debug, Default)]
@@ -22,6 +22,15 @@ impl<T> Mutex<T> {
     /// Waits for the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock. `None` while something else has it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -57,6 +66,9 @@ mod tests {
         }));
         assert!(held.is_err());
         assert_eq!(*mutex.lock(), 2);
+        let guard = mutex.try_lock().expect("free");
+        assert!(mutex.try_lock().is_none());
+        drop(guard);
 
         let lock = RwLock::<i32>::default();
         let held = catch_unwind(AssertUnwindSafe(|| {

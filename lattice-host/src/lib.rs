@@ -67,16 +67,17 @@
 //!   actor.
 //! * **WASI 0.2**: clocks, random numbers, the environment and arguments that were
 //!   [set](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. There
-//!   are no files and no network. WASI 0.3 needs the feature `p3`.
+//!   are no files and no sockets. WASI 0.3 needs the feature `p3`.
 //! * `wasi:logging/logging`, `wasi:config/store` (also as `wasi:config/runtime`), and
-//!   `lattice:rpc/links`, with which it chooses among several links for one interface. They are
-//!   served in every version whose functions have the same signatures.
+//!   `lattice:rpc/links`, with which it chooses among several links for one interface, for the call
+//!   that it serves. They are served in every version whose functions have the same signatures.
 //!
 //! # Which functions can be called
 //!
-//! All functions of the WIT interfaces that it exports can be called. Those that take or return
-//! resources, streams or futures can be called from the same host only, for now. The instances of
-//! an actor with such functions stay as long as others hold something of them.
+//! All functions of the WIT interfaces that it exports can be called, from this host and from
+//! others. Arguments and results may contain resources, streams and futures. The instances of an
+//! actor with such functions stay as long as others hold resources of theirs, or ends of their
+//! streams are open.
 //!
 //! Links and calls name an interface of a package. What has none has a name for them all the same:
 //!
@@ -96,6 +97,48 @@
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with
 //! `lattice.operator().component(id).types()`.
+//!
+//! # HTTP
+//!
+//! With the feature `http`, which is on by default, actors that export
+//! `wasi:http/incoming-handler@0.2` serve requests, and so do those that export
+//! `wasi:http/handler@0.3` with the feature `p3`. A request is a call of the lattice: links,
+//! placement, limits, deadlines and drains are those of every call. Its bodies stream both ways,
+//! and one that breaks never looks like a whole one.
+//!
+//! To its callers, such an actor has one function `handle`, declared in `lattice:http/handler`. It
+//! has it under the names of the interfaces of `wasi:http` too, so that each of these links leads
+//! to it:
+//!
+//! | interface of the link | who calls |
+//! | --- | --- |
+//! | `wasi:http/outgoing-handler@0.2.0` | an actor that makes requests by WASI 0.2 |
+//! | `wasi:http/client@0.3.0` | an actor that makes requests by WASI 0.3 |
+//! | `wasi:http/handler@0.3.0` | a middleware, which passes requests on |
+//! | `lattice:http/handler@0.1.0` | a typed client |
+//!
+//! Requests that an actor makes go over its links and nowhere else. With several links for the
+//! interface, the authority of a request chooses among them, by the config of the link:
+//!
+//! ```json
+//! { "authorities": ["api.example.com", "*.internal", "db:8080"] }
+//! ```
+//!
+//! The most specific link that takes it gets the request, and the one named `default` gets what no
+//! other takes, if its config names no authorities. What no link takes is denied with
+//! `HTTP-request-denied`, and the actor's log says which link it lacks. A link that the actor has
+//! chosen with `lattice:rpc/links` isn't replaced by another one.
+//!
+//! A guest that has not responded by the deadline of the call, or when its client goes away, ends.
+//! After the head of its response it goes on until the body was read: as long as something moves
+//! within [`Limits::kept`]. A call fails if the guest traps, returns without a response, or
+//! responds with a status below 200. The body breaks if the guest traps later, or writes another
+//! length than it has announced. Version 0.2 gets a fresh or a warm instance for each request, and
+//! instances of version 0.3 [are shared](Instances::Fresh).
+//!
+//! Requests leave the lattice through the provider [`OutgoingHttp`](http::OutgoingHttp), which
+//! every host has under the name `http`. The config of a link to it lists the hosts to which it
+//! leads.
 //!
 //! # What an actor can't do
 //!
@@ -119,6 +162,7 @@
 //! | `wasm_kind` | whether bytes are a component, a core module, a WIT package or something else |
 //! | `engine` | Wasmtime's settings, compiled code, and the clock that interrupts guests |
 //! | `transcode` | values between guest memory and the wire, for functions known only at run time; the one module with `unsafe` code |
+//! | [`http`] | requests and responses as calls; requests that come in through wormholes, and that go out |
 //! | `guest` | the state in an instance's store, calls in fresh and warm instances, and the calls that guests make |
 //! | `capability` | what a host provides to every actor without a link |
 //! | `actor` | from a component's bytes to code that can be instantiated: loading, planning, linking |
@@ -131,6 +175,8 @@ mod capability;
 mod engine;
 mod guest;
 mod host;
+#[cfg(feature = "http")]
+pub mod http;
 mod limits;
 mod regular_file;
 mod transcode;

@@ -26,10 +26,11 @@ pub struct Limits {
     pub memory: ByteSize,
     /// CPU time of one call, 1 s by default. It is measured by looking at random times, every 5 ms
     /// on average, so that a guest can't wait just then. The time for copying what the guest passes
-    /// is included, and time spent waiting is free.
+    /// is included, and time spent waiting is free. A guest that serves a request of HTTP has it
+    /// anew for each 64 MiB of its bodies, and each minute in which they are read.
     pub cpu: Option<Duration>,
     /// Time of one call, including waiting, 30 s by default. A caller's deadline is usually
-    /// earlier.
+    /// earlier. Of a request of HTTP, it is the time until the head of the response.
     pub wall: Option<Duration>,
     /// Calls that may run concurrently, 256 by default.
     pub concurrent: NonZeroUsize,
@@ -53,7 +54,8 @@ pub struct Limits {
     /// more, the instance ends. It may itself hold 10,000 handles more than that.
     pub handles: NonZeroUsize,
     /// How long an instance is kept for handles and streams that others hold and don't use, 5 min
-    /// by default. Then it ends.
+    /// by default and at least 100 ms. Then it ends. The body of a response of which nothing moves
+    /// for so long breaks.
     pub kept: Duration,
 }
 

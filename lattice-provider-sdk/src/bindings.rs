@@ -4,6 +4,7 @@
 //! still open* (the link changed) → *open* with the new binding, or removed. Each attempt to bind
 //! has an id. Only the latest attempt may open or refuse, however late the earlier ones end.
 
+use foldhash::fast::RandomState;
 use lattice_core::{
     link::{Link, LinkKey},
     name::ComponentId,
@@ -20,7 +21,7 @@ pub(crate) struct Bindings<B>(RwLock<LinkStates<B>>);
 
 #[derive(Debug)]
 struct LinkStates<B> {
-    by_source: HashMap<ComponentId, Vec<LinkState<B>>>,
+    by_source: HashMap<ComponentId, Vec<LinkState<B>>, RandomState>,
     attempts: u64,
     closed: bool,
 }
@@ -46,7 +47,7 @@ pub(crate) struct Bound<B> {
 impl<B> Default for Bindings<B> {
     fn default() -> Self {
         Self(RwLock::new(LinkStates {
-            by_source: HashMap::new(),
+            by_source: HashMap::default(),
             attempts: 0,
             closed: false,
         }))

@@ -151,7 +151,7 @@ impl Invoke for Caller {
     }
 
     fn source(&self) -> Source {
-        Source::Component(self.source().clone())
+        self.source().clone()
     }
 }
 

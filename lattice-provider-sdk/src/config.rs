@@ -27,11 +27,31 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
     })
 }
 
-/// Returns the error without its position, because the config may have been given as a value.
+/// Returns the error without its position, because the config may have been given as a value, and
+/// without texts from the config, which may be secrets: every member can read it.
 fn brief(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+    without_texts(text.strip_suffix(&position).unwrap_or(&text))
+}
+
+/// Removes the text that serde's errors repeat: the one that has another type or value than
+/// expected, and the one that isn't a variant.
+fn without_texts(error: &str) -> String {
+    for (start, end) in [
+        ("invalid type: string", ", expected "),
+        ("invalid value: string", ", expected "),
+        ("unknown variant", ", expected "),
+        ("unknown variant", ", there are no variants"),
+    ] {
+        // The text may contain anything, also the words behind it.
+        if error.starts_with(start)
+            && let Some(at) = error.rfind(end)
+        {
+            return format!("{start}{}", &error[at..]);
+        }
+    }
+    error.to_owned()
 }
 
 #[cfg(test)]
@@ -82,6 +102,45 @@ mod tests {
                 pool: 4
             }
         );
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Mode {
+        Fast,
+        Safe,
+    }
+
+    #[test]
+    fn texts_of_a_config_are_not_repeated() {
+        let secret = r#""postgres://joe:s3cret\", expected s3cret@db""#;
+        for (refusal, expected) in [
+            (
+                parse::<Database>(secret).map(drop),
+                "invalid type: string, expected struct Database",
+            ),
+            (
+                parse::<Database>(&format!(r#"{{"url": "x", "pool": {secret}}}"#)).map(drop),
+                "invalid type: string, expected u32",
+            ),
+            (
+                parse::<char>(secret).map(drop),
+                "invalid value: string, expected a character",
+            ),
+            (
+                parse::<Mode>(secret).map(drop),
+                "unknown variant, expected `fast` or `safe`",
+            ),
+        ] {
+            let refusal = refusal.expect_err("does not fit");
+            assert!(refusal.reason().ends_with(expected), "{refusal}");
+            assert!(
+                !format!("{refusal} {refusal:?}").contains("s3cret"),
+                "{refusal}"
+            );
+        }
+        assert!(matches!(parse(r#""fast""#), Ok(Mode::Fast)));
+        assert!(matches!(parse(r#""safe""#), Ok(Mode::Safe)));
     }
 
     #[test]

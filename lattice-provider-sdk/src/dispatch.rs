@@ -13,7 +13,7 @@ use futures_util::{
 use lattice_core::{
     call::CallError,
     serve::Answer,
-    stream::Body,
+    stream::{Body, Handles},
     value::{Decode, Encode, from_bytes, to_bytes},
 };
 use std::future::Future;
@@ -47,6 +47,19 @@ pub fn passing_arguments<P: Provider, T: Decode>(
         Ok((decoded, env))
     });
     decoded.map_err(|error| Answer::Ready(Err(error)))
+}
+
+/// Decodes the arguments of a call that may have streams in them, and no resources, for a service
+/// that isn't made of a provider.
+pub fn streaming_arguments<T: Decode>(bytes: &Bytes, handles: Handles) -> Result<T, CallError> {
+    let refuse = |reason| CallError::BadArguments { reason };
+    flow::decode(bytes, handles, &Env::of_streams(), refuse)
+}
+
+/// Encodes the result of such a call, and starts its streams. They end with their readers.
+pub fn streaming_result<T: Encode>(result: T) -> Result<Body, CallError> {
+    let refuse = |reason| CallError::BadResult { reason };
+    flow::encode(result, &Env::of_streams(), refuse).map(flow::Encoded::start)
 }
 
 /// Runs a handler. A handler that completes without waiting costs no task and no timer.

@@ -9,7 +9,7 @@ use lattice_core::{
     stream::{Handle, Handles},
     sync::Mutex,
 };
-use std::sync::Arc;
+use std::{any::TypeId, sync::Arc};
 
 /// The instances of a provider: one for each component and node that it is served as and on.
 #[derive(Debug)]
@@ -35,6 +35,12 @@ impl Homes {
             most,
             placed: Mutex::default(),
         }
+    }
+
+    /// Returns the Rust type that stands for a resource, `package/interface/name`.
+    pub(crate) fn rust_type(&self, resource: &str) -> Option<TypeId> {
+        let ty = self.types.iter().find(|ty| ty.name() == resource)?;
+        Some(ty.rust())
     }
 
     /// The provider is about to be served.

@@ -1,4 +1,4 @@
-//! Write native capability providers for a lattice from WIT, and typed clients that call them.
+//! Write native providers for a lattice from WIT, and typed clients that call components.
 //!
 //! ```
 //! use lattice_provider_sdk::{Call, Lattice, Link, Stateless, provider, serve};
@@ -241,13 +241,112 @@
 //!   uses it. Others may hold 100,000 resources of a provider, or as many as [`Provider::handles`]
 //!   returns.
 //! * A handle is its holder's. A component that only knows it can't use it, and the calls of one
-//!   that was dropped, or whose provider has stopped, fail as [`CallError::StaleHandle`].
+//!   that was dropped, or whose provider has stopped, fail as [`CallError::StaleHandle`], unless
+//!   the resource is [`Portable`].
 //! * A handler that is given the resource of another component calls its methods with a caller of
 //!   its own: `bucket.via(caller)`.
 //! * A stream is a [`Stream`](futures_util::Stream) of `Result<T, Broken>`: it *ends* when its
 //!   writer ends it, and is [`Broken`] when the writer fails or dies. A reader that stops stops the
 //!   writer.
 //! * `error-context` and `stream<char>` aren't supported.
+//!
+//! # Resources that survive their host
+//!
+//! When the host of a provider is gone, so are its resources, and handles of them fail as
+//! [`CallError::StaleHandle`]. A resource that stands for something that other replicas of the
+//! provider have too, such as a bucket of a database, can be [`Portable`]. A *token* goes along
+//! with each of its handles, and any other replica makes the resource anew from it. The holder
+//! keeps its handle.
+//!
+//! ```no_run
+//! use lattice_core::{bus::memory::MemoryNetwork, store::MemoryStore};
+//! use lattice_provider_sdk::{
+//!     Call, Lattice, Link, Portable, PortableTypes, Refusal, Stateless, provider, serve,
+//! };
+//! use std::{collections::BTreeMap, sync::{Arc, Mutex}, time::Duration};
+//!
+//! provider!({ inline: "
+//!     package example:buckets@0.1.0;
+//!     interface store {
+//!         resource bucket {
+//!             constructor(name: string);
+//!             put: func(key: string, value: string);
+//!             get: func(key: string) -> option<string>;
+//!         }
+//!     }
+//!     world buckets { import store; export store; }
+//! " });
+//! use example::buckets::store::{self, Store, StoreClient};
+//!
+//! /// A provider. All of its replicas use one database, for which a map stands here.
+//! #[derive(Clone, Default)]
+//! struct Buckets(Arc<Mutex<BTreeMap<(String, String), String>>>);
+//!
+//! impl Stateless for Buckets {
+//!     type World = World;
+//!
+//!     fn portable() -> PortableTypes<Self> {
+//!         PortableTypes::none().with::<Bucket>()
+//!     }
+//! }
+//!
+//! struct Bucket {
+//!     name: String,
+//!     database: Buckets,
+//! }
+//!
+//! impl Portable<Buckets> for Bucket {
+//!     fn to_token(&self) -> Vec<u8> {
+//!         self.name.clone().into_bytes()
+//!     }
+//!
+//!     async fn from_token(
+//!         provider: &Buckets,
+//!         _: &Call<Buckets>,
+//!         token: &[u8],
+//!     ) -> Result<Self, Refusal> {
+//!         let name = String::from_utf8(token.to_vec())?;
+//!         Ok(Self { name, database: provider.clone() })
+//!     }
+//! }
+//!
+//! impl Store for Buckets {
+//!     type Bucket = Bucket;
+//!
+//!     async fn new_bucket(&self, _: &Call<Self>, name: String) -> Bucket {
+//!         Bucket { name, database: self.clone() }
+//!     }
+//! }
+//!
+//! impl store::Bucket<Buckets> for Bucket {
+//!     async fn put(&self, _: &Call<Buckets>, key: String, value: String) {
+//!         self.database.0.lock().unwrap().insert((self.name.clone(), key), value);
+//!     }
+//!
+//!     async fn get(&self, _: &Call<Buckets>, key: String) -> Option<String> {
+//!         self.database.0.lock().unwrap().get(&(self.name.clone(), key)).cloned()
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Three programs on one bus: two serve the provider, and one uses it.
+//! let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+//! let program = || Lattice::on(Arc::new(network.connect()), store.clone(), "dev").trust_bus();
+//! let (one, two, app) = (program().await?, program().await?, program().await?);
+//! let buckets = Buckets::default();
+//! let serving = serve(&one, "buckets", buckets.clone()).await?;
+//! app.links().put(Link::new("app", "example:buckets/store@0.1.0", "buckets")?).await?;
+//!
+//! let bucket = StoreClient::new(app.caller("app")?).new_bucket("photos").await?;
+//! bucket.put("cat", "asleep").await?;
+//!
+//! let _also_serving = serve(&two, "buckets", buckets).await?;
+//! assert!(serving.shutdown(Duration::from_secs(1)).await.is_clean());
+//! assert_eq!(bucket.get("cat").await?, Some("asleep".to_owned()));
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Call without serving
 //!
@@ -326,16 +425,19 @@ pub use lattice_core::{
     stream::{Broken, NotSent},
 };
 pub use lattice_provider_macros::{client, provider};
-pub use provider::{Call, Dispatch, Provider, Refusal, Stateless};
+pub use provider::{Call, Dispatch, Portable, PortableTypes, Provider, Refusal, Stateless};
 pub use serve::{serve, serve_within};
 pub use service::IntoService;
 
-/// Used by generated code. Not part of the public API.
+/// Used by generated code, and by `lattice-host`. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
         client::{call, encoded, passing_call},
-        dispatch::{answer, arguments, passing_answer, passing_arguments, unknown},
+        dispatch::{
+            answer, arguments, passing_answer, passing_arguments, streaming_arguments,
+            streaming_result, unknown,
+        },
         flow::{AnyInvoke, RemoteOwned, RemoteRef, ResourceType},
         homes::Arguments,
         value::{Bits, Blob, known_bits},

@@ -4,17 +4,18 @@ use crate::{
     bindings::{AttemptId, Bindings, Bound},
     config,
     homes::{Arguments, Homes},
-    provider::{Call, Dispatch, Provider, Refusal},
+    provider::{Call, Dispatch, PortableTypes, Provider, Refusal, Restore, Wanted},
     world::component_types,
 };
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use lattice_core::{
     call::CallError,
-    id::Origin,
+    id::{Origin, Source},
     link::{Link, LinkKey},
     name::ComponentId,
     serve::{Answer, Request, Service},
-    stream::Body,
+    stream::{Body, Handle},
     types::ComponentTypes,
 };
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -27,8 +28,12 @@ pub trait IntoService {
 
 impl<P: Provider> IntoService for P {
     fn into_service(self) -> Arc<dyn Service> {
-        let homes = Homes::new(P::World::resources(), self.handles());
+        let portable = P::portable();
+        let mut resources = P::World::resources();
+        portable.mark(&mut resources);
+        let homes = Homes::new(resources, self.handles());
         Arc::new(ProviderService {
+            portable,
             homes: Arc::new(homes),
             bound: Arc::new(BoundProvider {
                 provider: Arc::new(self),
@@ -49,6 +54,7 @@ struct ProviderService<P: Provider> {
     bound: Arc<BoundProvider<P>>,
     types: Arc<ComponentTypes>,
     homes: Arc<Homes>,
+    portable: PortableTypes<P>,
 }
 
 impl<P: Provider> Service for ProviderService<P> {
@@ -65,13 +71,46 @@ impl<P: Provider> Service for ProviderService<P> {
     fn call(&self, request: Request) -> Answer {
         let provider = self.bound.provider.clone();
         let Some(link) = &request.link else {
-            let call = operator_call(provider, self.homes.clone(), request);
+            let call = unlinked_call(provider, self.homes.clone(), request);
             return Answer::Passing(call.boxed());
         };
         match self.bound.bindings.find(link) {
             Some(binding) => dispatch(provider, binding, &self.homes, request),
             None => Answer::Ready(Err(not_linked(link))),
         }
+    }
+
+    fn restores(&self) -> bool {
+        !self.portable.is_empty()
+    }
+
+    fn restore(&self, resource: &str, request: Request) -> Answer {
+        let rust = self.homes.rust_type(resource);
+        let Some(restore) = rust.and_then(|rust| self.portable.restore(rust)) else {
+            return Answer::Ready(Err(CallError::StaleHandle {
+                resource: resource.to_owned(),
+                reason: "it isn't portable at this replica of its provider".to_owned(),
+                is_lost: true,
+            }));
+        };
+        let binding = match &request.link {
+            None => None,
+            Some(link) => match self.bound.bindings.find(link) {
+                Some(binding) => Some(binding),
+                None => return Answer::Ready(Err(not_linked(link))),
+            },
+        };
+        let restored = restored(
+            Restoring {
+                provider: self.bound.provider.clone(),
+                homes: self.homes.clone(),
+                resource: resource.to_owned(),
+                binding,
+                restore,
+            },
+            request,
+        );
+        Answer::Passing(restored.boxed())
     }
 
     fn placed(&self, component: &ComponentId, on: &Origin) {
@@ -171,12 +210,70 @@ impl<P: Provider> Drop for Attempt<P> {
     }
 }
 
-async fn operator_call<P: Provider>(
+/// What makes a resource anew.
+struct Restoring<P: Provider> {
+    provider: Arc<P>,
+    homes: Arc<Homes>,
+    resource: String,
+    /// `None` for an operator or a wormhole.
+    binding: Option<Arc<P::Binding>>,
+    restore: Restore<P>,
+}
+
+/// Makes a portable resource anew, and returns its handle.
+async fn restored<P: Provider>(
+    restoring: Restoring<P>,
+    request: Request,
+) -> Result<Body, CallError> {
+    let Restoring {
+        provider,
+        homes,
+        resource,
+        binding,
+        restore,
+    } = restoring;
+    let binding = match binding {
+        Some(binding) => binding,
+        None => Arc::new(unlinked_binding(&*provider, &request).await?),
+    };
+    let home = homes.of_call(&request.component, &request.handles)?;
+    let (call, token, _) = Call::new(request, binding);
+    let wanted = Wanted {
+        resource,
+        token,
+        home,
+    };
+    let owned = restore(provider, call, wanted).await?;
+    Ok(Body {
+        bytes: Bytes::from_static(&[0]),
+        handles: vec![Handle::Own(owned)],
+    })
+}
+
+/// Returns the binding for a call without a link, which an operator or a wormhole makes.
+async fn unlinked_binding<P: Provider>(
+    provider: &P,
+    request: &Request,
+) -> Result<P::Binding, CallError> {
+    let Source::Wormhole(wormhole) = &request.source else {
+        return provider.operator().await.ok_or(CallError::OperatorDenied);
+    };
+    let binding = provider.wormhole(wormhole).await;
+    binding.ok_or_else(|| CallError::WormholeClosed {
+        wormhole: wormhole.clone(),
+        reason: format!(
+            "provider `{}` takes no calls of wormholes; let the wormhole lead to another component",
+            request.component
+        ),
+    })
+}
+
+async fn unlinked_call<P: Provider>(
     provider: Arc<P>,
     homes: Arc<Homes>,
     request: Request,
 ) -> Result<Body, CallError> {
-    let binding = provider.operator().await.ok_or(CallError::OperatorDenied)?;
+    let binding = unlinked_binding(&*provider, &request).await?;
     match dispatch(provider, Arc::new(binding), &homes, request) {
         Answer::Ready(result) => result.map(Body::from),
         Answer::Later(result) => result.await.map(Body::from),

@@ -34,6 +34,7 @@
 //! | --- | --- | --- |
 //! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
+//! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //!
@@ -94,7 +95,13 @@ pub struct File {
 }
 
 /// All packages of this crate. None depends on another.
-pub const PACKAGES: &[Package] = &[LATTICE_RPC, LATTICE_KEYVALUE, WASI_LOGGING, WASI_CONFIG];
+pub const PACKAGES: &[Package] = &[
+    LATTICE_RPC,
+    LATTICE_KEYVALUE,
+    LATTICE_HTTP,
+    WASI_LOGGING,
+    WASI_CONFIG,
+];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
 pub const LATTICE_RPC: Package = Package {
@@ -120,6 +127,26 @@ pub const LATTICE_KEYVALUE: Package = Package {
         path: "lattice-keyvalue/store.wit",
         text: include_str!("../lattice-keyvalue/store.wit"),
     }],
+};
+
+/// `lattice:http`: requests and responses of HTTP, and who may enter through a wormhole.
+pub const LATTICE_HTTP: Package = Package {
+    name: "lattice:http",
+    version: "0.1.0",
+    files: &[
+        File {
+            path: "lattice-http/types.wit",
+            text: include_str!("../lattice-http/types.wit"),
+        },
+        File {
+            path: "lattice-http/handler.wit",
+            text: include_str!("../lattice-http/handler.wit"),
+        },
+        File {
+            path: "lattice-http/verifier.wit",
+            text: include_str!("../lattice-http/verifier.wit"),
+        },
+    ],
 };
 
 /// `wasi:logging`: messages to the host's log.

@@ -55,8 +55,8 @@ fn linked<T: 'static>(
     linker.instantiate_pre(component)
 }
 
-/// The same configuration as a host's: interruptible code, and pooled instances.
-fn config() -> Config {
+/// Returns the same configuration as a host's: interruptible code, and pooled instances.
+pub(crate) fn config() -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(512)
         .total_core_instances(2_048)

@@ -8,7 +8,10 @@ use crate::{
     native::{EchoProvider, SilentProvider},
 };
 use lattice_core::{Lattice, auth::LatticeKey};
-use lattice_host::{Actor, ByteSize, Engine, Host, Instances};
+use lattice_host::{
+    Actor, ByteSize, Engine, Host, Instances,
+    http::{Ingress, IngressLimits},
+};
 use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -37,12 +40,17 @@ pub(crate) const POLL: &str = "poll";
 pub(crate) const HELD: &str = "held";
 /// Requests the bytes of memory that a host's guests use.
 pub(crate) const GUESTS: &str = "guests";
+/// Requests the address of a host's ingress.
+pub(crate) const ADDRESS: &str = "address";
 
 /// Requests the bytes of the calls that wait or run on a host.
 pub(crate) const CALLS: &str = "calls";
 
 /// What the guests of a host may use together if one of them fills its memory.
 pub(crate) const GUEST_MEMORY: ByteSize = ByteSize::mib(64);
+
+/// Connections that an ingress accepts.
+const CONNECTIONS: usize = 20_000;
 
 /// How long a host that shuts down may take to hand over and finish.
 const GRACE: Duration = Duration::from_secs(20);
@@ -73,6 +81,10 @@ enum Serves {
     Source,
     /// An actor that reads streams, and has resources.
     Sink,
+    /// An actor that serves HTTP.
+    Hello,
+    /// Not a component: an ingress of the host.
+    Ingress,
 }
 
 /// The actor that passes a large buffer again and again, as text.
@@ -94,6 +106,8 @@ impl FromStr for Component {
             "pour-actor" => Serves::PourActor,
             "source" => Serves::Source,
             "sink" => Serves::Sink,
+            "hello" => Serves::Hello,
+            "ingress" => Serves::Ingress,
             _ => return Err(format!("there is no component of kind `{kind}`").into()),
         };
         Ok(Self {
@@ -124,6 +138,8 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::PourActor => host.actor(id, Actor::from_bytes(wat::parse_str(POUR)?)),
             Serves::Source => host.actor(id, flow::source()?),
             Serves::Sink => host.actor(id, flow::sink()?),
+            Serves::Hello => host.actor(id, actor(Guest::HttpHello)?),
+            Serves::Ingress => host.ingress(ingress()),
         };
     }
     let host = host.start().await?;
@@ -156,12 +172,23 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             }
             HELD => println!("{}", answers.results()),
             GUESTS => println!("{}", engine.guest_memory().used.as_u64()),
+            ADDRESS => {
+                let addresses = host.ingress_addresses();
+                println!("{}", addresses.first().ok_or("a host has no ingress")?);
+            }
             CALLS => println!("{}", lattice.message_memory().calls.as_u64()),
             other => return Err(format!("a host got an unknown request `{other}`").into()),
         }
     }
     let _ = host.shutdown(GRACE).await;
     Ok(())
+}
+
+/// Returns an ingress at any free port, with room for all connections that are measured.
+fn ingress() -> Ingress {
+    let mut limits = IngressLimits::default();
+    limits.connections = CONNECTIONS;
+    Ingress::http("127.0.0.1:0").limits(limits)
 }
 
 /// Returns the engine of a host with these components.

@@ -15,6 +15,9 @@
 //! | `fault.memory.*` | an actor fills its memory, or passes a buffer a thousand times; a queue is full of large messages | the same calls without it |
 //! | `stream.slow.growth_MiB` | the readers of a thousand streams stop | none |
 //! | `resource.lease.leaked` | a host is killed that holds 10^5 resources of another one | none |
+//! | `http.kill.failed`, `http.rolling.failed` | hosts that serve HTTP are killed, restarted and updated | none |
+//! | `http.stalled.p99` | clients read nothing of their responses | the same requests without it |
+//! | `http.idle.growth_MiB` | 10,000 connections stay open and do nothing | none |
 //! | `memory.growth.unanswered` | one call in ten never gets a reply | requests of bare `async-nats` |
 //!
 //! `faults soak` runs all of these faults together for a long time and checks whether anything
@@ -24,6 +27,7 @@ mod caller;
 mod fill;
 mod heal;
 mod host;
+mod http;
 mod kill;
 mod lease;
 mod local;
@@ -96,6 +100,9 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("scale") {
         scale::measure(&options, &mut report)?;
+    }
+    if options.wants("http") {
+        http::measure(&options, &mut report).await?;
     }
     if options.wants("memory.growth") {
         memory::measure(&options, &mut report).await?;

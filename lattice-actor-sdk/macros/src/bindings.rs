@@ -19,6 +19,9 @@ use wit_bindgen_rust::{Opts, WithOption};
 use crate::names;
 use crate::options::{Options, Source};
 
+/// The packages of `lattice-wit` that the SDK has no bindings for.
+const WITHOUT_BINDINGS: [&str; 1] = ["lattice:http"];
+
 /// The path of the SDK in generated code. A macro can't find out whether the crate was renamed.
 const SDK: &str = "::lattice_actor_sdk";
 
@@ -173,7 +176,9 @@ fn clients_in(resolve: &Resolve, world: WorldId) -> Vec<(String, WithOption)> {
 fn client(resolve: &Resolve, id: InterfaceId) -> Option<(String, WithOption)> {
     let interface = &resolve.interfaces[id];
     let package = resolve.packages[interface.package?].name.clone();
-    let mut known = lattice_wit::PACKAGES.iter().map(full_name);
+    let known = lattice_wit::PACKAGES.iter();
+    let known = known.filter(|package| !WITHOUT_BINDINGS.contains(&package.name));
+    let mut known = known.map(full_name);
     if !known.any(|known| known == package.to_string()) {
         return None;
     }

@@ -1,6 +1,7 @@
-//! The macro of `lattice-actor-sdk`, which generates Rust from WIT. That crate re-exports it, and
-//! generated code refers to it, so use and read about it there.
+//! The macros of `lattice-actor-sdk`, which generate Rust from WIT and exports for HTTP handlers.
+//! That crate re-exports them, and generated code refers to it, so use and read about them there.
 //!
+//! * `http` generates the export that calls a handler.
 //! * `options` parses the options between the braces.
 //! * `names` detects WIT names that have no Rust name of their own.
 //! * `bindings` resolves the WIT, together with the packages of `lattice-wit`, and generates Rust.
@@ -38,6 +39,7 @@ use proc_macro::TokenStream;
 use syn::parse_macro_input;
 
 mod bindings;
+mod http;
 mod names;
 mod options;
 
@@ -46,6 +48,15 @@ mod options;
 pub fn actor(input: TokenStream) -> TokenStream {
     let options = parse_macro_input!(input as options::Options);
     bindings::generate(&options)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Exports a function as an HTTP handler. Documented as `lattice_actor_sdk::http`.
+#[proc_macro_attribute]
+pub fn http(options: TokenStream, handler: TokenStream) -> TokenStream {
+    let handler = parse_macro_input!(handler as syn::ItemFn);
+    http::expand(options.into(), handler)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -1,3 +1,5 @@
+//! The bodies of frames that are not calls, replies or sessions.
+
 use crate::allocation::bounded;
 use bytes::Bytes;
 use lattice_core::wire::{

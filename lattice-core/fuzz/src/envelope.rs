@@ -1,3 +1,5 @@
+//! The envelopes of calls and of their replies.
+
 use crate::allocation::bounded;
 use bytes::{Bytes, BytesMut};
 use lattice_core::wire::{CallEnvelope, ReplyEnvelope, envelope_id};

@@ -1,3 +1,5 @@
+//! Two ends of sessions that exchange items over a bus that loses them.
+
 use bytes::Bytes;
 use lattice_core::{
     __private::alone::{CHUNK, Received, SessionEnd, SessionId},

@@ -1,3 +1,5 @@
+//! Frames, with the envelopes in them.
+
 use crate::{allocation::bounded, body, envelope, session};
 use bytes::{BufMut, Bytes};
 use lattice_core::{

@@ -1,3 +1,5 @@
+//! Names, interfaces, functions, and keys of the store.
+
 use crate::allocation::bounded;
 use lattice_core::{
     auth::LatticeKey,
@@ -92,6 +94,7 @@ fn store_key(text: &str) {
         Some(KeyKind::Actor(id)) => assert_eq!(StoreKey::actor(&id), key),
         Some(KeyKind::Provider(id)) => assert_eq!(StoreKey::provider(&id), key),
         Some(KeyKind::Wormhole(id)) => assert_eq!(StoreKey::wormhole(&id), key),
+        Some(KeyKind::WormholeHost(host)) => assert_eq!(StoreKey::wormhole_host(&host), key),
         Some(KeyKind::Config(name)) => assert_eq!(StoreKey::config(&name), key),
         Some(KeyKind::Lease(id)) => assert_eq!(StoreKey::lease(&id), key),
         Some(KeyKind::App(name)) => assert_eq!(StoreKey::app(&name), key),

@@ -1,3 +1,5 @@
+//! Values with handles, and the chunks of streams, as hosts exchange them.
+
 use crate::allocation::bounded;
 use bytes::{Buf as _, Bytes};
 use lattice_core::{

@@ -1,3 +1,5 @@
+//! Records of the store.
+
 use crate::allocation::{bounded_as, entry};
 use bytes::Bytes;
 use lattice_core::{

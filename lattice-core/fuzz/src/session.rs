@@ -1,3 +1,5 @@
+//! Items of sessions.
+
 use crate::allocation::bounded;
 use bytes::{Buf as _, Bytes, BytesMut};
 use lattice_core::{

@@ -1,3 +1,5 @@
+//! Canonical signatures.
+
 use crate::allocation::bounded_as;
 use lattice_wit::signature::{Field, Function};
 

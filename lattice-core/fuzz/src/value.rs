@@ -1,3 +1,5 @@
+//! Arguments and results of many types.
+
 use crate::allocation::{bounded_as, entry};
 use bytes::Bytes;
 use lattice_core::{

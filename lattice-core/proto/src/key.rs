@@ -8,6 +8,7 @@
 //! actor.<component>                          an actor that should run
 //! provider.<component>                       a provider that should run
 //! wormhole.<wormhole>                        a public endpoint that should be there
+//! wormhole-host.<host name>                  which wormholes have a host name, or had it
 //! config.<name>                              configuration values that components share
 //! lease.<component>                          the host that may run a component that runs once
 //! app.<name>                                 an app, and the keys that it owns
@@ -60,6 +61,8 @@ pub enum KeyKind {
     Provider(ComponentId),
     /// A public endpoint that should be there.
     Wormhole(WormholeId),
+    /// Which wormholes have this host name.
+    WormholeHost(String),
     /// Configuration values that components share.
     Config(ConfigName),
     /// The lease of a component that runs once.
@@ -73,78 +76,88 @@ pub enum KeyKind {
 }
 
 impl StoreKey {
-    /// The key of a link.
+    /// The beginning of the keys of wormholes, and of no others.
+    pub const WORMHOLES: &str = "wormhole.";
+    /// The beginning of the keys of claims to host names.
+    pub const WORMHOLE_HOSTS: &str = "wormhole-host.";
+
+    /// Returns the key of a link.
     pub fn link(source: &ComponentId, interface: &InterfaceName, name: &LinkName) -> Self {
         Self::link_at(source, &interface.compat(), name)
     }
 
-    /// The key of a link's status.
+    /// Returns the key of a link's status.
     pub fn link_status(source: &ComponentId, interface: &InterfaceName, name: &LinkName) -> Self {
         Self::link_status_at(source, &interface.compat(), name)
     }
 
-    /// The key of a link whose interface already has its compatible version.
+    /// Returns the key of a link whose interface already has its compatible version.
     pub fn link_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
         Self(format!("link.{source}.{}.{name}", escape(compat)).into())
     }
 
-    /// The key of a link's status, whose interface already has its compatible version.
+    /// Returns the key of a link's status, whose interface already has its compatible version.
     pub fn link_status_at(source: &ComponentId, compat: &str, name: &LinkName) -> Self {
         Self(format!("status.{source}.{}.{name}", escape(compat)).into())
     }
 
-    /// The key of a component's record.
+    /// Returns the key of a component's record.
     pub fn component(id: &ComponentId) -> Self {
         Self(format!("component.{id}").into())
     }
 
-    /// The key of published types; `digest` is hexadecimal.
+    /// Returns the key of published types; `digest` is hexadecimal.
     pub fn types(digest: &str) -> Self {
         Self(format!("types.{}", escape(digest)).into())
     }
 
-    /// The key of an actor's desired state.
+    /// Returns the key of an actor's desired state.
     pub fn actor(id: &ComponentId) -> Self {
         Self(format!("actor.{id}").into())
     }
 
-    /// The key of a provider's desired state.
+    /// Returns the key of a provider's desired state.
     pub fn provider(id: &ComponentId) -> Self {
         Self(format!("provider.{id}").into())
     }
 
-    /// The key of a wormhole.
+    /// Returns the key of a wormhole.
     pub fn wormhole(id: &WormholeId) -> Self {
         Self(format!("wormhole.{id}").into())
     }
 
-    /// The key of a set of configuration values.
+    /// Returns the key of the claim to a host name of wormholes.
+    pub fn wormhole_host(host: &str) -> Self {
+        Self(format!("wormhole-host.{}", escape(host)).into())
+    }
+
+    /// Returns the key of a set of configuration values.
     pub fn config(name: &ConfigName) -> Self {
         Self(format!("config.{name}").into())
     }
 
-    /// The key of the lease of a component that runs once.
+    /// Returns the key of the lease of a component that runs once.
     pub fn lease(id: &ComponentId) -> Self {
         Self(format!("lease.{id}").into())
     }
 
-    /// The key of an app's record.
+    /// Returns the key of an app's record.
     pub fn app(name: &AppName) -> Self {
         Self(format!("app.{name}").into())
     }
 
-    /// The key of a host's last boot.
+    /// Returns the key of a host's last boot.
     pub fn host(id: &HostId) -> Self {
         Self(format!("host.{id}").into())
     }
 
-    /// The key of the record of an actor's generations that have served.
+    /// Returns the key of the record of an actor's generations that have served.
     pub fn served(id: &ComponentId) -> Self {
         Self(format!("served.{id}").into())
     }
 
-    /// The key under which a host's snapshot on disk has the hosts that it knew. No store has this
-    /// key.
+    /// Returns the key under which a host's snapshot on disk has the hosts that it knew. No store
+    /// has this key.
     pub fn known_hosts() -> Self {
         Self("hosts".into())
     }
@@ -193,6 +206,9 @@ impl StoreKey {
             ("wormhole", [Some(id), None, ..]) => {
                 Some(KeyKind::Wormhole(WormholeId::new(id).ok()?))
             }
+            ("wormhole-host", [Some(host), None, ..]) if !host.is_empty() => {
+                Some(KeyKind::WormholeHost(unescape(host)?))
+            }
             ("config", [Some(name), None, ..]) => {
                 Some(KeyKind::Config(ConfigName::new(name).ok()?))
             }
@@ -204,18 +220,18 @@ impl StoreKey {
         }
     }
 
-    /// A key exactly as a store has it, without checks.
+    /// Creates a key exactly as a store has it, without checks.
     pub fn from_store(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// A key without a meaning, for conformance suites and tests. The text is escaped into one part
-    /// after `test.`.
+    /// Creates a key without a meaning, for conformance suites and tests. The text is escaped into
+    /// one part after `test.`.
     pub fn for_test(text: &str) -> Self {
         Self(format!("test.{}", escape(text)).into())
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -327,6 +343,11 @@ mod tests {
                 KeyKind::Wormhole(wormhole),
             ),
             (
+                StoreKey::wormhole_host("shop.example"),
+                "wormhole-host.shop=2eexample",
+                KeyKind::WormholeHost("shop.example".to_owned()),
+            ),
+            (
                 StoreKey::config(&config),
                 "config.common",
                 KeyKind::Config(config),
@@ -368,6 +389,10 @@ mod tests {
             "actor.a.b",
             "app.",
             "config.a=2eb",
+            "wormhole-host",
+            "wormhole-host.",
+            "wormhole-host.a.b",
+            "wormhole-host.a=61",
         ] {
             assert_eq!(StoreKey::parse(bad), None, "{bad}");
         }

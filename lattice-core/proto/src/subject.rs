@@ -25,17 +25,17 @@ const REPLY: usize = 64;
 pub struct Subject(Arc<str>);
 
 impl Subject {
-    /// A subject that came from the bus or a test.
+    /// Creates the subject that came from the bus or a test.
     pub fn from_wire(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The subject as text.
+    /// Returns the subject as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a message to `subject` reaches a subscription to `self`.
+    /// Returns whether a message to `subject` reaches a subscription to `self`.
     pub fn matches(&self, subject: &Subject) -> bool {
         let (mut ours, mut theirs) = (self.0.split('.'), subject.0.split('.'));
         loop {
@@ -68,30 +68,30 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    /// The subjects of `lattice`.
+    /// Returns the subjects of `lattice`.
     pub fn new(lattice: &LatticeName) -> Self {
         Self {
             prefix: format!("lattice.{lattice}").into(),
         }
     }
 
-    /// The subject on which one boot of a host receives calls and probes.
+    /// Returns the subject on which one boot of a host receives calls and probes.
     pub fn call(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "call")
     }
 
-    /// The subject on which one boot of a host receives the steps of sessions.
+    /// Returns the subject on which one boot of a host receives the steps of sessions.
     pub fn session(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "session")
     }
 
-    /// The subject on which one boot of a host receives replies from all peers.
+    /// Returns the subject on which one boot of a host receives replies from all peers.
     pub fn replies(&self, host: &HostId, epoch: u64) -> Subject {
         self.host(host, epoch, "reply.*.*")
     }
 
-    /// The subject on which peer `peer` replies to frame `frame` of one boot of a host, and on
-    /// which the bus reports that no one received the frame.
+    /// Returns the subject on which peer `peer` replies to frame `frame` of one boot of a host, and
+    /// on which the bus reports that no one received the frame.
     pub fn reply(&self, host: &HostId, epoch: u64, peer: u64, frame: u64) -> Subject {
         // This runs once per frame, so the text gets its full capacity at once.
         let mut text = String::with_capacity(self.prefix.len() + host.as_str().len() + REPLY);
@@ -104,32 +104,32 @@ impl Subjects {
         Subject(text.into())
     }
 
-    /// The subject of beats and goodbyes.
+    /// Returns the subject of beats and goodbyes.
     pub fn beat(&self) -> Subject {
         Subject(format!("{}.beat", self.prefix).into())
     }
 
-    /// The subject of reports.
+    /// Returns the subject of reports.
     pub fn report(&self) -> Subject {
         Subject(format!("{}.report", self.prefix).into())
     }
 
-    /// The subject of requests for reports.
+    /// Returns the subject of requests for reports.
     pub fn report_wanted(&self) -> Subject {
         Subject(format!("{}.report.wanted", self.prefix).into())
     }
 
-    /// The subject of log lines.
+    /// Returns the subject of log lines.
     pub fn logs(&self) -> Subject {
         Subject(format!("{}.logs", self.prefix).into())
     }
 
-    /// The subject of requests for logs.
+    /// Returns the subject of requests for logs.
     pub fn logs_wanted(&self) -> Subject {
         Subject(format!("{}.logs.wanted", self.prefix).into())
     }
 
-    /// The subject on which the hosts that serve `component` answer discovery questions.
+    /// Returns the subject on which the hosts that serve `component` receive discovery questions.
     pub fn serves(&self, component: &ComponentId) -> Subject {
         Subject(format!("{}.serves.{component}", self.prefix).into())
     }

@@ -131,7 +131,7 @@ impl Network {
         }
     }
 
-    /// Advances time, and delivers what has arrived.
+    /// Advances time, and delivers the messages that have arrived.
     pub(super) fn advance(&self, now: Duration) {
         let mut state = self.lock();
         state.now = now;

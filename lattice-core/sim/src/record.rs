@@ -1,4 +1,4 @@
-//! What is recorded of a call: who made it, where it ran, how it ended.
+//! The record of a call: its caller, where it ran, and how it ended.
 
 use super::store::Boot;
 use lattice_core::{call::Ran, name::ComponentId};

@@ -1,5 +1,4 @@
-//! Schedules of what goes wrong and when. They follow from a seed, and can be printed, replayed and
-//! shortened.
+//! Schedules of faults. They follow from a seed, and can be printed, replayed and shortened.
 
 use lattice_core::__private::Random;
 use std::{fmt, time::Duration};

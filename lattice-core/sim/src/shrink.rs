@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Returns the shortest schedule found that still fails, by leaving out first halves and then
 /// single events. Stops after `within` of real time, with the result so far.
 ///
-/// `fails` runs a schedule and returns what went wrong, if anything did. The result has what it
+/// `fails` runs a schedule and returns the failure, if there was one. The result has what it
 /// returned for the schedule that is left. Returns `None` when `whole` itself doesn't fail.
 pub fn shortest<T>(
     whole: &Schedule,

@@ -261,23 +261,16 @@ struct Leased {
     until: LeaseDeadline,
 }
 
-impl Service for Leased {
-    fn types(&self) -> Arc<ComponentTypes> {
-        self.service.types()
-    }
-
-    /// The errors of the wrapped service are checked here.
-    fn errors_are_its_own(&self) -> bool {
-        true
-    }
-
-    fn call(&self, request: Request) -> Answer {
-        if !self.until.holds() {
-            return Answer::Ready(Err(CallError::Stopping {
-                component: self.component.clone(),
-            }));
+impl Leased {
+    fn stopping(&self) -> CallError {
+        CallError::Stopping {
+            component: self.component.clone(),
         }
-        match self.service.call(request) {
+    }
+
+    /// Returns the answer of the service, if the lease is still held then.
+    fn while_held(&self, answer: Answer) -> Answer {
+        match answer {
             Answer::Ready(answer) => {
                 Answer::Ready(self.until.check(serve::checked(&*self.service, answer)))
             }
@@ -292,6 +285,35 @@ impl Service for Leased {
                 Answer::Passing(work.boxed())
             }
         }
+    }
+}
+
+impl Service for Leased {
+    fn types(&self) -> Arc<ComponentTypes> {
+        self.service.types()
+    }
+
+    /// The errors of the wrapped service are checked here.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        if !self.until.holds() {
+            return Answer::Ready(Err(self.stopping()));
+        }
+        self.while_held(self.service.call(request))
+    }
+
+    fn restores(&self) -> bool {
+        self.service.restores()
+    }
+
+    fn restore(&self, resource: &str, request: Request) -> Answer {
+        if !self.until.holds() {
+            return Answer::Ready(Err(self.stopping()));
+        }
+        self.while_held(self.service.restore(resource, request))
     }
 
     fn placed(&self, component: &ComponentId, on: &Origin) {

@@ -66,6 +66,10 @@ impl Default for AgentOptions {
     }
 }
 
+/// The longest time for a handover. Nothing waits longer, and the end of a longer one may not fit
+/// the clock.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// The state of one component on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -162,7 +166,7 @@ impl Agent {
     /// Dropping the future changes nothing: the host is still leaving.
     pub async fn shutdown(&self, within: Duration) -> Drained {
         let (done, finished) = oneshot::channel();
-        let now = Instant::now();
+        let (now, within) = (Instant::now(), within.min(LONGEST));
         let by = now + within / 2;
         if self
             .commands

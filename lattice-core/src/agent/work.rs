@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_frozen_component_ran_can_be_started_again() {
+    fn the_last_generation_of_a_frozen_component_can_be_started_again() {
         let mut desired = Desired::default();
         for component in ["a", "b"] {
             desired.providers.insert(id(component), provider());

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     desired::{Replicas, Run, too_many},
     link::LinkKey,
-    name::{ComponentId, ConfigName},
+    name::{ComponentId, ConfigName, WormholeId},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -208,8 +208,36 @@ impl Check<'_> {
                     "a wormhole must lead to an actor, and this is a provider",
                 );
             }
-            if !wormhole.path.starts_with('/') {
-                self.bad(path.field("path"), "a path must begin with `/`");
+            if let Some(verifier) = wormhole
+                .auth
+                .as_ref()
+                .and_then(|auth| auth.verifier.as_ref())
+            {
+                self.component(path.field("auth").field("verifier"), verifier);
+            }
+            for (path, kind) in wormhole.check(&path) {
+                self.add(path, kind);
+            }
+        }
+        self.same_names();
+    }
+
+    /// Reports wormholes that have a host name and path that an earlier one has.
+    fn same_names(&mut self) {
+        let mut names: BTreeMap<(String, String), &WormholeId> = BTreeMap::new();
+        for (id, wormhole) in &self.manifest.wormholes {
+            let Ok(spec) = wormhole.to_spec() else {
+                continue;
+            };
+            for host in spec.hosts() {
+                let name = (host, spec.path.clone());
+                let Some(by) = names.get(&name).map(|by| WormholeId::clone(by)) else {
+                    names.insert(name, id);
+                    continue;
+                };
+                let (host, path) = name;
+                let at = ManifestPath::of(["wormholes", id.as_str()]);
+                self.add(at, ProblemKind::HostTaken { host, path, by });
             }
         }
     }

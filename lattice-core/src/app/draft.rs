@@ -2,6 +2,7 @@
 
 use super::{
     check::Found,
+    claims::AppClaims,
     plan::{Difference, Plan, PlannedChange},
     problem::{ManifestPath, ProblemKind},
     resource::{Record, ResourceRef},
@@ -34,6 +35,8 @@ pub(super) struct Draft {
     statuses: Vec<StoreKey>,
     /// The records of the generations of deleted actors that have served, which hosts keep.
     served: Vec<(StoreKey, Expect)>,
+    /// The claims to the host names of wormholes.
+    claims: AppClaims,
     /// The number of records that the app has after the commit.
     size: usize,
 }
@@ -168,6 +171,10 @@ impl Draft {
         let mut owns: BTreeSet<StoreKey> = unknown.cloned().collect();
         owns.extend(wants.keys().map(ResourceRef::key));
         draft.drop_all(owned.difference(&owns), present);
+        match AppClaims::of(&draft.puts, &draft.deletes, present.desired) {
+            Ok(claims) => draft.claims = claims,
+            Err(found) => draft.found.extend(found),
+        }
         draft.size = owns.len() + 1;
         let record = AppRecord {
             version: version.cloned(),
@@ -211,6 +218,7 @@ impl Draft {
             deletes: Vec::new(),
             statuses: Vec::new(),
             served: Vec::new(),
+            claims: AppClaims::default(),
             size: 0,
         }
     }
@@ -319,7 +327,7 @@ impl Draft {
         } else {
             let between = Difference::between(&before.to_json(), &after.to_json());
             let mut differences: Vec<_> = match &after {
-                Record::Link(_) => between
+                Record::Link(_) | Record::Wormhole(_) => between
                     .into_iter()
                     .map(Difference::without_secrets)
                     .collect(),
@@ -450,7 +458,7 @@ impl Draft {
     /// Returns how many operations the commit takes, but at least as many as deleting the app will
     /// take.
     pub(super) fn ops(&self) -> usize {
-        (self.puts.len() + self.deletes.len()).max(self.size)
+        (self.puts.len() + self.deletes.len() + self.claims.len()).max(self.size)
     }
 
     /// Returns the commit, with the app's own record last.
@@ -474,6 +482,7 @@ impl Draft {
         ops.extend(self.statuses.iter().map(status));
         ops.truncate(room);
         ops.extend(self.deletes.iter().map(delete));
+        ops.extend(self.claims.ops(records, present.basis())?);
         for (key, record, expect) in &self.puts {
             let value = record.encode(records, incarnation, key, generation)?;
             ops.push(Op::put(key.clone(), value, *expect));

@@ -19,6 +19,10 @@ pub enum Foreign {
     Compose,
     /// YAML.
     Yaml,
+    /// JSON under the name of another format.
+    Json,
+    /// TOML under the name of another format.
+    Toml,
 }
 
 impl Foreign {
@@ -38,6 +42,8 @@ impl Foreign {
             Self::Yaml => {
                 "manifests are TOML or JSON; convert it, for example with `yq -o=json`, and end its name in `.json`"
             }
+            Self::Json => "end its name in `.json`",
+            Self::Toml => "end its name in `.toml`",
         }
     }
 }
@@ -49,6 +55,8 @@ impl fmt::Display for Foreign {
             Self::Kubernetes => "an object for Kubernetes, not a manifest of Lattice",
             Self::Compose => "a file for Docker Compose, not a manifest of Lattice",
             Self::Yaml => "YAML",
+            Self::Json => "JSON",
+            Self::Toml => "TOML",
         })
     }
 }

@@ -8,7 +8,7 @@ use super::{
     problem::{Position, Problem, Problems},
     shape::{self, Shaped},
     text,
-    tree::{Node, Side},
+    tree::{Node, Side, Value},
 };
 use crate::{
     desired::{Image, ImageDigest, OciReference, ProviderKind},
@@ -108,7 +108,8 @@ impl App {
     /// without the lattice.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
-        let format = match path.extension().and_then(|ending| ending.to_str()) {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let format = match ending.map(str::to_ascii_lowercase).as_deref() {
             Some("toml") => Format::Toml,
             Some("json") => Format::Json,
             Some("yaml" | "yml") => return Err(foreign::yaml(path)),
@@ -158,7 +159,7 @@ impl App {
         };
         let found = match &tree {
             Ok(tree) => foreign::of(tree),
-            Err(_) => foreign::in_yaml(text),
+            Err(_) => foreign::in_yaml(text).or_else(|| misnamed(text, format)),
         };
         if let Some(found) = found {
             let path = file.into();
@@ -322,6 +323,16 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
         return Err(LoadError::TooLarge { path: path.into() });
     }
     encoding::decode(bytes).map_err(io)
+}
+
+/// Recognizes a text of one format that was given the ending of the other.
+fn misnamed(text: &str, format: Format) -> Option<Foreign> {
+    let (other, found) = match format {
+        Format::Toml => (text::json(text), Foreign::Json),
+        Format::Json => (text::toml(text), Foreign::Toml),
+    };
+    let has_fields = |tree: Node| matches!(tree.value, Value::Table(fields) if !fields.is_empty());
+    other.is_ok_and(has_fields).then_some(found)
 }
 
 fn text_problems(file: &Path, text: &str, problems: Vec<text::TextProblem>) -> Problems {

@@ -1,8 +1,8 @@
 //! The manifest: the declaration that a person writes.
 
-use super::values;
+use super::{WormholeManifest, values};
 use crate::{
-    desired::{Image, InstanceMode, Replicas, Run, WormholeState},
+    desired::{Image, InstanceMode, Replicas, Run},
     link::Locality,
     name::{
         AppName, ComponentId, ConfigName, FunctionName, InterfaceName, IntoName, LinkName,
@@ -228,6 +228,18 @@ pub struct LimitsManifest {
     )]
     #[schemars(schema_with = "values::size_schema")]
     pub outgoing_bytes: Option<u64>,
+    /// How many resources of one instance other components may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handles: Option<NonZeroU32>,
+    /// How long an instance is kept for handles and streams that other components hold and don't
+    /// use: a text such as `"30s"` or `"5m"`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "values::time"
+    )]
+    #[schemars(schema_with = "values::time_schema")]
+    pub kept: Option<Duration>,
 }
 
 /// A link of an app: a grant.
@@ -258,34 +270,6 @@ pub struct LinkManifest {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(with = "BTreeSet<String>")]
     pub idempotent: BTreeSet<FunctionName>,
-}
-
-/// A wormhole of an app: a public endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct WormholeManifest {
-    /// The actor that it leads to.
-    #[schemars(with = "String")]
-    pub actor: ComponentId,
-    /// Serves only requests for this host name. If it is left out, requests for any host name are
-    /// served.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// Serves only requests whose path begins with this. `"/"` by default.
-    #[serde(default = "root")]
-    pub path: String,
-    /// `"open"` (by default) or `"closed"`.
-    #[serde(default = "open")]
-    #[schemars(schema_with = "values::wormhole_state_schema")]
-    pub state: WormholeState,
-}
-
-fn root() -> String {
-    "/".to_owned()
-}
-
-fn open() -> WormholeState {
-    WormholeState::Open
 }
 
 impl AppManifest {

@@ -43,6 +43,10 @@
 //! [wormholes.web]
 //! actor = "greeter"
 //! host = "shop.example"
+//! domains = ["www.shop.example"]               # more names that lead to it
+//! path = "/greetings"                          # only these paths
+//! limits = { body = "10MiB", head-timeout = "10s", rate = { per-second = 100 } }
+//! auth = { verifier = "front-desk" }           # or `basic` or `bearer`, with hashes
 //! ```
 //!
 //! [`Lattice::plan`](crate::Lattice::plan) returns the changes to make,
@@ -79,6 +83,7 @@
 
 mod apply;
 mod check;
+mod claims;
 mod draft;
 mod encoding;
 mod files;
@@ -94,6 +99,7 @@ mod tree;
 mod values;
 mod want;
 mod warning;
+mod wormhole;
 mod write;
 
 pub use apply::{Applied, ApplyError, PlanError};
@@ -101,9 +107,9 @@ pub use foreign::Foreign;
 pub use load::{App, LoadError, MAX_MANIFEST};
 pub use manifest::{
     ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, SpreadManifest,
-    WormholeManifest,
 };
 pub use plan::{Difference, Plan, PlannedChange};
 pub use problem::{ManifestPath, Position, Problem, ProblemKind, Problems};
 pub use resource::ResourceRef;
 pub use warning::Warning;
+pub use wormhole::{RateManifest, WormholeAuthManifest, WormholeLimitsManifest, WormholeManifest};

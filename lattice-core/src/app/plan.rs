@@ -30,7 +30,6 @@ pub struct Plan {
 #[non_exhaustive]
 pub struct PlannedChange {
     /// The resource.
-    #[serde(rename = "thing")]
     pub resource: ResourceRef,
     /// The fields that differ.
     pub differences: Vec<Difference>,
@@ -121,11 +120,12 @@ impl Difference {
         }
     }
 
-    /// Hides the values of a link's configuration, which may hold secrets.
+    /// Hides the values of a link's configuration, which may hold secrets, and the hashes of those
+    /// that a wormhole lets through.
     pub(super) fn without_secrets(self) -> Self {
         let hidden = |value: Option<String>, text: &str| value.map(|_| text.to_owned());
         match self.field.as_str() {
-            "config" => Self {
+            field if field == "config" || field.split('.').next() == Some("auth") => Self {
                 field: self.field,
                 before: hidden(self.before, "(hidden)"),
                 after: hidden(self.after, "another one (hidden)"),

@@ -3,7 +3,7 @@
 use super::ResourceRef;
 use crate::{
     link::LinkMismatch,
-    name::{AppName, ComponentId, ConfigName},
+    name::{AppName, ComponentId, ConfigName, WormholeId},
 };
 use std::{
     fmt::{self, Display},
@@ -173,6 +173,26 @@ pub enum ProblemKind {
     Newer {
         /// The resource.
         resource: ResourceRef,
+        /// Why this version can't change it.
+        reason: String,
+    },
+    /// Another wormhole has the host name and path.
+    #[error(
+        "`{host}` with the path `{path}` leads to wormhole `{by}` already; choose another name or path, or rename or delete that one first"
+    )]
+    HostTaken {
+        /// The host name.
+        host: String,
+        /// The path.
+        path: String,
+        /// The wormhole that has them.
+        by: WormholeId,
+    },
+    /// The claim to a host name was written by a newer version of Lattice.
+    #[error("the claim to the host name `{host}` can't be changed from here: {reason}")]
+    NewerClaim {
+        /// The host name.
+        host: String,
         /// Why this version can't change it.
         reason: String,
     },

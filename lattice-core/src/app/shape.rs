@@ -148,6 +148,8 @@ impl de::Error for Misshapen {
             Unexpected::Map => "a table".to_owned(),
             Unexpected::Seq => "a list".to_owned(),
             Unexpected::Unit => "nothing".to_owned(),
+            // It may be a secret: a whole configuration that was given as one text, for example.
+            Unexpected::Str(_) => "a text".to_owned(),
             other => other.to_string(),
         };
         let expected = match expected.to_string() {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     desired::{
         ActorSpec, Desired, Image, ImageDigest, LimitOverrides, NamedConfig, Placement,
-        ProviderKind, ProviderSpec, Replicas, SpreadRule, WormholeSpec,
+        ProviderKind, ProviderSpec, Replicas, SpreadRule,
     },
     link::Link,
     name::ComponentId,
@@ -142,10 +142,10 @@ impl Want<'_> {
         }
         for (id, wormhole) in &manifest.wormholes {
             let path = ManifestPath::of(["wormholes", id.as_str()]);
-            let mut spec = WormholeSpec::new(wormhole.actor.clone());
-            spec.host.clone_from(&wormhole.host);
-            spec.path.clone_from(&wormhole.path);
-            spec.state = wormhole.state;
+            // `check` reports what is wrong with it.
+            let Ok(spec) = wormhole.to_spec() else {
+                continue;
+            };
             self.add(
                 ResourceRef::Wormhole(id.clone()),
                 Record::Wormhole(spec),
@@ -225,6 +225,8 @@ fn limits(limits: &LimitsManifest) -> LimitOverrides {
         table_elements,
         outgoing,
         outgoing_bytes,
+        handles,
+        kept,
     } = *limits;
     LimitOverrides {
         memory,
@@ -236,5 +238,7 @@ fn limits(limits: &LimitsManifest) -> LimitOverrides {
         table_elements,
         outgoing,
         outgoing_bytes,
+        handles,
+        kept,
     }
 }

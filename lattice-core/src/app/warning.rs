@@ -2,9 +2,10 @@
 
 use super::{AppManifest, ResourceRef, SpreadManifest};
 use crate::{
-    desired::{Desired, OciReference},
+    desired::{Desired, OciReference, WormholeState},
     membership::Peers,
-    name::ComponentId,
+    name::{ComponentId, WormholeId},
+    wormhole::INGRESS_LABEL,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,6 @@ pub enum Warning {
     )]
     UnknownLabel {
         /// The resource that has the rule.
-        #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The label.
         label: String,
@@ -34,7 +34,6 @@ pub enum Warning {
     )]
     UnknownLabelValue {
         /// The resource that has the rule.
-        #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The label.
         label: String,
@@ -55,7 +54,6 @@ pub enum Warning {
     )]
     Unpinned {
         /// The component that runs it.
-        #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The artifact.
         reference: OciReference,
@@ -64,7 +62,6 @@ pub enum Warning {
     #[error("{resource}: the value in the store can't be used and is overwritten ({reason})")]
     WrittenOver {
         /// The resource.
-        #[serde(rename = "thing")]
         resource: ResourceRef,
         /// The problem of the value.
         reason: String,
@@ -76,6 +73,14 @@ pub enum Warning {
         id: ComponentId,
         /// The version that they run.
         runs: String,
+    },
+    /// A wormhole is open, and no live host has an ingress.
+    #[error(
+        "wormhole `{id}`: no host has an ingress, so no request gets to it; start one with `lattice up --http 127.0.0.1:8080`"
+    )]
+    NoIngress {
+        /// The wormhole.
+        id: WormholeId,
     },
 }
 
@@ -100,7 +105,8 @@ pub(super) fn of_versions<'a>(
 /// The labels that hosts carry, with their values.
 type Labels<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-/// Checks a manifest's rules and its external components against the hosts that are live.
+/// Checks a manifest's rules and its external components against the hosts that are live, and its
+/// wormholes.
 pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers) -> Vec<Warning> {
     let mut warnings = BTreeSet::new();
     for id in &manifest.external {
@@ -110,6 +116,14 @@ pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers)
         }
         if !desired.has_component(id) && peers.serving(id).is_empty() {
             warnings.insert(Warning::UnknownExternal { id: id.clone() });
+        }
+    }
+    let has_ingress = peers
+        .iter()
+        .any(|peer| peer.labels.contains_key(INGRESS_LABEL));
+    for (id, wormhole) in &manifest.wormholes {
+        if wormhole.state == WormholeState::Open && !has_ingress {
+            warnings.insert(Warning::NoIngress { id: id.clone() });
         }
     }
     let mut labels = Labels::new();

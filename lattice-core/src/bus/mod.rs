@@ -174,7 +174,7 @@ impl Subscription {
         }
     }
 
-    /// Counts what waits in it against `budget`, together with the other subscriptions that do.
+    /// Counts the messages that wait in it against `budget`, which several subscriptions share.
     pub(crate) fn share(&self, budget: &Budget) {
         if let Some(bound) = &self.bound {
             bound.share(budget);

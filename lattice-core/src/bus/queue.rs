@@ -41,7 +41,7 @@ impl Weighed for Message {
 
 /// A queue that may use a budget together with others.
 pub(crate) trait Bounded: Send + Sync {
-    /// Counts what is in the queue, now and later, against `budget`.
+    /// Counts the items in the queue, now and later, against `budget`.
     fn share(&self, budget: &Budget);
 }
 

@@ -1,6 +1,6 @@
 //! The context that a call carries from hop to hop.
 
-use super::turns::TurnId;
+use super::turns::Innermost;
 use crate::id::TraceContext;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,18 +27,18 @@ pub struct Context {
     /// W3C trace context, when the caller has one.
     pub trace: Option<TraceContext>,
     /// The last turn that a call of this chain has taken in this process.
-    pub(super) turn: TurnId,
+    pub(super) turn: Innermost,
 }
 
 impl Context {
-    /// The start of a chain: `timeout` from now, no trace. Inside a call, use
-    /// [`within`](Self::within), which counts its hops and keeps its deadline.
+    /// Creates the start of a chain, with a deadline `timeout` from now and without a trace. Inside
+    /// a call, use [`within`](Self::within), which counts its hops and keeps its deadline.
     pub fn new(timeout: Duration) -> Self {
         Self {
             deadline: from_now(timeout),
             hops: 0,
             trace: None,
-            turn: TurnId::NONE,
+            turn: Innermost::NONE,
         }
     }
 
@@ -48,11 +48,11 @@ impl Context {
             deadline,
             hops,
             trace,
-            turn: TurnId::NONE,
+            turn: Innermost::NONE,
         }
     }
 
-    /// The context of the call that the calling code serves; `None` outside of any call.
+    /// Returns the context of the call that the calling code serves, or `None` outside of any call.
     ///
     /// It is set while a [`Service`](crate::serve::Service) is called and while the future that it
     /// returned is polled, but not in tasks that it spawned.
@@ -60,8 +60,8 @@ impl Context {
         CURRENT.try_get().ok()
     }
 
-    /// The context for a call made now, with a deadline at most `timeout` from now: nested in the
-    /// [current](Self::current) call, or the start of a chain.
+    /// Returns the context for a call made now, with a deadline at most `timeout` from now: nested
+    /// in the [current](Self::current) call, or the start of a chain.
     pub fn within(timeout: Duration) -> Self {
         match Self::current() {
             Some(current) => current.nested().shrunk(timeout),
@@ -75,31 +75,26 @@ impl Context {
         CURRENT.sync_scope(self, work)
     }
 
-    /// The same with a deadline at most `timeout` from now.
+    /// Returns this context with a deadline at most `timeout` from now.
     pub fn shrunk(mut self, timeout: Duration) -> Self {
         self.deadline = self.deadline.min(from_now(timeout));
         self
     }
 
-    /// The context of work that continues after its call has ended. It keeps the deadline and the
-    /// hops, but no longer counts as part of the call's chain of [turns](super::Turns).
+    /// Returns the context of work that continues after its call has ended. It keeps the deadline
+    /// and the hops, but no longer counts as part of the call's chain of turns.
     pub fn outlived(mut self) -> Self {
-        self.turn = TurnId::NONE;
+        self.turn = Innermost::NONE;
         self
     }
 
-    /// The context of a call made on behalf of this one.
+    /// Returns the context of a call made on behalf of this one.
     pub fn nested(mut self) -> Self {
         self.hops = self.hops.saturating_add(1);
         self
     }
 
-    /// Runs a future as part of the call that this is the context of.
-    pub(crate) fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, work)
-    }
-
-    /// Time left; zero when the deadline has passed.
+    /// Returns the time left, which is zero when the deadline has passed.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }

@@ -5,5 +5,6 @@ mod turns;
 
 pub use context::{Context, DEFAULT_DEADLINE, MAX_HOPS};
 #[doc(inline)]
-pub use lattice_proto::call::{CallError, FunctionRef, Limit, Part, Ran};
+pub use lattice_proto::call::{CallError, FunctionRef, HandlePlaces, Limit, Part, Ran};
+#[doc(hidden)]
 pub use turns::{Turn, Turns};

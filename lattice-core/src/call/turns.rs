@@ -7,68 +7,48 @@
 //! this cycle is refused at once, and the others continue. A cycle may lead over several kinds of
 //! turns, such as those of a component and those of its pool of instances; see [`waits`].
 //!
-//! A chain is tracked within one process: a table has, for each nested turn, the id of the turn
-//! that it is nested in. A message to another host doesn't carry it. So a circle that leads over
+//! A chain is tracked within one process: [a table](nested) has, for each nested turn, the one that
+//! it is nested in. A message to another host doesn't carry it. So a circle that leads over
 //! another host isn't detected, and its calls end at their deadline, which all calls of a chain
 //! share. The hop limit bounds its length.
 
+mod nested;
 mod waits;
 
+pub(super) use nested::Innermost;
+
 use super::{CallError, Context};
-use crate::{entropy::HashState, name::ComponentId, sync::Mutex};
-use std::{
-    collections::HashMap,
-    iter::successors,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU32, Ordering},
-    },
+use crate::name::ComponentId;
+use nested::Nesting;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use waits::{Need, Waiting};
 
-/// The number of parts of the table of nested turns. Each part has its own lock.
-const SHARDS: usize = 16;
-/// Longest chain that is followed, when a call waits. A hop takes the turns of its component and of
-/// its pool, and up to 16 slots each of its actor and of the engine.
-const LONGEST: usize = 2_048;
-
-/// For each nested turn of this process, the one that it is nested in.
-static OUTER: LazyLock<[Mutex<HashMap<TurnId, TurnId, HashState>>; SHARDS]> =
-    LazyLock::new(Default::default);
 /// Numbers each `Turns` of this process.
 static KINDS: AtomicU32 = AtomicU32::new(0);
 
 /// Identifies a turn in this process: the number of its `Turns`, and its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TurnId(u64);
+struct TurnId(u64);
 
 impl TurnId {
-    /// The id of a call chain that has not taken a turn yet.
-    pub(super) const NONE: Self = Self(0);
+    /// The id of no turn.
+    const NONE: Self = Self(0);
 
     fn new(kind: u32, number: u32) -> Self {
         Self(u64::from(kind) << 32 | u64::from(number))
     }
 
-    /// The turn of the same kind that was taken so many later.
-    fn later(self, by: u32) -> Self {
-        Self::new(self.kind(), (self.0 as u32).wrapping_add(by))
+    /// The turn of the same kind that was taken so many earlier.
+    fn earlier(self, by: u32) -> Self {
+        Self::new(self.kind(), (self.0 as u32).wrapping_sub(by))
     }
 
     fn kind(self) -> u32 {
         (self.0 >> 32) as u32
-    }
-
-    fn shard(self) -> &'static Mutex<HashMap<Self, Self, HashState>> {
-        &OUTER[self.0 as usize % SHARDS]
-    }
-
-    /// This turn, and those that it is nested in.
-    fn chain(self) -> impl Iterator<Item = Self> {
-        let first = (self != Self::NONE).then_some(self);
-        let outer = |turn: &Self| turn.shard().lock().get(turn).copied();
-        successors(first, outer).take(LONGEST)
     }
 }
 
@@ -84,10 +64,7 @@ pub struct Turns {
 /// One turn, or several that were taken together. Dropping it gives them to the next calls.
 #[derive(Debug)]
 pub struct Turn {
-    /// The id of the first one. Those of the others follow it.
-    first: TurnId,
-    count: u32,
-    is_nested: bool,
+    nesting: Nesting,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -96,44 +73,25 @@ impl Turn {
     /// left what it needed the turn for.
     pub fn pass_to(&mut self, context: &mut Context) {
         self.end_waits();
-        let last = self.first.later(self.count - 1);
-        let outer = std::mem::replace(&mut context.turn, last);
-        let was_nested = std::mem::replace(&mut self.is_nested, outer != TurnId::NONE);
-        if self.is_nested {
-            self.first.shard().lock().insert(self.first, outer);
-        } else if was_nested {
-            self.first.shard().lock().remove(&self.first);
-        }
+        self.enter(context);
     }
 
     /// Adds the turns to the chain of calls.
     fn enter(&mut self, context: &mut Context) {
-        self.pass_to(context);
-        for number in 1..self.count {
-            let id = self.first.later(number);
-            id.shard().lock().insert(id, self.first.later(number - 1));
-        }
+        self.nesting.enter(context.turn);
+        context.turn = self.nesting.innermost();
     }
 
-    /// Forgets what waits in the call that has ended.
+    /// Forgets the waits of the call that has ended.
     fn end_waits(&self) {
-        waits::have_ended((0..self.count).map(|number| self.first.later(number)));
-    }
-
-    /// Removes the turns from the chain of calls.
-    fn leave(&mut self) {
-        let first = u32::from(!self.is_nested);
-        for number in first..self.count {
-            let id = self.first.later(number);
-            id.shard().lock().remove(&id);
-        }
+        waits::have_ended(|| self.nesting.turns());
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         self.end_waits();
-        self.leave();
+        self.nesting.leave();
     }
 }
 
@@ -213,11 +171,10 @@ impl Turns {
     }
 
     fn taken_by(&self, context: &mut Context, permit: OwnedSemaphorePermit, count: u32) -> Turn {
-        let number = self.taken.fetch_add(count, Ordering::Relaxed);
+        let first = self.taken.fetch_add(count, Ordering::Relaxed);
+        let last = TurnId::new(self.kind, first.wrapping_add(count).wrapping_sub(1));
         let mut turn = Turn {
-            first: TurnId::new(self.kind, number),
-            count,
-            is_nested: false,
+            nesting: Nesting::new(last, count),
             _permit: permit,
         };
         turn.enter(context);
@@ -228,10 +185,10 @@ impl Turns {
     fn wait(
         &self,
         component: &ComponentId,
-        outer: TurnId,
+        outer: Innermost,
         count: usize,
     ) -> Result<Waiting, CallError> {
-        let chain: Vec<TurnId> = outer.chain().collect();
+        let chain = outer.chain();
         let own = chain.iter().filter(|turn| turn.kind() == self.kind);
         if own.count() + count > self.most {
             return Err(CallError::TooManyHops {
@@ -386,10 +343,11 @@ mod tests {
         let outer = Turns::new(1);
         let outer = outer.try_take(&mut context).expect("a free turn");
         let turn = turns.try_take(&mut context).expect("a free turn");
-        let id = turn.first;
-        assert_eq!(id.chain().collect::<Vec<_>>(), [id, outer.first]);
+        let innermost = turn.nesting.innermost();
+        let ids = [innermost, outer.nesting.innermost()].map(|id| id.turn);
+        assert_eq!(innermost.chain(), ids);
         drop(turn);
-        assert_eq!(id.chain().collect::<Vec<_>>(), [id]);
+        assert_eq!(innermost.chain(), ids[..1]);
     }
 
     #[test]
@@ -397,8 +355,9 @@ mod tests {
         let (component, turns) = (component(), Turns::new(4));
         let mut context = Context::default();
         let three = turns.try_take_many(3, &mut context).expect("free turns");
-        let ids = [2, 1, 0].map(|number| three.first.later(number));
-        assert_eq!(context.turn.chain().collect::<Vec<_>>(), ids);
+        let ids: Vec<TurnId> = three.nesting.turns().collect();
+        assert_eq!(ids.len(), 3);
+        assert_eq!(context.turn.chain(), ids);
         let mut other = Context::default();
         assert!(turns.try_take_many(2, &mut other).is_none(), "one is left");
         let mut nested = context;
@@ -409,15 +368,13 @@ mod tests {
         assert!((&mut waits).now_or_never().is_none());
         drop(three);
         assert!((&mut waits).now_or_never().is_some());
-        for id in &ids[..2] {
-            assert_eq!(id.chain().count(), 1, "nothing is left behind");
-        }
+        assert_eq!(context.turn.chain(), ids[..1], "nothing is left behind");
         let mut all = Context::default();
         drop(waits);
         let all = turns
             .try_take_many(9, &mut all)
             .expect("all that there are");
-        assert_eq!(all.count, 4);
+        assert_eq!(all.nesting.turns().count(), 4);
     }
 
     #[test]
@@ -428,10 +385,10 @@ mod tests {
         let two = outer.try_take(&mut second).expect("a free turn");
         let mut turn = turns.try_take(&mut first).expect("a free turn");
         turn.pass_to(&mut second);
-        let chain: Vec<TurnId> = second.turn.chain().collect();
-        assert_eq!(chain, [turn.first, two.first]);
+        let id = turn.nesting.innermost().turn;
+        assert_eq!(second.turn.chain(), [id, two.nesting.innermost().turn]);
         let mut third = Context::new(std::time::Duration::from_secs(1));
         turn.pass_to(&mut third);
-        assert_eq!(third.turn.chain().collect::<Vec<_>>(), [turn.first]);
+        assert_eq!(third.turn.chain(), [id]);
     }
 }

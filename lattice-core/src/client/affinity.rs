@@ -55,7 +55,7 @@ mod tests {
     use crate::name::HostId;
 
     #[test]
-    fn what_is_remembered_is_bounded_and_forgotten_with_its_instance() {
+    fn affinities_are_bounded_and_forgotten_with_their_instance() {
         let affinity = Affinity::default();
         let at = |epoch| Origin::new(HostId::new("host").expect("an id"), epoch);
         let target = |n| ComponentId::new(&format!("c{n}")).expect("an id");

@@ -194,16 +194,16 @@ impl Authority for Granted {
         let (caller, link) = (self.caller, self.link?);
         let client = caller.handle().client(context.deadline).await?;
         let grant = caller.grant(client, &interface, &interface.compat(), &link)?;
-        let target = &grant.entry.link.target;
+        let target = grant.target();
         let function = reference(client, target, interface, function, context.deadline).await?;
-        let declared = grant.entry.link.idempotent.contains(function.function());
-        let call = OutgoingCall {
-            incarnation: grant.incarnation,
-            grant: Some(&grant.entry),
+        let declared = caller.is_idempotent(&grant, function.function());
+        let mut call = OutgoingCall {
+            incarnation: grant.incarnation(),
+            permission: grant.permission(),
             idempotent: idempotent || declared,
             ..OutgoingCall::ungranted(caller.as_source(), target, &function, args, context)
         };
-        client.call(call).await.and_then(Body::plain)
+        client.call(&mut call).await.and_then(Body::plain)
     }
 }
 
@@ -230,11 +230,11 @@ impl Authority for Bypass {
         let handle: &ClientHandle = self.component.handle();
         let client = handle.client(context.deadline).await?;
         let function = reference(client, target, interface, function, context.deadline).await?;
-        let call = OutgoingCall {
+        let mut call = OutgoingCall {
             idempotent,
             ..OutgoingCall::ungranted(&Source::Operator, target, &function, args, context)
         };
-        client.call(call).await.and_then(Body::plain)
+        client.call(&mut call).await.and_then(Body::plain)
     }
 }
 

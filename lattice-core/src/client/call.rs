@@ -11,13 +11,16 @@ use crate::{
     link::LinkEntry,
     name::{ComponentId, LinkName},
     serve::CallerInstance,
-    server::component::Outcome,
-    store::Incarnation,
-    stream::Handles,
+    server::{OpenWormhole, running::Outcome},
+    store::{Incarnation, Revision},
+    stream::{self, Handles, Holder},
     wire::{CallParts, Origin, Source},
 };
 use bytes::Bytes;
-use std::sync::{Arc, LazyLock};
+use std::{
+    mem,
+    sync::{Arc, LazyLock},
+};
 use tokio::time::Instant;
 
 /// Replicas that one call may try. Each further one only if the call did not run, or may run twice.
@@ -30,8 +33,7 @@ static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 pub(crate) struct OutgoingCall<'c> {
     pub(crate) source: &'c Source,
     pub(crate) target: &'c ComponentId,
-    /// The grant; `None` for an operator or a host.
-    pub(crate) grant: Option<&'c LinkEntry>,
+    pub(crate) permission: Permission<'c>,
     /// The incarnation of the store that the callee's table must have, if there is a revision to
     /// wait for.
     pub(crate) incarnation: Option<Incarnation>,
@@ -48,6 +50,15 @@ pub(crate) struct OutgoingCall<'c> {
     pub(crate) fence: Option<Fence>,
 }
 
+/// What allows a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Permission<'c> {
+    /// Its source is an operator or a host, and needs nothing else.
+    Own,
+    Link(&'c LinkEntry),
+    Wormhole(&'c OpenWormhole),
+}
+
 /// How a call passes handles to and from another host.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Passing {
@@ -58,7 +69,7 @@ pub(crate) struct Passing {
 }
 
 impl<'c> OutgoingCall<'c> {
-    /// A call that needs no grant.
+    /// A call that needs neither a link nor a wormhole.
     pub(crate) fn ungranted(
         source: &'c Source,
         target: &'c ComponentId,
@@ -69,7 +80,7 @@ impl<'c> OutgoingCall<'c> {
         Self {
             source,
             target,
-            grant: None,
+            permission: Permission::Own,
             incarnation: None,
             function,
             args,
@@ -85,18 +96,19 @@ impl<'c> OutgoingCall<'c> {
     /// The contents of its envelope. The callee gets the time that is left now: a call may have
     /// waited long to get here.
     pub(super) fn parts(&self, id: u64, attempt: u8) -> CallParts<'_> {
-        let (incarnation, link_revision) = self
-            .grant
-            .map(|grant| (self.incarnation.unwrap_or_default(), grant.revision))
-            .unwrap_or_default();
+        let (link, link_revision) = match self.permission {
+            Permission::Own => (&*NO_LINK, Revision::default()),
+            Permission::Link(entry) => (&entry.link.name, entry.revision),
+            Permission::Wormhole(wormhole) => (&wormhole.link, wormhole.revision),
+        };
         CallParts {
             id,
             function: self.function.key(),
             deadline_left: self.context.left(),
             source: self.source,
             target: self.target,
-            link: self.grant.map_or(&NO_LINK, |grant| &grant.link.name),
-            incarnation,
+            link,
+            incarnation: self.incarnation.unwrap_or_default(),
             link_revision,
             fence: Fence::number(self.fence),
             hops: self.context.hops,
@@ -111,10 +123,20 @@ impl<'c> OutgoingCall<'c> {
     }
 }
 
+impl<'c> Permission<'c> {
+    /// Returns the link that allows the call, if one does.
+    pub(crate) fn link(self) -> Option<&'c LinkEntry> {
+        match self {
+            Self::Link(entry) => Some(entry),
+            Self::Own | Self::Wormhole(_) => None,
+        }
+    }
+}
+
 impl Client {
     /// Makes one call, and returns its result or a typed error by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, mut call: OutgoingCall<'_>) -> Outcome {
-        let mut now = self.check(&call)?;
+    pub(crate) async fn call(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+        let mut now = self.check(call)?;
         self.retries.count_call();
         if !call.handles.is_empty() {
             return Box::pin(self.call_with_handles(call, now)).await;
@@ -123,33 +145,37 @@ impl Client {
         let mut tried: Vec<Origin> = Vec::new();
         let mut failed: Option<CallError> = None;
         for attempt in 0..ATTEMPTS {
-            let route = if let Some(route) = self.choose(&mut call, &tried, now) {
+            let route = if let Some(route) = self.choose(call, &tried, now) {
                 route
-            } else if let Some(error) = failed {
-                return Err(error);
-            } else {
-                let found = Box::pin(self.find(&mut call, now)).await?;
+            } else if matches!(failed, None | Some(CallError::NotServed { .. })) {
+                // A replica that serves it no more may have moved since the last heartbeat.
+                let found = Box::pin(self.find(call, &tried, now)).await;
                 // Discovery takes time.
                 now = Instant::now();
-                found
+                match found {
+                    Ok(found) => found,
+                    Err(error) => return Err(worst(failed, error)),
+                }
+            } else {
+                break;
             };
             let result = match &route {
-                Route::Here(component) => self.call_component(component, &mut call, now).await,
+                Route::Here(component) => self.call_component(component, call, now).await,
                 Route::SameProcess(server, component) => {
-                    let result = self.call_component(component, &mut call, now).await;
+                    let result = self.call_component(component, call, now).await;
                     unless_gone(server, result)
                 }
-                Route::Remote(peer) => self.call_remote(peer, &call, attempt).await,
+                Route::Remote(peer) => self.call_remote(peer, call, attempt).await,
             };
             let error = match result {
                 Ok(result) => {
                     if !result.handles.is_empty() {
-                        self.has_passed_handles(&call, &route);
+                        self.has_passed_handles(call, &route);
                     }
                     return Ok(result);
                 }
                 Err(CallError::NotExported { .. }) => {
-                    let error = Box::pin(self.explain_not_exported(&call)).await;
+                    let error = Box::pin(self.explain_not_exported(call)).await;
                     return Err(worst(failed, error));
                 }
                 Err(error) => error,
@@ -175,37 +201,54 @@ impl Client {
         }))
     }
 
-    /// Makes a call whose arguments have streams or handles: once, because they are gone then, and
-    /// where the callee's own resources are.
+    /// Makes a call whose arguments have streams or handles.
     async fn call_with_handles(
         self: &Arc<Self>,
-        mut call: OutgoingCall<'_>,
+        call: &mut OutgoingCall<'_>,
+        now: Instant,
+    ) -> Outcome {
+        if !call.function.places().arguments {
+            let by = Holder::Local(call.source.clone());
+            stream::discard(mem::take(&mut call.handles), &by);
+            return Err(stream::unplaced_arguments());
+        }
+        if call.has_portable() {
+            return Box::pin(self.call_with_portable(call)).await;
+        }
+        self.pass(call, now).await
+    }
+
+    /// Makes a call whose arguments have streams or handles, once, because they are gone then, and
+    /// where the callee's own resources are.
+    pub(super) async fn pass(
+        self: &Arc<Self>,
+        call: &mut OutgoingCall<'_>,
         mut now: Instant,
     ) -> Outcome {
-        let known = match self.pinned(&call)? {
+        let known = match self.pinned(call)? {
             Some(route) => Some(route),
-            None => self.choose(&mut call, &[], now),
+            None => self.choose(call, &[], now),
         };
         let route = if let Some(route) = known {
             route
         } else {
-            let found = self.find(&mut call, now).await?;
+            let found = self.find(call, &[], now).await?;
             now = Instant::now();
             found
         };
         let result = match &route {
-            Route::Here(component) => self.call_component(component, &mut call, now).await,
+            Route::Here(component) => self.call_component(component, call, now).await,
             Route::SameProcess(server, component) => {
-                let result = self.call_component(component, &mut call, now).await;
+                let result = self.call_component(component, call, now).await;
                 unless_gone(server, result)
             }
             // Boxed, so that no call has room for it on its stack.
-            Route::Remote(peer) => Box::pin(self.pass_remote(peer, &mut call)).await,
+            Route::Remote(peer) => Box::pin(self.pass_remote(peer, call)).await,
         };
         match result {
-            Err(CallError::NotExported { .. }) => Err(self.explain_not_exported(&call).await),
+            Err(CallError::NotExported { .. }) => Err(self.explain_not_exported(call).await),
             Ok(result) => {
-                self.has_passed_handles(&call, &route);
+                self.has_passed_handles(call, &route);
                 Ok(result)
             }
             Err(error) => Err(error),

@@ -1,12 +1,17 @@
 //! Calls in the name of one component, through its links.
 
-use super::{Call, ClientHandle, Granted, OutgoingCall, builder::Encoded, call::Passing};
+use super::{
+    Call, ClientHandle, Granted, OutgoingCall,
+    builder::Encoded,
+    call::{Passing, Permission},
+};
 use crate::{
     call::{CallError, Context, FunctionRef},
     id::{Origin, Source},
-    link::LinkEntry,
+    link::{Link, LinkEntry},
     name::{ComponentId, FunctionName, InterfaceName, IntoName, LinkName, NameError},
     serve::CallerInstance,
+    server::OpenWormhole,
     store::Incarnation,
     stream::Body,
     value::{Decode, Encode},
@@ -15,6 +20,9 @@ use bytes::Bytes;
 use std::{fmt, sync::Arc};
 
 /// Calls in the name of one component, through its links: no link, no call. Cheap to clone.
+///
+/// One that [`Wormholes::caller`](crate::wormholes::Wormholes::caller) returns calls in the name of
+/// a wormhole, which allows it as long as it is open.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -31,31 +39,40 @@ use std::{fmt, sync::Arc};
 pub struct Caller {
     client: ClientHandle,
     source: Source,
-    id: ComponentId,
     link: LinkName,
+    /// Whether each of its calls may run twice without harm.
+    idempotent: bool,
 }
 
-/// The permission of a call.
-pub(super) struct Grant {
-    pub(super) entry: Arc<LinkEntry>,
-    /// The incarnation of the store that the callee's table must have, if there is a revision to
-    /// wait for.
-    pub(super) incarnation: Option<Incarnation>,
+/// The permission of a call, and the incarnation of the store that the callee's table must have, if
+/// there is a revision to wait for.
+pub(super) enum Grant {
+    Link(Arc<LinkEntry>, Option<Incarnation>),
+    Wormhole(OpenWormhole),
 }
 
 impl Caller {
-    pub(crate) fn new(client: ClientHandle, source: ComponentId) -> Self {
+    pub(crate) fn new(client: ClientHandle, source: Source) -> Self {
         Self {
             client,
-            source: Source::Component(source.clone()),
-            id: source,
+            source,
             link: LinkName::default(),
+            idempotent: false,
         }
     }
 
-    /// The component that calls.
-    pub fn source(&self) -> &ComponentId {
-        &self.id
+    /// Returns in whose name it calls: a component's, or a wormhole's.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Declares that every call of this handle may run twice without harm, so that one that may
+    /// have run is retried on another replica. Calls with streams or handles in their arguments are
+    /// never retried.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
     }
 
     /// Makes the calls over the link with this name instead of the one named `default`: for typed
@@ -126,7 +143,8 @@ impl Caller {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
-        self.invoke_via(function, &self.link, args, context).await
+        let result = self.send_here(function, &self.link, args, context);
+        result.await.and_then(Body::plain)
     }
 
     /// Calls like [`invoke`](Self::invoke), over the link with this name.
@@ -143,8 +161,7 @@ impl Caller {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
-        let caller = (CallerInstance::Here, None);
-        let result = self.send(function, link, args.into(), (caller, context));
+        let result = self.send_here(function, link, args, context);
         result.await.and_then(Body::plain)
     }
 
@@ -189,6 +206,18 @@ impl Caller {
         self.send(function, link, arguments, from).await
     }
 
+    /// Sends a call without handles, of a caller that isn't an instance.
+    fn send_here<'c>(
+        &'c self,
+        function: &'c FunctionRef,
+        link: &'c LinkName,
+        args: Bytes,
+        context: Context,
+    ) -> impl Future<Output = Result<Body, CallError>> + 'c {
+        let caller = (CallerInstance::Here, None);
+        self.send(function, link, args.into(), (caller, context))
+    }
+
     async fn send(
         &self,
         function: &FunctionRef,
@@ -198,12 +227,12 @@ impl Caller {
     ) -> Result<Body, CallError> {
         let client = self.client.client(context.deadline).await?;
         let grant = self.grant(client, function.interface(), function.compat(), link)?;
-        let call = OutgoingCall {
-            incarnation: grant.incarnation,
+        let mut call = OutgoingCall {
+            incarnation: grant.incarnation(),
             source: &self.source,
-            target: &grant.entry.link.target,
-            idempotent: grant.entry.link.idempotent.contains(function.function()),
-            grant: Some(&grant.entry),
+            target: grant.target(),
+            idempotent: self.is_idempotent(&grant, function.function()),
+            permission: grant.permission(),
             function,
             args: arguments.bytes,
             handles: arguments.handles,
@@ -215,19 +244,35 @@ impl Caller {
             context,
             fence: None,
         };
-        client.call(call).await
+        client.call(&mut call).await
     }
 
-    /// An instance that has called as [`CallerInstance::Instance`] has ended. Until then, its calls
-    /// to a component go to the replica with which it has passed streams or handles.
+    /// Notes that an instance that has called as [`CallerInstance::Instance`] has ended. Until
+    /// then, its calls to a component go to the replica with which it has passed streams or
+    /// handles.
+    #[doc(hidden)]
     pub fn instance_ended(&self, instance: u64) {
         if let Some(client) = self.client.existing() {
             client.instance_ended(instance);
         }
     }
 
-    /// The boot of the host on which it calls. `None` before its first call, if it belongs to no
-    /// host.
+    /// Returns the component's links for an interface, by name. Empty before its first call, if it
+    /// belongs to no host, and for a wormhole.
+    pub fn links(&self, interface: &InterfaceName) -> Vec<Arc<Link>> {
+        let (Some(client), Some(id)) = (self.client.existing(), self.source.component()) else {
+            return Vec::new();
+        };
+        let table = client.connection.replica.links();
+        let entries = table.by_source(id).map(|entry| &entry.link);
+        let links = entries.filter(|link| link.interface.is_compatible(interface));
+        let mut links: Vec<Arc<Link>> = links.cloned().collect();
+        links.sort_by(|one, other| one.name.cmp(&other.name));
+        links
+    }
+
+    /// Returns the boot of the host on which it calls, or `None` before its first call, if it
+    /// belongs to no host.
     pub fn origin(&self) -> Option<&Origin> {
         self.client.origin()
     }
@@ -244,7 +289,16 @@ impl Caller {
         &self.source
     }
 
-    /// Looks up the link that allows a call.
+    /// Returns whether a call may run twice without harm.
+    pub(super) fn is_idempotent(&self, grant: &Grant, function: &FunctionName) -> bool {
+        let declared = match grant {
+            Grant::Link(entry, _) => entry.link.idempotent.contains(function),
+            Grant::Wormhole(_) => false,
+        };
+        self.idempotent || declared
+    }
+
+    /// Looks up the link or the wormhole that allows a call.
     pub(super) fn grant(
         &self,
         client: &super::Client,
@@ -252,20 +306,49 @@ impl Caller {
         compat: &str,
         link: &LinkName,
     ) -> Result<Grant, CallError> {
+        let source = match &self.source {
+            Source::Component(source) => source,
+            Source::Wormhole(id) => {
+                return client.server.open_wormhole(id, compat).map(Grant::Wormhole);
+            }
+            Source::Operator | Source::Host(_) => return Err(CallError::OperatorDenied),
+        };
         let table = client.connection.replica.links();
-        let Some(entry) = table.resolve(&self.id, compat, link) else {
+        let Some(entry) = table.resolve(source, compat, link) else {
             return Err(CallError::NotLinked {
-                source_id: self.id.clone(),
+                source_id: source.clone(),
                 interface: interface.to_string(),
                 link: link.clone(),
             });
         };
         // There is no revision to wait for if the store has lost the link.
         let held = table.is_held(&entry.key);
-        Ok(Grant {
-            entry: entry.clone(),
-            incarnation: (!held).then(|| table.incarnation()),
-        })
+        let incarnation = (!held).then(|| table.incarnation());
+        Ok(Grant::Link(entry.clone(), incarnation))
+    }
+}
+
+impl Grant {
+    /// Returns the component that the call goes to.
+    pub(super) fn target(&self) -> &ComponentId {
+        match self {
+            Self::Link(entry, _) => &entry.link.target,
+            Self::Wormhole(wormhole) => &wormhole.target,
+        }
+    }
+
+    pub(super) fn permission(&self) -> Permission<'_> {
+        match self {
+            Self::Link(entry, _) => Permission::Link(entry),
+            Self::Wormhole(wormhole) => Permission::Wormhole(wormhole),
+        }
+    }
+
+    pub(super) fn incarnation(&self) -> Option<Incarnation> {
+        match self {
+            Self::Link(_, incarnation) => *incarnation,
+            Self::Wormhole(wormhole) => Some(wormhole.incarnation),
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! A call to one replica: in this process, or over the bus.
 
-use super::{Client, OutgoingCall};
+use super::{Client, OutgoingCall, call::Permission};
 use crate::{
     call::{CallError, Ran},
     serve::Request,
     server::{
         Arguments,
-        component::{Outcome, Progress, RunningComponent},
+        component::RunningComponent,
+        running::{Outcome, Progress},
     },
     stream::{self, Body, Holder},
     transport::{
-        PeerConn, Reply,
+        PeerConn, Reply, Transport,
         in_flight::NewCall,
         lane::lane_of,
         send_queue::NotQueued,
@@ -20,7 +21,7 @@ use crate::{
     wire::{Lane, Source},
 };
 use bytes::Bytes;
-use std::{future::poll_fn, mem, sync::Arc, task::Poll};
+use std::{future::poll_fn, mem, task::Poll};
 use tokio::time::{Instant, timeout_at};
 
 /// An upper bound for the bytes of an envelope in addition to the arguments: fixed fields and
@@ -31,15 +32,15 @@ impl Client {
     /// Calls a component in this process: no frame, no bus, no task.
     pub(super) async fn call_component(
         &self,
-        component: &Arc<RunningComponent>,
+        component: &RunningComponent,
         call: &mut OutgoingCall<'_>,
         now: Instant,
     ) -> Outcome {
-        if call.grant.is_none() {
+        if matches!(call.permission, Permission::Own) {
             self.server.allow_operator(&component.id)?;
         }
         let arguments = Arguments::of_this_process(&call.args);
-        let _slot = component.admit(&call.context, arguments)?;
+        let _slot = RunningComponent::admit(component, &call.context, arguments)?;
         let function = call.function;
         if component.exports.interface_of(function.key()).is_none() {
             return Err(CallError::not_exported(
@@ -60,13 +61,15 @@ impl Client {
             component: call.target.clone(),
             function: function.key(),
             source: call.source.clone(),
-            link: call.grant.map(|grant| grant.link.clone()),
+            link: call.permission.link().map(|grant| grant.link.clone()),
             args: call.args.clone(),
             handles,
             caller: call.caller.clone(),
             context: call.context,
         };
-        let result = match component.begin(request, now) {
+        let mut progress = component.begin(request, now);
+        component.advance(&mut progress, now).await;
+        let result = match progress {
             Progress::Done(result) => result,
             // Boxed, so that a call which never waits doesn't carry the state of one that does.
             progress => Box::pin(component.finish(progress)).await,
@@ -89,17 +92,23 @@ impl Client {
         call: &OutgoingCall<'_>,
         attempt: u8,
     ) -> Outcome {
-        self.send_drops(&peer.peer, call.source).await;
+        let has_dropped = self.send_drops(&peer.peer, call.source).await;
         let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
         if self.transport.endpoint.needs_session(call.args.len()) {
             return Box::pin(self.call_in_session(peer, call, attempt, Vec::new())).await;
         }
         let _permit = match lane_of(size) {
             Lane::Small => None,
-            Lane::Bulk => match Box::pin(timeout_at(deadline, peer.permit(size))).await {
-                Ok(permit) => Some(permit),
-                Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
-            },
+            Lane::Bulk => {
+                if has_dropped {
+                    // They are in the other lane, and leave before this call.
+                    peer.flush_small();
+                }
+                match Box::pin(timeout_at(deadline, peer.permit(size))).await {
+                    Ok(permit) => Some(permit),
+                    Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
+                }
+            }
         };
         let _counted = peer.count_call();
         // The task that opens the slot is the one that awaits it, in this very poll.
@@ -119,7 +128,7 @@ impl Client {
         if response.is_due_early {
             self.transport.new_deadline.notify_one();
         }
-        let waiting = WaitingCall::new(peer, response.id);
+        let waiting = WaitingCall::new(&self.transport, peer, response.id);
         let result = match response.await {
             Ok(Reply::Whole(result)) => Ok(result.into()),
             Ok(reply) => Box::pin(self.result_of(peer, call, reply)).await,
@@ -137,14 +146,19 @@ impl Client {
     ) -> Outcome {
         let (bytes, handles) = (mem::take(&mut call.args), mem::take(&mut call.handles));
         let (from, by) = (Holder::Local(call.source.clone()), call.context.deadline);
+        let body = Body { bytes, handles };
+        let callee = Source::Component(call.target.clone());
+        let to = (&peer.peer, &callee);
+        let encoded = self.transport.streams.encode(body, &from, to, by);
         let Encoded {
             bytes,
             streams,
             resources,
-        } = self
-            .transport
-            .streams
-            .encode(Body { bytes, handles }, &from, &peer.peer, by)?;
+        } = encoded.map_err(|error| match error {
+            // It is the caller's own resource, and the call did not run.
+            CallError::LimitExceeded { reason, .. } => CallError::BadArguments { reason },
+            error => error,
+        })?;
         call.args = bytes;
         call.passing.has_handles = true;
         let result = match self.check(call) {
@@ -156,7 +170,7 @@ impl Client {
             }
         };
         let ended = result.as_ref().map(|_| ()).map_err(CallError::ran);
-        Encoded::settle(resources, ended);
+        resources.settle(ended);
         result
     }
 
@@ -167,28 +181,29 @@ impl Client {
         call: &OutgoingCall<'_>,
         reply: Reply,
     ) -> Outcome {
-        let deadline = call.context.deadline;
+        let (caller, deadline) = (call.source.component(), call.context.deadline);
         match reply {
             Reply::Whole(result) => Ok(result.into()),
             Reply::Passed(result) => self.take_handles(peer, call, result, None).await,
             Reply::InSession(opening) => {
                 let terms = (Terms::until(deadline), deadline);
-                let received = self.transport.receive_result(peer, opening, terms).await;
-                let (result, session) = received?;
+                let received = self.transport.receive_result(peer, opening, caller, terms);
+                let (result, session) = received.await?;
                 session.has_arrived();
                 Ok(result.into())
             }
             Reply::PassedInSession(opening) => {
                 // Its streams go on after the call.
                 let terms = (Terms::default(), deadline);
-                let received = self.transport.receive_result(peer, opening, terms).await;
-                let (result, session) = received?;
+                let received = self.transport.receive_result(peer, opening, caller, terms);
+                let (result, session) = received.await?;
                 self.take_handles(peer, call, result, Some(session)).await
             }
         }
     }
 
-    /// Takes the handles in a result, for the caller.
+    /// Takes the handles in a result, for the caller. Those for which the function's type has no
+    /// place are dropped, and the streams among them end.
     async fn take_handles(
         &self,
         peer: &PeerConn,
@@ -205,6 +220,10 @@ impl Client {
             return Err(CallError::BadResult {
                 reason: "it lends a resource".to_owned(),
             });
+        }
+        if !arrived.body.handles.is_empty() && !call.function.places().result {
+            stream::discard(arrived.body.handles, &to);
+            return Err(stream::unplaced_result());
         }
         if let Some(session) = session {
             session.has_arrived();
@@ -230,15 +249,22 @@ pub(super) fn not_queued(
 }
 
 /// A call that waits for its reply. If it is dropped before it has ended, the caller has dropped
-/// the call, and this sends a cancellation to the callee.
+/// the call, and this sends a cancellation to the callee, and drops the handles of a result that
+/// has come.
 pub(super) struct WaitingCall<'p> {
+    transport: &'p Transport,
     peer: &'p PeerConn,
     id: u64,
 }
 
 impl<'p> WaitingCall<'p> {
-    pub(super) fn new(peer: &'p PeerConn, id: u64) -> Self {
-        Self { peer, id }
+    /// To be created before the response is awaited.
+    pub(super) fn new(transport: &'p Transport, peer: &'p PeerConn, id: u64) -> Self {
+        Self {
+            transport,
+            peer,
+            id,
+        }
     }
 
     pub(super) fn has_ended(self) {
@@ -249,5 +275,7 @@ impl<'p> WaitingCall<'p> {
 impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
         self.peer.cancel(self.id);
+        // The response was dropped before this.
+        self.transport.refuse_unclaimed();
     }
 }

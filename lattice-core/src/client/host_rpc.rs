@@ -28,14 +28,16 @@ impl Client {
 
     /// Sends what this host has dropped of another host's resources, if there is something. A
     /// component that drops a handle and then calls finds it dropped. Requests of the host itself
-    /// don't wait for that: the drops are some of them.
-    pub(super) async fn send_drops(&self, host: &Origin, source: &Source) {
+    /// don't wait for that: the drops are some of them. Returns whether there were any.
+    pub(super) async fn send_drops(&self, host: &Origin, source: &Source) -> bool {
         if matches!(source, Source::Host(_)) {
-            return;
+            return false;
         }
         let ledger = &self.connection.handles;
-        if let Some(sent) = ledger.send_drops(self.origin(), host) {
-            sent.await;
-        }
+        let Some(sent) = ledger.send_drops(self.origin(), host) else {
+            return false;
+        };
+        sent.await;
+        true
     }
 }

@@ -5,7 +5,7 @@ use super::{Client, OutgoingCall, exchange::WaitingCall};
 use crate::{
     call::{CallError, Ran},
     name::HostId,
-    server::component,
+    server::running,
     stream::Reader,
     transport::{
         PeerConn,
@@ -34,8 +34,8 @@ impl Client {
         peer: &PeerConn,
         call: &OutgoingCall<'_>,
         attempt: u8,
-        streams: Vec<(u16, Reader)>,
-    ) -> component::Outcome {
+        streams: Vec<(u32, Reader)>,
+    ) -> running::Outcome {
         let _counted = peer.count_call();
         let terms = if streams.is_empty() {
             Terms::until(call.context.deadline)
@@ -46,7 +46,7 @@ impl Client {
         let opened = peer
             .sessions()
             .map_err(Refused::Broken)
-            .and_then(|sessions| sessions.open(terms))
+            .and_then(|sessions| sessions.open(terms, call.source.component()))
             .and_then(|session| Ok((session.open_channel(VALUE)?, session)));
         let (half, session) = opened.map_err(refused)?;
         let opening = Opening {
@@ -64,7 +64,7 @@ impl Client {
             opening,
         };
         let response = self.send_opening(&sending).await?;
-        let waiting = WaitingCall::new(peer, response.id);
+        let waiting = WaitingCall::new(&self.transport, peer, response.id);
         let mut sent = Sent::Part;
         let outcome = exchange(response, sending, half, &mut sent).await;
         if outcome.is_ok() || sent == Sent::Acknowledged {
@@ -201,12 +201,17 @@ fn error_of(broken: Broken, host: &HostId) -> Option<CallError> {
 }
 
 fn not_opened(refused: Refused, peer: &PeerConn, call: &OutgoingCall<'_>) -> CallError {
-    match refused {
-        Refused::Broken(Broken::PeerLost) => CallError::HostGone {
+    match (refused, call.source.component()) {
+        (Refused::Broken(Broken::PeerLost), _) => CallError::HostGone {
             host: peer.peer.host.clone(),
         },
-        Refused::Broken(_) => CallError::Disconnected { ran: Ran::No },
-        Refused::TooMany | Refused::NoMemory | Refused::Repeated => CallError::Overloaded {
+        (Refused::Broken(_), _) => CallError::Disconnected { ran: Ran::No },
+        // It is the caller that has too many, so that no other host can take the call either.
+        (Refused::TooManyOfComponent { most }, Some(component)) => CallError::TooManySessions {
+            component: component.clone(),
+            limit: most as u64,
+        },
+        _ => CallError::Overloaded {
             component: call.target.clone(),
         },
     }

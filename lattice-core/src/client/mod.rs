@@ -8,6 +8,8 @@
 //! | `route` | the pure rules: which replica, whether again |
 //! | `routing`, `cooldown`, `affinity`, `same_process` | knowledge about the replicas |
 //! | `exchange` | a call to one replica: here, or on another host |
+//! | `restore` | calls that use portable resources, which are made anew when they were lost |
+//! | `large` | a call whose arguments need a session |
 //! | `discovery` | discovering which hosts serve a component, and with which types |
 //! | `host_rpc` | calls to hosts, not components |
 
@@ -22,6 +24,7 @@ mod handle;
 mod host_rpc;
 mod large;
 mod operator;
+mod restore;
 mod route;
 mod routing;
 pub(crate) mod same_process;
@@ -35,6 +38,7 @@ pub(crate) use same_process::SameProcess;
 
 use crate::{
     connection::Connection,
+    entropy::random,
     membership::PresenceWatcher,
     server::Server,
     sync::Mutex,
@@ -128,7 +132,8 @@ impl Retries {
     }
 }
 
-/// Random numbers, cheap and good enough to spread load: splitmix64 over a counter.
+/// Random numbers for many threads, cheap and good enough to spread load: those of
+/// [`Random`](random::Random), over a shared counter.
 #[derive(Debug)]
 struct Dice(AtomicU64);
 
@@ -138,9 +143,6 @@ impl Dice {
     }
 
     fn roll(&self) -> u64 {
-        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        random::mix(self.0.fetch_add(random::STEP, Ordering::Relaxed))
     }
 }

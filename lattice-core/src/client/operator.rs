@@ -110,8 +110,8 @@ impl Component {
     ) -> Result<Bytes, CallError> {
         let target = self.id.as_ref().map_err(Clone::clone)?;
         let client = self.client.client(context.deadline).await?;
-        let call = OutgoingCall::ungranted(&Source::Operator, target, function, args, context);
-        client.call(call).await.and_then(Body::plain)
+        let mut call = OutgoingCall::ungranted(&Source::Operator, target, function, args, context);
+        client.call(&mut call).await.and_then(Body::plain)
     }
 
     /// Calls like [`invoke`](Self::invoke), with arguments and a result that may have streams and
@@ -131,7 +131,7 @@ impl Component {
         let target = self.id.as_ref().map_err(Clone::clone)?;
         let client = self.client.client(context.deadline).await?;
         let Body { bytes, handles } = arguments;
-        let call = OutgoingCall {
+        let mut call = OutgoingCall {
             handles,
             passing: Passing {
                 has_handles: false,
@@ -139,7 +139,7 @@ impl Component {
             },
             ..OutgoingCall::ungranted(&Source::Operator, target, function, bytes, context)
         };
-        client.call(call).await
+        client.call(&mut call).await
     }
 
     /// Returns the exports and imports of the component, as its hosts published them: for tools

@@ -48,7 +48,8 @@ impl Client {
             return Some(route);
         }
         let locality = call
-            .grant
+            .permission
+            .link()
             .map_or(Locality::PreferLocal, |grant| grant.link.locality);
         let here = self
             .server
@@ -170,22 +171,24 @@ impl Client {
         }
     }
 
-    /// Discovers the hosts that serve the target, when none is known.
+    /// Discovers the hosts that serve the target, when none is known that was not tried.
     pub(super) async fn find(
         self: &Arc<Self>,
         call: &mut OutgoingCall<'_>,
+        tried: &[Origin],
         now: Instant,
     ) -> Result<Route, CallError> {
         let local_only = call
-            .grant
+            .permission
+            .link()
             .is_some_and(|grant| grant.link.locality == Locality::LocalOnly);
         let mut found = Vec::new();
         if !local_only {
             found = self.discover(call.target, call.context.deadline).await?;
-            found.retain(|origin| origin != self.origin());
+            found.retain(|origin| origin != self.origin() && !tried.contains(origin));
         }
         // The result may contain more than one host.
-        self.choose(call, &[], now)
+        self.choose(call, tried, now)
             .or_else(|| Some(Route::Remote(self.transport.peer(found.first()?))))
             .ok_or_else(|| CallError::NotServed {
                 component: call.target.clone(),

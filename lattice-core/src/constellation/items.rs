@@ -2,14 +2,18 @@
 
 use super::Phase;
 use crate::{
-    desired::{Placement, Run, WormholeState},
+    desired::{Placement, Run, WormholeSpec, WormholeState},
     link::{LinkEntry, LinkKey, LinkStatus, Locality},
     name::{AppName, ComponentId, HostId, InterfaceName, WormholeId},
     replica::{ReplicaHealth, ReplicaState},
     store::{Incarnation, Revision, StoreKey},
 };
 use serde::{Serialize, Serializer};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 /// An item of a view, and its key among the items of its kind.
 pub trait Item {
@@ -142,14 +146,50 @@ pub struct WormholeView {
     pub id: WormholeId,
     /// The actor that it leads to.
     pub actor: ComponentId,
-    /// The host name of the requests that it serves; `None` for any.
+    /// The host name of the requests that it serves; `None` for any, if it has no domains.
     pub host: Option<String>,
+    /// More host names of the requests that it serves.
+    pub domains: BTreeSet<String>,
     /// The prefix of the paths that it serves.
     pub path: String,
     /// Whether it is open to the public.
     pub state: WormholeState,
+    /// The kind of credentials that it asks for: `basic`, `bearer` or `verifier`.
+    pub auth: Option<String>,
+    /// The actor that decides whom it lets through, if one does.
+    pub verifier: Option<ComponentId>,
     /// The app that declared it.
     pub app: Option<AppName>,
+}
+
+impl WormholeView {
+    /// Makes the view of a record.
+    pub(super) fn of(id: &WormholeId, spec: &WormholeSpec) -> Self {
+        let auth = spec.auth.as_ref();
+        Self {
+            id: id.clone(),
+            actor: spec.actor.clone(),
+            host: spec.host.clone(),
+            domains: spec.domains.clone(),
+            path: spec.path.clone(),
+            state: spec.state,
+            auth: auth.map(|auth| auth.kind().to_owned()),
+            verifier: auth.and_then(|auth| auth.verifier()).cloned(),
+            app: spec.app.clone(),
+        }
+    }
+
+    /// Returns its host names, each with its path: `*` for any host name.
+    pub fn addresses(&self) -> Vec<String> {
+        let path = self.path.as_str();
+        let names = self.host.iter().chain(&self.domains);
+        let addresses: Vec<String> = names.map(|name| format!("{name}{path}")).collect();
+        if addresses.is_empty() {
+            vec![format!("*{path}")]
+        } else {
+            addresses
+        }
+    }
 }
 
 /// An app and what it owns.

@@ -42,7 +42,7 @@ mod view;
 
 #[doc(inline)]
 pub use crate::wire::{ComponentStatus, MAX_REASON, Phase};
-pub use explain::{Explanation, Finding, Severity, Subject, explain};
+pub use explain::{Explanation, Finding, Mismatches, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
     AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,

@@ -11,11 +11,11 @@ use super::{
     view::{Delta, ItemChange, View, differences},
 };
 use crate::{
-    desired::{Desired, ProviderKind, Run},
+    desired::{Declared, Desired, ProviderKind, Run, WormholeSpec},
     link::{LinkChange, LinkKey, LinkTable},
     liveness::RivalBoot,
     membership::{Peer, Peers},
-    name::{AppName, ComponentId, ConfigName, HostId},
+    name::{AppName, ComponentId, ConfigName, HostId, WormholeId},
     replica::ReplicaHealth,
     store::{KeyKind, StoreKey},
     wire::{Origin, Report, cut},
@@ -119,14 +119,10 @@ impl Projection {
     fn desired(&mut self, desired: Arc<Desired>, out: &mut Vec<Delta>) {
         self.desired = desired.clone();
         self.components(out);
-        let wormholes = desired.wormholes.iter().map(|(id, declared)| WormholeView {
-            id: id.clone(),
-            actor: declared.spec.actor.clone(),
-            host: declared.spec.host.clone(),
-            path: declared.spec.path.clone(),
-            state: declared.spec.state,
-            app: declared.spec.app.clone(),
-        });
+        let of = |(id, declared): (&WormholeId, &Arc<Declared<WormholeSpec>>)| {
+            WormholeView::of(id, &declared.spec)
+        };
+        let wormholes = desired.wormholes.iter().map(of);
         self.show(|view| &view.wormholes, wormholes, Delta::Wormhole, out);
         let apps = desired.apps.iter().map(|(name, declared)| AppView {
             name: name.clone(),

@@ -38,6 +38,8 @@ fn settings(limits: &LimitOverrides, instance: InstanceMode) -> String {
         table_elements,
         outgoing,
         outgoing_bytes,
+        handles,
+        kept,
     } = *limits;
     let instance = match instance {
         InstanceMode::Fresh => "Fresh",
@@ -48,9 +50,15 @@ fn settings(limits: &LimitOverrides, instance: InstanceMode) -> String {
          concurrent: {concurrent:?}, queued: {queued:?}, result: {result:?}, \
          table_elements: {table_elements:?}, outgoing: {outgoing:?} }} {instance}"
     );
+    // Writing to a string never fails.
     if let Some(bytes) = outgoing_bytes {
-        // Writing to a string never fails.
         let _ = write!(text, " outgoing_bytes: {bytes}");
+    }
+    if let Some(handles) = handles {
+        let _ = write!(text, " handles: {handles}");
+    }
+    if let Some(kept) = kept {
+        let _ = write!(text, " kept: {kept:?}");
     }
     text
 }
@@ -207,6 +215,8 @@ mod tests {
             table_elements: Some(30_000),
             outgoing: NonZeroU32::new(5),
             outgoing_bytes: None,
+            handles: None,
+            kept: None,
         };
         assert_eq!(
             settings(&none, InstanceMode::Fresh),
@@ -229,6 +239,19 @@ mod tests {
             format!("{set} outgoing_bytes: 1")
         );
         assert_ne!(generation(&all, InstanceMode::Warm), warm);
+        all.handles = NonZeroU32::new(6);
+        all.kept = Some(Duration::from_millis(2_500));
+        assert_eq!(
+            settings(&all, InstanceMode::Warm),
+            format!("{set} outgoing_bytes: 1 handles: 6 kept: 2.5s")
+        );
+        let mut one = none;
+        one.handles = NonZeroU32::new(6);
+        let mut other = none;
+        other.kept = Some(Duration::from_secs(6));
+        let with_one = generation(&one, InstanceMode::Fresh);
+        assert_ne!(with_one, golden[0]);
+        assert_ne!(with_one, generation(&other, InstanceMode::Fresh));
         assert_ne!(generation(&none, InstanceMode::Warm), golden[0]);
         let mut short = none;
         short.cpu = Some(Duration::from_micros(1_500));

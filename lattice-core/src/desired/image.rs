@@ -48,7 +48,7 @@ pub enum ImageError {
         without(text, scheme)
     )]
     Scheme {
-        /// The whole text.
+        /// The text, without a query.
         text: String,
         /// The scheme that is not supported.
         scheme: String,
@@ -155,8 +155,10 @@ impl FromStr for Image {
                 return Err(ImageError::Login);
             }
             let scheme = format!("{before}://");
+            // What follows may be a signature or a token.
+            let shown = text.split(['?', '#']).next().unwrap_or_default();
             return Err(ImageError::Scheme {
-                text: cut(text),
+                text: cut(shown),
                 scheme,
             });
         }

@@ -182,3 +182,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_signature_in_a_url_is_repeated() {
+    for (url, advice) in [
+        (
+            "https://shop.example/greeter.wasm?X-Amz-Signature=s3cret",
+            "write `oci:shop.example/greeter.wasm`",
+        ),
+        (
+            "https://shop.example/greeter.wasm#s3cret",
+            "write `oci:shop.example/greeter.wasm`",
+        ),
+        ("file:///greeter.wasm?s3cret", "write `file:/greeter.wasm`"),
+    ] {
+        let error = parse(url).expect_err(url);
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("s3cret"), "{text}");
+        assert!(text.contains(advice), "{text}");
+    }
+}

@@ -35,4 +35,11 @@ pub struct LimitOverrides {
     /// Bytes that the arguments of these calls may take together, while they are on their way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outgoing_bytes: Option<u64>,
+    /// How many resources of one instance other components may hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handles: Option<NonZeroU32>,
+    /// How long an instance is kept for handles and streams that other components hold and don't
+    /// use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Duration>,
 }

@@ -6,6 +6,7 @@
 //! | `actor.<id>` | [`ActorSpec`] |
 //! | `provider.<id>` | [`ProviderSpec`] |
 //! | `wormhole.<id>` | [`WormholeSpec`] |
+//! | `wormhole-host.<name>` | [`HostClaim`]: which wormholes have a host name |
 //! | `config.<name>` | [`NamedConfig`] |
 //! | `app.<name>` | [`AppRecord`]: an app and what it owns |
 //! | `served.<id>` | [`ServedGenerations`]: which versions of an actor have served. Hosts write it |
@@ -22,6 +23,7 @@
 //! record nor a corrupt one is ever treated as deleted: what was last read there stays, and
 //! [`Desired::unreadable`] lists the key.
 
+mod claims;
 mod digest;
 mod generation;
 mod image;
@@ -29,7 +31,6 @@ mod limits;
 mod oci;
 mod reader;
 mod rules;
-mod schema;
 mod spec;
 mod table;
 mod text;
@@ -40,15 +41,20 @@ pub use image::{Image, ImageError};
 pub use limits::LimitOverrides;
 pub use oci::OciReference;
 pub use rules::{Placement, Replicas, SpreadRule};
-pub use schema::Extra;
 pub use spec::{
     ActorSpec, AppRecord, InstanceMode, NamedConfig, ProviderKind, ProviderSpec, Run,
-    ServedGenerations, WormholeSpec, WormholeState,
+    ServedGenerations,
 };
 pub use table::{Declared, Desired, Unreadable};
 
+pub(crate) use crate::record_format::Body;
+#[cfg(test)]
+pub(crate) use crate::record_format::{Fields, NotUnderstood};
+#[doc(inline)]
+pub use crate::{
+    record_format::Extra,
+    wormhole::{HostClaim, WormholeSpec, WormholeState},
+};
+pub(crate) use claims::{Claims, Taken};
 pub(crate) use generation::{ActorCode, of_actor, of_provider};
 pub(crate) use rules::too_many;
-pub(crate) use schema::Body;
-#[cfg(test)]
-pub(crate) use schema::{Fields, NotUnderstood};

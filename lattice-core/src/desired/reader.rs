@@ -5,17 +5,18 @@
 
 use super::{
     ActorSpec, AppRecord, Declared, Desired, NamedConfig, ProviderSpec, ServedGenerations,
-    Unreadable, WormholeSpec,
-    schema::{Fields, NotUnderstood},
+    Unreadable,
 };
 use crate::{
     error::chain,
+    record_format::{Fields, NotUnderstood},
     replica::{RecordContent, RecordTable, Replica, StoredRecord},
     store::{
         KeyKind, Revision, StoreKey,
         record::{RecordError, read_body},
     },
     sync::Mutex,
+    wormhole::{HostClaim, WormholeSpec},
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -65,7 +66,7 @@ impl LastRead {
             if before == Some(record) {
                 continue;
             }
-            // What can't be read does not replace what was read there before, unless that was
+            // An unreadable value does not replace the value that was read before, unless that was
             // deleted in between.
             let before = before.filter(|before| before.since == record.since);
             if before.is_some() {
@@ -100,7 +101,7 @@ impl ReadError {
 }
 
 impl Desired {
-    /// Reads a record. `before` is what was read of it before.
+    /// Reads a record. `before` is the result of the last read.
     fn put(
         &mut self,
         key: &StoreKey,
@@ -116,12 +117,13 @@ impl Desired {
                 ..
             } => (reason, is_newer, is_absent),
         };
-        // What was accepted last stays in effect. It may have come and gone since the last look.
+        // The value that was accepted last stays in effect, even if it was replaced since the last
+        // look.
         let accepted = record.accepted();
         if let Some((revision, body)) = accepted
             && before.and_then(StoredRecord::accepted) != accepted
         {
-            // If only a newer version can read it, what was read here before stays.
+            // If only a newer version can read it, the value that was read before stays.
             let _ = self.read(key, revision, body);
         }
         let unreadable = Unreadable {
@@ -148,6 +150,10 @@ impl Desired {
                 let spec = read::<WormholeSpec>(key, body)?;
                 self.wormholes.insert(id, Declared::new(revision, spec));
             }
+            Some(KeyKind::WormholeHost(host)) => {
+                let claim = read::<HostClaim>(key, body)?;
+                self.claims.insert(host, Declared::new(revision, claim));
+            }
             Some(KeyKind::Config(name)) => {
                 let spec = read::<NamedConfig>(key, body)?;
                 self.configs.insert(name, Declared::new(revision, spec));
@@ -171,6 +177,7 @@ impl Desired {
             Some(KeyKind::Actor(id)) => drop(self.actors.remove(&id)),
             Some(KeyKind::Provider(id)) => drop(self.providers.remove(&id)),
             Some(KeyKind::Wormhole(id)) => drop(self.wormholes.remove(&id)),
+            Some(KeyKind::WormholeHost(host)) => drop(self.claims.remove(&host)),
             Some(KeyKind::Config(name)) => drop(self.configs.remove(&name)),
             Some(KeyKind::App(name)) => drop(self.apps.remove(&name)),
             Some(KeyKind::Served(id)) => drop(self.served.remove(&id)),

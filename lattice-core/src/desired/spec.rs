@@ -2,7 +2,7 @@
 
 use super::{Extra, Image, ImageDigest, LimitOverrides, Placement};
 use crate::{
-    name::{AppName, ComponentId, ConfigName},
+    name::{AppName, ConfigName},
     store::StoreKey,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -116,38 +116,6 @@ pub enum Run {
     Once,
 }
 
-/// A public endpoint that leads to an actor: `wormhole.<id>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct WormholeSpec {
-    /// The app that declared it, or `None` if it was put by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app: Option<AppName>,
-    /// The host name of the requests that it serves, or `None` for any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// The beginning of the paths that it serves.
-    pub path: String,
-    /// The actor that serves the requests.
-    pub actor: ComponentId,
-    /// Whether requests are let through.
-    pub state: WormholeState,
-    /// Fields that newer versions wrote.
-    #[serde(flatten)]
-    pub extra: Extra,
-}
-
-/// Whether a wormhole lets requests through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum WormholeState {
-    /// Requests are let through.
-    Open,
-    /// No request is let through.
-    Closed,
-}
-
 /// Configuration values that several components share: `config.<name>`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -236,7 +204,7 @@ impl ActorSpec {
     }
 
     /// Takes over the version to go back to from the record that this one replaces. A version that
-    /// was rejected is tried again. `is_proven` tells whether the version before has served.
+    /// was rejected is tried again. `is_proven` is true if the version before has served.
     pub(crate) fn follow(&mut self, before: &Self, is_proven: bool) {
         self.rejected = None;
         self.rejected_because = None;
@@ -270,20 +238,6 @@ impl ProviderSpec {
             run: Run::default(),
             config: BTreeMap::new(),
             configs: Vec::new(),
-            extra: Extra::default(),
-        }
-    }
-}
-
-impl WormholeSpec {
-    /// Makes an open wormhole for every request to any host name.
-    pub fn new(actor: ComponentId) -> Self {
-        Self {
-            app: None,
-            host: None,
-            path: "/".to_owned(),
-            actor,
-            state: WormholeState::Open,
             extra: Extra::default(),
         }
     }

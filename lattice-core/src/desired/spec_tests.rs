@@ -1,6 +1,7 @@
 use super::*;
-use crate::desired::{Body, Fields, NotUnderstood, Replicas, SpreadRule};
+use crate::desired::{Body, Fields, HostClaim, NotUnderstood, Replicas, SpreadRule, WormholeSpec};
 use crate::value;
+use crate::wormhole::{Rate, WormholeAuth, WormholeLimits, WormholeState};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use std::{fmt::Debug, num::NonZeroU32, time::Duration};
@@ -74,6 +75,24 @@ fn golden_texts() {
         written(&wormhole),
         r#"{"path":"/","actor":"greeter","state":"open"}"#
     );
+    let wormhole = whole_wormhole();
+    assert_eq!(
+        written(&wormhole),
+        concat!(
+            r#"{"app":"shop","host":"shop.example","domains":["a.example"],"path":"/api","#,
+            r#""actor":"greeter","link":"slow","state":"closed","#,
+            r#""limits":{"body":1048576,"head_timeout":1500,"total_timeout":60000,"#,
+            r#""rate":{"per_second":100,"burst":200},"client_rate":{"per_second":5,"burst":5}},"#,
+            r#""auth":{"verifier":{"actor":"guard","link":"default"}}}"#
+        )
+    );
+    round_trips(&wormhole);
+    let claim = HostClaim {
+        paths: BTreeMap::from([("/".to_owned(), "web".parse().expect("an id"))]),
+        ..HostClaim::default()
+    };
+    assert_eq!(written(&claim), r#"{"paths":{"/":"web"}}"#);
+    round_trips(&claim);
     let config = NamedConfig {
         values: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
         ..NamedConfig::default()
@@ -90,9 +109,83 @@ fn golden_texts() {
     );
     round_trips(&actor());
     round_trips(&provider);
-    round_trips(&wormhole);
     round_trips(&config);
     round_trips(&app);
+}
+
+fn whole_wormhole() -> WormholeSpec {
+    let rate = |count: u32| NonZeroU32::new(count).expect("not zero");
+    let mut spec = WormholeSpec::new("greeter".parse().expect("an id"));
+    spec.app = Some("shop".parse().expect("a name"));
+    spec.host = Some("shop.example".to_owned());
+    spec.domains = BTreeSet::from(["a.example".to_owned()]);
+    spec.path = "/api".to_owned();
+    spec.link = "slow".parse().expect("a name");
+    spec.state = WormholeState::Closed;
+    spec.limits = WormholeLimits {
+        body: Some(crate::quantity::ByteSize::mib(1)),
+        head_timeout: Some(Duration::from_millis(1_500)),
+        total_timeout: Some(Duration::from_mins(1)),
+        rate: Some(Rate {
+            per_second: rate(100),
+            burst: rate(200),
+        }),
+        client_rate: Some(Rate::per_second(rate(5))),
+    };
+    spec.auth = Some(WormholeAuth::Verifier {
+        actor: "guard".parse().expect("an id"),
+        link: "default".parse().expect("a name"),
+    });
+    spec
+}
+
+#[test]
+fn credentials_of_a_wormhole_are_hashes_and_nothing_else() {
+    let digest = "0a".repeat(32);
+    let record = |auth: &str| {
+        let text = format!(r#"{{"path":"/","actor":"a","state":"open","auth":{auth}}}"#);
+        read::<WormholeSpec>(&text)
+    };
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
+    for good in [
+        format!(r#"{{"basic":{{"users":{{"ada":"{hash}"}}}}}}"#),
+        format!(r#"{{"bearer":{{"tokens":["saltsalt:{digest}"]}}}}"#),
+        r#"{"verifier":{"actor":"guard"}}"#.to_owned(),
+    ] {
+        let spec = record(&good).expect("readable");
+        round_trips(&spec);
+        let shown = format!("{spec:?}");
+        assert!(
+            !shown.contains("argon2") && !shown.contains(&digest),
+            "{shown}"
+        );
+    }
+    for bad in [
+        r#"{"basic":{"users":{"ada":"s3cret"}}}"#.to_owned(),
+        r#"{"bearer":{"tokens":["s3cret"]}}"#.to_owned(),
+        format!(r#"{{"bearer":{{"tokens":["short:{digest}"]}}}}"#),
+        // An unknown kind, as of a newer version, lets nothing through here.
+        r#"{"passkey":{}}"#.to_owned(),
+    ] {
+        let error = record(&bad).expect_err("unreadable").to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+/// A record has only the limits that are set, so that one without a newer limit keeps its bytes.
+#[test]
+fn limits_that_are_set_are_written_and_read_by_name() {
+    let mut spec = ActorSpec::new("ghcr.io/shop/greeter:1".parse().expect("an image"));
+    let limits = |spec: &ActorSpec| {
+        let record: serde_json::Value = serde_json::from_str(&written(spec)).expect("JSON");
+        record["limits"].clone()
+    };
+    assert_eq!(limits(&spec), serde_json::json!({}));
+    spec.limits.handles = NonZeroU32::new(7);
+    spec.limits.kept = Some(Duration::from_millis(1_500));
+    let both = serde_json::json!({ "handles": 7, "kept": { "secs": 1, "nanos": 500_000_000 } });
+    assert_eq!(limits(&spec), both);
+    round_trips(&spec);
 }
 
 #[test]
@@ -155,6 +248,8 @@ proptest! {
         weights in proptest::collection::btree_map(".{0,8}", any::<u32>(), 0..4),
         memory in proptest::option::of(any::<u64>()),
         wall in proptest::option::of(any::<Duration>()),
+        kept in proptest::option::of(any::<Duration>()),
+        handles in any::<u32>(),
         keys in proptest::collection::btree_set("[a-z]{1,8}\\.[ -~]{0,20}", 0..6),
     ) {
         let mut spec = actor();
@@ -164,6 +259,8 @@ proptest! {
         spec.placement.spread.push(SpreadRule { label: "l".to_owned(), weights });
         spec.limits.memory = memory;
         spec.limits.wall = wall;
+        spec.limits.kept = kept;
+        spec.limits.handles = NonZeroU32::new(handles);
         round_trips(&spec);
         round_trips(&NamedConfig { values: config, ..NamedConfig::default() });
         let owns = keys.iter().map(|key| StoreKey::from_store(key)).collect();

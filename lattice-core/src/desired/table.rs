@@ -1,18 +1,19 @@
 //! The desired state as of one moment.
 
-use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, ServedGenerations, WormholeSpec};
+use super::{ActorSpec, AppRecord, NamedConfig, ProviderSpec, ServedGenerations};
 use crate::{
     link::{LinkKey, LinkTable},
     name::{AppName, ComponentId, ConfigName, WormholeId},
     store::{Expect, Incarnation, Revision, StoreKey, generation::Basis},
+    wormhole::{HostClaim, WormholeSpec},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The desired state of a lattice as this process knows it. A clone shares its records.
 ///
-/// Keys whose record can't be read are listed in [`unreadable`](Self::unreadable). What was last
-/// read at such a key stays. So a record that is corrupt, or that a newer version wrote, is never
-/// mistaken for one that was deleted.
+/// Keys whose record can't be read are listed in [`unreadable`](Self::unreadable). The last value
+/// that was read at such a key stays. So a record that is corrupt, or that a newer version wrote,
+/// is never mistaken for one that was deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Desired {
@@ -29,6 +30,8 @@ pub struct Desired {
     pub providers: BTreeMap<ComponentId, Arc<Declared<ProviderSpec>>>,
     /// The wormholes.
     pub wormholes: BTreeMap<WormholeId, Arc<Declared<WormholeSpec>>>,
+    /// The claims to the host names of wormholes, by host name.
+    pub(crate) claims: BTreeMap<String, Arc<Declared<HostClaim>>>,
     /// The named configurations.
     pub configs: BTreeMap<ConfigName, Arc<Declared<NamedConfig>>>,
     /// The apps.

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// Between the numbers that are mixed one after another: odd, so that all 2^64 come up.
+pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// A source of pseudorandom numbers.
 #[derive(Debug)]
 pub struct Random(u64);
@@ -37,12 +40,17 @@ impl Random {
     /// Returns the next number.
     #[expect(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        mix(self.0)
     }
+}
+
+/// Mixes the bits of a number: different numbers become different ones that look random.
+#[inline]
+pub(crate) const fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -56,6 +56,15 @@ pub(crate) struct HandleRpc {
     queueing: Mutex<()>,
 }
 
+/// Which drops are sent.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    /// A request, if one is due.
+    Due,
+    /// All, before a call to that host.
+    All,
+}
+
 impl HandleRpc {
     /// Has the node answer the requests of others from now on.
     pub(crate) fn start(client: Arc<Client>, server: Arc<Server>) -> Result<Arc<Self>, NameError> {
@@ -119,18 +128,22 @@ impl HandleRpc {
         ledger.acknowledged(self.node(), owner, request, is_done);
     }
 
-    /// Sends up to `most` requests with drops to their owner, and calls `queued` once they are in
-    /// the send queue.
-    async fn send_batches(&self, owner: &Origin, most: usize, queued: impl FnOnce()) {
+    /// Sends requests with drops to their owner, and calls `queued` once they are in the send
+    /// queue.
+    async fn send_batches(&self, owner: &Origin, which: Which, queued: impl FnOnce()) {
         let turn = self.queueing.lock().await;
-        let batches = self.ledger().unsent(self.node(), owner, most);
+        let batches = match which {
+            Which::Due => self.ledger().unsent(self.node(), owner, 1),
+            Which::All => self.ledger().all_unsent(self.node(), owner),
+        };
+        let count = batches.len();
         let drops = batches
             .into_iter()
             .map(|batch| self.drop_there(owner, batch));
         // The first time that a request is polled puts it into the send queue.
         let mut drops = pin!(join_all(drops));
         let is_pending = poll!(&mut drops).is_pending();
-        self.ledger().drops_are_queued();
+        self.ledger().drops_are_queued(self.node(), owner, count);
         drop(turn);
         queued();
         if is_pending {
@@ -143,7 +156,7 @@ impl HandleRpc {
         let work = self.ledger().work(self.node(), |boot| life(peers, boot));
         for owner in work.drops {
             let rpc = self.clone();
-            let sent = async move { rpc.send_batches(&owner, 1, || ()).await };
+            let sent = async move { rpc.send_batches(&owner, Which::Due, || ()).await };
             self.server.tasks.spawn(sent);
         }
         for (holder, ids) in work.questions {
@@ -175,7 +188,11 @@ impl Requests for HandleRpc {
             let answer = self.ask(&owner, ask, by).await;
             match answer {
                 Ok(HandleAnswer::Claimed(number)) => Ok(number),
-                Ok(HandleAnswer::Stale(reason)) => Err(Stale::Refused(reason.into())),
+                Ok(HandleAnswer::Stale { reason, is_lost }) => Err(if is_lost {
+                    Stale::Lost(reason.into())
+                } else {
+                    Stale::Refused(reason.into())
+                }),
                 Ok(_) => Err(Stale::Refused(
                     "its host doesn't understand the claim".into(),
                 )),
@@ -193,7 +210,7 @@ impl Requests for HandleRpc {
             let queued = || {
                 let _ = queued.send(());
             };
-            rpc.send_batches(&owner, usize::MAX, queued).await;
+            rpc.send_batches(&owner, Which::All, queued).await;
         });
         async {
             // An error says that the node is gone.

@@ -69,7 +69,10 @@ impl HandleService {
                 };
                 match self.ledger.claim(node, &from, &claim) {
                     Ok(number) => HandleAnswer::Claimed(number),
-                    Err(stale) => HandleAnswer::Stale(stale.to_string()),
+                    Err(stale) => HandleAnswer::Stale {
+                        reason: stale.to_string(),
+                        is_lost: stale.is_lost(),
+                    },
                 }
             }
             HandleAsk::Holds(ids) => HandleAnswer::Held(self.ledger.holds(node, &from, &ids)),

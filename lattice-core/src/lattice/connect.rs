@@ -120,7 +120,7 @@ impl<B> Connect<B> {
     /// get at most half of a quarter, and once half of it is in use, a sixteenth of the rest. The
     /// first message of each, and small ones, get room as long as there is any. A call for which
     /// there is no room fails with [`Overloaded`](crate::call::CallError::Overloaded) and did not
-    /// run. [`Lattice::message_memory`] returns what is held.
+    /// run. [`Lattice::message_memory`] returns how much is in use.
     pub fn message_memory(mut self, size: ByteSize) -> Self {
         self.message_memory = size;
         self

@@ -16,9 +16,10 @@ use crate::{
     client::{Caller, ClientHandle, Operator, SameProcess},
     connection::Connection,
     extensions::Extensions,
+    id::Source,
     links::Links,
     membership::{Announce, Peers},
-    name::{ComponentId, IntoName, LatticeName, NameError},
+    name::{ComponentId, IntoName, LatticeName, NameError, WormholeId},
     node::{Node, NodeOptions},
     quantity::ByteSize,
     replica::Replica,
@@ -170,7 +171,15 @@ impl Lattice {
     /// # Errors
     /// [`NameError`] when `id` breaks its rule.
     pub fn caller(&self, id: impl IntoName<ComponentId>) -> Result<Caller, NameError> {
-        Ok(Caller::new(self.client(), id.into_name()?))
+        Ok(Caller::new(
+            self.client(),
+            Source::Component(id.into_name()?),
+        ))
+    }
+
+    /// Returns a handle for calls in the name of a wormhole.
+    pub(crate) fn wormhole_caller(&self, id: WormholeId) -> Caller {
+        Caller::new(self.client(), Source::Wormhole(id))
     }
 
     /// Returns a handle for calls without a link, which every holder of the lattice key may make:

@@ -13,9 +13,8 @@ pub use check::{LinkMismatch, MAX_IDEMPOTENT, MAX_LINK};
 pub use entry::{LinkChange, LinkEntry};
 pub use status::{HostReport, LinkReports, LinkStatus, MAX_REASON, MAX_REPORTS};
 pub(crate) use table::Lacking;
-pub use table::LinkTable;
 #[doc(hidden)]
-pub use table::TableEvent;
+pub use table::{LinkTable, TableEvent};
 
 use crate::{
     name::{ComponentId, FunctionName, InterfaceName, IntoName, LinkName, NameError},
@@ -26,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
 /// A declarative grant; see the [module](self).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Link {
     /// The component that may call.
@@ -92,6 +91,20 @@ impl LinkKey {
             }),
             _ => None,
         }
+    }
+}
+
+/// Omits the config, which may hold secrets.
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("source", &self.source)
+            .field("interface", &self.interface)
+            .field("name", &self.name)
+            .field("target", &self.target)
+            .field("locality", &self.locality)
+            .field("idempotent", &self.idempotent)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,6 +196,16 @@ impl Link {
 mod tests {
     use super::*;
     use crate::{name::HostId, store::Revision, value};
+
+    #[test]
+    fn the_config_of_a_link_is_not_debugged() {
+        let link = Link::new("front", "a:b/c@0.2.0", "back")
+            .expect("valid")
+            .config(&"s3cret")
+            .expect("JSON");
+        let text = format!("{link:?} {link:#?}");
+        assert!(text.contains("front") && !text.contains("s3cret"), "{text}");
+    }
 
     /// The bytes in stores: a change here is a new schema.
     #[test]

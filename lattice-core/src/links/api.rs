@@ -241,6 +241,7 @@ impl Links {
     ///
     /// # Cancel safety
     /// Dropping the future leaves it unknown whether the report was written.
+    #[doc(hidden)]
     pub async fn report(
         &self,
         host: &HostId,
@@ -249,15 +250,15 @@ impl Links {
         status: LinkStatus,
     ) -> Result<(), ReportError> {
         let mut attempts = Attempts::new();
-        let said = (host, status);
-        let reported = self.say(said, key, revision, &mut attempts).await;
+        let report = (host, status);
+        let reported = self.put_report(report, key, revision, &mut attempts).await;
         reported.map_err(|error| match error {
             ReportError::Write(error) => ReportError::Write(attempts.truth(key, error)),
             error => error,
         })
     }
 
-    async fn say(
+    async fn put_report(
         &self,
         (host, status): (&HostId, LinkStatus),
         key: &LinkKey,
@@ -272,15 +273,15 @@ impl Links {
                 // The store lacks the link that such a report would be about.
                 return Ok(());
             }
-            let said = self.reports(&slot)?;
+            let before = self.reports(&slot)?;
             let link = slot.table.entry(key).map(|entry| entry.revision);
-            if link != Some(revision) || said.link > revision {
+            if link != Some(revision) || before.link > revision {
                 return Err(ReportError::Outdated {
                     key: key.clone(),
                     revision,
                 });
             }
-            let Some(reports) = said.with(revision, host, status.clone()) else {
+            let Some(reports) = before.with(revision, host, status.clone()) else {
                 return Ok(());
             };
             let value = self.writer.encode(&slot.table, &at, &reports)?;

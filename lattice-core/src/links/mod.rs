@@ -3,5 +3,7 @@
 mod api;
 mod write;
 
-pub use api::{DeleteError, LinkError, Links, ReportError};
+#[doc(hidden)]
+pub use api::ReportError;
+pub use api::{DeleteError, LinkError, Links};
 pub use write::WriteError;

@@ -120,7 +120,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Reads `key` and waits until the replica agrees with the read, and is so recent that every
-    /// process accepts what is written by it. `holds` returns whether the table has a value there.
+    /// process accepts a write that is based on it. `holds` returns whether the table has a value
+    /// there.
     pub(super) async fn slot(
         &self,
         key: &StoreKey,
@@ -195,7 +196,7 @@ impl Writer {
     }
 
     /// Commits operations that were decided by `table`. Returns `None` when everything has to be
-    /// read again, also because every process refuses what was written.
+    /// read again, also when every process refuses the values that were written.
     pub(super) async fn commit(
         &self,
         attempts: &mut Attempts,
@@ -294,8 +295,9 @@ impl WriteError {
     }
 }
 
-/// Returns what is written by this table. Its generation is the revision that this writer has seen:
-/// higher than at any earlier write of a key, even if the key was deleted since.
+/// Returns the basis of writes that are decided by this table. Its generation is the revision that
+/// this writer has seen: higher than at any earlier write of a key, even if the key was deleted
+/// since.
 fn basis(table: &LinkTable) -> Basis {
     Basis {
         incarnation: table.incarnation(),

@@ -136,7 +136,7 @@ impl Membership {
             _ => {}
         }
         let Some(parts) = beat.parts(largest) else {
-            // It says what is wrong.
+            // Sending it fails with the reason.
             endpoint.send(subject, None, None, beat).await?;
             return Ok(Some(1));
         };
@@ -146,7 +146,7 @@ impl Membership {
         Ok(Some(parts.len() as u16))
     }
 
-    /// Sends that this node lives, and why it can't say more.
+    /// Sends a heartbeat without contents, with the reason.
     async fn send_without_contents(&self, beat: &Beat, why: &SendError) {
         let endpoint = &self.transport.endpoint;
         let part = beat.without_contents(&why.to_string());
@@ -184,7 +184,7 @@ fn is_refused(error: &SendError) -> bool {
     }
 }
 
-/// What others are not told about this node.
+/// The part of a node's state that its heartbeats can't contain.
 #[derive(Debug, Default)]
 struct Trouble {
     unsaid: Option<String>,
@@ -259,6 +259,7 @@ mod tests {
         membership::{Announce, PresenceWatcher, ReplicaCounts},
         name::{HostId, LatticeName},
         store::{MemoryStore, record::Records},
+        stream::Ledger,
         subject::Subjects,
         transport::{Medium, Transport},
         wire::{Duty, Frame, Kind, Origin},
@@ -291,7 +292,7 @@ mod tests {
         };
         let presence = PresenceWatcher::start(medium()).await.expect("it starts");
         let me = Origin::new(HostId::new("me").expect("valid"), 1);
-        let opened = Transport::open(medium(), me, Arc::default()).await;
+        let opened = Transport::open(medium(), me, Ledger::new(auth.clone())).await;
         let (transport, _subscriptions) = opened.expect("it opens");
         let (presence, labels) = (Arc::new(presence), BTreeMap::new());
         let me = Membership::new(transport, presence, labels, Announce::Always);

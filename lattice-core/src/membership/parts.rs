@@ -20,7 +20,7 @@ struct Incomplete {
     components: usize,
 }
 
-/// What is known after a part has arrived.
+/// The state of a heartbeat after one of its parts has arrived.
 #[derive(Debug, PartialEq)]
 pub(super) enum Assembled {
     /// It is the first part of a heartbeat that has more.

@@ -135,8 +135,8 @@ impl Presence {
         change
     }
 
-    /// The host is alive, but didn't say what it serves, or has left that `unsaid`. What is known
-    /// of it stays; `last` is for a host of which nothing is known.
+    /// The host is alive, but its message has no contents, or they could not be sent, for the
+    /// reason `unsaid`. Its last contents stay in effect; `last` is for a host without any.
     pub(crate) fn alive(
         &mut self,
         from: &Origin,

@@ -129,8 +129,8 @@ impl BeatReader {
         Ok(())
     }
 
-    /// Returns whether no later beat of that boot was received. An older one may have been kept
-    /// back and says what was true then.
+    /// Returns whether no later beat of that boot was received. An older one may have been delayed,
+    /// and its contents are outdated.
     fn is_newest(&mut self, from: &Origin, number: u64) -> bool {
         let newest = self.newest.get(&from.host);
         if newest.is_some_and(|(origin, newest)| origin == from && *newest > number) {
@@ -290,7 +290,7 @@ mod tests {
         let keep_alive = KeepAlive::repeats(&beat(3, &all), &beat(3, &all));
         assert_eq!(host.sends(&keep_alive.expect("the same")), "beat of 90");
 
-        // What it can't say takes nothing away of what is known.
+        // A beat without contents removes nothing that is known.
         assert_eq!(
             host.sends(&beat(4, &[]).without_contents("too much")),
             "alive"

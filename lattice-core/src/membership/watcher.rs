@@ -224,7 +224,7 @@ async fn run(
                 }
             }
             _ = tick.tick() => {
-                // After a stop, what arrived meanwhile is read first.
+                // After a stop, messages that arrived meanwhile are read first.
                 for _ in 0..WAITING {
                     let Some(message) = unconstrained(beats.next()).now_or_never().flatten() else {
                         break;

@@ -51,20 +51,60 @@ pub(super) async fn client_options(
 
 async fn credentials(client: ConnectOptions, path: &Path) -> Result<ConnectOptions, ConnectError> {
     let file = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(file))
+    let bad = |source: std::io::Error| ConnectError::BadFile {
+        path: path.to_owned(),
+        expected: "credentials",
+        hint: "it must hold a user JWT and its nkey seed in UTF-8, as `nsc generate creds` writes them",
+        source: Some(Box::new(source)),
+    };
+    let mut text = tokio::task::spawn_blocking(move || std::fs::read_to_string(file))
         .await
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
         .map(Zeroizing::new)
-        .map_err(|source| ConnectError::UnreadableFile {
-            path: path.to_owned(),
-            source,
+        .map_err(|source| match source.kind() {
+            // Text in UTF-16, or another binary file, is the wrong file and not an unreadable one.
+            std::io::ErrorKind::InvalidData => bad(source),
+            _ => ConnectError::UnreadableFile {
+                path: path.to_owned(),
+                source,
+            },
         })?;
-    client
-        .credentials(&text)
-        .map_err(|source| ConnectError::BadFile {
-            path: path.to_owned(),
-            expected: "credentials",
-            hint: "it must hold a user JWT and its nkey seed, as `nsc generate creds` writes them",
-            source: Some(Box::new(source)),
-        })
+    // The client only finds lines that end, and the last line end is often lost on the way.
+    text.push('\n');
+    client.credentials(&text).map_err(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn credentials_of_every_editor_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("user.creds");
+        let seed = nkeys::KeyPair::new_user().seed().expect("a seed");
+        let text = format!(
+            "-----BEGIN NATS USER JWT-----\neyJ0.e30.c2ln\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------"
+        );
+        for written in [
+            format!("{text}\n\n*****\n"),
+            text.clone(),
+            text.replace('\n', "\r\n"),
+            format!("\u{feff}{text}\r\n"),
+        ] {
+            std::fs::write(&path, &written).expect("written");
+            let read = credentials(ConnectOptions::new(), &path).await.err();
+            assert!(read.is_none(), "{written:?}: {read:?}");
+        }
+        let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mark = vec![0xff_u8, 0xfe];
+        for wrong in [[mark.clone(), utf_16].concat(), mark] {
+            std::fs::write(&path, wrong).expect("written");
+            let error = credentials(ConnectOptions::new(), &path).await.err();
+            assert!(
+                matches!(error, Some(ConnectError::BadFile { .. })),
+                "{error:?}"
+            );
+        }
+    }
 }

@@ -129,8 +129,8 @@ impl NatsConnection {
         self.client().server_info().version
     }
 
-    /// Closes the connection for all of its users, after the server has seen what was
-    /// published. Subscriptions end. Waits a few seconds at most, and not at all while
+    /// Closes the connection for all of its users, after the server has received everything that
+    /// was published. Subscriptions end. Waits a few seconds at most, and not at all while
     /// disconnected.
     pub async fn close(&self) {
         // The client would close its socket and lose bytes that the socket doesn't accept at once.

@@ -106,14 +106,14 @@ fn invalid(why: &str) -> io::Error {
 
 /// Reads the login in a URL, as NATS tools do: `user:password@`, or `token@`.
 fn login_in(address: &ServerAddr) -> Option<Login> {
-    let user = percent_decoded(address.username()?);
-    Some(match address.password() {
-        Some(password) => Login::Password {
-            user,
+    let user = address.username().map(percent_decoded);
+    match address.password() {
+        Some(password) => Some(Login::Password {
+            user: user.unwrap_or_default(),
             password: percent_decoded(password).into(),
-        },
-        None => Login::Token(user.into()),
-    })
+        }),
+        None => user.map(|token| Login::Token(token.into())),
+    }
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -123,6 +123,8 @@ fn percent_decoded(text: &str) -> String {
         let escaped = (first == b'%')
             .then(|| std::str::from_utf8(tail.get(..2)?).ok())
             .flatten()
+            // The parser below would also take a sign.
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         bytes.push(escaped.unwrap_or(first));
         rest = if escaped.is_some() { &tail[2..] } else { tail };
@@ -148,6 +150,31 @@ mod tests {
         let (servers, login) = servers_and_login(&options).expect("valid");
         assert_eq!(servers[0].as_url_str(), "nats://h:1");
         assert!(matches!(login, Login::Token(ref token) if **token == "s3cret"));
+    }
+
+    #[test]
+    fn only_two_hexadecimal_digits_are_an_escape() {
+        for (written, password) in [
+            ("a%2Cb", "a,b"),
+            ("a%2cb", "a,b"),
+            ("a%+1b", "a%+1b"),
+            ("a%-1b", "a%-1b"),
+            ("a%2", "a%2"),
+            ("a%", "a%"),
+            ("%25%", "%%"),
+        ] {
+            let options = NatsOptions::new(format!("nats://joe:{written}@h:1"));
+            let (_, login) = servers_and_login(&options).expect("valid");
+            assert!(
+                matches!(login, Login::Password { password: ref found, .. } if **found == password),
+                "{written}"
+            );
+        }
+        // A password without a user, as some services give it.
+        let (_, login) = servers_and_login(&NatsOptions::new("nats://:p@h:1")).expect("valid");
+        assert!(
+            matches!(login, Login::Password { ref user, ref password } if user.is_empty() && **password == "p")
+        );
     }
 
     /// Tests every character at every position of a password, unescaped. A valid URL is used with

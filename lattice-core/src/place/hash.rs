@@ -1,10 +1,13 @@
-//! The hashes that every host of a lattice must agree on. A change to a number here moves every
-//! replica of every lattice.
+//! The hashes that every host of a lattice must agree on. A change to a number here, or to
+//! [`mix`], moves every replica of every lattice.
 //!
 //! A name is hashed to a 64-bit seed once. The rank of a pair is one cheap mix of its two seeds,
 //! because there are millions of pairs.
 
-use crate::name::{ComponentId, HostId};
+use crate::{
+    entropy::random::mix,
+    name::{ComponentId, HostId},
+};
 
 /// Returns the seed of a host.
 pub(super) fn host(id: &HostId) -> u64 {
@@ -21,13 +24,9 @@ pub(super) fn group(label: &str, value: &str) -> u64 {
     seed(b"group", &[label, value])
 }
 
-/// Returns the rank of a pair, which is uniform and independent of every other pair's. This is the
-/// finisher of splitmix64.
+/// Returns the rank of a pair, which is uniform and independent of every other pair's.
 pub(super) const fn rank(a: u64, b: u64) -> u64 {
-    let x = a ^ b;
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+    mix(a ^ b)
 }
 
 /// Returns a number in [0, 1) from a hash.

@@ -23,7 +23,7 @@ pub(crate) struct Claims {
     leases: HashMap<StoreKey, Seen>,
 }
 
-/// What was seen of one lease.
+/// The claims of one lease that this process has seen.
 #[derive(Debug, Default)]
 struct Seen {
     claims: Vec<Claim>,

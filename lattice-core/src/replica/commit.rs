@@ -26,7 +26,7 @@ pub(crate) enum NotCommitted {
 }
 
 impl Replica {
-    /// Commits what was decided by `basis`, unless other processes would refuse it.
+    /// Commits operations that were decided by `basis`, unless other processes would refuse them.
     pub(crate) async fn commit(
         &self,
         records: &Records,

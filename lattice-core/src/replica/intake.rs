@@ -24,7 +24,7 @@ use std::{
 /// Most deleted keys whose last generation is remembered although the store has nothing at them any
 /// more: 20 MiB at about 300 bytes each.
 const MAX_GONE: usize = 65_536;
-/// What is known of a key that something without the lattice key has removed.
+/// The reason at a key that was removed without the lattice key.
 const REMOVED_BY_OTHERS: &str = "it was removed without this lattice's key, or by an older version; apply or put it again, then delete it if it should go";
 
 /// Authenticates the events of the store. Pure except for logging.
@@ -33,7 +33,7 @@ pub(super) struct Intake {
     records: Records,
     incarnation: Incarnation,
     known: HashMap<StoreKey, Known>,
-    /// Keys at which the store has nothing any more and their marks, oldest first. The mark tells
+    /// Keys at which the store has nothing any more and their marks, oldest first. The mark shows
     /// whether a key was put again meanwhile.
     gone: VecDeque<(StoreKey, u64)>,
     marks: u64,
@@ -235,6 +235,7 @@ impl Intake {
             KeyKind::Actor(_)
             | KeyKind::Provider(_)
             | KeyKind::Wormhole(_)
+            | KeyKind::WormholeHost(_)
             | KeyKind::Config(_)
             | KeyKind::App(_)
             | KeyKind::Served(_) => {
@@ -327,8 +328,8 @@ impl Intake {
     }
 
     /// Takes in that the store has nothing at a key. Returns whether a value is missing there that
-    /// was not deleted: anyone who reaches the store can remove a key, so what was accepted there
-    /// stands until its deletion is accepted.
+    /// was not deleted: every client of the store can remove a key, so the value that was accepted
+    /// stays until its deletion is accepted.
     fn is_lost(&mut self, key: &StoreKey, revision: Revision) -> bool {
         let is_kept = key.kind().as_ref().is_some_and(is_kept);
         match self.known.get(key).map(|known| known.standing) {

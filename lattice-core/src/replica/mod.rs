@@ -201,6 +201,12 @@ impl Replica {
         self.shared.records.borrow().clone()
     }
 
+    /// Returns whether these are the records as they are now.
+    #[cfg(feature = "apps")]
+    pub(crate) fn has_record_table(&self, table: &Arc<RecordTable>) -> bool {
+        Arc::ptr_eq(&self.shared.records.borrow(), table)
+    }
+
     /// Returns the records of declared state, now and whenever they change. The whole of one commit
     /// is published at once.
     pub(crate) fn follow_record_table(&self) -> watch::Receiver<Arc<RecordTable>> {

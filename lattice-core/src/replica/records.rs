@@ -25,7 +25,7 @@ pub struct RecordTable {
     removed: Arc<BTreeMap<StoreKey, Revision>>,
 }
 
-/// What is known of a record from its first write to its deletion.
+/// The history of a record from its first write to its deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Life {
     since: Revision,
@@ -92,6 +92,16 @@ impl RecordTable {
     /// Returns every record with its key, in the order of the keys.
     pub fn records(&self) -> impl Iterator<Item = (&StoreKey, &StoredRecord)> {
         self.records.iter()
+    }
+
+    /// Returns the records whose keys begin with this text, in the order of the keys.
+    #[cfg(feature = "apps")]
+    pub(crate) fn starting_with(
+        &self,
+        text: &'static str,
+    ) -> impl Iterator<Item = (&StoreKey, &StoredRecord)> {
+        let from = self.records.range(StoreKey::from_store(text)..);
+        from.take_while(move |(key, _)| key.as_str().starts_with(text))
     }
 
     /// Returns the record at `key`.
@@ -206,7 +216,7 @@ impl RecordTable {
 }
 
 impl Life {
-    /// Takes in the next value of the record, and completes it by what is known from before.
+    /// Takes in the next value of the record, and completes it from its history.
     fn note(&mut self, record: &mut StoredRecord) {
         record.since = self.since;
         match &mut record.content {
@@ -248,6 +258,7 @@ pub(super) fn is_kept(kind: &KeyKind) -> bool {
             | KeyKind::Actor(_)
             | KeyKind::Provider(_)
             | KeyKind::Wormhole(_)
+            | KeyKind::WormholeHost(_)
             | KeyKind::Config(_)
             | KeyKind::App(_)
             | KeyKind::Served(_)

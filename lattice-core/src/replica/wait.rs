@@ -90,8 +90,8 @@ impl Replica {
         })
     }
 
-    /// Checks that every process will accept what is written now: that this process follows the
-    /// store, which is at `position`, and that `basis` is a recent copy of it.
+    /// Checks that every process will accept a value that is written now: that this process follows
+    /// the store, which is at `position`, and that `basis` is a recent copy of it.
     ///
     /// # Errors
     /// Fails with [`Behind`].

@@ -9,6 +9,7 @@ use crate::{
     value::{self, Decode, Encode},
 };
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use futures_util::future::BoxFuture;
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -37,11 +38,11 @@ type Handler = Box<dyn Fn(Bytes) -> Answer + Send + Sync>;
 #[derive(Default)]
 pub struct Functions {
     types: ComponentTypes,
-    handlers: HashMap<FunctionKey, Handler>,
+    handlers: HashMap<FunctionKey, Handler, RandomState>,
 }
 
 impl Functions {
-    /// A component that exports nothing yet.
+    /// Creates a component that exports nothing yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -59,6 +59,27 @@ pub trait Service: Send + Sync + 'static {
     /// another passes it on.
     fn placed(&self, _component: &ComponentId, _on: &Origin) {}
 
+    /// Returns whether it [restores](Self::restore) portable resources. Called once, when the
+    /// component is put into service. A service that wraps another passes it on.
+    fn restores(&self) -> bool {
+        false
+    }
+
+    /// Makes a portable resource of the type `resource` (`package/interface/name` without a
+    /// version) anew, whose owner is gone. The caller of the request holds its handle. The
+    /// arguments are what [`Owner::token`](crate::stream::Owner::token) has returned, on whichever
+    /// replica, and were authenticated. The result is a handle that the caller owns from then on.
+    ///
+    /// Called only if it [`restores`](Self::restores) them, like [`call`](Self::call): in its turn,
+    /// over a link that grants calls. It may be called more than once for one handle.
+    fn restore(&self, resource: &str, _request: Request) -> Answer {
+        Answer::Ready(Err(CallError::StaleHandle {
+            resource: resource.to_owned(),
+            reason: "its component makes no resources anew".to_owned(),
+            is_lost: true,
+        }))
+    }
+
     /// A link to this component exists, is new or has changed. Calls over it wait for the result.
     /// An error is kept as the link's status and fails its calls as [`CallError::LinkRejected`].
     ///
@@ -133,11 +154,13 @@ pub struct Request {
     pub function: FunctionKey,
     /// The caller.
     pub source: Source,
-    /// The link that grants the call; `None` for an operator.
+    /// The link that grants the call; `None` for an operator and for a wormhole, which `source`
+    /// tells apart.
     pub link: Option<Arc<Link>>,
     /// The arguments, encoded as a tuple.
     pub args: Bytes,
-    /// The streams and handles in the arguments, in order.
+    /// The streams and handles in the arguments, in order. There are none if the type of the
+    /// function, as the service has published it, has no place for them.
     pub handles: Handles,
     /// What is known of the instance that calls.
     pub caller: CallerInstance,
@@ -168,6 +191,8 @@ pub enum Answer {
     Ready(Result<Bytes, CallError>),
     /// It takes time. Dropping the future cancels the call.
     Later(BoxFuture<'static, Result<Bytes, CallError>>),
-    /// Like [`Later`](Self::Later), with a result that may have streams and handles in it.
+    /// Like [`Later`](Self::Later), with a result that may have streams and handles in it. Where
+    /// the published type of the function has no place for them, they are dropped, and the call
+    /// fails as [`CallError::BadResult`].
     Passing(BoxFuture<'static, Result<Body, CallError>>),
 }

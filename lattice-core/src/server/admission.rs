@@ -1,5 +1,5 @@
 //! Whether a call from another host may run here: its target, its deadline, its fence, and its
-//! grant.
+//! grant, which is a link or an open wormhole.
 
 use super::{
     Server,
@@ -11,6 +11,7 @@ use crate::{
     id::Fence,
     link::Link,
     name::ComponentId,
+    stream,
     wire::{CallEnvelope, Origin, Source},
 };
 use std::sync::Arc;
@@ -25,8 +26,8 @@ pub(super) struct Admitted {
 }
 
 impl Server {
-    /// `received` is when the call reached this process. Its time counts from then on: what waits
-    /// here must not run after its caller has given up.
+    /// `received` is when the call reached this process. Its time counts from then on: a call that
+    /// waits here must not run after its caller has given up.
     pub(super) fn admit(
         &self,
         call: CallEnvelope,
@@ -43,7 +44,7 @@ impl Server {
             return Err(component.stopping());
         }
         Ok(Admitted {
-            slot: component.admit(&context, arguments)?,
+            slot: RunningComponent::admit(component.clone(), &context, arguments)?,
             component,
             call,
             context,
@@ -69,8 +70,26 @@ impl Server {
             .map_err(|_| CallError::LinkTableBehind)
     }
 
-    /// Checks the grant of a call in this host's own table. The caller has checked it in its own.
+    /// Checks the grant of a call in this host's own table, and that its function takes handles if
+    /// there are any. The caller has checked both by itself. Handles that are refused are still in
+    /// the envelope, and their sender drops them because the call did not run.
     pub(super) fn granted(
+        &self,
+        component: &RunningComponent,
+        call: &CallEnvelope,
+    ) -> Result<Option<Arc<Link>>, CallError> {
+        let link = self.link_of(component, call)?;
+        let has_places = || {
+            let places = component.exports.places_of(call.function);
+            places.is_none_or(|places| places.arguments)
+        };
+        if call.has_handles && !has_places() {
+            return Err(stream::unplaced_arguments());
+        }
+        Ok(link)
+    }
+
+    fn link_of(
         &self,
         component: &RunningComponent,
         call: &CallEnvelope,
@@ -88,7 +107,10 @@ impl Server {
             Source::Operator => return self.allow_operator(&component.id).map(|()| None),
             // `callee` has checked the host.
             Source::Host(_) => return Ok(None),
-            Source::Wormhole(_) => return Err(CallError::OperatorDenied),
+            Source::Wormhole(id) => {
+                let is_let_through = self.let_through(id, &component.id, interface);
+                return is_let_through.map(|()| None);
+            }
         };
         let table = self.connection.replica.links();
         let grant = table

@@ -19,30 +19,31 @@ use tokio::{
 /// Code that keeps the runner of the inbox for longer than this blocks. Well over what a busy
 /// machine adds by itself.
 const SLOW: Duration = Duration::from_millis(20);
-/// From here on, people are told.
-pub(super) const TELL: Duration = Duration::from_millis(100);
-/// So many calls of a component run apart after one of them has blocked.
+/// From here on, the component is logged.
+pub(super) const LOGGED: Duration = Duration::from_millis(100);
+/// How many calls of a component run apart after one of them has blocked.
 const ISOLATE: u32 = 4_096;
-/// So many calls of a component run apart while one of them may be blocking.
+/// How many calls of a component run apart while one of them may be blocking.
 const SUSPECT: u32 = 64;
 
-/// What is known of the blocking of one component.
+/// How often one component has blocked, and which of its calls run apart.
 #[derive(Debug, Default)]
 pub(crate) struct Blocking {
-    /// How often it was told.
-    told: AtomicU64,
+    /// How often it has blocked for so long.
+    logged: AtomicU64,
     /// How many of the next calls run apart.
     apart: AtomicU32,
 }
 
 impl Blocking {
-    /// Takes notice of code that has not awaited for `time`, and may still not have.
+    /// Records that code of the component has not awaited anything for `time`, and may still be
+    /// running.
     pub(super) fn noticed(&self, component: &ComponentId, time: Duration) {
-        if time < TELL {
+        if time < LOGGED {
             return;
         }
         self.isolate();
-        let count = self.told.fetch_add(1, Ordering::Relaxed) + 1;
+        let count = self.logged.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             tracing::warn!(
                 %component, count, ms = time.as_millis(),
@@ -51,7 +52,7 @@ impl Blocking {
         }
     }
 
-    /// Takes notice of a call that has kept the runner of the inbox for `time`.
+    /// Records that a call has kept the runner of the inbox for `time`.
     pub(super) fn kept_runner(&self, component: &ComponentId, time: Duration) {
         if time >= SLOW {
             self.isolate();
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_blocks_runs_apart_for_a_while() {
+    fn a_component_that_blocks_runs_apart_for_a_while() {
         let (blocking, id) = (Blocking::default(), ComponentId::new("c").expect("an id"));
         blocking.kept_runner(&id, SLOW / 2);
         blocking.noticed(&id, SLOW);
@@ -127,9 +128,9 @@ mod tests {
             assert!(blocking.runs_apart());
         }
         assert!(!blocking.runs_apart());
-        assert_eq!(blocking.told.load(Ordering::Relaxed), 0);
-        blocking.noticed(&id, TELL);
-        assert_eq!(blocking.told.load(Ordering::Relaxed), 1);
+        assert_eq!(blocking.logged.load(Ordering::Relaxed), 0);
+        blocking.noticed(&id, LOGGED);
+        assert_eq!(blocking.logged.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -7,38 +7,32 @@ use super::{
     blocking::Blocking,
     limits::ServeLimits,
     link_admission::{LinkAdmission, LinkState},
-    meter::{CallTimer, Meter},
+    meter::Meter,
     queue::{Arguments, CallQueue, QueueSlot},
 };
 use crate::{
+    auth::Auth,
     budget::Budget,
-    call::{CallError, Context, Ran, Turn},
+    call::{CallError, Context, FunctionRef, HandlePlaces},
     id::Fence,
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
-    panic::panic_text,
     quantity::ByteSize,
-    serve::{Answer, Request, Service},
-    stream::Body,
+    serve::Service,
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
-use bytes::Bytes;
 use foldhash::fast::RandomState;
-use futures_util::{FutureExt, future::BoxFuture};
 use std::{
-    any::Any,
     collections::HashMap,
+    ops::Deref,
     panic::AssertUnwindSafe,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// A component in service.
@@ -48,13 +42,15 @@ pub(crate) struct RunningComponent {
     pub(crate) fence: Option<Fence>,
     pub(crate) exports: Exports,
     service: Arc<dyn Service>,
+    /// Opens the tokens of portable resources.
+    pub(super) auth: Auth,
     queue: CallQueue,
     /// Largest result in bytes.
     pub(super) max_result: ByteSize,
     phase: AtomicU8,
     /// Ends the calls that still run when the component is taken out of service.
-    end: CancellationToken,
-    links: LinkAdmission,
+    pub(super) end: CancellationToken,
+    pub(super) links: LinkAdmission,
     pub(crate) meter: Meter,
     pub(super) blocking: Blocking,
 }
@@ -63,8 +59,17 @@ pub(crate) struct RunningComponent {
 pub(crate) struct Exports {
     pub(crate) types: Arc<ComponentTypes>,
     pub(crate) digest: Digest,
-    /// Every exported function, with its interface's compatible name.
-    functions: HashMap<FunctionKey, Arc<str>, RandomState>,
+    functions: HashMap<FunctionKey, Exported, RandomState>,
+    /// Those of them by which portable resources are made anew: one for each interface, if the
+    /// component has any.
+    pub(super) restoring: Vec<FunctionKey>,
+}
+
+/// An exported function.
+struct Exported {
+    /// The compatible name of its interface.
+    interface: Arc<str>,
+    places: HandlePlaces,
 }
 
 /// Whether a component takes calls. It only ever moves down this list.
@@ -77,68 +82,54 @@ enum Phase {
     Stopped,
 }
 
-/// How a call ended.
-pub(crate) type Outcome = Result<Body, CallError>;
-
-/// How far a call got without waiting.
-pub(crate) enum Progress {
-    /// To its end.
-    Done(Outcome),
-    /// The service takes time.
-    Running(RunningCall),
-    /// The call has to wait for its link or its turn first.
-    Waiting(Request, CallTimer),
-}
-
-/// A call that the service works on.
-pub(crate) struct RunningCall {
-    work: Work,
-    link: Option<Arc<Link>>,
-    context: Context,
-    timer: CallTimer,
-    _turn: Turn,
-}
-
-/// The work of a service on one call.
-enum Work {
-    Plain(BoxFuture<'static, Result<Bytes, CallError>>),
-    Passing(BoxFuture<'static, Outcome>),
-}
-
-impl Future for Work {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Outcome> {
-        match self.get_mut() {
-            Self::Plain(work) => work.poll_unpin(cx).map_ok(Body::from),
-            Self::Passing(work) => work.poll_unpin(cx),
-        }
-    }
-}
-
 impl Exports {
-    fn new(types: Arc<ComponentTypes>) -> Self {
-        let functions = types
+    fn new(service: &dyn Service) -> Self {
+        let types = service.types();
+        let mut functions: HashMap<FunctionKey, Exported, RandomState> = types
             .exports
             .iter()
             .flat_map(|(interface, functions)| {
                 let compat: Arc<str> = interface.compat().into();
-                let key = move |(name, text): (&FunctionName, &String)| {
-                    (FunctionKey::new(interface, name, text), compat.clone())
+                let exported = move |(name, text): (&FunctionName, &String)| {
+                    let exported = Exported {
+                        interface: compat.clone(),
+                        places: HandlePlaces::of(text),
+                    };
+                    (FunctionKey::new(interface, name, text), exported)
                 };
-                functions.functions.iter().map(key)
+                functions.functions.iter().map(exported)
             })
             .collect();
+        let mut restoring = Vec::new();
+        if service.restores() {
+            for interface in types.exports.keys() {
+                let function = FunctionRef::restoring(interface.clone());
+                let exported = Exported {
+                    interface: function.compat().into(),
+                    places: function.places(),
+                };
+                functions.insert(function.key(), exported);
+                restoring.push(function.key());
+            }
+        }
         Self {
             digest: types.digest(),
             types,
             functions,
+            restoring,
         }
     }
 
     /// The compatible name of the interface that exports `function`.
     pub(crate) fn interface_of(&self, function: FunctionKey) -> Option<&str> {
-        self.functions.get(&function).map(|compat| &**compat)
+        let exported = self.functions.get(&function);
+        exported.map(|exported| &*exported.interface)
+    }
+
+    /// Where the type of `function` has places for handles. `None` if it isn't exported.
+    pub(super) fn places_of(&self, function: FunctionKey) -> Option<HandlePlaces> {
+        let exported = self.functions.get(&function);
+        exported.map(|exported| exported.places)
     }
 }
 
@@ -148,13 +139,14 @@ impl RunningComponent {
         service: Arc<dyn Service>,
         limits: ServeLimits,
         fence: Option<Fence>,
-        budget: &Budget,
+        (budget, auth): (&Budget, &Auth),
     ) -> Self {
         Self {
             id,
             fence,
-            exports: Exports::new(service.types()),
+            exports: Exports::new(&*service),
             service,
+            auth: auth.clone(),
             queue: CallQueue::new(&limits, budget),
             max_result: limits.result,
             phase: AtomicU8::new(Phase::Serving as u8),
@@ -182,23 +174,25 @@ impl RunningComponent {
         }
     }
 
-    /// Returns a place in the queue for a call with `arguments`, or why there is none.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
+    /// Returns a place in the queue of `component` for a call with `arguments`, or why there is
+    /// none.
+    pub(crate) fn admit<C: Deref<Target = Self>>(
+        component: C,
         context: &Context,
         arguments: Arguments,
-    ) -> Result<QueueSlot, CallError> {
+    ) -> Result<QueueSlot<C>, CallError> {
         // Counted before the phase is read: a drain sees either the count or the refusal.
-        let (slot, room) = CallQueue::enter(self, arguments);
-        if let Some(error) = room.error(&self.id) {
-            self.meter.refused();
+        let (slot, room) = CallQueue::enter(component, arguments);
+        let component = slot.component();
+        if let Some(error) = room.error(&component.id) {
+            component.meter.refused();
             return Err(error);
         }
-        if self.takes(context) {
+        if component.takes(context) {
             Ok(slot)
         } else {
-            self.meter.refused();
-            Err(self.stopping())
+            component.meter.refused();
+            Err(component.stopping())
         }
     }
 
@@ -223,121 +217,6 @@ impl RunningComponent {
     /// Calls admitted and not yet ended.
     pub(crate) fn in_flight(&self) -> usize {
         self.queue.len()
-    }
-
-    /// Runs an admitted call: waits for its link and its turn, then for the service, all by the
-    /// deadline.
-    pub(crate) async fn run(&self, request: Request, now: Instant) -> Outcome {
-        self.finish(self.begin(request, now)).await
-    }
-
-    /// Brings a call that has begun to its end.
-    pub(crate) async fn finish(&self, progress: Progress) -> Outcome {
-        match progress {
-            Progress::Done(result) => result,
-            Progress::Running(call) => self.wait_for(call).await,
-            Progress::Waiting(request, timer) => Box::pin(self.wait_and_run(request, timer)).await,
-        }
-    }
-
-    /// Runs an admitted call as far as it goes without waiting.
-    pub(crate) fn begin(&self, mut request: Request, now: Instant) -> Progress {
-        let timer = self.meter.call(now);
-        if now >= request.context.deadline {
-            let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
-            return Progress::Done(self.meter.end(timer, late));
-        }
-        if let Some(link) = &request.link
-            && !self.links.is_open(link)
-        {
-            return Progress::Waiting(request, timer.waits());
-        }
-        match self.queue.try_turn(&mut request.context) {
-            Some(turn) => {
-                let progress = self.start(request, timer, turn);
-                if timer.is_timed() {
-                    self.blocking.noticed(&self.id, now.elapsed());
-                }
-                progress
-            }
-            None => Progress::Waiting(request, timer.waits()),
-        }
-    }
-
-    async fn wait_and_run(&self, mut request: Request, timer: CallTimer) -> Outcome {
-        let deadline = request.context.deadline;
-        let waits = async {
-            // Before its turn, so that a link which its provider is slow to accept doesn't delay
-            // other calls.
-            if let Some(link) = &request.link {
-                self.links.pass(link, deadline).await?;
-            }
-            let turn = self.queue.turn(&self.id, &mut request.context);
-            match timeout_at(deadline, turn).await {
-                Ok(turn) => turn,
-                Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
-            }
-        };
-        let turn = match self.end.run_until_cancelled(waits).await {
-            Some(turn) => turn,
-            None => Err(self.stopping()),
-        };
-        match turn {
-            Ok(turn) => self.finish(self.start(request, timer, turn)).await,
-            Err(error) => self.meter.end(timer, Err(error)),
-        }
-    }
-
-    fn start(&self, request: Request, timer: CallTimer, turn: Turn) -> Progress {
-        let (link, context) = (request.link.clone(), request.context);
-        let call = || context.enter(|| self.service.call(request));
-        let called = std::panic::catch_unwind(AssertUnwindSafe(call));
-        let work = match called.map_err(panicked) {
-            Ok(Answer::Ready(result)) => {
-                let result = self.checked(result.map(Body::from), link.as_deref());
-                return Progress::Done(self.meter.end(timer, result));
-            }
-            Ok(Answer::Later(work)) => Work::Plain(work),
-            Ok(Answer::Passing(work)) => Work::Passing(work),
-            Err(error) => return Progress::Done(self.meter.end(timer, Err(error))),
-        };
-        Progress::Running(RunningCall {
-            work,
-            link,
-            context,
-            timer: timer.waits(),
-            _turn: turn,
-        })
-    }
-
-    async fn wait_for(&self, call: RunningCall) -> Outcome {
-        let timer = call.timer;
-        let result = self.result_of(call).await;
-        self.meter.end(timer, result)
-    }
-
-    async fn result_of(&self, call: RunningCall) -> Outcome {
-        let RunningCall {
-            work,
-            link,
-            context,
-            _turn,
-            ..
-        } = call;
-        let work = self.blocking.watch(&self.id, context.scope(work));
-        let work = AssertUnwindSafe(work);
-        let run = timeout_at(context.deadline, work.catch_unwind());
-        let result = match self.end.run_until_cancelled(run).await {
-            Some(Ok(Ok(result))) => result,
-            Some(Ok(Err(panic))) => return Err(panicked(panic)),
-            Some(Err(_)) => return Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
-            None => {
-                return Err(CallError::InstanceLost {
-                    reason: "it was taken out of service".to_owned(),
-                });
-            }
-        };
-        self.checked(result, link.as_deref())
     }
 
     /// Passes a link to the service, and returns whether it accepts it.
@@ -408,11 +287,4 @@ impl RunningComponent {
     pub(crate) async fn idle(&self) {
         self.queue.idle().await;
     }
-}
-
-/// The error of a call whose callee panicked. Shortened, because a chain of calls in which each
-/// callee panics with the error of the next would make a reason that doubles with each hop.
-fn panicked(panic: Box<dyn Any + Send>) -> CallError {
-    let reason = format!("it panicked: {}", panic_text(&*panic));
-    CallError::CalleeFailed { reason }.shortened()
 }

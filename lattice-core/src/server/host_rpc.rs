@@ -2,10 +2,10 @@
 //! link.
 //!
 //! They are sent like other calls: with a deadline, through bounded queues, and large ones in their
-//! own lane. Only live hosts that call in their own name are served. The service decides what they
-//! may ask for.
+//! own lane. Only live hosts that call in their own name are served. The service decides which
+//! requests it accepts.
 //!
-//! Each node also serves requests about handles, told apart by their function. These are also
+//! Each node also serves requests about handles, which have a function of their own. These are also
 //! served for nodes that send no heartbeats, because a node that only calls can hold handles too.
 
 use super::{ServeLimits, Server, component::RunningComponent};
@@ -25,16 +25,16 @@ impl Server {
         service: Arc<dyn Service>,
         limits: ServeLimits,
     ) {
-        let budget = &self.connection.budgets.calls;
-        let component = RunningComponent::new(name, service, limits, None, budget);
+        let shared = (&self.connection.budgets.calls, &self.connection.auth);
+        let component = RunningComponent::new(name, service, limits, None, shared);
         self.host_rpc.store(Some(Arc::new(component)));
     }
 
     /// Handles the requests of other hosts about handles with `service` from now on.
     pub(crate) fn serve_handles(&self, service: Arc<dyn Service>) -> Result<(), NameError> {
         let (name, limits) = (ComponentId::new("handles")?, ServeLimits::default());
-        let budget = &self.connection.budgets.calls;
-        let component = RunningComponent::new(name, service, limits, None, budget);
+        let shared = (&self.connection.budgets.calls, &self.connection.auth);
+        let component = RunningComponent::new(name, service, limits, None, shared);
         self.handle_rpc.store(Some(Arc::new(component)));
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::{
     sync::Mutex,
 };
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use futures_util::FutureExt as _;
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
@@ -37,7 +38,7 @@ pub(crate) struct LinkAdmission {
     offered: watch::Sender<HashMap<usize, Offered>>,
     /// The accepted ones. The links are kept, so that none of these addresses can become another
     /// link's.
-    open: ArcSwap<HashMap<usize, Arc<Link>>>,
+    open: ArcSwap<HashMap<usize, Arc<Link>, RandomState>>,
     opening: Mutex<()>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn run(server: Arc<Server>) {
 }
 
 impl Server {
-    /// Passes to the service what is new, changed and gone among the links that lead to it.
+    /// Notifies the service of links to it that are new, changed or deleted.
     fn update_links(&self, component: &Arc<RunningComponent>, table: &LinkTable) {
         let mut known: HashMap<LinkKey, Arc<Link>> = component.links().into_iter().collect();
         for entry in table.by_target(&component.id) {

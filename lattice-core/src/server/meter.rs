@@ -62,14 +62,30 @@ impl Meter {
         call: CallTimer,
         outcome: Result<T, CallError>,
     ) -> Result<T, CallError> {
+        if call.weight > 0 {
+            return self.end_at(call, Instant::now(), outcome);
+        }
+        self.ended(&outcome);
+        outcome
+    }
+
+    /// Records the end of a call that takes time, at `now`, and returns its result.
+    pub(crate) fn end_at<T>(
+        &self,
+        call: CallTimer,
+        now: Instant,
+        outcome: Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let took = bucket(now.duration_since(call.began).as_micros());
+        self.buckets[took].fetch_add(call.weight, Ordering::Relaxed);
+        self.ended(&outcome);
+        outcome
+    }
+
+    fn ended<T>(&self, outcome: &Result<T, CallError>) {
         if outcome.is_err() {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
-        if call.weight > 0 {
-            let took = bucket(call.began.elapsed().as_micros());
-            self.buckets[took].fetch_add(call.weight, Ordering::Relaxed);
-        }
-        outcome
     }
 
     /// Calls so far, and how many of them ended in an error.

@@ -4,8 +4,8 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `registration`, `registry` | puts components into service and takes them out |
-//! | `inbox`, `admission`, `host_rpc` | reads calls, checks them, finds the component |
-//! | `component`, `queue`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
+//! | `inbox`, `admission`, `wormhole_admission`, `host_rpc` | reads calls, checks them, finds the component |
+//! | `component`, `running`, `queue`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
 //! | `link_updates`, `published`, `discovery` | keeps components informed of links, and others of components |
 //! | `drain` | an orderly end |
 
@@ -25,11 +25,14 @@ pub(crate) mod published;
 mod queue;
 mod registration;
 mod registry;
+pub(crate) mod running;
+mod wormhole_admission;
 
 pub use limits::ServeLimits;
 pub(crate) use queue::Arguments;
 pub(crate) use registration::IfServing;
 pub use registration::{ServeError, ServeHandle};
+pub(crate) use wormhole_admission::OpenWormhole;
 
 use crate::{
     connection::Connection,
@@ -43,6 +46,7 @@ use arc_swap::ArcSwapOption;
 use component::RunningComponent;
 use registry::Registry;
 use std::sync::{Arc, atomic::AtomicU64};
+use wormhole_admission::KnownWormholes;
 
 /// The components that one node has in service.
 pub(crate) struct Server {
@@ -54,6 +58,7 @@ pub(crate) struct Server {
     host_rpc: ArcSwapOption<RunningComponent>,
     /// Handles those of them that are about handles.
     handle_rpc: ArcSwapOption<RunningComponent>,
+    wormholes: KnownWormholes,
     /// Calls that run here for others, and other tasks that end with the node.
     pub(crate) tasks: TaskGroup,
     /// Frames of calls received so far.
@@ -69,6 +74,7 @@ impl Server {
         connection: Arc<Connection>,
     ) -> Self {
         Self {
+            wormholes: KnownWormholes::of(&connection.replica),
             transport,
             membership,
             connection,

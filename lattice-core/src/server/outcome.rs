@@ -4,9 +4,10 @@
 use super::component::RunningComponent;
 use crate::{
     call::{CallError, Part, Ran},
+    id::{FunctionKey, Source},
     link::Link,
     serve,
-    stream::Body,
+    stream::{self, Body, Holder},
 };
 
 impl RunningComponent {
@@ -27,6 +28,25 @@ impl RunningComponent {
         Ok(result)
     }
 
+    /// Checks that the type of `function` has places for the handles of a result. They are dropped
+    /// if it has none.
+    pub(super) fn with_places(
+        &self,
+        function: FunctionKey,
+        result: Body,
+    ) -> Result<Body, CallError> {
+        let has_places = || {
+            let places = self.exports.places_of(function);
+            places.is_none_or(|places| places.result)
+        };
+        if result.handles.is_empty() || has_places() {
+            return Ok(result);
+        }
+        let holder = Holder::Local(Source::Component(self.id.clone()));
+        stream::discard(result.handles, &holder);
+        Err(stream::unplaced_result())
+    }
+
     /// Returns the error of a call that the service was given. The service has run, so an error
     /// that says otherwise becomes `CalleeFailed`, except for [refusals](Self::may_refuse_with) of
     /// its own.
@@ -45,6 +65,7 @@ impl RunningComponent {
             CallError::BadArguments { .. }
             | CallError::NotExported { .. }
             | CallError::OperatorDenied
+            | CallError::WormholeClosed { .. }
             | CallError::StaleHandle { .. }
             // Of a pool of instances, see `Turns`.
             | CallError::TooManyHops { .. } => true,

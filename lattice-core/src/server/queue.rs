@@ -7,9 +7,12 @@ use crate::{
     name::ComponentId,
 };
 use bytes::Bytes;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
@@ -93,15 +96,26 @@ impl QueueRoom {
     }
 }
 
-/// A call's place in the queue. Dropping it frees the place.
-pub(crate) struct QueueSlot {
-    component: Arc<RunningComponent>,
+/// A call's place in the queue. Dropping it frees the place. A call within this process borrows its
+/// component, because counting what refers to a component makes threads wait for each other.
+pub(crate) struct QueueSlot<C = Arc<RunningComponent>>
+where
+    C: Deref<Target = RunningComponent>,
+{
+    component: C,
     arguments: usize,
     /// The memory of its frame, or of its arguments.
     _held: Option<Arc<Held>>,
 }
 
-impl Drop for QueueSlot {
+impl<C: Deref<Target = RunningComponent>> QueueSlot<C> {
+    /// The component that is called.
+    pub(super) fn component(&self) -> &RunningComponent {
+        &self.component
+    }
+}
+
+impl<C: Deref<Target = RunningComponent>> Drop for QueueSlot<C> {
     fn drop(&mut self) {
         let queue = self.component.queue();
         queue.arguments.fetch_sub(self.arguments, Ordering::Relaxed);
@@ -127,10 +141,10 @@ impl CallQueue {
     }
 
     /// Takes a place in the queue of `component`, and returns whether there was room for it.
-    pub(super) fn enter(
-        component: &Arc<RunningComponent>,
+    pub(super) fn enter<C: Deref<Target = RunningComponent>>(
+        component: C,
         arguments: Arguments,
-    ) -> (QueueSlot, QueueRoom) {
+    ) -> (QueueSlot<C>, QueueRoom) {
         let (queue, bytes) = (component.queue(), arguments.bytes);
         let calls = queue.admitted.fetch_add(1, Ordering::SeqCst);
         let before = queue.arguments.fetch_add(bytes, Ordering::Relaxed);
@@ -155,7 +169,7 @@ impl CallQueue {
             }
         };
         let slot = QueueSlot {
-            component: component.clone(),
+            component,
             arguments: bytes,
             _held: held,
         };
@@ -207,6 +221,7 @@ impl CallQueue {
 mod tests {
     use super::*;
     use crate::{
+        auth::Auth,
         name::ComponentId,
         quantity::ByteSize,
         serve::{Answer, Request, Service},
@@ -233,11 +248,11 @@ mod tests {
             .concurrent(NonZeroUsize::MIN)
             .queued(1);
         let id = ComponentId::new("nothing").expect("valid");
-        let component =
-            RunningComponent::new(id, Arc::new(Nothing), limits, None, &Budget::new(1_000));
+        let shared = (&Budget::new(1_000), &Auth::trusting());
+        let component = RunningComponent::new(id, Arc::new(Nothing), limits, None, shared);
         let component = Arc::new(component);
         let queue = component.queue();
-        let enter = || CallQueue::enter(&component, Arguments::framed(&Bytes::new(), None));
+        let enter = || CallQueue::enter(&*component, Arguments::framed(&Bytes::new(), None));
         let (first, room) = enter();
         assert_eq!(room, QueueRoom::Free);
         let (second, room) = enter();
@@ -265,13 +280,13 @@ mod tests {
                 Arc::new(Nothing),
                 limits,
                 None,
-                &budget,
+                (&budget, &Auth::trusting()),
             ))
         };
         let (small, large) = (serve(25_000), serve(1_000_000));
         let enter = |component: &Arc<RunningComponent>, bytes: usize| {
             CallQueue::enter(
-                component,
+                component.clone(),
                 Arguments::of_this_process(&vec![0; bytes].into()),
             )
         };

@@ -106,12 +106,12 @@ pub struct ServeHandle {
 }
 
 impl ServeHandle {
-    /// The component.
+    /// Returns the component.
     pub fn component(&self) -> &ComponentId {
         &self.component.id
     }
 
-    /// Calls running or queued here now.
+    /// Returns how many calls run or wait here now.
     pub fn in_flight(&self) -> usize {
         self.component.in_flight()
     }
@@ -190,7 +190,8 @@ impl Server {
         };
         let (budget, id) = (&self.connection.budgets.calls, component.clone());
         service.placed(&component, self.origin());
-        let running = RunningComponent::new(id, service, limits, fence, budget);
+        let shared = (budget, &self.connection.auth);
+        let running = RunningComponent::new(id, service, limits, fence, shared);
         let running = Arc::new(running);
         let store_epoch = StoreEpoch::of(&self.connection.replica.health());
         self.publish_types(&running).await?;

@@ -1,9 +1,9 @@
 //! Generations: the revision of the store that a writer had seen when it wrote a record.
 //!
-//! Processes that follow the store use them to tell a new record from a replayed older value. They
-//! refuse a value whose generation does not rise, and one whose writer had not seen many of the
-//! writes before its own. So a writer has to know the store well enough, or it writes what every
-//! process refuses.
+//! Processes that follow the store use them to distinguish a new record from a replayed older
+//! value. They refuse a value whose generation does not rise, and one whose writer had not seen
+//! many of the writes before its own. So a writer has to know the store well enough, or every
+//! process refuses its writes.
 
 use super::{Incarnation, Revision};
 

@@ -93,7 +93,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>>;
 
     /// Returns the current incarnation of the store and the revision of its last write. A store
-    /// that can't tell the latter leaves it out; a process whose copy of the store is far behind
+    /// that doesn't know the latter leaves it out; a process whose copy of the store is far behind
     /// then learns that only from the revision of its own next write.
     ///
     /// # Errors

@@ -99,8 +99,8 @@ impl Rewrite {
         self.may_have_written
     }
 
-    /// Commits what was decided by what was read. Returns `None` when everything has to be read
-    /// again: another writer was faster, or the answer was lost.
+    /// Commits operations that were decided by the values that were read. Returns `None` when
+    /// everything has to be read again: another writer was faster, or the answer was lost.
     pub(crate) async fn commit(
         &mut self,
         records: &Records,

@@ -3,7 +3,7 @@
 use super::{Handle, Handles, Holder, ResourceRef, Stale};
 use crate::call::CallError;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// The arguments or the result of a call: an encoded value, and the handles in it.
 #[derive(Debug, Default)]
@@ -104,7 +104,38 @@ pub(crate) fn pass_back(mut body: Body, from: &Holder, to: &Holder) -> Result<Bo
     }
 }
 
-/// Checks that nothing that is given away is used a second time.
+/// Drops handles that `by` may not pass. What it doesn't hold isn't its to drop.
+pub(crate) fn discard(mut handles: Handles, by: &Holder) {
+    // What is given away twice is forgotten by this.
+    let _ = once(&mut handles);
+    for handle in &mut handles {
+        if let Handle::Own(owned) = handle {
+            let resource = owned.resource();
+            let is_held = resource.owner().hand_over(resource.id(), by, by).is_ok();
+            if !is_held {
+                owned.forget();
+            }
+        }
+    }
+}
+
+/// The error of a call whose arguments have handles, to a function that takes none.
+pub(crate) fn unplaced_arguments() -> CallError {
+    CallError::BadArguments {
+        reason: "they have streams or handles, and its type has no place for any; pass plain values, or build the caller against the WIT of the function".to_owned(),
+    }
+}
+
+/// The error of a call whose result has handles, of a function that returns none.
+pub(crate) fn unplaced_result() -> CallError {
+    CallError::BadResult {
+        reason: "it has streams or handles, and the function's type has no place for any"
+            .to_owned(),
+    }
+}
+
+/// Checks that nothing that is given away is used a second time. A handle that is, isn't its
+/// sender's to drop, and is forgotten.
 pub(super) fn once(handles: &mut [Handle]) -> Result<(), CallError> {
     let Some(twice) = used_twice(handles) else {
         return Ok(());
@@ -119,12 +150,23 @@ pub(super) fn once(handles: &mut [Handle]) -> Result<(), CallError> {
     Err(twice.stale(&Stale::UsedTwice))
 }
 
+/// Checks the same of handles that have arrived from another host, which stay what they are: their
+/// sender has given them away, so that they are dropped with the others.
+pub(super) fn is_once(handles: &[Handle]) -> Result<(), CallError> {
+    match used_twice(handles) {
+        Some(twice) => Err(twice.stale(&Stale::UsedTwice)),
+        None => Ok(()),
+    }
+}
+
 fn used_twice(handles: &[Handle]) -> Option<ResourceRef> {
     let mut seen = HashMap::new();
     handles.iter().find_map(|handle| {
         let resource = handle.resource()?;
         let is_given = matches!(handle, Handle::Own(_));
-        let before = seen.insert((resource.at(), resource.id()), is_given);
+        // Those whose owner is gone have no numbers, and each has a proxy of its own.
+        let unnumbered = (resource.id() == 0).then(|| Arc::as_ptr(resource.owner()).addr());
+        let before = seen.insert((resource.at(), resource.id(), unnumbered), is_given);
         let twice = before.is_some_and(|was_given| was_given || is_given);
         twice.then(|| resource.clone())
     })
@@ -132,7 +174,7 @@ fn used_twice(handles: &[Handle]) -> Option<ResourceRef> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{InstanceRef, Owned, Owner, channel};
+    use super::super::{Chunk, InstanceRef, NotSent, Owned, Owner, channel};
     use super::*;
     use crate::{
         id::{Origin, Source},
@@ -259,6 +301,24 @@ mod tests {
             assert_eq!(*owner.holder.lock(), a);
             assert!(!*owner.is_dropped.lock());
         }
+    }
+
+    #[test]
+    fn only_what_is_held_is_dropped_when_it_is_refused() {
+        let (a, b) = (component("a"), component("b"));
+        for (by, is_dropped) in [(&a, true), (&b, false)] {
+            let (owner, resource) = held_by(&a);
+            let (mut writer, reader) = channel();
+            let owned = Handle::Own(Owned::new(resource));
+            discard(vec![owned, Handle::Stream(reader)], by);
+            assert_eq!(*owner.is_dropped.lock(), is_dropped);
+            assert_eq!(*owner.holder.lock(), a);
+            assert_eq!(writer.send(Chunk::default()), Err(NotSent::NotRead));
+        }
+        let (owner, resource) = held_by(&a);
+        let twice = [resource.clone(), resource].map(|it| Handle::Own(Owned::new(it)));
+        discard(twice.into(), &a);
+        assert!(!*owner.is_dropped.lock(), "it is used twice");
     }
 
     #[test]

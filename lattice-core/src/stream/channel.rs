@@ -103,6 +103,8 @@ struct State {
     end: Option<Result<(), Broken>>,
     is_unread: bool,
     writer: Option<Waker>,
+    /// The writer waits for everything that its reader does, and not only for room.
+    is_watched: bool,
     reader: Option<Waker>,
 }
 
@@ -144,6 +146,7 @@ impl Writer {
         };
         if room.is_pending() {
             register(&mut state.writer, cx);
+            state.is_watched = false;
         }
         room
     }
@@ -206,10 +209,29 @@ impl Writer {
         Ok(())
     }
 
+    /// Sends a chunk without any room, because it can't wait for its reader elsewhere.
+    pub(crate) fn force(&mut self, chunk: Chunk) -> Result<(), NotSent> {
+        let mut state = self.0.lock();
+        if state.is_unread {
+            return Err(NotSent::NotRead);
+        }
+        if chunk.count == 0 {
+            return Err(NotSent::NoRoom);
+        }
+        state.room = state.room.saturating_sub(chunk.count);
+        state.buffered += chunk.count;
+        state.chunks.push_back(chunk);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+        Ok(())
+    }
+
     /// Looks at what the reader does, and has the task woken when that changes.
     pub(crate) fn watch(&mut self, cx: &mut Context<'_>) -> Demand {
         let mut state = self.0.lock();
         register(&mut state.writer, cx);
+        state.is_watched = true;
         if state.is_unread {
             Demand::Gone
         } else if state.room > 0 && state.chunks.len() < MOST_CHUNKS {
@@ -257,9 +279,15 @@ impl Drop for Writer {
 impl Reader {
     /// Makes room for this many elements, together with those that are due already.
     pub fn ask(&mut self, elements: usize) {
+        self.ask_below(elements, elements);
+    }
+
+    /// Makes room as [`ask`](Self::ask) does, once fewer than `least` elements are due. So the
+    /// writer is woken once for several chunks, and writes them while others are read.
+    pub fn ask_below(&mut self, least: usize, elements: usize) {
         let mut state = self.shared.lock();
         let due = state.room + state.buffered;
-        if due >= elements {
+        if due >= least.min(elements) {
             return;
         }
         state.room += elements - due;
@@ -279,7 +307,12 @@ impl Reader {
         let mut state = self.shared.lock();
         if let Some(chunk) = state.chunks.pop_front() {
             state.buffered -= chunk.count;
-            let writer = state.writer.take();
+            let was_full = state.chunks.len() + 1 >= MOST_CHUNKS;
+            let writer = if was_full || state.is_watched {
+                state.writer.take()
+            } else {
+                None
+            };
             drop(state);
             wake(writer);
             return Poll::Ready(Ok(Some(chunk)));

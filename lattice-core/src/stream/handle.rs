@@ -6,6 +6,7 @@ use crate::{
     id::{Origin, Source},
     name::ComponentId,
 };
+use bytes::Bytes;
 use std::{any::Any, fmt, sync::Arc};
 
 /// The handles of a value, in the order in which a walk over it meets their places. Without any,
@@ -90,6 +91,13 @@ pub trait Owner: Any + Send + Sync {
 
     /// The owned handle was dropped, and with it the resource.
     fn dropped(&self, id: u64);
+
+    /// Returns what another replica of the component makes the resource anew from, if it is
+    /// portable: at most [`MAX_TOKEN`](crate::auth::MAX_TOKEN) bytes. Called each time its handle
+    /// leaves for another host. The bytes can be read there, and can't be changed.
+    fn token(&self, _id: u64) -> Option<Bytes> {
+        None
+    }
 }
 
 /// Why a handle can't be used.
@@ -114,6 +122,12 @@ pub enum Stale {
     /// The host on which it lives refuses it.
     #[error("{0}")]
     Refused(Arc<str>),
+    /// The host on which it lived says that it was lost.
+    #[error("{0}")]
+    Lost(Arc<str>),
+    /// The token that was sent with it is invalid.
+    #[error("its token isn't valid for this component, resource and holder")]
+    InvalidToken,
     /// The host on which it lives could not be asked for it.
     #[error("the host on which it lives could not be asked for it: {0}")]
     OwnerUnreachable(Arc<str>),
@@ -135,6 +149,22 @@ pub enum Stale {
     /// It is given away, and used a second time in the same value.
     #[error("it is given away and used again in the same call")]
     UsedTwice,
+}
+
+impl Stale {
+    /// Returns whether the resource was lost with its instance or host, and not dropped or given
+    /// away.
+    pub fn is_lost(&self) -> bool {
+        matches!(
+            self,
+            Self::InstanceEnded(_)
+                | Self::LeaseOver
+                | Self::Lost(_)
+                | Self::OwnerUnreachable(_)
+                | Self::OwnerRestarted
+                | Self::NotServed
+        )
+    }
 }
 
 impl ResourceRef {
@@ -174,6 +204,7 @@ impl ResourceRef {
         CallError::StaleHandle {
             resource: self.ty.to_string(),
             reason: reason.to_string(),
+            is_lost: reason.is_lost(),
         }
     }
 }

@@ -15,6 +15,10 @@
 //! given or lent, even if it knows the names of others. Between hosts, a ledger keeps the same
 //! record (`remote`).
 //!
+//! A resource may be *portable*: its owner returns a [token](Owner::token) of it, from which
+//! another replica [makes it anew](crate::serve::Service::restore) when the owner is gone. The
+//! holder keeps its handle.
+//!
 //! Nothing here does I/O. Both ends of a channel are polled, so that a session over the network can
 //! stand for either of them.
 
@@ -25,7 +29,7 @@ mod instance;
 pub(crate) mod remote;
 
 pub use body::Body;
-pub(crate) use body::{pass, pass_back};
+pub(crate) use body::{discard, pass, pass_back, unplaced_arguments, unplaced_result};
 pub(crate) use channel::Demand;
 pub use channel::{Broken, Chunk, NotSent, Reader, Writer, channel};
 pub use handle::{Handle, Handles, Holder, InstanceRef, Owned, Owner, ResourceRef, Stale};

@@ -213,8 +213,8 @@ impl Telemetry {
         }
     }
 
-    /// Reports on what is in service or has a status. Components in trouble come first, so that
-    /// they are never left out.
+    /// Reports on the components that are in service or have a status. Components in trouble come
+    /// first, so that they are never left out.
     fn component_reports(&self, periods: &mut Periods) -> Vec<ComponentReport> {
         let running = self.server.registry.snapshot();
         let statuses = self.statuses.lock().clone();

@@ -1,4 +1,4 @@
-//! Challenges: a probe whose answer proves that a boot of a host is there now.
+//! Challenges: a probe whose reply proves that a boot of a host is live now.
 //!
 //! A client of the bus that has recorded the broadcasts of a host can replay them to a process that
 //! has not received them. A reply to a random number of this process can't be recorded in advance.
@@ -11,13 +11,13 @@ use crate::{
 use std::{collections::HashMap, sync::MutexGuard, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
-/// How long an answer may take. A host that is asked again is asked with another number.
+/// How long a reply may take. The next challenge of the same host has another number.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// Who was asked, and who waits for the answer, by the number of the challenge.
+/// The challenged boot, and the task that waits for its reply, by the number of the challenge.
 type Unanswered = HashMap<u64, (Origin, oneshot::Sender<()>)>;
 
-/// The challenges that are not answered yet.
+/// The challenges without a reply so far.
 #[derive(Debug, Default)]
 pub(super) struct Challenges(Mutex<Unanswered>);
 
@@ -26,7 +26,7 @@ impl Challenges {
         self.0.lock()
     }
 
-    /// Takes an answer from a host.
+    /// Takes a reply from a host.
     pub(super) fn answered(&self, from: &Origin, nonce: u64) {
         let mut asked = self.lock();
         if asked.get(&nonce).is_some_and(|(host, _)| host == from)
@@ -48,9 +48,9 @@ impl Drop for Asked<'_> {
 }
 
 impl Transport {
-    /// Asks a boot of a host whether it is there. Returns true once it has answered.
+    /// Challenges a boot of a host. Returns true once it has replied.
     pub(crate) async fn challenge(&self, host: &Origin) -> bool {
-        // Without randomness, an answer proves nothing.
+        // Without randomness, a reply proves nothing.
         let Some(nonce) = crate::entropy::number() else {
             return false;
         };

@@ -27,7 +27,8 @@ use std::sync::{
 /// An upper bound for the bytes that a frame adds to its largest envelope: heads, names, tag.
 const OVERHEAD: usize = 1_024;
 
-/// A member of the lattice on the bus: a node, or an observer that only asks and listens.
+/// A member of the lattice on the bus: a node, or an observer that only sends requests and reads
+/// the replies.
 #[derive(Debug)]
 pub(crate) struct Endpoint<G = ReplayGuard> {
     origin: Origin,
@@ -231,7 +232,8 @@ impl<G: Guard> Endpoint<G> {
 }
 
 impl Endpoint {
-    /// Keeps what was seen of hosts that are known to be live, however long they are silent here.
+    /// Keeps the replay windows of hosts that are known to be live, however long they are silent
+    /// here.
     pub(crate) fn keep<'o>(&self, live: impl Iterator<Item = &'o Origin>) {
         self.receiver.keep(live);
     }

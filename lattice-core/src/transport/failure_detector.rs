@@ -36,7 +36,7 @@ const UNANSWERED_PROBES: u32 = 3;
 /// How often calls in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a host has to refute that no one received a frame to it: many round trips, since a live
-/// host answers probes before anything else. Meanwhile, calls prefer other replicas.
+/// host replies to probes before anything else. Meanwhile, calls prefer other replicas.
 const DOUBT: Duration = Duration::from_millis(25);
 
 /// Ends calls at their deadlines, probes hosts that keep calls waiting, and ends the calls of those
@@ -158,7 +158,7 @@ impl Liveness {
     /// `None` if the peer is in doubt already, or was until a moment ago.
     fn doubt(&self, now: Instant) -> Option<u64> {
         let mut probes = self.lock();
-        // What was received before the hint doesn't refute it.
+        // Messages that were received before the hint don't refute it.
         if self.received.swap(false, Ordering::Relaxed) {
             probes.mark_received(now);
         }

@@ -1,8 +1,8 @@
-//! What is certain about a frame when the way to its receiver breaks, and the errors of the calls
-//! in it.
+//! Whether a frame may have reached its receiver when the way to it breaks, and the errors of the
+//! calls in it.
 //!
-//! This is the only place where the transport says of a call that it did not run. It says so only
-//! of a frame that no one can have received: a [`Fate::Withheld`] is made by the send queue alone,
+//! This is the only place where the transport reports that a call did not run. It does so only for
+//! a frame that can't have been received: a [`Fate::Withheld`] is made by the send queue alone,
 //! which knows what it has given to the bus. Everything else may have run. A notice of the bus
 //! proves nothing, because every client of the bus can send one.
 

@@ -63,7 +63,7 @@ impl FrameId {
 /// The purpose of a reply subject of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyAddress {
-    /// The answers to a discovery question, which isn't sent to one peer.
+    /// The replies to a discovery question, which isn't sent to one peer.
     Question(u64),
     /// Replies of a peer: to the frame or probe with this number, or to any frame.
     Peer(PeerToken, u64),

@@ -45,7 +45,12 @@ pub(crate) enum Reply {
 pub(crate) struct InFlight {
     table: Mutex<Table>,
     limit: usize,
+    /// Results with handles, of callers that were dropped before they have taken them.
+    unclaimed: Mutex<Vec<(PeerToken, Bytes)>>,
 }
+
+/// Most of such results that are kept. They are taken at once, so that there are hardly any.
+const MOST_UNCLAIMED: usize = 1_024;
 
 #[derive(Debug, Default)]
 struct Table {
@@ -68,6 +73,8 @@ enum SlotState {
     Waiting(Waiting),
     Done {
         outcome: Outcome,
+        /// The peer that has replied, or should have.
+        peer: PeerToken,
         /// The memory of the frame that has the result.
         _held: Option<Arc<Held>>,
     },
@@ -146,7 +153,14 @@ impl Drop for ResponseFuture<'_> {
     fn drop(&mut self) {
         if self.stage != Stage::Freed {
             let freed = self.calls.lock().free(self.id);
-            drop(freed);
+            if let Some(SlotState::Done {
+                outcome: Ok(Reply::Passed(result)),
+                peer,
+                ..
+            }) = freed
+            {
+                self.calls.keep_unclaimed(peer, result);
+            }
         }
     }
 }
@@ -166,6 +180,7 @@ impl InFlight {
         Self {
             table: Mutex::default(),
             limit,
+            unclaimed: Mutex::default(),
         }
     }
 
@@ -212,24 +227,41 @@ impl InFlight {
         })
     }
 
+    fn keep_unclaimed(&self, peer: PeerToken, result: Bytes) {
+        let mut unclaimed = self.unclaimed.lock();
+        if unclaimed.len() < MOST_UNCLAIMED {
+            unclaimed.push((peer, result));
+        }
+    }
+
+    /// Takes the results with handles whose callers were dropped before they have taken them.
+    pub(crate) fn take_unclaimed(&self) -> Vec<(PeerToken, Bytes)> {
+        std::mem::take(&mut *self.unclaimed.lock())
+    }
+
     /// Ends calls with the replies of `peer`, and adds the wakers of their callers to `callers`.
-    /// Replies to calls that have ended, or that went to another peer, are ignored. The memory of
-    /// their frame is `held` until the last of the callers has its result.
+    /// Replies to calls that have ended, or that went to another peer, are ignored; of them, the
+    /// results with handles are returned. The memory of their frame is `held` until the last of the
+    /// callers has its result.
     pub(crate) fn complete(
         &self,
         peer: PeerToken,
         replies: &mut Vec<(u64, Outcome)>,
         held: Option<&Arc<Held>>,
         callers: &mut Vec<Waker>,
-    ) {
+    ) -> Vec<Bytes> {
+        let mut unclaimed = Vec::new();
         let mut table = self.lock();
         for (id, outcome) in replies.drain(..) {
             if let Some(slot) = table.slot(id)
                 && matches!(&slot.state, SlotState::Waiting(waiting) if waiting.peer == peer)
             {
                 callers.extend(slot.end(outcome, held.cloned()));
+            } else if let Ok(Reply::Passed(result)) = outcome {
+                unclaimed.push(result);
             }
         }
+        unclaimed
     }
 
     /// Ends the calls to `peer`, or to every peer, for whose frame `error` returns an error.
@@ -330,148 +362,22 @@ impl Table {
 impl Slot {
     /// Ends the call, and returns the waker of its caller.
     fn end(&mut self, outcome: Outcome, held: Option<Arc<Held>>) -> Option<Waker> {
-        let done = SlotState::Done {
-            outcome,
-            _held: held,
-        };
-        match std::mem::replace(&mut self.state, done) {
-            SlotState::Waiting(waiting) => Some(waiting.caller),
-            _ => None,
+        match std::mem::take(&mut self.state) {
+            SlotState::Waiting(waiting) => {
+                self.state = SlotState::Done {
+                    outcome,
+                    peer: waiting.peer,
+                    _held: held,
+                };
+                Some(waiting.caller)
+            }
+            other => {
+                self.state = other;
+                None
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::Lane;
-    use futures_util::FutureExt as _;
-    use std::time::Duration;
-
-    const OK: Outcome = Ok(Reply::Whole(Bytes::from_static(b"x")));
-
-    fn token(number: u64) -> PeerToken {
-        PeerToken::from_number(number)
-    }
-
-    fn id(frame: u64) -> FrameId {
-        FrameId::new(Lane::Small, frame)
-    }
-
-    fn waits(peer: u64, since: Instant, within: Duration) -> NewCall {
-        NewCall {
-            peer: token(peer),
-            since,
-            deadline: since + within,
-            caller: Waker::noop().clone(),
-        }
-    }
-
-    fn try_open(in_flight: &InFlight, peer: u64, frame: u64) -> Option<ResponseFuture<'_>> {
-        let call = waits(peer, Instant::now(), Duration::from_secs(2));
-        let mut answer = in_flight.open(call, id(frame))?;
-        assert_eq!((&mut answer).now_or_never(), None, "it is pending");
-        Some(answer)
-    }
-
-    fn open(in_flight: &InFlight, peer: u64, frame: u64) -> ResponseFuture<'_> {
-        try_open(in_flight, peer, frame).expect("room")
-    }
-
-    fn complete(in_flight: &InFlight, id: u64, peer: u64, outcome: Outcome) {
-        in_flight.complete(token(peer), &mut vec![(id, outcome)], None, &mut Vec::new());
-    }
-
-    #[test]
-    fn a_reply_completes_only_its_own_call() {
-        let in_flight = InFlight::new(8);
-        let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 2, 1));
-        complete(&in_flight, a.id, 2, OK);
-        assert_eq!((&mut a).now_or_never(), None, "another peer can't reply");
-        complete(&in_flight, a.id, 1, OK);
-        complete(&in_flight, a.id, 1, Err(CallError::LinkTableBehind));
-        assert_eq!(
-            (&mut a).now_or_never(),
-            Some(OK),
-            "a second reply is ignored"
-        );
-        assert_eq!((&mut b).now_or_never(), None);
-        drop((a, b));
-        assert_eq!(in_flight.len(), 0);
-    }
-
-    #[test]
-    fn a_dropped_caller_frees_its_slot_and_a_late_reply_is_ignored() {
-        let in_flight = InFlight::new(1);
-        let answer = open(&in_flight, 1, 1);
-        assert!(try_open(&in_flight, 1, 2).is_none(), "bounded");
-        let late = answer.id;
-        drop(answer);
-        let mut next = open(&in_flight, 1, 3);
-        assert_ne!(next.id, late);
-        complete(&in_flight, late, 1, OK);
-        assert_eq!((&mut next).now_or_never(), None);
-    }
-
-    #[test]
-    fn a_lost_peer_fails_its_calls_frame_by_frame() {
-        let in_flight = InFlight::new(8);
-        let (mut a, mut b) = (open(&in_flight, 1, 1), open(&in_flight, 1, 2));
-        let _other = open(&in_flight, 2, 2);
-        let count = in_flight.fail(Some(token(1)), |frame| {
-            (frame == id(2)).then_some(CallError::LinkTableBehind)
-        });
-        assert_eq!(count, 1);
-        assert_eq!((&mut a).now_or_never(), None);
-        let ended = (&mut b).now_or_never();
-        assert_eq!(ended, Some(Err(CallError::LinkTableBehind)));
-    }
-
-    #[test]
-    fn a_reply_before_the_first_poll_wakes_the_caller() {
-        struct Count(std::sync::atomic::AtomicUsize);
-        impl std::task::Wake for Count {
-            fn wake(self: std::sync::Arc<Self>) {
-                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            }
-        }
-        let count = std::sync::Arc::new(Count(0.into()));
-        let in_flight = InFlight::new(1);
-        let mut call = waits(1, Instant::now(), Duration::from_secs(2));
-        call.caller = count.clone().into();
-        let mut answer = in_flight.open(call, id(1)).expect("room");
-        let mut callers = Vec::new();
-        in_flight.complete(token(1), &mut vec![(answer.id, OK)], None, &mut callers);
-        callers.into_iter().for_each(Waker::wake);
-        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
-        assert_eq!((&mut answer).now_or_never(), None);
-        assert_eq!((&mut answer).now_or_never(), Some(OK));
-    }
-
-    #[test]
-    fn a_sweep_ends_late_calls_and_returns_the_oldest_pending_call_of_each_peer() {
-        let in_flight = InFlight::new(8);
-        let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let open = |since, within| {
-            in_flight
-                .open(waits(1, since, within), id(1))
-                .expect("room")
-        };
-        let mut late = open(start, second);
-        assert!(late.is_due_early, "no sweep is planned");
-        assert_eq!((&mut late).now_or_never(), None);
-        let old = open(start, second * 3);
-        assert!(!old.is_due_early, "a sweep comes before that");
-        let _new = open(start + second, second * 9);
-        let found = in_flight.sweep(start + second);
-        let ended = (&mut late).now_or_never();
-        assert_eq!(
-            ended,
-            Some(Err(CallError::DeadlineExceeded { ran: Ran::Maybe }))
-        );
-        assert_eq!(found.oldest, HashMap::from([(token(1), start)]));
-        assert_eq!(found.next_deadline, Some(start + second * 3));
-        assert!(!in_flight.sweep_again(None), "calls are pending");
-        assert!(in_flight.sweep_again(found.next_deadline));
-    }
-}
+mod tests;

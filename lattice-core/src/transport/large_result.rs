@@ -11,6 +11,8 @@ use super::{
 use crate::{
     budget::Held,
     call::{CallError, Part, Ran},
+    id::Source,
+    name::ComponentId,
     stream::{Body, Holder, Reader},
     wire::Opening,
 };
@@ -19,14 +21,14 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// The channel of the opener that carries arguments or a result.
-pub(crate) const VALUE: u16 = 0;
+pub(crate) const VALUE: u32 = 0;
 
 /// A result for a session.
 #[derive(Debug)]
 pub(crate) struct LargeResult {
     bytes: Bytes,
     has_handles: bool,
-    streams: Vec<(u16, Reader)>,
+    streams: Vec<(u32, Reader)>,
 }
 
 impl From<Bytes> for LargeResult {
@@ -39,7 +41,18 @@ impl From<Bytes> for LargeResult {
     }
 }
 
-/// The session of a result, and what is sent in it.
+/// What became of a result that was to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// The caller has it, or gets it by the deadline of its call.
+    Sent,
+    /// It was not sent at all.
+    NotSent,
+    /// The caller may have had it, and gets it no more.
+    CutOff,
+}
+
+/// The session of a result, and the value that is sent in it.
 struct Sending {
     opening: Opening,
     session: Opened,
@@ -52,12 +65,20 @@ impl Transport {
     pub(crate) async fn reply_passing(
         self: &Arc<Self>,
         running: RunningReply,
-        (body, from): (Body, Holder),
+        (body, from, to): (Body, Holder, Source),
         deadline: Instant,
     ) {
-        let encoded = self.streams.encode(body, &from, running.caller(), deadline);
-        let encoded = encoded.map_err(|error| CallError::BadResult {
-            reason: error.to_string(),
+        let callee = match &from {
+            Holder::Local(source) => source.component().cloned(),
+            Holder::Host(_) | Holder::OnTheWay => None,
+        };
+        let way = (running.caller(), &to);
+        let encoded = self.streams.encode(body, &from, way, deadline);
+        let encoded = encoded.map_err(|error| match error {
+            error @ CallError::LimitExceeded { .. } => error,
+            error => CallError::BadResult {
+                reason: error.to_string(),
+            },
         });
         let Encoded {
             bytes,
@@ -67,9 +88,10 @@ impl Transport {
             Ok(encoded) => encoded,
             Err(error) => return running.reply(self, Err(error)),
         };
-        match self.fitting(Ok(bytes)) {
+        let delivery = match self.fitting(Ok(bytes)) {
             Ok(bytes) if streams.is_empty() && !self.needs_session(&bytes) => {
                 running.reply_passed(self, bytes);
+                Delivery::Sent
             }
             Ok(bytes) => {
                 let result = LargeResult {
@@ -77,25 +99,32 @@ impl Transport {
                     has_handles: true,
                     streams,
                 };
-                self.reply_in_session(running, result, deadline).await;
+                self.reply_in_session(running, result, callee.as_ref(), deadline)
+                    .await
             }
             Err(error) => {
-                Encoded::settle(resources, Err(Ran::No));
-                return running.reply(self, Err(error));
+                running.reply(self, Err(error));
+                Delivery::NotSent
             }
+        };
+        match delivery {
+            // There is no reply to a reply, so the caller's host is asked for them later.
+            Delivery::Sent => resources.were_sent(),
+            Delivery::NotSent => resources.settle(Err(Ran::No)),
+            Delivery::CutOff => drop(resources),
         }
-        // There is no reply to a reply, so the caller's host is asked for them later.
-        drop(resources);
     }
 
-    /// Sends a result in a session, and waits until the caller has it, by the deadline of the call.
-    /// Dropping it breaks the session. Streams go on after that.
+    /// Sends a result of a component, or of none, in a session, and waits until the caller has it,
+    /// by the deadline of the call. Dropping it breaks the session. Streams go on after that.
+    /// Returns what became of it.
     pub(crate) async fn reply_in_session(
         self: &Arc<Self>,
         running: RunningReply,
         result: LargeResult,
+        callee: Option<&ComponentId>,
         deadline: Instant,
-    ) {
+    ) -> Delivery {
         let LargeResult {
             bytes,
             has_handles,
@@ -107,9 +136,12 @@ impl Transport {
             session,
             half,
             _held,
-        } = match self.open_for_result(&conn, bytes.len(), streams, deadline) {
+        } = match self.open_for_result(&conn, bytes.len(), streams, (callee, deadline)) {
             Ok(opened) => opened,
-            Err(error) => return running.reply(self, Err(error)),
+            Err(error) => {
+                running.reply(self, Err(error));
+                return Delivery::NotSent;
+            }
         };
         let open = || {
             // A full queue empties, or its peer is gone.
@@ -117,15 +149,22 @@ impl Transport {
         };
         let sent = send_result(open, half, bytes);
         match timeout_at(deadline, sent).await {
-            Ok(Ok(())) => session.has_arrived(),
+            Ok(Ok(())) => {
+                session.has_arrived();
+                Delivery::Sent
+            }
             Ok(Err(broken)) => {
                 tracing::debug!(%broken, host = %running.caller().host, "a large result was not delivered");
                 drop(session);
                 // A caller that has not accepted it doesn't know that, and would wait.
                 let reason = not_delivered(broken);
                 running.reply(self, Err(CallError::InstanceLost { reason }));
+                Delivery::CutOff
             }
-            Err(_) => drop(session),
+            Err(_) => {
+                drop(session);
+                Delivery::CutOff
+            }
         }
     }
 
@@ -133,8 +172,8 @@ impl Transport {
         &self,
         conn: &PeerConn,
         size: usize,
-        streams: Vec<(u16, Reader)>,
-        deadline: Instant,
+        streams: Vec<(u32, Reader)>,
+        (callee, deadline): (Option<&ComponentId>, Instant),
     ) -> Result<Sending, CallError> {
         let too_many = |what: &str| CallError::CalleeFailed {
             reason: format!(
@@ -144,6 +183,9 @@ impl Transport {
         let not_opened = |refused: Refused| match refused {
             Refused::Broken(broken) => CallError::InstanceLost {
                 reason: not_delivered(broken),
+            },
+            Refused::TooManyOfComponent { .. } => CallError::CalleeFailed {
+                reason: refused.to_string(),
             },
             _ => too_many("sessions with"),
         };
@@ -160,7 +202,7 @@ impl Transport {
             // Streams go on after the call.
             Terms::default()
         };
-        let session = sessions.open(terms).map_err(not_opened)?;
+        let session = sessions.open(terms, callee).map_err(not_opened)?;
         let half = session.open_channel(VALUE).map_err(not_opened)?;
         let opening = Opening {
             session: session.number(),
@@ -175,12 +217,13 @@ impl Transport {
         })
     }
 
-    /// Receives the result of a call that `peer` sends in a session, until the terms say. Returns
-    /// the session too, for the streams in the result.
+    /// Receives the result of a call of a component, or of none, that `peer` sends in a session,
+    /// until the terms say. Returns the session too, for the streams in the result.
     pub(crate) async fn receive_result(
         &self,
         peer: &PeerConn,
         opening: Opening,
+        caller: Option<&ComponentId>,
         (terms, deadline): (Terms, Instant),
     ) -> Result<(Bytes, Opened), CallError> {
         let lost = |broken| match broken {
@@ -194,13 +237,16 @@ impl Transport {
             },
         };
         let sessions = peer.sessions().map_err(lost)?;
-        let session = match sessions.accept(opening.session, terms) {
+        let session = match sessions.accept(opening.session, terms, caller) {
             Ok(session) => session,
             Err(refused) => {
                 // The callee would open it again until the deadline.
                 sessions.refuse(opening.session);
                 return Err(match refused {
                     Refused::Broken(broken) => lost(broken),
+                    Refused::TooManyOfComponent { .. } => CallError::CalleeFailed {
+                        reason: format!("its result was not taken by the caller: {refused}"),
+                    },
                     _ => too_many_results(),
                 });
             }

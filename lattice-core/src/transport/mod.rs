@@ -76,7 +76,8 @@ const IN_FLIGHT: usize = 65_536;
 pub(crate) trait Events: Send + Sync + 'static {
     /// A discovery question was answered.
     fn discovered(&self, found: Discovered);
-    /// The bus, or anyone who pretends to be it, says that no one received a discovery question.
+    /// The bus, or a client that pretends to be the bus, reports that a discovery question had no
+    /// receivers.
     fn question_in_doubt(&self, id: u64);
     /// A host is gone.
     fn host_lost(&self, host: &Origin);
@@ -193,8 +194,8 @@ impl Transport {
         let Some(conn) = self.peers.remove(peer) else {
             return;
         };
-        // Once nothing more can be sent, it is certain what was. A connection that another caller
-        // opens meanwhile has frames of its own.
+        // Once nothing more can be sent, it is certain which frames were. A connection that another
+        // caller opens meanwhile has frames of its own.
         let fates = conn.withdraw(Then::Close, Broken::PeerLost);
         let count = self.in_flight.fail(Some(conn.token), |frame| {
             Some(fates.of(frame)?.host_lost(&peer.host))

@@ -115,8 +115,8 @@ impl PeerConn {
         self.send_uncounted(size, admit, encode)
     }
 
-    /// The same for a call whose arguments a session carries: it is not a small one, beside which
-    /// sessions are slowed.
+    /// Sends a call whose arguments are sent in a session. It isn't counted as a small call, during
+    /// which sessions are slowed.
     pub(crate) fn send_uncounted<T>(
         &self,
         size: usize,
@@ -132,6 +132,11 @@ impl PeerConn {
             guard => drop(guard),
         }
         Ok(ticket)
+    }
+
+    /// Sends the small calls that are queued, as far as the bus takes them at once.
+    pub(crate) fn flush_small(&self) {
+        self.queues[Lane::Small].flush();
     }
 
     /// Tells the peer that no one waits for the reply to this call any more. Cancellations share
@@ -150,7 +155,7 @@ impl PeerConn {
     }
 
     /// Drops frames that were not handed over, breaks all sessions because of `broken`, and returns
-    /// what is certain of each frame.
+    /// the fate of each frame.
     pub(super) fn withdraw(&self, then: Then, broken: Broken) -> Fates {
         self.sessions.fail_all(broken, then);
         self.cancellations.withdraw(then);
@@ -183,7 +188,7 @@ impl PeerConn {
     }
 }
 
-/// What is certain of the frames to a peer that was withdrawn.
+/// The fates of the frames to a peer that was withdrawn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fates(ByLane<Withdrawn>);
 

@@ -1,4 +1,4 @@
-//! Frames outside of send queues that must not hold up their sender: probes, and the answers to
+//! Frames outside of send queues that must not hold up their sender: probes, and the replies to
 //! them.
 //!
 //! The bus takes nearly every frame at once. When it doesn't, because its server reads nothing, the
@@ -39,7 +39,7 @@ mod tests {
     use std::future::pending;
 
     #[tokio::test]
-    async fn what_the_bus_does_not_take_at_once_waits_apart_and_is_bounded() {
+    async fn frames_that_the_bus_does_not_take_at_once_wait_apart_and_are_bounded() {
         let posts = Posts::default();
         for _ in 0..MOST {
             assert!(posts.post(pending().boxed()));

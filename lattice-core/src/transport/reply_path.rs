@@ -107,7 +107,7 @@ impl RunningReply {
         &self.path.caller
     }
 
-    /// Says that a session carries the result. It can be said again.
+    /// Sends the reply that opens the session with the result. It can be sent again.
     pub(super) fn open_session(
         &self,
         opening: Opening,
@@ -182,8 +182,8 @@ impl ReplyPath {
         }
     }
 
-    /// Holds the memory of a frame of that caller, if there is room. What counts for the caller is
-    /// what waits: a component that doesn't finish its calls uses its own share, and delays no
+    /// Holds the memory of a frame of that caller, if there is room. Only waiting frames count for
+    /// the caller: a component that doesn't finish its calls uses its own share, and delays no
     /// calls to others.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         self.frames.hold_beside(self.waiting_bytes.bytes(), bytes)

@@ -2,7 +2,7 @@
 //! received a frame.
 
 use super::{
-    Events, Transport,
+    Events, PeerConn, Transport,
     id::{PeerToken, ReplyAddress},
     in_flight::{Outcome, Reply},
     overflow::Overflow,
@@ -116,15 +116,24 @@ impl Transport {
                 .envelopes()
                 .filter_map(|envelope| self.result_in(envelope));
             let results = results.map(|(id, result)| match result {
-                Ok(_) if !has_room => (id, Err(too_many_results())),
+                Ok(reply) if !has_room => {
+                    if let Some(peer) = peer {
+                        self.refuse_reply(reply, peer);
+                    }
+                    (id, Err(too_many_results()))
+                }
                 result => (id, result),
             });
             // Decoded first: callers wait while the table is locked.
             batch.results.extend(results);
             let Batch { results, callers } = batch;
-            return self
+            let unclaimed = self
                 .in_flight
                 .complete(token, results, held.as_ref(), callers);
+            for result in unclaimed {
+                self.streams.refuse(result, frame.sender());
+            }
+            return;
         }
         for envelope in frame.envelopes() {
             if let Err(error) = self.take_answer(events, &frame, envelope) {
@@ -152,6 +161,30 @@ impl Transport {
             Err(error) => {
                 self.endpoint.refuse(&error.to_string());
                 None
+            }
+        }
+    }
+
+    /// Drops the handles of a result for which there is no room, or refuses its session.
+    fn refuse_reply(&self, reply: Reply, peer: &PeerConn) {
+        match reply {
+            Reply::Whole(_) => {}
+            Reply::Passed(result) => self.streams.refuse(result, &peer.peer),
+            Reply::InSession(opening) | Reply::PassedInSession(opening) => {
+                if let Ok(sessions) = peer.sessions() {
+                    sessions.refuse(opening.session);
+                }
+            }
+        }
+    }
+
+    /// Drops the handles of results whose callers were dropped before they have taken them.
+    pub(crate) fn refuse_unclaimed(&self) {
+        for (token, result) in self.in_flight.take_unclaimed() {
+            let peers = self.peers.load();
+            // Those of a peer that is lost are found out by their owners.
+            if let Some(peer) = peers.values().find(|peer| peer.token == token) {
+                self.streams.refuse(result, &peer.peer);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Hosts that serve more than one heartbeat holds, or that can't say what they serve.
+//! Hosts that serve more than one heartbeat holds, or that can't announce all of it.
 
 use crate::{
     nats,

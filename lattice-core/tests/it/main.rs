@@ -16,6 +16,7 @@ mod logs;
 mod over_nats;
 mod snapshot;
 mod store;
+mod wormholes;
 
 #[path = "../support/tls.rs"]
 mod certificates;

@@ -1,3 +1,5 @@
+//! Values that a guest passes: the raw transcoder against wasmtime's dynamic values.
+
 use crate::{
     engine::{ENGINE, FUEL, block_on, encoded},
     liar::liar,

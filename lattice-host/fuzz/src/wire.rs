@@ -1,3 +1,5 @@
+//! Wire bytes: those that are accepted, and what a guest makes of them.
+
 use crate::{
     engine::{ENGINE, FUEL, block_on, encoded},
     guests::echo_async,

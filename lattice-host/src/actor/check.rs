@@ -1,6 +1,8 @@
 //! What a host would do with a component, found without running it.
 
 use super::{ActorError, error::not_a_component, link::link, skeleton};
+#[cfg(feature = "http")]
+use crate::http::exchange::SERVED_AS;
 use crate::{
     capability::Capabilities,
     engine::{Engine, SlotClass},
@@ -69,7 +71,7 @@ impl ComponentCheck {
         let types = &code.types;
         Ok(Self {
             by_link: types.imports.keys().map(ToString::to_string).collect(),
-            callable: types.exports.keys().map(ToString::to_string).collect(),
+            callable: callable(&code),
             by_host: code.by_host,
             unserved: code.unserved,
             initial_memory: code.needs.memory,
@@ -86,6 +88,19 @@ impl ComponentCheck {
     pub fn fits(&self, limits: &Limits) -> Result<(), ActorError> {
         fits(&self.needs, limits)
     }
+}
+
+/// Returns the exported interfaces that can be called. Those by which it serves HTTP are under
+/// their own names, and not under those that they have for others.
+fn callable(code: &Code) -> Vec<String> {
+    let exports = code.types.exports.keys();
+    #[cfg(feature = "http")]
+    if let Some(http) = &code.http {
+        let others = exports.filter(|name| !SERVED_AS.contains(&name.as_str()));
+        let all = others.chain(&http.interfaces);
+        return all.map(ToString::to_string).collect();
+    }
+    exports.map(ToString::to_string).collect()
 }
 
 /// Checks that an instance that starts with this may do so.

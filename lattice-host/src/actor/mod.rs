@@ -17,7 +17,7 @@ use crate::{
     regular_file,
 };
 use bytes::Bytes;
-use std::{io::Read as _, path::PathBuf};
+use std::{fmt, io::Read as _, path::PathBuf};
 
 /// A WebAssembly component and how to run it. A host runs it under an id. Cheap to clone.
 ///
@@ -27,17 +27,29 @@ use std::{io::Read as _, path::PathBuf};
 /// let greeter = Actor::from_file("greeter.wasm").env("GREETING", "Hello");
 /// let greeter = greeter.instances(Instances::warm());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Actor {
     source: ComponentSource,
     pub(crate) limits: Option<Limits>,
     pub(crate) settings: Settings,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum ComponentSource {
     Bytes(Bytes),
     File(PathBuf),
+}
+
+/// Omits the code, and the settings, which may hold secrets.
+impl fmt::Debug for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut actor = f.debug_struct("Actor");
+        match &self.source {
+            ComponentSource::Bytes(bytes) => actor.field("bytes", &bytes.len()),
+            ComponentSource::File(path) => actor.field("file", path),
+        };
+        actor.field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Actor {
@@ -106,5 +118,21 @@ impl Actor {
             Ok(bytes) => Ok(bytes.into()),
             Err(source) => Err(ActorError::Read { path, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_settings_nor_the_code_are_debugged() {
+        let actor = Actor::from_file("greeter.wasm")
+            .env("DATABASE", "s3cret-1")
+            .arg("s3cret-2")
+            .config("password", "s3cret-3");
+        let text = format!("{actor:?} {:?}", Actor::from_bytes("s3cret-4"));
+        assert!(text.contains("greeter.wasm"), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
     }
 }

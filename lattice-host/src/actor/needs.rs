@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_needs_nothing_that_is_known() {
+    fn the_needs_of_bytes_that_are_not_a_component_are_unknown() {
         assert_eq!(of(b"\0asm"), None);
         assert_eq!(of(&wat::parse_str("(module)").expect("valid text")), None);
     }

@@ -29,6 +29,10 @@ const ABANDONED: Duration = Duration::from_secs(3_600);
 /// The space that a small file takes on most disks.
 const BLOCK: u64 = 4_096;
 
+/// The most bytes that are read of the digest of a tag. It has 71.
+#[cfg(feature = "oci")]
+const MAX_TAG: u64 = 1 << 10;
+
 /// A folder of artifacts. Its functions block on the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
@@ -204,7 +208,9 @@ impl Cache {
 impl Cache {
     /// Returns the digest of the manifest that the tag had when it was last resolved.
     pub(super) fn tag(&self, image: &OciReference) -> Option<ImageDigest> {
-        let text = fs::read_to_string(self.tag_path(image)).ok()?;
+        let mut text = String::new();
+        let file = regular_file::open(&self.tag_path(image)).ok()?;
+        file.take(MAX_TAG).read_to_string(&mut text).ok()?;
         text.trim_end().parse().ok()
     }
 
@@ -228,7 +234,7 @@ impl Cache {
 /// Reads a file and marks it as used. Reads at most one byte more than `max`; such a result can't
 /// have the right digest.
 fn read_whole(path: &Path, max: ByteSize) -> io::Result<Bytes> {
-    let file = File::open(path)?;
+    let file = regular_file::open(path)?;
     let mut bytes = Vec::new();
     (&file)
         .take(max.as_u64().saturating_add(1))

@@ -47,6 +47,24 @@ fn damaged_artifacts_are_deleted() {
     }
 }
 
+/// Another user of a shared folder may put anything there.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_an_artifact_is_not_opened() {
+    use std::{process::Command, sync::mpsc};
+    let (_folder, cache) = cache(MAX);
+    let digest = put(&cache, b"one");
+    fs::remove_file(cache.path(digest)).unwrap();
+    let pipe = Command::new("mkfifo").arg(cache.path(digest)).status();
+    assert!(pipe.unwrap().success());
+    let (sender, read) = mpsc::channel();
+    let reader = cache.clone();
+    std::thread::spawn(move || sender.send(reader.read(digest, MAX)));
+    assert_eq!(read.recv_timeout(Duration::from_secs(30)), Ok(None));
+    put(&cache, b"one");
+    assert_eq!(cache.read(digest, MAX).as_deref(), Some(&b"one"[..]));
+}
+
 #[test]
 fn the_least_recently_used_artifact_is_deleted_first() {
     // Three files of one block each fit.

@@ -186,6 +186,8 @@ pub enum RegistryError {
         status: u16,
         /// The message of the registry.
         message: String,
+        /// The time after which it may be asked again, if it said one.
+        after: Option<Duration>,
     },
     /// The registry refused the request.
     #[error("registry {registry} refused: {message}")]

@@ -244,3 +244,22 @@ impl fmt::Debug for Credentials {
         }
     }
 }
+
+#[cfg(all(test, feature = "oci"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_settings_are_possible() {
+        let largest = Artifacts::builder()
+            .cache_size(ByteSize::bytes(u64::MAX))
+            .max_size(ByteSize::bytes(u64::MAX))
+            .within(Duration::MAX)
+            .connect_within(Duration::MAX)
+            .silent_for(Duration::MAX)
+            .attempts(NonZeroU32::MAX)
+            .transfers(NonZeroUsize::MAX);
+        // More would panic here.
+        let _ = largest.build();
+    }
+}

@@ -3,7 +3,7 @@
 use super::function::{HostFunction, HostInterface, decode, encode};
 use crate::guest::Guest;
 use bytes::Bytes;
-use wasmtime::Result;
+use wasmtime::{Result, StoreContextMut};
 
 pub(super) const INTERFACE: HostInterface = HostInterface {
     // `runtime` is an earlier name of the same interface.
@@ -22,14 +22,14 @@ pub(super) const INTERFACE: HostInterface = HostInterface {
     ],
 };
 
-fn get(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
+fn get(store: StoreContextMut<'_, Guest>, arguments: &Bytes) -> Result<Bytes> {
     let (key,): (String,) = decode(arguments)?;
     // Settings are in memory: reading them never fails.
-    encode(&Ok::<_, ()>(guest.actor.settings.config.get(&key)))
+    encode(&Ok::<_, ()>(store.data().actor.settings.config.get(&key)))
 }
 
-fn get_all(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
+fn get_all(store: StoreContextMut<'_, Guest>, arguments: &Bytes) -> Result<Bytes> {
     let (): () = decode(arguments)?;
-    let all: Vec<_> = guest.actor.settings.config.iter().collect();
+    let all: Vec<_> = store.data().actor.settings.config.iter().collect();
     encode(&Ok::<_, ()>(all))
 }

@@ -26,7 +26,7 @@ pub(super) struct HostInterface {
 pub(crate) struct HostFunction {
     pub(super) name: &'static str,
     pub(super) signature: &'static str,
-    pub(super) serve: fn(&mut Guest, &Bytes) -> wasmtime::Result<Bytes>,
+    pub(super) serve: fn(StoreContextMut<'_, Guest>, &Bytes) -> wasmtime::Result<Bytes>,
 }
 
 /// The component was built against another version of a host's interface.
@@ -77,9 +77,9 @@ impl dyn HostCapability + '_ {
 struct Handler(&'static HostFunction);
 
 impl ImportHandler<Guest> for Handler {
-    fn call(&self, mut store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
+    fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
         let serve = self.0.serve;
-        Box::pin(ready(serve(store.data_mut(), &arguments)))
+        Box::pin(ready(serve(store, &arguments)))
     }
 }
 

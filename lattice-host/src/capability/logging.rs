@@ -4,7 +4,7 @@ use super::function::{HostFunction, HostInterface, decode};
 use crate::guest::Guest;
 use bytes::Bytes;
 use tracing::Level;
-use wasmtime::Result;
+use wasmtime::{Result, StoreContextMut};
 
 pub(super) const INTERFACE: HostInterface = HostInterface {
     names: &["wasi:logging/logging"],
@@ -15,7 +15,7 @@ pub(super) const INTERFACE: HostInterface = HostInterface {
     }],
 };
 
-fn log(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
+fn log(store: StoreContextMut<'_, Guest>, arguments: &Bytes) -> Result<Bytes> {
     let (level, context, message): (u32, String, String) = decode(arguments)?;
     let level = match level {
         0 => Level::TRACE,
@@ -24,6 +24,6 @@ fn log(guest: &mut Guest, arguments: &Bytes) -> Result<Bytes> {
         3 => Level::WARN,
         _ => Level::ERROR,
     };
-    guest.actor.log.message(level, &context, &message);
+    store.data().actor.log.message(level, &context, &message);
     Ok(Bytes::new())
 }

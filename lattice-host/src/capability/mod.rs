@@ -10,11 +10,15 @@
 //! | `logging` | `wasi:logging/logging` | messages go to `tracing` |
 //! | `config` | `wasi:config/store` and `wasi:config/runtime` | the actor's settings |
 //! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
+//! | `http` | `wasi:http` 0.2 | requests over links of its interfaces |
 //!
-//! The last three are served in every version whose functions have the same signatures.
+//! `logging`, `config` and `rpc` are served in every version whose functions have the same
+//! signatures.
 
 mod config;
 mod function;
+#[cfg(feature = "http")]
+mod http;
 mod logging;
 mod rpc;
 mod wasi;
@@ -22,6 +26,8 @@ mod wasi;
 pub(crate) use function::HostFunction;
 
 use crate::guest::Guest;
+#[cfg(feature = "http")]
+use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use wasmtime::{Engine, Result, component::Linker};
 
 /// A capability that a host provides to guests without a link.
@@ -41,6 +47,12 @@ pub(crate) trait HostCapability: Send + Sync {
         Ok(())
     }
 
+    /// Returns the types by which links know a [linked](Support::Linked) interface.
+    #[cfg(feature = "http")]
+    fn linked(&self, _: &InterfaceName) -> InterfaceTypes {
+        InterfaceTypes::default()
+    }
+
     /// Returns the functions of the capability's [transcoded](Support::Transcoded) interface.
     fn functions(&self) -> &'static [HostFunction] {
         &[]
@@ -52,6 +64,9 @@ pub(crate) trait HostCapability: Send + Sync {
 pub(crate) enum Support {
     /// With Wasmtime's own bindings, which are in the linker from the start.
     Native,
+    /// With Wasmtime's own bindings, which make calls over a link of the interface.
+    #[cfg(feature = "http")]
+    Linked,
     /// Function by function, from wire bytes, as if by a link.
     Transcoded,
     /// The interface isn't served.
@@ -74,6 +89,8 @@ impl Capabilities {
             Box::new(logging::INTERFACE),
             Box::new(config::INTERFACE),
             Box::new(rpc::INTERFACE),
+            #[cfg(feature = "http")]
+            Box::new(http::Http),
         ])
     }
 

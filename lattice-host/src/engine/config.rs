@@ -49,7 +49,7 @@ pub(super) fn code(cache: Option<&Cache>) -> Config {
     config
 }
 
-/// Returns the features that [`code`] enables. Wasmtime doesn't tell them.
+/// Returns the features that [`code`] enables. Wasmtime doesn't expose them.
 pub(super) fn features() -> WasmFeatures {
     let all = WasmFeatures::WASM3
         | WasmFeatures::COMPONENT_MODEL

@@ -10,7 +10,8 @@ const UNKNOWN: ByteSize = ByteSize::gib(4);
 const GROUPS: &str = "/sys/fs/cgroup";
 
 /// Returns the memory that this process can use without evicting others: what the system reports as
-/// available, or what is left of its control group and of those around it if that is less.
+/// available, or the rest of the limits of its control group and of those around it if that is
+/// less.
 pub(super) fn available_memory() -> ByteSize {
     let system = fs::read_to_string("/proc/meminfo")
         .ok()
@@ -21,8 +22,8 @@ pub(super) fn available_memory() -> ByteSize {
     known.map_or(UNKNOWN, ByteSize::bytes)
 }
 
-/// Returns what is left of the memory of the groups that `own`, the text of `/proc/self/cgroup`,
-/// names. `None` without a limit. In a container, its own group is often the mount itself.
+/// Returns the unused memory of the groups that `own`, the text of `/proc/self/cgroup`, names.
+/// `None` without a limit. In a container, its own group is often the mount itself.
 fn group_memory(mount: &Path, own: &str) -> Option<u64> {
     let mut left = vec![];
     for line in own.lines().chain(["0::/", "0:memory:/"]) {
@@ -45,7 +46,7 @@ fn group_memory(mount: &Path, own: &str) -> Option<u64> {
     left.into_iter().min()
 }
 
-/// Returns what of a group's limit is not in use by programs. What is in use as a cache is free.
+/// Returns the part of a group's limit that is not in use by programs. Caches count as unused.
 fn left_of(group: &Path, limit: &str) -> Option<u64> {
     let limit: u64 = fs::read_to_string(group.join(limit))
         .ok()?

@@ -64,8 +64,8 @@ impl MemoryPot {
         self.state.lock().used
     }
 
-    /// Takes memory if there is enough. What runs already takes precedence over what waits to
-    /// begin, because only what ends gives memory back.
+    /// Takes memory if there is enough. Running guests take precedence over instances that wait to
+    /// begin, because only guests that end give memory back.
     fn try_take(&self, bytes: usize) -> bool {
         let mut state = self.state.lock();
         let fits = self.fits(&state, bytes);
@@ -264,7 +264,7 @@ impl MemoryShare {
 #[derive(Debug)]
 pub(crate) struct MemoryLease {
     share: Arc<MemoryShare>,
-    /// What was taken, in part ahead of its use.
+    /// The bytes that were taken, some of them ahead of their use.
     held: AtomicUsize,
     used: AtomicUsize,
 }
@@ -294,13 +294,13 @@ impl MemoryLease {
         })
     }
 
-    /// Begins with nothing in use, and uses this much of what was taken ahead.
+    /// Begins with nothing in use, and uses this much of the memory that was taken ahead.
     pub(crate) fn begin(&self, bytes: usize) {
         let held = self.held.load(Ordering::Relaxed);
         self.used.store(bytes.min(held), Ordering::Relaxed);
     }
 
-    /// Uses more memory, of what was taken ahead or else of what is left.
+    /// Uses more memory: of that which was taken ahead, or else of the free memory.
     ///
     /// # Errors
     /// Fails with the limit that it is over.

@@ -74,7 +74,7 @@ impl Drop for Freed {
     }
 }
 
-/// Whether calls wait for room, so that what is idle should make some.
+/// Whether calls wait for room, so that idle instances should make some.
 #[derive(Debug, Default)]
 struct Pressure {
     waiting: AtomicUsize,
@@ -87,7 +87,7 @@ impl Pressure {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Waits for what `work` waits for, and counts as waiting unless it is ready at once.
+    /// Awaits `work`, and counts as waiting unless it is ready at once.
     async fn wait<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         if let Some(done) = futures_util::FutureExt::now_or_never(work.as_mut()) {
@@ -169,8 +169,8 @@ impl Tenant {
     ) -> Result<Place, CallError> {
         let taken = timeout_at(until, self.take(needs, component, context)).await;
         match taken {
-            // A chain of calls that holds all slots is no loop of links: another host may have
-            // more.
+            // A chain of calls that holds all slots isn't a loop of links: another host may have
+            // more slots.
             Err(_) | Ok(Err(CallError::TooManyHops { .. })) => {
                 let component = component.clone();
                 Err(CallError::Overloaded { component })

@@ -1,21 +1,31 @@
 //! A compiled and linked component: the data that is determined before the first call.
 
+#[cfg(feature = "http")]
+use super::http::HttpExports;
 use super::{handles::HandleTypes, state::Guest, unserved::Unserved};
 use crate::{
     engine::{Engine, RoomNeeds, SlotClass},
     limits::ByteSize,
     transcode::ExportFunction,
 };
+use foldhash::fast::RandomState;
 use lattice_core::{types::ComponentTypes, wire::FunctionKey};
 use std::{collections::HashMap, sync::Arc};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+/// A map by the key of a function, which is read on every call. Keys are hashes, and those in a
+/// map are all of one component.
+pub(crate) type ByFunction<T> = HashMap<FunctionKey, T, RandomState>;
 
 /// A component that can be instantiated.
 pub(crate) struct Code {
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) types: Arc<ComponentTypes>,
     /// The functions that can be called, by key.
-    pub(crate) functions: HashMap<FunctionKey, Arc<ExportedFunction>>,
+    pub(crate) functions: ByFunction<Arc<ExportedFunction>>,
+    /// How it serves HTTP, if it does.
+    #[cfg(feature = "http")]
+    pub(crate) http: Option<HttpExports>,
     /// The handles that it passes, if it passes any.
     pub(crate) handles: Option<HandleTypes>,
     /// The imported interfaces that the host serves without a link.

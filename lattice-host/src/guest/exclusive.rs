@@ -1,14 +1,23 @@
 //! Warm instances that serve one call at a time.
 
 use super::{
-    Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ExportedFunction,
-    instance::Instance, settings::Instances, state::Guest,
+    Call, CallResult, HostedActor,
+    active_calls::ActiveCalls,
+    code::{ByFunction, ExportedFunction},
+    instance::Instance,
+    settings::Instances,
+    state::Guest,
 };
 use crate::{engine::Unused, transcode::BoundExport};
-use lattice_core::{call::Turns, sync::Mutex, wire::FunctionKey};
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use lattice_core::{
+    call::{CallError, Context, Turn, Turns},
+    sync::Mutex,
+};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
+
+/// How often unused instances are looked at in the time after which they are dropped.
+const SWEEPS: u32 = 2;
 
 /// The warm instances of one actor.
 pub(super) struct ExclusivePool {
@@ -24,14 +33,15 @@ pub(super) struct ExclusivePool {
 struct IdleInstances(Mutex<Vec<IdleInstance>>);
 
 struct IdleInstance {
-    instance: WarmInstance,
-    since: Instant,
+    instance: Box<WarmInstance>,
+    /// How often the sweeper has come since it was used. No call reads the clock for it.
+    sweeps: u32,
 }
 
 /// An instance, with the functions that have been called in it.
 struct WarmInstance {
     instance: Instance,
-    functions: HashMap<FunctionKey, BoundExport<Guest>>,
+    functions: ByFunction<BoundExport<Guest>>,
 }
 
 impl Unused for IdleInstances {
@@ -59,24 +69,76 @@ impl ExclusivePool {
 
     /// Takes the most recently used instance, because its memory is the most likely to be in a
     /// cache.
-    fn take(&self) -> Option<WarmInstance> {
+    fn take(&self) -> Option<Box<WarmInstance>> {
         self.idle.0.lock().pop().map(|idle| idle.instance)
     }
 
     /// Keeps the instance for the next call, unless others wait for its room.
-    fn put_back(&self, instance: WarmInstance) {
+    fn put_back(&self, instance: Box<WarmInstance>) {
         if instance.instance.is_bloated() || self.actor.tenant.is_pressed() {
             return;
         }
-        self.idle.0.lock().push(IdleInstance {
-            instance,
-            since: Instant::now(),
-        });
+        let sweeps = 0;
+        self.idle.0.lock().push(IdleInstance { instance, sweeps });
         // A call that began to wait just before may have found nothing idle.
         if self.actor.tenant.is_pressed() {
             let unused = std::mem::take(&mut *self.idle.0.lock());
             drop(unused);
         }
+    }
+}
+
+/// An instance that one call uses. Dropping it drops the instance.
+pub(super) struct Lease {
+    // Before the turn, so that another one may start only when this one is gone.
+    warmed: Box<WarmInstance>,
+    pool: Arc<ExclusivePool>,
+    _turn: Turn,
+}
+
+impl ExclusivePool {
+    /// Takes an unused instance, or starts one, for the call with this context.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes nothing.
+    pub(super) async fn lease(self: Arc<Self>, context: &mut Context) -> Result<Lease, CallError> {
+        let (actor, turns) = (&self.actor, &self.turns);
+        // What takes long is boxed, so that a call which finds everything ready carries no state of
+        // it.
+        let turn = if let Some(turn) = turns.try_take(context) {
+            turn
+        } else {
+            Box::pin(turns.take(&actor.context.id, context)).await?
+        };
+        let mut warmed = if let Some(mut warmed) = self.take() {
+            warmed.instance.pass_to(context);
+            warmed
+        } else {
+            Box::pin(WarmInstance::start(actor, context)).await?
+        };
+        warmed.instance.serve_next(*context);
+        Ok(Lease {
+            warmed,
+            pool: self,
+            _turn: turn,
+        })
+    }
+}
+
+impl Lease {
+    #[cfg(feature = "http")]
+    pub(super) fn instance(&mut self) -> &mut Instance {
+        &mut self.warmed.instance
+    }
+
+    /// Keeps the instance for the next call.
+    pub(super) fn put_back(self) {
+        let Self {
+            warmed,
+            pool,
+            _turn,
+        } = self;
+        pool.put_back(warmed);
     }
 }
 
@@ -87,27 +149,23 @@ pub(super) async fn call(
     exported: Arc<ExportedFunction>,
     mut call: Call,
 ) -> CallResult {
-    let actor = &instances.actor;
-    let turn = instances.turns.take(&actor.context.id, &mut call.context);
-    let _turn = turn.await?;
-    let mut warmed = if let Some(mut warmed) = instances.take() {
-        warmed.instance.pass_to(&mut call.context);
-        warmed
-    } else {
-        let place = actor.place(&mut call.context).await?;
-        let instance = Instance::start(actor, place, &call.context, ActiveCalls::single, None);
-        WarmInstance {
-            instance: instance.await?,
-            functions: HashMap::new(),
-        }
-    };
-    warmed.instance.serve_next(call.context);
-    let result = warmed.call(&exported, call).await?;
-    instances.put_back(warmed);
+    let mut lease = instances.lease(&mut call.context).await?;
+    let result = lease.warmed.call(&exported, call).await?;
+    lease.put_back();
     Ok(result)
 }
 
 impl WarmInstance {
+    /// Creates an instance for the call with this context.
+    async fn start(actor: &HostedActor, context: &mut Context) -> Result<Box<Self>, CallError> {
+        let place = actor.place(context).await?;
+        let instance = Instance::start(actor, place, context, ActiveCalls::single, None).await?;
+        Ok(Box::new(Self {
+            instance,
+            functions: ByFunction::default(),
+        }))
+    }
+
     async fn call(&mut self, exported: &ExportedFunction, call: Call) -> CallResult {
         if !self.functions.contains_key(&call.function) {
             let bound = self
@@ -125,22 +183,25 @@ impl WarmInstance {
 /// Drops instances that have not been used for a while, and all unused ones when calls wait for
 /// their room.
 async fn sweep(actor: Arc<HostedActor>, idle: Arc<IdleInstances>, after: Duration) {
-    let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / 2);
+    let mut interval = tokio::time::interval(after.max(Instances::SHORTEST_IDLE) / SWEEPS);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_sweep = false;
     loop {
         let pressed = actor.tenant.pressed();
-        let (is_pressed, now) = (actor.tenant.is_pressed(), Instant::now());
+        let is_pressed = actor.tenant.is_pressed();
         let stale: Vec<IdleInstance> = idle
             .0
             .lock()
             .extract_if(.., |idle| {
-                is_pressed || now.duration_since(idle.since) >= after
+                idle.sweeps += u32::from(is_sweep);
+                // The first one may have come right after the call.
+                is_pressed || idle.sweeps > SWEEPS
             })
             .collect();
         drop(stale);
-        tokio::select! {
-            _ = interval.tick() => {}
-            () = pressed => {}
-        }
+        is_sweep = tokio::select! {
+            _ = interval.tick() => true,
+            () = pressed => false,
+        };
     }
 }

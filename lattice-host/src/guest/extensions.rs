@@ -17,6 +17,12 @@ pub(crate) trait CapabilityState: Any + Send {
 pub(crate) struct Extensions(Vec<Box<dyn Any + Send>>);
 
 impl Extensions {
+    /// Returns the state of this type, if the guest has used the capability.
+    #[cfg(feature = "http")]
+    pub(crate) fn used<S: CapabilityState>(&mut self) -> Option<&mut S> {
+        self.0.iter_mut().find_map(|state| state.downcast_mut())
+    }
+
     /// Returns the state of this type. Creates it when there is none.
     pub(crate) fn get_or_new<S: CapabilityState>(
         &mut self,

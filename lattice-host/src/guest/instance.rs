@@ -8,6 +8,7 @@ use super::{
     handles::HandleTable,
     kept::Home,
     state::{self, Guest},
+    store::GuestStore,
     usage::InstanceUsage,
 };
 use crate::{
@@ -29,7 +30,7 @@ const ANSWER: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(10);
 
 pub(super) struct Instance {
-    pub(super) store: Store<Guest>,
+    pub(super) store: GuestStore,
     pub(super) inner: component::Instance,
     pub(super) usage: Arc<InstanceUsage>,
     /// After the store, so that the room is free only when the memory is.
@@ -201,7 +202,7 @@ fn store(
     place: &Place,
     calls: ActiveCalls,
     usage: Arc<InstanceUsage>,
-) -> Result<Store<Guest>> {
+) -> Result<GuestStore> {
     let memory = place.memory().clone();
     // What no limit counts; room for it was taken with the place.
     memory.begin(actor.code.needs.fixed() as usize);
@@ -213,5 +214,5 @@ fn store(
     store.set_max_component_handles(handles.saturating_add(MAX_HANDLES));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| state::on_tick(store).map_err(Error::new));
-    Ok(store)
+    Ok(GuestStore::new(store))
 }

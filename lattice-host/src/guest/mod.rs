@@ -9,7 +9,10 @@
 //!   with other calls.
 //!
 //! * *Kept*, for components that pass streams or handles: the call is sent to an instance that is
-//!   driven by its own task, and stays for [what it has given away](kept).
+//!   driven by its own task, or by a caller that finds it at rest, and stays for
+//!   [what it has given away](kept).
+//!
+//! * Components that speak HTTP are in `http`.
 //!
 //! In the first three modes, dropping a call also drops its instance, either immediately or after
 //! the other calls in it have had a second to finish.
@@ -26,6 +29,8 @@ mod extensions;
 mod failure;
 mod fresh;
 mod handles;
+#[cfg(feature = "http")]
+mod http;
 mod import;
 mod instance;
 mod kept;
@@ -34,16 +39,21 @@ mod log;
 mod log_limit;
 mod nesting;
 mod panic_text;
+#[cfg(feature = "http")]
+mod renewal;
 mod service;
 mod settings;
 mod state;
+mod store;
 mod unserved;
 mod usage;
 
 pub(crate) use actor::ActorContext;
-pub(crate) use code::{Code, ExportedFunction, InstanceNeeds};
+pub(crate) use code::{ByFunction, Code, ExportedFunction, InstanceNeeds};
 pub(crate) use extensions::CapabilityState;
 pub(crate) use handles::{HandleTypes, drop_handle};
+#[cfg(feature = "http")]
+pub(crate) use http::{HttpExport, HttpExports, add_to_linker as add_http_to_linker};
 pub(crate) use import::RemoteFunction;
 pub(crate) use limiter::MAX_PARTS;
 pub(crate) use log::{ActorLog, MAX_LINE};
@@ -51,7 +61,7 @@ pub(crate) use panic_text::PanicText;
 pub(crate) use service::ActorService;
 pub use settings::Instances;
 pub(crate) use settings::Settings;
-pub(crate) use state::Guest;
+pub(crate) use state::{Guest, choose_link};
 pub(crate) use unserved::UnservedCall;
 pub use unserved::{Side, Unserved};
 

@@ -4,7 +4,6 @@
 //! enter another guest from there. Most such imports lead to providers and to other hosts, where
 //! that doesn't matter. A call that reaches an actor on this host this way runs in its own task.
 
-use super::CallResult;
 use lattice_core::call::CallError;
 use std::{cell::Cell, future::poll_fn, pin::pin};
 use tokio_util::task::AbortOnDropHandle;
@@ -38,12 +37,22 @@ pub(crate) async fn import<F: Future>(serve: F) -> F::Output {
     .await
 }
 
-/// Runs a call that enters a guest, in its own task if this is inside another guest.
-pub(super) async fn enter(call: impl Future<Output = CallResult> + Send + 'static) -> CallResult {
-    if !IN_IMPORT.get() {
-        return call.await;
+/// Whether this is inside of an async import of a guest.
+pub(super) fn is_in_import() -> bool {
+    IN_IMPORT.get()
+}
+
+/// Runs a call that enters a guest, in its own task if this is inside another guest. The call is
+/// begun here, because its future is large and would have to be moved.
+pub(super) async fn enter<T, F>(begin: impl FnOnce() -> F) -> Result<T, CallError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, CallError>> + Send + 'static,
+{
+    if !is_in_import() {
+        return begin().await;
     }
-    let task = AbortOnDropHandle::new(tokio::spawn(call));
+    let task = AbortOnDropHandle::new(tokio::spawn(begin()));
     task.await.unwrap_or_else(|lost| {
         Err(CallError::CalleeFailed {
             reason: format!("its task was lost: {lost}"),
@@ -54,6 +63,7 @@ pub(super) async fn enter(call: impl Future<Output = CallResult> + Send + 'stati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::CallResult;
     use bytes::Bytes;
     use std::task::Poll;
 
@@ -66,12 +76,12 @@ mod tests {
     #[tokio::test]
     async fn only_a_call_from_inside_of_an_import_runs_in_its_own_task() {
         let here = task().await;
-        assert_eq!(enter(task()).await, here);
-        assert_ne!(import(enter(task())).await, here);
-        assert_eq!(enter(task()).await, here, "the mark is removed");
+        assert_eq!(enter(task).await, here);
+        assert_ne!(import(enter(task)).await, here);
+        assert_eq!(enter(task).await, here, "the mark is removed");
         // The mark is also removed when the import panics.
         let panicked = tokio::spawn(import(async { panic!("on purpose") }));
         panicked.await.expect_err("it panicked");
-        assert_eq!(enter(task()).await, here);
+        assert_eq!(enter(task).await, here);
     }
 }

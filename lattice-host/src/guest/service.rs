@@ -1,5 +1,7 @@
 //! An actor as a service that can be called.
 
+#[cfg(feature = "http")]
+use super::http::HttpService;
 use super::{
     Call, HostedActor,
     concurrent::{self, ConcurrentPool},
@@ -9,6 +11,8 @@ use super::{
     nesting,
     settings::Instances,
 };
+#[cfg(feature = "http")]
+use crate::http::exchange::is_handle;
 use crate::transcode::{Arguments, Asyncness, FunctionPlan};
 use futures_util::{FutureExt, future::BoxFuture};
 use lattice_core::{
@@ -17,6 +21,7 @@ use lattice_core::{
     types::ComponentTypes,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// Serves the calls of an actor.
 pub(crate) struct ActorService {
@@ -24,6 +29,9 @@ pub(crate) struct ActorService {
     warm: Option<WarmPools>,
     /// For a component that passes streams or handles.
     kept: Option<Arc<KeptPool>>,
+    /// For a component that serves HTTP.
+    #[cfg(feature = "http")]
+    http: Option<HttpService>,
 }
 
 /// Instances that are reused.
@@ -45,7 +53,23 @@ impl ActorService {
         let origin = actor.context.caller.origin();
         let kept = actor.code.handles.as_ref().zip(origin);
         let kept = kept.map(|(_, origin)| KeptPool::new(actor.clone(), origin.clone()));
-        Self { actor, warm, kept }
+        #[cfg(feature = "http")]
+        let http = HttpService::new(&actor, warm.as_ref().map(|warm| &warm.exclusive));
+        Self {
+            actor,
+            warm,
+            kept,
+            #[cfg(feature = "http")]
+            http,
+        }
+    }
+
+    /// Serves a request of HTTP.
+    #[cfg(feature = "http")]
+    fn call_http(&self, http: &HttpService, request: Request) -> Answer {
+        let deadline = request.context.deadline;
+        let result = http.clone().handle(request);
+        Answer::Passing(self.in_time(result.boxed(), deadline))
     }
 
     /// Serves a call in an instance that is kept.
@@ -65,9 +89,9 @@ impl ActorService {
         });
         match checked {
             Ok(checked) => {
-                let left = request.context.left();
+                let deadline = request.context.deadline;
                 let call = kept::call(pool.clone(), plan.clone(), request, checked);
-                Answer::Passing(self.in_time(call.boxed(), left))
+                Answer::Passing(self.in_time(call.boxed(), deadline))
             }
             Err(error) => Answer::Ready(Err(error)),
         }
@@ -87,10 +111,12 @@ impl ActorService {
     fn in_time<T: Send + 'static>(
         &self,
         result: BoxFuture<'static, Result<T, CallError>>,
-        left: Duration,
+        deadline: Instant,
     ) -> BoxFuture<'static, Result<T, CallError>> {
         let wall = self.actor.context.limits.wall;
-        let Some(wall) = wall.filter(|wall| *wall < left) else {
+        let is_earlier =
+            |wall: &Duration| *wall < deadline.saturating_duration_since(Instant::now());
+        let Some(wall) = wall.filter(is_earlier) else {
             return result;
         };
         let late = move |_| {
@@ -122,6 +148,12 @@ impl Service for ActorService {
     }
 
     fn call(&self, request: Request) -> Answer {
+        #[cfg(feature = "http")]
+        if let Some(http) = &self.http
+            && is_handle(request.function)
+        {
+            return self.call_http(http, request);
+        }
         let actor = &self.actor;
         let Some(exported) = actor.code.functions.get(&request.function) else {
             return Answer::Ready(Err(CallError::NotExported {
@@ -151,15 +183,18 @@ impl Service for ActorService {
             context: request.context,
         };
         let result = match &self.warm {
-            None => nesting::enter(fresh::call(actor.clone(), exported.clone(), call)).boxed(),
+            None => {
+                let (actor, exported) = (actor.clone(), exported.clone());
+                nesting::enter(|| fresh::call(actor, exported, call)).boxed()
+            }
             Some(warm) if plan.asyncness() == Asyncness::Async => {
                 concurrent::call(warm.concurrent.clone(), call).boxed()
             }
             Some(warm) => {
-                let call = exclusive::call(warm.exclusive.clone(), exported.clone(), call);
-                nesting::enter(call).boxed()
+                let (pool, exported) = (warm.exclusive.clone(), exported.clone());
+                nesting::enter(|| exclusive::call(pool, exported, call)).boxed()
             }
         };
-        Answer::Later(self.in_time(result, request.context.left()))
+        Answer::Later(self.in_time(result, request.context.deadline))
     }
 }

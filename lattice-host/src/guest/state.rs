@@ -11,7 +11,7 @@ use super::{
 };
 use crate::engine::MemoryLease;
 use lattice_core::{
-    call::Context,
+    call::{Context, FunctionRef},
     name::{InterfaceName, LinkName},
     serve::CallerInstance,
 };
@@ -60,6 +60,12 @@ impl Guest {
         (state, &mut self.table)
     }
 
+    /// Returns the state of a host capability in this store, if the guest has used it.
+    #[cfg(feature = "http")]
+    pub(super) fn used_capability<S: CapabilityState>(&mut self) -> Option<&mut S> {
+        self.extensions.used()
+    }
+
     /// Records that a task serves one more call.
     pub(super) fn begin(&mut self, task: GuestTaskId, id: u64, context: Context) {
         if let ActiveCalls::Concurrent(calls) = &mut self.calls {
@@ -89,27 +95,29 @@ impl Guest {
             None => CallerInstance::Here,
         }
     }
+}
 
-    /// Chooses the link for an interface, for the call being served.
-    ///
-    /// # Errors
-    /// Fails when the component does not import the interface, or the instance serves several
-    /// calls.
-    pub(crate) fn choose_link(
-        &mut self,
-        interface: &InterfaceName,
-        name: LinkName,
-    ) -> Result<(), String> {
-        if self.actor.types.import(interface).is_none() {
-            return Err(format!("this component does not import `{interface}`"));
-        }
-        let ActiveCalls::Single(call) = &mut self.calls else {
-            let reason = "this instance serves several calls at once; run the actor with fresh instances to choose links";
-            return Err(reason.to_owned());
-        };
-        call.choose_link(interface, name);
-        Ok(())
+/// Chooses the link for an interface, for the call that the running task serves. Other calls that
+/// the instance serves keep theirs.
+///
+/// # Errors
+/// Fails when the component does not import the interface, or it isn't known which call the task
+/// serves.
+pub(crate) fn choose_link(
+    store: &mut StoreContextMut<'_, Guest>,
+    interface: &InterfaceName,
+    name: LinkName,
+) -> Result<(), String> {
+    if store.data().actor.types.import(interface).is_none() {
+        return Err(format!("this component does not import `{interface}`"));
     }
+    let tasks = tasks(store);
+    let Some(links) = store.data_mut().calls.links_of_mut(&tasks) else {
+        let reason = "this code serves no call that a link could be chosen for, as in a destructor; choose the link in the function that is called";
+        return Err(reason.to_owned());
+    };
+    links.choose(interface, name);
+    Ok(())
 }
 
 /// Returns the call that the running task serves, in an instance that serves several calls.
@@ -123,22 +131,37 @@ pub(super) fn running_call<'s>(
     }
 }
 
-/// Returns the context of a call that the running task makes.
-pub(super) fn running_context(store: &mut StoreContextMut<'_, Guest>) -> Context {
+/// Returns the context of a call of `function` that the running task makes, and the link, if one
+/// was chosen for the interface.
+pub(super) fn outgoing(
+    store: &mut StoreContextMut<'_, Guest>,
+    function: &FunctionRef,
+) -> (Option<LinkName>, Context) {
     let tasks = tasks(store);
-    match &store.data().calls {
-        ActiveCalls::Single(call) => call.context,
-        ActiveCalls::Concurrent(calls) => calls.context_of(&tasks),
-    }
+    let calls = &store.data().calls;
+    let chosen = calls.links_of(&tasks);
+    let link = chosen.and_then(|links| links.link_for(function));
+    (link.cloned(), calls.context_of(&tasks))
 }
 
-/// Charges the current tick to the call that the guest is serving.
+/// Charges the current tick to the call that the guest is serving. Without a tick, the guest yields
+/// if its turn is over.
 pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {
     let usage = store.data().usage.clone();
-    if !usage.was_running() {
-        return Ok(UpdateDeadline::Continue(1));
+    if usage.was_running() {
+        return usage.charge(spent(&mut store));
     }
-    usage.charge(spent(&mut store))
+    Ok(usage.next_deadline())
+}
+
+/// Counts a call that the guest makes, with so many bytes of arguments, towards its turn, and
+/// interrupts the guest when its turn is over.
+pub(super) fn count_call(store: &StoreContextMut<'_, Guest>, bytes: usize) {
+    if store.data().usage.ends_turn(bytes) {
+        // Code that runs has read its own deadline already, and notices only that the epoch moves.
+        // Other guests are interrupted as well, see that no tick has passed, and continue.
+        store.engine().increment_epoch();
+    }
 }
 
 /// Charges what the host has copied for the running task to the call that it serves.
@@ -153,13 +176,24 @@ pub(super) fn charge_copies(store: &mut StoreContextMut<'_, Guest>) {
 fn spent<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> &'s mut u32 {
     let tasks = tasks(store);
     match &mut store.data_mut().calls {
-        ActiveCalls::Single(call) => &mut call.spent,
+        ActiveCalls::Single(call) => call.spent(),
         ActiveCalls::Concurrent(calls) => calls.spent(&tasks),
     }
 }
 
-/// Returns the running task and those that wait for it, from the newest to the oldest.
+/// Returns the running task and those that wait for it, from the newest to the oldest. Returns none
+/// for an instance that serves one call, which all of its tasks serve.
+///
+/// Asking wasmtime makes it set up a task that it would otherwise do without, which a call notices.
 fn tasks(store: &mut StoreContextMut<'_, Guest>) -> Vec<GuestTaskId> {
+    match &store.data().calls {
+        ActiveCalls::Single(_) => return Vec::new(),
+        ActiveCalls::Concurrent(calls) => {
+            if let Some(only) = calls.only_task() {
+                return vec![only];
+            }
+        }
+    }
     let stack = store.async_call_stack();
     stack.map(Iterator::collect).unwrap_or_default()
 }

@@ -21,6 +21,12 @@ use std::{
 };
 use wasmtime::UpdateDeadline;
 
+/// How much a guest may make the host copy in one turn, before it yields to others. A turn of this
+/// length takes some tenths of a millisecond.
+const TURN: usize = 512 * 1024;
+/// What a call counts for beside the bytes of its arguments.
+const CALL: usize = 4 * 1024;
+
 /// Measures the CPU time of one instance in ticks, and counts its calls in flight and their bytes.
 ///
 /// A tick that passes while the guest is being polled is charged to the call that it is serving.
@@ -32,6 +38,8 @@ pub(crate) struct InstanceUsage {
     ticks: Ticks,
     /// The tick at which the guest was last polled.
     polled_at: AtomicU64,
+    /// How much of its turn the guest has used since it was last polled, of [`TURN`].
+    turn: AtomicUsize,
     budget: Option<u32>,
     /// Ticks that passed during copies and that no other tick was charged for yet.
     copying: AtomicU32,
@@ -65,6 +73,7 @@ impl InstanceUsage {
         Self {
             ticks: ticks.clone(),
             polled_at: AtomicU64::new(ticks.now()),
+            turn: AtomicUsize::new(0),
             budget: limits
                 .cpu
                 .map(|cpu| u32::try_from(whole_ticks(cpu)).unwrap_or(u32::MAX)),
@@ -85,6 +94,7 @@ impl InstanceUsage {
         let mut guest = pin!(guest);
         poll_fn(|context| {
             self.polled_at.store(self.ticks.now(), Ordering::Relaxed);
+            self.turn.store(0, Ordering::Relaxed);
             let meter: Arc<dyn Meter> = self.clone();
             metered(meter, || guest.as_mut().poll(context))
         })
@@ -129,12 +139,24 @@ impl InstanceUsage {
             Some(budget) if *spent > budget => Err(CpuOverrun {
                 budget: TICK * budget,
             }),
-            // This uses the runtime's own yield, because with a plain wake-up, a current-thread
-            // runtime would not run its timers.
-            _ => Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            )),
+            _ => Ok(yielding()),
+        }
+    }
+
+    /// Counts a call with so many bytes of arguments. Returns whether that ends the guest's turn.
+    pub(super) fn ends_turn(&self, bytes: usize) -> bool {
+        let used = bytes.saturating_add(CALL);
+        let before = self.turn.fetch_add(used, Ordering::Relaxed);
+        before < TURN && before.saturating_add(used) >= TURN
+    }
+
+    /// Returns what the guest does when it is interrupted without a tick: it yields if its turn is
+    /// over.
+    pub(super) fn next_deadline(&self) -> UpdateDeadline {
+        if self.turn.load(Ordering::Relaxed) >= TURN {
+            yielding()
+        } else {
+            UpdateDeadline::Continue(1)
         }
     }
 
@@ -157,6 +179,12 @@ impl InstanceUsage {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         entered.is_ok().then(|| OutgoingPermit(self.clone()))
     }
+}
+
+/// The guest yields, and may then run until the next interruption. This uses the runtime's own
+/// yield, because with a plain wake-up, a current-thread runtime would not run its timers.
+fn yielding() -> UpdateDeadline {
+    UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
 }
 
 impl Meter for InstanceUsage {
@@ -311,6 +339,24 @@ mod tests {
         }
         let charged = (TICK * spent).as_secs_f64() / ran.as_secs_f64();
         assert!((0.6..1.4).contains(&charged), "{charged} of {ran:?}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_makes_the_host_copy_much_yields_between_ticks() {
+        let usage = usage(&Ticks::default(), Some(TICK));
+        let yields = || matches!(usage.next_deadline(), UpdateDeadline::YieldCustom(1, _));
+        usage
+            .run(async {
+                assert!(!usage.ends_turn(TURN / 2) && !yields());
+                assert!(usage.ends_turn(TURN / 2) && yields());
+                assert!(!usage.ends_turn(TURN), "it was interrupted already");
+                assert!(yields());
+                tokio::task::yield_now().await;
+                assert!(!yields(), "the next turn");
+                let calls = (0..TURN).find(|_| usage.ends_turn(0));
+                assert_eq!(calls, Some(TURN / CALL - 1));
+            })
+            .await;
     }
 
     #[test]

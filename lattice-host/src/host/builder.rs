@@ -5,6 +5,8 @@ use super::{
     launcher::{Launcher, serve_limits},
     runtime::{HostRuntime, ProviderFactory},
 };
+#[cfg(feature = "http")]
+use crate::http::{BoundIngresses, INGRESS_LABEL, Ingress};
 use crate::{
     actor::{Actor, Loader},
     artifact::{
@@ -25,6 +27,8 @@ use lattice_core::{
     sync::Mutex,
 };
 use lattice_provider_sdk::IntoService;
+#[cfg(feature = "http")]
+use std::sync::OnceLock;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -46,6 +50,8 @@ pub struct HostBuilder {
     builtins: BTreeMap<String, ProviderFactory>,
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
+    #[cfg(feature = "http")]
+    ingresses: Vec<Ingress>,
 }
 
 impl HostBuilder {
@@ -56,7 +62,7 @@ impl HostBuilder {
         }
         Self {
             lattice,
-            builtins: BTreeMap::new(),
+            builtins: own_builtins(),
             artifacts: None,
             placement: Some(placement),
             id: None,
@@ -65,6 +71,8 @@ impl HostBuilder {
             engine: None,
             providers: Vec::new(),
             actors: Vec::new(),
+            #[cfg(feature = "http")]
+            ingresses: Vec::new(),
         }
     }
 
@@ -84,6 +92,9 @@ impl HostBuilder {
 
     /// Adds a provider that desired state can name, as `builtin = "name"` in a manifest. `make`
     /// creates it from its configuration, and fails when that is invalid.
+    ///
+    /// With the feature `http`, each host has `http`, the provider that sends requests to the web:
+    /// [`OutgoingHttp`](crate::http::OutgoingHttp). One that is added under its name replaces it.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,
@@ -91,6 +102,17 @@ impl HostBuilder {
     ) -> Self {
         let make = move |config: &BTreeMap<String, String>| Ok(make(config)?.into_service());
         self.builtins.insert(name.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Takes requests for the wormholes of the lattice at an address, from when all components of
+    /// the host have started until its [`shutdown`](Host::shutdown). A host may have several, and
+    /// by default has none.
+    ///
+    /// Other hosts and tools see the addresses in the host's label `lattice-ingress`.
+    #[cfg(feature = "http")]
+    pub fn ingress(mut self, ingress: Ingress) -> Self {
+        self.ingresses.push(ingress);
         self
     }
 
@@ -149,11 +171,19 @@ impl HostBuilder {
         if let Some(id) = self.id {
             options = options.host(id?)?;
         }
-        let labels = self.labels.iter();
-        options.labels = check_labels(labels.map(|(name, value)| (&**name, &**value)))?;
         let mut ids = BTreeSet::new();
         let providers = named(self.providers, &mut ids)?;
         let actors = named(self.actors, &mut ids)?;
+        // Bound before the host joins, because its labels have the addresses.
+        #[cfg(feature = "http")]
+        let ingresses = BoundIngresses::bind(self.ingresses).await?;
+        #[cfg(feature = "http")]
+        let addresses = ingresses.label().map(|label| (INGRESS_LABEL, label));
+        #[cfg(not(feature = "http"))]
+        let addresses: Option<(&str, String)> = None;
+        let labels = self.labels.iter().map(|(name, value)| (&**name, &**value));
+        let addresses = addresses.iter().map(|(name, value)| (*name, &**value));
+        options.labels = check_labels(labels.chain(addresses))?;
         let loader = loader(self.engine).await?;
         let node = self.lattice.node(options).await?;
         let launcher = Launcher {
@@ -165,6 +195,8 @@ impl HostBuilder {
             serving: Mutex::default(),
             agent: Mutex::default(),
             launcher: launcher.clone(),
+            #[cfg(feature = "http")]
+            ingresses: OnceLock::new(),
         }));
         if let Err(error) = start_all(&host, providers, actors).await {
             // Some components may have been announced already.
@@ -175,7 +207,7 @@ impl HostBuilder {
             let artifacts = self
                 .artifacts
                 .unwrap_or_else(|| Artifacts::builder().build());
-            let (node, lattice) = (launcher.node.clone(), self.lattice);
+            let (node, lattice) = (launcher.node.clone(), self.lattice.clone());
             let exchange =
                 ExchangeClient::new(node.clone(), lattice.clone(), artifacts.max_size())?;
             let runtime = HostRuntime {
@@ -188,6 +220,10 @@ impl HostBuilder {
             ArtifactServer::start(&node, lattice, agent.watch_assignment(), artifacts)?;
             *host.lock_agent() = Some(Arc::new(agent));
         }
+        #[cfg(feature = "http")]
+        host.0
+            .ingresses
+            .get_or_init(|| ingresses.start(&self.lattice));
         Ok(host)
     }
 }
@@ -209,6 +245,28 @@ async fn start_all(
         host.start_prepared(actor).await?;
     }
     Ok(())
+}
+
+/// Returns the providers that every host has.
+fn own_builtins() -> BTreeMap<String, ProviderFactory> {
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(unused_mut, reason = "a feature adds to them")
+    )]
+    let mut builtins: BTreeMap<String, ProviderFactory> = BTreeMap::new();
+    #[cfg(feature = "http")]
+    builtins.insert("http".to_owned(), Arc::new(outgoing_http));
+    builtins
+}
+
+#[cfg(feature = "http")]
+fn outgoing_http(config: &BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> {
+    if let Some(name) = config.keys().next() {
+        return Err(RuntimeError::new(format!(
+            "the provider `http` has no configuration, but `{name}` is set; remove it, and configure each link to the provider"
+        )));
+    }
+    Ok(crate::http::OutgoingHttp::new().into_service())
 }
 
 /// Returns the loader for the given engine, or for the shared one. The first use of the shared

@@ -41,6 +41,10 @@ pub enum HostError {
     /// A component could not be put into service.
     #[error("a component could not be put into service")]
     Serve(#[from] ServeError),
+    /// An address for requests could not be opened.
+    #[cfg(feature = "http")]
+    #[error(transparent)]
+    Ingress(#[from] crate::http::IngressError),
     /// This host does not serve the component.
     #[error(
         "host `{host}` does not serve `{component}`; `components()` returns the components that it serves"

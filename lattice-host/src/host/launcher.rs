@@ -3,11 +3,19 @@
 use super::HostError;
 use crate::{
     actor::{Actor, Loader},
-    guest::{ActorContext, ActorLog, ActorService, HostedActor},
+    guest::{ActorContext, ActorLog, ActorService, HostedActor, Instances},
     limits::Limits,
 };
 use lattice_core::{name::ComponentId, node::Node, serve::Service, server::ServeLimits};
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+
+/// The most calls of an actor that can be counted. The queue of an instance would panic with more.
+const MOST_CONCURRENT: NonZeroUsize =
+    NonZeroUsize::new(Semaphore::MAX_PERMITS).expect("a positive number");
+/// The longest time for which an unused instance is kept. The end of a longer one may not fit the
+/// clock.
+const LONGEST_IDLE: Duration = Duration::from_hours(365 * 24);
 
 /// Turns a host's actors into services. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +43,8 @@ impl Launcher {
             component: id.clone(),
             source,
         };
-        let limits = actor.limits.unwrap_or(self.limits);
+        let mut limits = actor.limits.unwrap_or(self.limits);
+        limits.concurrent = limits.concurrent.min(MOST_CONCURRENT);
         let bytes = actor.read().await.map_err(failed)?;
         let code = self.loader.load(bytes, &limits).await;
         let code = code.map_err(failed)?;
@@ -49,10 +58,14 @@ impl Launcher {
             self.node.host_id().clone(),
             self.node.log_sink(),
         );
+        let mut settings = actor.settings;
+        if let Instances::Warm { idle, .. } = &mut settings.instances {
+            *idle = (*idle).min(LONGEST_IDLE);
+        }
         let context = ActorContext {
             id: id.clone(),
             limits,
-            settings: actor.settings,
+            settings,
             types: code.types.clone(),
             caller: self.node.caller(id.clone())?,
             log: Arc::new(log),
@@ -87,7 +100,8 @@ pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
 mod tests {
     use super::*;
     use crate::{engine::Engine, guest::Code, host::Host};
-    use lattice_core::Lattice;
+    use lattice_core::{Lattice, quantity::ByteSize};
+    use tokio::time::Instant;
 
     /// Returns the code of an actor that contains `text`.
     async fn code(host: &Host, text: &str) -> Arc<Code> {
@@ -96,6 +110,36 @@ mod tests {
         let id = ComponentId::new("actor").expect("an id");
         let loaded = host.0.launcher.prepare(id, actor).await.expect("it loads");
         loaded.actor.code
+    }
+
+    #[tokio::test]
+    async fn the_largest_limits_are_possible() {
+        let lattice = Lattice::in_memory("test").await.expect("a lattice");
+        let host = Host::builder(&lattice).without_placement().start().await;
+        let host = host.expect("it starts");
+        let bytes = wat::parse_str("(component)").expect("valid text");
+        let limits = Limits::default()
+            .memory(ByteSize::bytes(u64::MAX))
+            .concurrent(NonZeroUsize::MAX)
+            .queued(usize::MAX)
+            .result(ByteSize::bytes(u64::MAX))
+            .table_elements(usize::MAX);
+        let warm = Instances::Warm {
+            most: NonZeroUsize::MAX,
+            idle: Duration::MAX,
+        };
+        let actor = Actor::from_bytes(bytes).limits(limits).instances(warm);
+        let id = ComponentId::new("actor").expect("an id");
+        let prepared = host.0.launcher.prepare(id, actor).await.expect("it loads");
+        let concurrent = prepared.actor.context.limits.concurrent.get();
+        let kept = prepared.actor.context.settings.instances;
+        assert!(
+            matches!(kept, Instances::Warm { idle, .. } if Instant::now().checked_add(idle).is_some()),
+            "{kept:?}"
+        );
+        // A longer queue can't be made.
+        let _ = tokio::sync::mpsc::channel::<()>(concurrent);
+        assert_eq!(prepared.into_service().1.concurrent.get(), concurrent);
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@ pub use builder::HostBuilder;
 pub use error::HostError;
 
 use crate::actor::Actor;
+#[cfg(feature = "http")]
+use crate::http::Ingresses;
 use lattice_core::{
     Drained, Lattice,
     agent::Agent,
@@ -26,6 +28,8 @@ use std::{
     sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
+#[cfg(feature = "http")]
+use std::{net::SocketAddr, sync::OnceLock};
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
@@ -36,6 +40,9 @@ use std::{
 pub struct Host(Arc<Inner>);
 
 struct Inner {
+    /// Takes requests from the outside. There is nothing in it until the host has started.
+    #[cfg(feature = "http")]
+    ingresses: OnceLock<Ingresses>,
     /// Before the node, so that components are dropped first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// Runs what desired state assigns to this host. `None` when it takes no part in placement.
@@ -122,24 +129,56 @@ impl Host {
         self.lock_agent().clone()
     }
 
+    /// Returns the addresses at which the host takes requests for wormholes, in the order in which
+    /// its [ingresses](HostBuilder::ingress) were added. Port 0 is replaced by the port that the
+    /// system chose.
+    #[cfg(feature = "http")]
+    pub fn ingress_addresses(&self) -> Vec<SocketAddr> {
+        let ingresses = self.0.ingresses.get();
+        ingresses.map_or_else(Vec::new, |ingresses| ingresses.addresses().to_vec())
+    }
+
     /// Hands over the components that desired state assigned to this host, leaves the lattice,
     /// takes no new calls, and finishes those that run. All of this takes up to `grace`, half of
     /// which is for other hosts to take over. Calls that are still running then are cut off.
+    ///
+    /// Its ingresses take no new connections meanwhile, and finish the requests that run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
+        let (requests, calls) = tokio::join!(self.end_requests(grace), self.leave(grace));
+        self.kill();
+        requests.and(calls)
+    }
+
+    #[cfg(feature = "http")]
+    async fn end_requests(&self, grace: Duration) -> Drained {
+        match self.0.ingresses.get() {
+            Some(ingresses) => ingresses.shutdown(grace).await,
+            None => Drained::Clean,
+        }
+    }
+
+    #[cfg(not(feature = "http"))]
+    async fn end_requests(&self, _: Duration) -> Drained {
+        Drained::Clean
+    }
+
+    async fn leave(&self, grace: Duration) -> Drained {
         let begun = Instant::now();
         if let Some(agent) = self.agent() {
             // Components that it could not hand over in time are cut off with the node.
             let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        let drained = self.0.launcher.node.shutdown(rest).await;
-        self.kill();
-        drained
+        self.0.launcher.node.shutdown(rest).await
     }
 
     /// Stops immediately, without leaving the lattice. This is for tests and demonstrations of what
     /// happens to calls then.
     pub fn kill(&self) {
+        #[cfg(feature = "http")]
+        if let Some(ingresses) = self.0.ingresses.get() {
+            ingresses.kill();
+        }
         self.0.launcher.node.kill();
         let agent = self.lock_agent().take();
         drop(agent);

@@ -230,15 +230,30 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
         outgoing_bytes: app
             .outgoing_bytes
             .map_or(host.outgoing_bytes, ByteSize::bytes),
-        // These have no overrides.
-        handles: host.handles,
-        kept: host.kept,
+        handles: app.handles.map_or(host.handles, count),
+        kept: app.kept.unwrap_or(host.kept),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_app_overrides_the_limits_that_it_sets() {
+        let host = Limits::default().kept(Duration::from_secs(7));
+        let mut app = LimitOverrides::default();
+        assert_eq!(with(host, &app), host);
+        app.handles = NonZeroU32::new(3);
+        let three = with(host, &app);
+        assert_eq!(
+            three,
+            host.handles(NonZeroUsize::MIN.saturating_add(2)),
+            "only that one"
+        );
+        app.kept = Some(Duration::from_secs(90));
+        assert_eq!(with(host, &app), three.kept(Duration::from_secs(90)));
+    }
 
     #[test]
     fn only_an_available_image_counts_against_its_version() {

@@ -80,7 +80,8 @@ impl<T: Send + 'static> BoundExport<T> {
             Callee::Async(function) => {
                 let call =
                     async |accessor: &Accessor<T>| function.start(accessor, arguments)?.1.await;
-                store.run_concurrent(call).await?
+                // Boxed, so that calls of sync functions don't carry its state.
+                Box::pin(store.run_concurrent(call)).await?
             }
         };
         Ok(result?.wire)

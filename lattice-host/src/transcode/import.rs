@@ -39,7 +39,7 @@ pub(crate) trait ImportHandler<T>: Send + Sync + 'static {
         Box::pin(ready(Err(Error::new(LiftError::TooLarge))))
     }
 
-    /// Replies to a call for whose arguments there is no memory now. What was copied of them is
+    /// Replies to a call for whose arguments there is no memory now. The copied part of them is
     /// dropped. By default, the guest traps.
     fn no_room(&self, _: StoreContextMut<'_, T>) -> ReplyFuture {
         Box::pin(ready(Err(Error::new(LiftError::NoRoom))))

@@ -1,9 +1,9 @@
-//! Host memory for what is copied out of guests.
+//! Host memory for values that are copied out of guests.
 //!
 //! A value that a guest passes is copied before anything but its store is known. So the meter of
 //! the guest that runs is kept by the thread, and each value takes its bytes from it before they
 //! are copied, and gives them back when its last user drops it. A guest isn't interrupted while its
-//! values are copied, so the meter also learns how long that took.
+//! values are copied, so the meter also records how long that took.
 
 use bytes::Bytes;
 use lattice_core::call::Part;
@@ -15,7 +15,7 @@ const STEP: usize = 64 * 1024;
 /// The smallest value that takes anything. A smaller one is a part of what its call takes anyway.
 pub(super) const SMALL: usize = 1024;
 
-/// Grants the host memory for what is copied out of a guest.
+/// Grants the host memory for values that are copied out of a guest.
 pub(crate) trait Meter: Send + Sync {
     /// Takes memory. Returns false when there is not enough.
     fn take(&self, part: Part, bytes: usize) -> bool;
@@ -34,7 +34,7 @@ thread_local! {
     static RUNNING: RefCell<Option<Arc<dyn Meter>>> = const { RefCell::new(None) };
 }
 
-/// Runs a guest. What is copied out of it meanwhile takes its bytes from `meter`.
+/// Runs a guest. Values that are copied out of it meanwhile take their bytes from `meter`.
 pub(crate) fn metered<R>(meter: Arc<dyn Meter>, guest: impl FnOnce() -> R) -> R {
     let _before = Before(RUNNING.replace(Some(meter)));
     guest()
@@ -88,7 +88,7 @@ impl Charge {
         taken.is_some()
     }
 
-    /// Gives back what was taken beyond the `total` that the value has in the end.
+    /// Gives back the bytes beyond the `total` that the value has in the end.
     fn settle(&mut self, total: usize) {
         self.ends();
         let surplus = self.bytes.saturating_sub(total);

@@ -3,6 +3,7 @@
 mod artifact;
 mod cli;
 mod host;
+mod http;
 mod wait;
 
 #[path = "../../../lattice-core/tests/support/tls.rs"]

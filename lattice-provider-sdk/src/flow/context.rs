@@ -8,6 +8,7 @@ use super::{Home, pump::Pump, remote::AnyInvoke};
 use bytes::{Bytes, BytesMut};
 use lattice_core::{
     call::CallError,
+    id::Source,
     stream::{Body, Handle, Handles, Holder},
     value::{Decode, Encode, ValueError, from_bytes},
 };
@@ -47,6 +48,15 @@ impl Env {
             home: None,
             holder: Holder::Local(caller.any_source()),
             caller: Some(caller),
+        }
+    }
+
+    /// The environment of values with streams and futures, and without resources.
+    pub(crate) fn of_streams() -> Self {
+        Self {
+            home: None,
+            holder: Holder::Local(Source::Operator),
+            caller: None,
         }
     }
 
@@ -324,7 +334,6 @@ fn lost() -> CallError {
 mod tests {
     use super::*;
     use crate::flow::StreamReader;
-    use lattice_core::id::Source;
     use serde::{Serialize, Serializer};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

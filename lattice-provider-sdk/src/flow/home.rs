@@ -1,5 +1,6 @@
 //! The resources of a provider that others hold.
 
+use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Limit},
     id::{Origin, Source},
@@ -11,9 +12,13 @@ use std::{
     any::{Any, TypeId, type_name},
     collections::HashMap,
     fmt, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 use tokio::sync::watch;
+
+/// Returns the token of a portable resource, if the value is one of its type.
+pub(crate) type TokenOf = fn(&(dyn Any + Send + Sync)) -> Option<Vec<u8>>;
 
 /// A resource of a provider's world: the Rust type that stands for it, and its name.
 #[derive(Debug, Clone)]
@@ -21,6 +26,8 @@ pub struct ResourceType {
     rust: TypeId,
     /// `package/interface/name` without a version.
     name: Arc<str>,
+    /// If it is portable.
+    token: Option<TokenOf>,
 }
 
 impl ResourceType {
@@ -29,7 +36,23 @@ impl ResourceType {
         Self {
             rust: TypeId::of::<T>(),
             name: name.into(),
+            token: None,
         }
+    }
+
+    /// The Rust type.
+    pub(crate) fn rust(&self) -> TypeId {
+        self.rust
+    }
+
+    /// The resource, `package/interface/name` without a version.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The resource is portable from now on.
+    pub(crate) fn make_portable(&mut self, token: TokenOf) {
+        self.token = Some(token);
     }
 }
 
@@ -94,7 +117,7 @@ impl Home {
     ///
     /// # Errors
     /// Fails when others hold as many as they may.
-    pub(super) fn export<T: Send + Sync + 'static>(
+    pub(crate) fn export<T: Send + Sync + 'static>(
         self: &Arc<Self>,
         value: Arc<T>,
     ) -> Result<Owned, CallError> {
@@ -294,6 +317,21 @@ impl Owner for Home {
         drop(state);
         // Running calls that use it drop it when they end.
         drop(resource);
+    }
+
+    fn token(&self, id: u64) -> Option<Bytes> {
+        let state = self.state.lock();
+        let resource = state.resources.get(&id)?;
+        let (value, name) = (resource.value.clone(), resource.name.clone());
+        drop(state);
+        let ty = self.types.iter().find(|ty| ty.name == name)?;
+        let token = ty.token?;
+        // The provider's own code, in a task of the node.
+        let token = catch_unwind(AssertUnwindSafe(|| token(&*value)));
+        if token.is_err() {
+            tracing::error!(resource = %name, component = %self.at.component, "the provider panicked in `to_token`; the handle is not portable");
+        }
+        token.ok().flatten().map(Bytes::from)
     }
 }
 

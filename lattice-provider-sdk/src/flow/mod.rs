@@ -35,6 +35,7 @@ pub use context::{Encoded, Env, decode, encode};
 pub use elements::Element;
 pub use ends::{ByteWriter, FutureWriter, StreamWriter};
 pub use future::FutureReader;
+pub(crate) use home::TokenOf;
 pub use home::{Home, ResourceType};
 pub use remote::{AnyInvoke, Attached, RemoteOwned, RemoteRef};
 pub use resource::{Lent, Own};

@@ -49,8 +49,8 @@ impl<P: Provider> Call<P> {
         (call, args, handles)
     }
 
-    /// Returns the binding that [`Provider::link`] made for the link, or, for an operator's call,
-    /// the one that [`Provider::operator`] made.
+    /// Returns the binding that [`Provider::link`] made for the link, or, for a call without one,
+    /// the one that [`Provider::operator`] or [`Provider::wormhole`] made.
     ///
     /// A link's config is only passed to [`Provider::link`]. Keep the parts that handlers need in
     /// the binding.
@@ -63,7 +63,8 @@ impl<P: Provider> Call<P> {
         &self.source
     }
 
-    /// Returns the calling component, or `None` for an operator's call.
+    /// Returns the calling component, or `None` if an operator or a wormhole calls, which
+    /// [`source`](Self::source) tells apart.
     pub fn caller(&self) -> Option<&ComponentId> {
         match &self.source {
             Source::Component(id) => Some(id),
@@ -71,12 +72,13 @@ impl<P: Provider> Call<P> {
         }
     }
 
-    /// Returns the link that grants the call, or `None` for an operator's call.
+    /// Returns the link that grants the call, or `None` if an operator or a wormhole calls.
     pub fn link(&self) -> Option<&Link> {
         self.link.as_deref()
     }
 
-    /// Returns the name of the link that grants the call, or `None` for an operator's call.
+    /// Returns the name of the link that grants the call, or `None` if an operator or a wormhole
+    /// calls.
     pub fn link_name(&self) -> Option<&LinkName> {
         self.link().map(|link| &link.name)
     }

@@ -1,13 +1,16 @@
 //! The traits that a provider implements, and the life of its links.
 
 use crate::{flow::ResourceType, homes::Arguments, world::WitWorld};
-use lattice_core::{link::Link, serve::Answer};
+use lattice_core::{link::Link, name::WormholeId, serve::Answer};
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 mod call;
+mod portable;
 
 pub use call::Call;
+pub use portable::{Portable, PortableTypes};
+pub(crate) use portable::{Restore, Wanted};
 
 /// A native provider: serves the exported interfaces of its [`World`](Self::World) and keeps a
 /// binding, its own state, for each link that leads to it.
@@ -67,10 +70,24 @@ pub trait Provider: Sized + Send + Sync + 'static {
         async { None }
     }
 
+    /// Returns the binding for one call in the name of a wormhole: a public endpoint that leads to
+    /// this provider, or whose verifier it is. Such a call has no link. `None`, the default, denies
+    /// the call.
+    fn wormhole(&self, id: &WormholeId) -> impl Future<Output = Option<Self::Binding>> + Send {
+        let _ = id;
+        async { None }
+    }
+
     /// Returns how many of its resources others may hold. A call whose result has more fails with
     /// [`CallError::LimitExceeded`](crate::CallError::LimitExceeded). 100,000 by default.
     fn handles(&self) -> usize {
         MOST_HANDLES
+    }
+
+    /// Returns which of its resources are [`Portable`]: their handles survive the host of the
+    /// provider. None by default.
+    fn portable() -> PortableTypes<Self> {
+        PortableTypes::none()
     }
 }
 
@@ -79,7 +96,7 @@ pub trait Provider: Sized + Send + Sync + 'static {
 const MOST_HANDLES: usize = 100_000;
 
 /// A [`Provider`] that treats all its callers in the same way: links have no config, there are no
-/// bindings, and operators may call.
+/// bindings, and operators may call, as may wormholes that lead to it.
 pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
     type World: Dispatch<Self>;
@@ -87,6 +104,11 @@ pub trait Stateless: Sized + Send + Sync + 'static {
     /// Returns how many of its resources others may hold, as [`Provider::handles`].
     fn handles(&self) -> usize {
         MOST_HANDLES
+    }
+
+    /// Returns which of its resources are [`Portable`], as [`Provider::portable`].
+    fn portable() -> PortableTypes<Self> {
+        PortableTypes::none()
     }
 }
 
@@ -103,8 +125,16 @@ impl<P: Stateless> Provider for P {
         Some(())
     }
 
+    async fn wormhole(&self, _: &WormholeId) -> Option<()> {
+        Some(())
+    }
+
     fn handles(&self) -> usize {
         Stateless::handles(self)
+    }
+
+    fn portable() -> PortableTypes<P> {
+        <P as Stateless>::portable()
     }
 }
 
@@ -122,7 +152,7 @@ pub trait Dispatch<P: Provider>: WitWorld {
 /// Length limit of a reason, in bytes. It is one line for a person, not a log.
 const MAX_REASON: usize = 1_024;
 
-/// The reason why a link is refused.
+/// The reason why a link is refused, or the token of a [`Portable`] resource.
 ///
 /// Not an [`Error`] itself, so that `?` can turn every error into a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]

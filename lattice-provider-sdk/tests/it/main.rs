@@ -6,4 +6,6 @@ mod generated;
 mod links;
 // Public, so that its lints take it for a library.
 pub mod names;
+mod portable;
 mod shapes;
+mod wormholes;

@@ -169,6 +169,55 @@ impl Function {
     pub fn key(&self, interface: &str, function: &str) -> u64 {
         key(interface, function, &self.to_string())
     }
+
+    /// Returns whether its parameters have places for [handles](Type::has_handles).
+    pub fn takes_handles(&self) -> bool {
+        self.params.iter().any(|param| param.ty.has_handles())
+    }
+
+    /// Returns whether its result has places for [handles](Type::has_handles).
+    pub fn returns_handles(&self) -> bool {
+        self.result.as_ref().is_some_and(Type::has_handles)
+    }
+}
+
+impl Type {
+    /// Returns whether a value of this type has places for handles: resources, streams and futures.
+    pub fn has_handles(&self) -> bool {
+        match self {
+            Self::Own(_) | Self::Borrow(_) | Self::Stream(_) | Self::Future(_) => true,
+            Self::Record(fields) => fields.iter().any(|field| field.ty.has_handles()),
+            Self::Variant(cases) => {
+                let mut types = cases.iter().filter_map(|case| case.ty.as_ref());
+                types.any(Self::has_handles)
+            }
+            Self::Tuple(types) => types.iter().any(Self::has_handles),
+            Self::List(element) | Self::FixedList(element, _) | Self::Option(element) => {
+                element.has_handles()
+            }
+            Self::Result { ok, err } => {
+                let mut types = ok.iter().chain(err);
+                types.any(|ty| ty.has_handles())
+            }
+            Self::Map(key, value) => key.has_handles() || value.has_handles(),
+            Self::Bool
+            | Self::S8
+            | Self::U8
+            | Self::S16
+            | Self::U16
+            | Self::S32
+            | Self::U32
+            | Self::S64
+            | Self::U64
+            | Self::F32
+            | Self::F64
+            | Self::Char
+            | Self::String
+            | Self::Enum(_)
+            | Self::Flags(_)
+            | Self::ErrorContext => false,
+        }
+    }
 }
 
 /// Returns the key that identifies a function on the wire: the first 8 bytes, little endian, of

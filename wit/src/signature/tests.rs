@@ -81,6 +81,43 @@ fn a_function_without_parameters_and_result_has_a_signature() {
     assert_eq!(expected.to_string(), "func()");
 }
 
+#[test]
+fn handles_are_found_in_every_place() {
+    let inner = ["own<a:b/c/r>", "borrow<a:b/c/r>", "stream", "future<u8>"];
+    let outer = [
+        "X",
+        "record { a: u8, b: X }",
+        "variant { a, b(u8), c(X) }",
+        "tuple<u8, X>",
+        "list<X>",
+        "list<X, 4>",
+        "option<X>",
+        "result<X>",
+        "result<_, X>",
+        "result<u8, X>",
+        "map<string, X>",
+        "option<list<tuple<X>>>",
+    ];
+    let function = |text: &str| text.parse::<Function>().expect("a signature");
+    for outer in outer {
+        for inner in inner {
+            let ty = outer.replace('X', inner);
+            let taken = function(&format!("func(a: u8, b: {ty}) -> string"));
+            let found = (taken.takes_handles(), taken.returns_handles());
+            assert_eq!(found, (true, false), "{ty}");
+            let returned = function(&format!("async func(own: u8) -> {ty}"));
+            let found = (returned.takes_handles(), returned.returns_handles());
+            assert_eq!(found, (false, true), "{ty}");
+        }
+        let plain = outer.replace('X', "enum { own, stream }");
+        let plain = function(&format!("func(a: {plain}) -> {plain}"));
+        assert!(
+            !plain.takes_handles() && !plain.returns_handles(),
+            "{outer}"
+        );
+    }
+}
+
 /// The first bytes of the plain hash of a text.
 #[test]
 fn golden_texts() {

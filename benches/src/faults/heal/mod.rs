@@ -211,7 +211,7 @@ fn app(version: u32, actors: &[&str], replicas: &str) -> Result<App, Failure> {
 }
 
 /// The hosts that serve a component.
-fn serving(mesh: &Mesh, component: &str) -> BTreeSet<String> {
+pub(in crate::faults) fn serving(mesh: &Mesh, component: &str) -> BTreeSet<String> {
     let peers = mesh.lattice.peers();
     let serves = peers.iter().filter(|peer| {
         let mut ids = peer.components.keys();
@@ -220,7 +220,8 @@ fn serving(mesh: &Mesh, component: &str) -> BTreeSet<String> {
     serves.map(|peer| peer.origin.host.to_string()).collect()
 }
 
-async fn until(mut holds: impl FnMut() -> bool) -> Result<(), Failure> {
+/// Waits until `holds` returns true.
+pub(in crate::faults) async fn until(mut holds: impl FnMut() -> bool) -> Result<(), Failure> {
     let waited = async {
         while !holds() {
             sleep(LOOK).await;

@@ -1,18 +1,19 @@
 //! Streams and resources between actors of one host.
 
 use super::{Rates, all, rate};
-use crate::load::{
-    compare::{Figures, WARM_UP, median},
-    cpu::Processes,
-    measure::{self, Loops, Round},
-    report::Report,
-};
 use crate::{
     Failure,
     bars::Bar,
     flow::{FlowScene, RunClient},
     scene::{Callee, Scene},
     summary::Row,
+};
+use lattice_benches_common::{
+    compare::WARM_UP,
+    cpu::Processes,
+    figures::{Figures, median},
+    measure::{self, Loops, Round},
+    report::Report,
 };
 use lattice_core::client::Caller;
 use lattice_host::Instances;

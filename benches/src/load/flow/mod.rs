@@ -16,10 +16,7 @@ mod local;
 mod nats;
 
 use crate::Failure;
-use crate::load::{
-    compare::{WARM_UP, median},
-    report::Report,
-};
+use lattice_benches_common::{compare::WARM_UP, figures::median, report::Report};
 use std::time::{Duration, Instant};
 
 pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {

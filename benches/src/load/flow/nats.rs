@@ -1,26 +1,26 @@
 //! Streams and large arguments over NATS to another process.
 
 use super::{Rates, all, rate};
-use crate::load::{
-    compare::{WARM_UP, median},
-    cpu::Processes,
-    measure::{self, Calls},
-    nats::other,
-    options::Responder,
-    program::{Program, START},
-    report::Report,
-    responder::{BULK, LATTICE, SUBJECT},
-    server::Server,
-};
+use crate::load::{options::Responder, requests::Requests, responder::BULK};
 use crate::{
     Failure, bare,
     bars::Bar,
     bulk::Publisher,
     flow::{self, RunClient},
     native::{ECHO, EchoClient, INTAKE, IntakeClient},
+    program::START,
+    responder::{self, LATTICE, Other},
+    server::Server,
     summary::Row,
 };
 use bytes::Bytes;
+use lattice_benches_common::{
+    compare::WARM_UP,
+    cpu::Processes,
+    figures::median,
+    measure::{self, Calls},
+    report::Report,
+};
 use lattice_core::{Lattice, auth::LatticeKey, client::Caller, link::Link};
 use lattice_host::Host;
 use std::{
@@ -52,8 +52,8 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
     let server = Server::start().await?;
     let key = LatticeKey::generate();
     let processes = [
-        other(Responder::Sink, &server, &key).await?,
-        other(Responder::Drain, &server, &key).await?,
+        responder::start(Responder::Sink.name(), &server, &key).await?,
+        responder::start(Responder::Drain.name(), &server, &key).await?,
     ];
     let ours = Ours::start(&server.url, key, processes).await?;
     let baseline = bare::connect(&server.url).await?;
@@ -79,11 +79,11 @@ struct Ours {
     intake: IntakeClient<Caller>,
     _host: Host,
     _lattice: Lattice,
-    _processes: [Program; 2],
+    _processes: [Other; 2],
 }
 
 impl Ours {
-    async fn start(url: &str, key: LatticeKey, processes: [Program; 2]) -> Result<Self, Failure> {
+    async fn start(url: &str, key: LatticeKey, processes: [Other; 2]) -> Result<Self, Failure> {
         let lattice = Lattice::connect(url, LATTICE).key(key).await?;
         let host = Host::builder(&lattice)
             .actor("source", flow::source()?)
@@ -220,13 +220,5 @@ struct Small(EchoClient<Caller>);
 impl Calls for Small {
     async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
         Ok(self.0.echo(body).await?.len())
-    }
-}
-
-struct Requests(async_nats::Client);
-
-impl Calls for Requests {
-    async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
-        Ok(self.0.request(SUBJECT, body.clone()).await?.payload.len())
     }
 }

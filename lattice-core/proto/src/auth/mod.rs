@@ -1,7 +1,8 @@
 //! Authentication of frames and store values.
 //!
-//! Every frame and every store value ends in a 16-byte tag. Only holders of the [`LatticeKey`] can
-//! make tags, and nothing is decoded before its tag was checked.
+//! Every frame, every store value and every token of a portable resource ends in a 16-byte tag.
+//! Only holders of the [`LatticeKey`] can make tags, and nothing is decoded before its tag was
+//! checked.
 //!
 //! | suite | tag |
 //! | --- | --- |
@@ -17,6 +18,8 @@ mod key;
 #[cfg(feature = "os")]
 mod os;
 mod suite;
+mod token;
 
 pub use key::{KeyError, LatticeKey};
 pub use suite::{Auth, Purpose, SUITE_KEYED, SUITE_NONE, TAG_LEN};
+pub use token::{MAX_TOKEN, SealedToken, TokenError, TokenScope};

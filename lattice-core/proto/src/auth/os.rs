@@ -48,8 +48,13 @@ impl LatticeKey {
 
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     use io::Read as _;
+    // A key that was given in place of the path of its file isn't repeated.
+    let is_key = path
+        .to_str()
+        .is_some_and(|text| LatticeKey::from_hex(text).is_ok());
+    let shown = if is_key { Path::new("…") } else { path };
     let unreadable = |source| KeyError::Unreadable {
-        path: path.to_owned(),
+        path: shown.to_owned(),
         source,
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -116,6 +121,9 @@ mod tests {
         let path = dir.path().join("key");
         let missing = LatticeKey::from_file(&path).expect_err("no file");
         assert!(matches!(missing, KeyError::Unreadable { .. }), "{missing}");
+        let key = LatticeKey::from_file(HEX).expect_err("no file");
+        assert!(matches!(key, KeyError::Unreadable { .. }), "{key}");
+        assert!(!format!("{key} {key:?}").contains(HEX), "{key}");
 
         std::fs::write(&path, format!("{HEX}\n")).expect("written");
         restrict(&path, 0o600);

@@ -23,6 +23,7 @@ pub const SUITE_KEYED: u8 = 1;
 
 const FRAME_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 frame";
 const STORE_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 store value";
+const TOKEN_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 resource token";
 const KEY_ID_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 key id";
 
 /// The purpose of a tag. Each purpose has its own subkey, so that a tag made for one is invalid
@@ -34,6 +35,8 @@ pub enum Purpose {
     Frame,
     /// A value in the store.
     Store,
+    /// The token of a portable resource.
+    Token,
 }
 
 /// Makes and checks the tags of one lattice. Cheap to clone.
@@ -44,11 +47,12 @@ struct Subkeys {
     key_id: u8,
     frame: [u8; 32],
     store: [u8; 32],
+    token: [u8; 32],
 }
 
 impl Auth {
-    /// Suite 1. The lattice's name is part of the subkeys, so two lattices that share a key don't
-    /// accept each other's frames.
+    /// Authenticates with suite 1. The lattice's name is part of the subkeys, so two lattices that
+    /// share a key don't accept each other's frames.
     pub fn keyed(lattice: &LatticeName, key: &LatticeKey) -> Self {
         let mut material = Zeroizing::new(Vec::with_capacity(32 + lattice.as_str().len()));
         material.extend_from_slice(key.bytes());
@@ -57,15 +61,16 @@ impl Auth {
             key_id: key_id(key),
             frame: blake3::derive_key(FRAME_CONTEXT, &material),
             store: blake3::derive_key(STORE_CONTEXT, &material),
+            token: blake3::derive_key(TOKEN_CONTEXT, &material),
         })))
     }
 
-    /// Suite 0: every client of the bus and the store is trusted.
+    /// Trusts every client of the bus and the store: suite 0.
     pub fn trusting() -> Self {
         Self(None)
     }
 
-    /// The number of the suite.
+    /// Returns the number of the suite.
     pub fn suite(&self) -> u8 {
         match self.0 {
             None => SUITE_NONE,
@@ -73,8 +78,8 @@ impl Auth {
         }
     }
 
-    /// A number that distinguishes keys and reveals nothing about them: 1 to 255, or 0 without a
-    /// key.
+    /// Returns a number that distinguishes keys and reveals nothing about them: 1 to 255, or 0
+    /// without a key.
     pub fn key_id(&self) -> u8 {
         self.0.as_ref().map_or(0, |keys| keys.key_id)
     }
@@ -88,7 +93,7 @@ impl Auth {
         tag
     }
 
-    /// Whether `tag` is the tag over `parts`. The comparison takes constant time.
+    /// Returns whether `tag` is the tag over `parts`. The comparison takes constant time.
     #[must_use]
     pub fn verify(&self, purpose: Purpose, parts: &[&[u8]], tag: &[u8]) -> bool {
         if tag.len() != TAG_LEN {
@@ -121,6 +126,7 @@ impl Subkeys {
         let key = match purpose {
             Purpose::Frame => &self.frame,
             Purpose::Store => &self.store,
+            Purpose::Token => &self.token,
         };
         if let [part] = parts {
             return blake3::keyed_hash(key, part);
@@ -140,6 +146,7 @@ impl Drop for Subkeys {
     fn drop(&mut self) {
         self.frame.zeroize();
         self.store.zeroize();
+        self.token.zeroize();
     }
 }
 

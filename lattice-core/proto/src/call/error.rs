@@ -1,7 +1,7 @@
 //! Errors of calls.
 
 use super::Limit;
-use crate::name::{ComponentId, FunctionName, HostId, InterfaceName, LinkName};
+use crate::name::{ComponentId, FunctionName, HostId, InterfaceName, LinkName, WormholeId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -42,12 +42,14 @@ impl fmt::Display for Ran {
 /// | --- | --- | --- | --- | --- |
 /// | no link grants the call | [`NotLinked`] | at once | no | put the link that the message shows |
 /// | the target's provider rejected the link's config | [`LinkRejected`] | at once | no | correct the config and put the link again |
+/// | a wormhole is closed, was deleted or leads elsewhere | [`WormholeClosed`] | at once | no | open it, or correct its record |
 /// | the target's host hasn't received the link yet | [`LinkTableBehind`] | within 1 s | no | nothing: it is tried on another replica; if it still fails, call again |
 /// | no host serves the component | [`NotServed`] | within 50 ms, or after 1 s if no host replies | no | start it, or wait with `lattice.served(..)` |
 /// | caller and callee were built against different WIT | [`NotExported`], [`SchemaMismatch`] | at once | no | build both against the same WIT |
 /// | arguments or result exceed the limits of the callee, or of a process's memory for messages | [`TooLarge`] | at once | arguments: no; result: yes | send less, or raise the limit |
 /// | the component's queue is full, or its calls or its host's messages take too much memory | [`Overloaded`] | at once | no | call again after a moment, or add replicas |
 /// | its host has no room for one more instance | [`Overloaded`] | shortly before the deadline | no | call again after a moment, or give the host more memory for guests |
+/// | the caller has too many streams and large calls to other hosts at once | [`TooManySessions`] | at once | no | end streams, or wait for calls before more are made |
 /// | the component or its host is stopping | [`Stopping`] | at once | no | nothing: it is tried on another replica |
 /// | a host is killed, and the call was sent to it | [`HostLost`] | 25 ms after the bus reports it: with the next call to it, or 100 ms later | maybe | retry idempotent calls |
 /// | a host is killed, and the call was not sent yet | [`HostGone`] | when its death is noticed | no | nothing: it is tried on another replica |
@@ -61,7 +63,7 @@ impl fmt::Display for Ran {
 /// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
 /// | links form a loop | [`TooManyHops`] | after 32 hops, or when all calls that a component may run at once wait for this one | no | look for the loop in the links |
 /// | a handle was dropped, or the instance that it lives in ended | [`StaleHandle`] | at once | no | get a new handle |
-/// | the host on which a handle lives was started again, or has not heard of the holder's for 30 s | [`StaleHandle`] | at once | no | get a new handle |
+/// | the host on which a handle lives was started again, or has not heard of the holder's for 30 s | [`StaleHandle`] | at once | no | get a new handle; one of a portable resource is made anew by another replica |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
 ///
 /// Three further failures concern the store and the key:
@@ -99,6 +101,8 @@ impl fmt::Display for Ran {
 /// [`TooManyHops`]: Self::TooManyHops
 /// [`DeadlineExceeded`]: Self::DeadlineExceeded
 /// [`StaleHandle`]: Self::StaleHandle
+/// [`TooManySessions`]: Self::TooManySessions
+/// [`WormholeClosed`]: Self::WormholeClosed
 // The order of the variants is the wire format: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -294,6 +298,31 @@ pub enum CallError {
         resource: String,
         /// Why.
         reason: String,
+        /// Whether it was lost with its instance or host. It was not dropped, and the component
+        /// that uses it is its holder, as far as is known. A portable resource is made anew then.
+        is_lost: bool,
+    },
+    /// The calling component has as many sessions with other hosts open as one may have on a host.
+    /// A call to another host takes one while its arguments or its result are sent, if they don't
+    /// fit a message, and for as long as streams in them are open. Did not run.
+    #[error(
+        "component `{component}` has {limit} sessions with other hosts open, which is the most for one component on a host; end streams that are not needed, or wait for calls with large arguments or results"
+    )]
+    TooManySessions {
+        /// The calling component.
+        component: ComponentId,
+        /// The limit.
+        limit: u64,
+    },
+    /// The wormhole in whose name the call was made doesn't allow it, as far as the caller's
+    /// process or the callee's host knows: it is closed, it was deleted, it leads elsewhere, its
+    /// record can't be read, or calls in its name may not use this interface. Did not run.
+    #[error("wormhole `{wormhole}` does not allow the call: {reason}")]
+    WormholeClosed {
+        /// The wormhole.
+        wormhole: WormholeId,
+        /// Why, and what to do about it.
+        reason: String,
     },
 }
 
@@ -341,7 +370,7 @@ impl fmt::Display for Part {
 }
 
 impl CallError {
-    /// Whether the callee's code ran.
+    /// Returns whether the callee's code ran.
     pub fn ran(&self) -> Ran {
         match self {
             Self::DeadlineExceeded { ran }
@@ -363,14 +392,15 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed later if nothing is changed. Whether it can be sent again
-    /// without doing something twice depends on [`ran`](Self::ran): after [`Ran::Maybe`], only if
-    /// it is idempotent.
+    /// Returns whether the same call may succeed later if nothing is changed. Whether it can be
+    /// sent again without doing something twice depends on [`ran`](Self::ran): after
+    /// [`Ran::Maybe`], only if it is idempotent.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
             Self::NotServed { .. }
                 | Self::Overloaded { .. }
+                | Self::TooManySessions { .. }
                 | Self::LinkTableBehind
                 | Self::DeadlineExceeded { .. }
                 | Self::InstanceLost { .. }
@@ -397,6 +427,7 @@ impl CallError {
         | Self::StoreUnavailable { reason }
         | Self::LimitExceeded { reason, .. }
         | Self::StaleHandle { reason, .. }
+        | Self::WormholeClosed { reason, .. }
         | Self::Unrecognised {
             message: reason, ..
         } = &mut self

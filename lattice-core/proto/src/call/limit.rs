@@ -26,6 +26,8 @@ pub enum Limit {
     HostMemory(u64),
     /// Resources of one instance that others hold.
     Handles(u64),
+    /// Token of one portable resource, in bytes.
+    Token(u64),
 }
 
 impl fmt::Display for Limit {
@@ -45,6 +47,7 @@ impl fmt::Display for Limit {
                 write!(f, "{bytes} of memory for all guests of its host")
             }
             Self::Handles(count) => write!(f, "{count} resources that others hold"),
+            Self::Token(bytes) => write!(f, "{bytes} bytes for the token of a portable resource"),
         }
     }
 }
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
     use crate::{call::CallError, call::Ran, value};
 
-    const ALL: [(Limit, &[u8], &str); 8] = [
+    const ALL: [(Limit, &[u8], &str); 9] = [
         (
             Limit::Cpu(Duration::from_millis(1_500)),
             b"\x00\x01\x80\xca\xb5\xee\x01",
@@ -94,6 +97,11 @@ mod tests {
             Limit::Handles(1_000),
             b"\x07\xe8\x07",
             "1000 resources that others hold",
+        ),
+        (
+            Limit::Token(1_024),
+            b"\x08\x80\x08",
+            "1024 bytes for the token of a portable resource",
         ),
     ];
 

@@ -3,7 +3,9 @@
 mod error;
 mod function;
 mod limit;
+mod places;
 
 pub use error::{CallError, Part, Ran};
 pub use function::FunctionRef;
 pub use limit::Limit;
+pub use places::HandlePlaces;

@@ -15,7 +15,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The boot of `host` with this epoch.
+    /// Returns the boot of `host` with this epoch.
     pub fn new(host: HostId, epoch: u64) -> Self {
         Self { host, epoch }
     }

@@ -16,6 +16,16 @@ pub enum Source {
     Host(HostId),
 }
 
+impl Source {
+    /// The component, if it is one.
+    pub fn component(&self) -> Option<&ComponentId> {
+        match self {
+            Self::Component(id) => Some(id),
+            Self::Wormhole(_) | Self::Operator | Self::Host(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

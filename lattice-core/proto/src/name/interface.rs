@@ -42,12 +42,12 @@ impl InterfaceName {
         }
     }
 
-    /// Namespace, package and interface without the version: `wasi:keyvalue/store`.
+    /// Returns namespace, package and interface without the version: `wasi:keyvalue/store`.
     pub fn path(&self) -> &str {
         self.0.split_once('@').map_or(&*self.0, |(path, _)| path)
     }
 
-    /// The version, if the name has one.
+    /// Returns the version, if the name has one.
     pub fn version(&self) -> Option<Version> {
         let (_, version) = self.0.split_once('@')?;
         Version::parse(version).ok()
@@ -80,7 +80,7 @@ impl InterfaceName {
         }
     }
 
-    /// Whether one can replace the other by semantic versioning.
+    /// Returns whether one can replace the other by semantic versioning.
     pub fn is_compatible(&self, other: &Self) -> bool {
         self == other || self.compat() == other.compat()
     }

@@ -1,6 +1,6 @@
 //! Names that are one label: lattices, hosts, components, links, wormholes, apps, configs.
 
-use super::{NameError, text::text};
+use super::{NameError, may_be_secret, text::text};
 use std::sync::{Arc, LazyLock};
 
 const RULE: &str = "use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or a digit";
@@ -29,8 +29,11 @@ fn rule_for(text: &str) -> String {
     }
 }
 
-/// Returns the name that is most like the text.
+/// Returns the name that is most like the text, unless the text may be a secret.
 fn proposal(text: &str) -> Option<String> {
+    if may_be_secret(text) {
+        return None;
+    }
     let mut name = String::new();
     for c in text.chars() {
         if name.len() == MAX {
@@ -165,6 +168,34 @@ mod tests {
         ] {
             let error = HostId::new(given).expect_err(given).to_string();
             assert!(error.ends_with(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_place_of_a_name_is_not_repeated() {
+        let key = "0a".repeat(32);
+        let seed = format!("SU{}", "A2BC".repeat(14));
+        for secret in [
+            "nats://joe:s3cret@host:4222",
+            "nats://joe:s3cret",
+            "https://s3cret@shop.example/app.toml",
+            &key,
+            &seed,
+            &format!("eyJhbGciOiJlZDI1NTE5In0.{key}.s3cret"),
+        ] {
+            let errors = [
+                LatticeName::new(secret).map(drop),
+                ComponentId::new(secret).map(drop),
+                crate::name::InterfaceName::new(secret).map(drop),
+            ];
+            for error in errors {
+                let error = error.expect_err(secret);
+                let text = format!("{error} {error:?}").to_ascii_lowercase();
+                for part in ["s3cret", "0a0a0a0a", "a2bca2bc"] {
+                    assert!(!text.contains(part), "{text}");
+                }
+                assert_eq!(error.given, "…", "{text}");
+            }
         }
     }
 

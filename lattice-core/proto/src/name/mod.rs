@@ -24,7 +24,7 @@ pub use label::{AppName, ComponentId, ConfigName, HostId, LatticeName, LinkName,
 pub struct NameError {
     /// The kind of name: "lattice name", "host id", …
     pub what: Cow<'static, str>,
-    /// The given text, cut to 80 characters.
+    /// The given text, cut to 80 characters, or `…` if it may be a secret.
     pub given: String,
     /// The rule that it breaks.
     pub rule: Cow<'static, str>,
@@ -54,10 +54,32 @@ impl<N, T: TryInto<N, Error: Into<NameError>>> IntoName<N> for T {
 
 impl NameError {
     pub(crate) fn new(what: &'static str, given: &str, rule: impl Into<Cow<'static, str>>) -> Self {
+        let given = if may_be_secret(given) {
+            "…".to_owned()
+        } else {
+            given.chars().take(80).collect()
+        };
         Self {
             what: what.into(),
-            given: given.chars().take(80).collect(),
+            given,
             rule: rule.into(),
         }
     }
+}
+
+/// The fewest letters and digits in a row that may be a key, a seed or a token.
+const KEY: usize = 32;
+
+/// Returns whether a text may be a secret that was given in place of a name: a URL or the start of
+/// one, which may have a login, or a key. Errors don't repeat it, and don't propose a name that is
+/// like it.
+fn may_be_secret(text: &str) -> bool {
+    let is_url = text.contains("://");
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_key = words.any(|word| {
+        word.len() >= KEY
+            && word.bytes().any(|b| b.is_ascii_digit())
+            && word.bytes().any(|b| b.is_ascii_alphabetic())
+    });
+    is_url || is_key
 }

@@ -38,22 +38,22 @@ pub struct ByteSize(u64);
 pub struct ByteSizeError(String);
 
 impl ByteSize {
-    /// A size of that many bytes.
+    /// Creates a size of that many bytes.
     pub const fn bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// A size in units of 1,024 bytes.
+    /// Creates a size in units of 1,024 bytes.
     pub const fn kib(kib: u64) -> Self {
         Self(kib.saturating_mul(1 << 10))
     }
 
-    /// A size in units of 1,024 KiB.
+    /// Creates a size in units of 1,024 KiB.
     pub const fn mib(mib: u64) -> Self {
         Self(mib.saturating_mul(1 << 20))
     }
 
-    /// A size in units of 1,024 MiB.
+    /// Creates a size in units of 1,024 MiB.
     pub const fn gib(gib: u64) -> Self {
         Self(gib.saturating_mul(1 << 30))
     }

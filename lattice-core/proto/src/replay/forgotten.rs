@@ -1,10 +1,10 @@
 //! Boots of hosts that a guard no longer remembers, so that their recorded frames aren't taken for
 //! new ones.
 //!
-//! What was seen of such a boot is lost, so nothing that it has sent or sends can be told from a
-//! recording: all of it is refused, until the host starts again. Each boot takes a few bytes. Where
-//! even these become too many, they are replaced by a *floor*: boots up to the highest epoch among
-//! them are refused unless they are known.
+//! The guard no longer has the numbers that such a boot has used, so it can't distinguish its
+//! frames from recordings. It refuses all of them until the host starts again. Each boot takes a
+//! few bytes. Where even these become too many, they are replaced by a *floor*: boots up to the
+//! highest epoch among them are refused unless they are known.
 
 use crate::id::Origin;
 use std::{

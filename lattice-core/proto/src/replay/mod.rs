@@ -88,7 +88,7 @@ impl ReplayGuard {
         self.fresh_in(frame.sender(), series, frame.sequence(), now)
     }
 
-    /// Moves what was seen of the host's earlier boot to `other`, if `sender` is a later one.
+    /// Moves the record of the host's earlier boot to `other`, if `sender` is a later one.
     pub fn retire(&mut self, sender: &Origin, other: &mut Self) {
         let Some(known) = self.senders.get_mut(&sender.host) else {
             return;
@@ -122,12 +122,12 @@ impl ReplayGuard {
         }
     }
 
-    /// Whether this boot was forgotten, so that all of its frames are refused.
+    /// Returns whether this boot was forgotten, so that all of its frames are refused.
     pub fn has_forgotten(&self, boot: &Origin) -> bool {
         !self.senders.contains_key(&boot.host) && self.forgotten.contains(boot)
     }
 
-    /// Whether a later boot of the same host was seen.
+    /// Returns whether a later boot of the same host was seen.
     pub fn is_outdated(&self, sender: &Origin) -> bool {
         let known = self.senders.get(&sender.host);
         known.is_some_and(|known| known.epoch > sender.epoch)

@@ -1,4 +1,4 @@
-//! Discovery questions and probes between hosts, and their answers.
+//! Discovery questions and probes between hosts, and the replies to them.
 //!
 //! Bodies as in `body.rs`, with the fields of each struct below, in order.
 
@@ -21,7 +21,7 @@ pub struct Discover {
     pub component: ComponentId,
 }
 
-/// The hosts that serve a component, as far as the host that answers knows.
+/// The hosts that serve a component, as far as the host that replies knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discovered {
     /// The id of the question.

@@ -96,43 +96,44 @@ impl Frame {
         })
     }
 
-    /// The kind of its envelopes.
+    /// Returns the kind of its envelopes.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Its lane.
+    /// Returns its lane.
     pub fn lane(&self) -> Lane {
         self.lane
     }
 
-    /// Its number, from 1, among the frames of this sender to this target, of this kind and in this
-    /// lane.
+    /// Returns its number, from 1, among the frames of this sender to this target, of this kind and
+    /// in this lane.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The sender.
+    /// Returns the sender.
     pub fn sender(&self) -> &Origin {
         &self.sender
     }
 
-    /// The target; `None` means all members.
+    /// Returns the target; `None` means all members.
     pub fn target(&self) -> Option<&Origin> {
         self.target.as_ref()
     }
 
-    /// Whether it is for all members, or for exactly this boot of this host.
+    /// Returns whether it is for all members, or for exactly this boot of this host.
     pub fn is_for(&self, receiver: &Origin) -> bool {
         self.target.as_ref().is_none_or(|target| target == receiver)
     }
 
-    /// The bytes of its envelopes. They stay in memory as long as one of the envelopes does.
+    /// Returns the bytes of its envelopes. They stay in memory as long as one of the envelopes
+    /// does.
     pub fn size(&self) -> usize {
         self.envelopes.rest.len()
     }
 
-    /// Its envelopes, in order; at least one.
+    /// Returns its envelopes, in order; at least one.
     pub fn envelopes(&self) -> Envelopes {
         self.envelopes.clone()
     }

@@ -1,10 +1,9 @@
-//! The name of a resource, as hosts tell it to each other, and what they ask each other about
-//! handles.
+//! The name of a resource, as hosts send it to each other, and their requests about handles.
 //!
 //! Encoded by their fields in order, as the bodies in `body.rs`.
 
 use super::Origin;
-use crate::name::ComponentId;
+use crate::{auth::SealedToken, name::ComponentId};
 use serde::{Deserialize, Serialize};
 
 /// A resource, as one host names it to another. Knowing it gives no right to use it.
@@ -17,16 +16,18 @@ pub struct ResourceName {
     /// The instance of the component.
     pub instance: u64,
     /// The number under which that host has given it to the holder. Each time a host gets the
-    /// handle, it has a new one.
+    /// handle, it has a new one. 0 if it lives nowhere any more, and only the token is left of it.
     pub id: u64,
     /// The boot that holds it, if that isn't the one that sends this name: another node of the same
     /// process.
     pub holder: Option<Origin>,
     /// Its type: `package/interface/name` without a version.
     pub ty: String,
+    /// What another replica makes the resource anew from, if it is portable.
+    pub token: Option<SealedToken>,
 }
 
-/// What a host asks another one about handles, by host RPC, in the name of one of its boots.
+/// A request of one host to another about handles, by host RPC, on behalf of one of its boots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandleRequest {
     /// The epoch of that boot.
@@ -64,8 +65,13 @@ pub enum HandleAnswer {
     Done,
     /// The handle has this number now.
     Claimed(u64),
-    /// The handle can't be used, for this reason.
-    Stale(String),
+    /// The handle can't be used.
+    Stale {
+        /// Why.
+        reason: String,
+        /// Whether it was lost, and not dropped or given away.
+        is_lost: bool,
+    },
     /// These are held.
     Held(Vec<u64>),
 }

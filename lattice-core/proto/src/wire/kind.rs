@@ -40,9 +40,9 @@ kinds! {
     Call = 0x01, "call";
     /// Replies to calls.
     Reply = 0x02, "reply";
-    /// Asks whether a host is there.
+    /// Requests to reply at once, which show whether a host is live.
     Probe = 0x03, "probe";
-    /// Answers a probe.
+    /// Replies to probes.
     ProbeAck = 0x04, "probe ack";
     /// A host's heartbeat.
     Beat = 0x05, "beat";
@@ -50,13 +50,13 @@ kinds! {
     Report = 0x06, "report";
     /// A host is leaving.
     Goodbye = 0x07, "goodbye";
-    /// Asks which hosts serve a component.
+    /// Discovery questions: which hosts serve a component.
     Discover = 0x08, "discover";
-    /// The hosts that serve a component.
+    /// Replies to discovery questions: the hosts that serve a component.
     Discovered = 0x09, "discovered";
-    /// Asks hosts to report at once.
+    /// Requests for reports at once.
     ReportWanted = 0x0b, "report wanted";
-    /// Requests the log lines of components from their hosts.
+    /// Requests for the log lines of components.
     LogsWanted = 0x0c, "logs wanted";
     /// Log lines of components.
     Logs = 0x0d, "logs";

@@ -26,9 +26,9 @@ pub enum HandleName {
     /// A resource that is lent until the call ends.
     Borrow(ResourceName),
     /// A stream, in this channel.
-    Stream(u16),
+    Stream(u32),
     /// A future, in this channel.
-    Future(u16),
+    Future(u32),
 }
 
 /// A value and the names of the handles in it.
@@ -82,9 +82,21 @@ impl Passed {
 mod tests {
     use super::*;
     use crate::{
+        auth::{Auth, SealedToken, TokenScope},
         id::Origin,
         name::{ComponentId, HostId},
     };
+
+    /// The token `x` without authentication.
+    fn token() -> SealedToken {
+        let component = ComponentId::new("c").expect("a component");
+        let scope = TokenScope {
+            component: &component,
+            resource: "t",
+            holder: None,
+        };
+        Auth::trusting().seal_token(scope, b"x").expect("it fits")
+    }
 
     fn passed() -> Passed {
         let name = ResourceName {
@@ -94,10 +106,15 @@ mod tests {
             id: 5,
             holder: None,
             ty: "t".to_owned(),
+            token: None,
+        };
+        let portable = ResourceName {
+            token: Some(token()),
+            ..name.clone()
         };
         Passed {
             names: vec![
-                HandleName::Own(name.clone()),
+                HandleName::Own(portable),
                 HandleName::Borrow(name),
                 HandleName::Stream(1),
                 HandleName::Future(300),
@@ -108,10 +125,10 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let golden = b"\x1c\0\0\0\
+        let golden = b"\x30\0\0\0\
             \x04\
-            \x00\x01h\x03\x01c\x04\x05\x00\x01t\
-            \x01\x01h\x03\x01c\x04\x05\x00\x01t\
+            \x00\x01h\x03\x01c\x04\x05\x00\x01t\x01\x11x\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+            \x01\x01h\x03\x01c\x04\x05\x00\x01t\x00\
             \x02\x01\
             \x03\xac\x02\
             \0\0\0\0value";
@@ -128,7 +145,7 @@ mod tests {
 
     #[test]
     fn names_that_do_not_fill_their_length_are_refused() {
-        for length in [0_u32, 1, 27, 29, 37] {
+        for length in [0_u32, 1, 47, 49, 57] {
             let mut bytes = passed().encode().expect("encodes").to_vec();
             bytes[..4].copy_from_slice(&length.to_le_bytes());
             let decoded = Passed::decode(bytes.into());

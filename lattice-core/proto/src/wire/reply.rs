@@ -45,7 +45,7 @@ pub struct ReplyEnvelope {
 }
 
 impl ReplyEnvelope {
-    /// A reply without handles and without a session.
+    /// Creates a reply without handles and without a session.
     pub fn plain(id: u64, outcome: Result<Bytes, CallError>) -> Self {
         Self {
             id,

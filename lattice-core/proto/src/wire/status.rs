@@ -74,7 +74,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether calls reach it.
+    /// Returns whether calls reach it.
     pub fn is_serving(self) -> bool {
         matches!(self, Self::Serving | Self::Updating | Self::HandingOver)
     }

@@ -39,8 +39,8 @@ impl FrameWriter {
         Self::with_room(sender, target, kind, lane, 0)
     }
 
-    /// The same, with capacity for about `size` bytes of envelopes, so that they aren't moved while
-    /// the frame grows.
+    /// Begins a frame as [`new`](Self::new) does, with capacity for about `size` bytes of
+    /// envelopes, so that they aren't moved while the frame grows.
     pub fn with_room(
         sender: Origin,
         target: Option<Origin>,
@@ -109,22 +109,22 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// The length in bytes that the frame would have if it were sealed now.
+    /// Returns the length in bytes that the frame would have if it were sealed now.
     pub fn len(&self) -> usize {
         self.buf.len() + TAG_LEN
     }
 
-    /// Whether it has no envelope yet. Receivers refuse frames without envelopes.
+    /// Returns whether it has no envelope yet. Receivers refuse frames without envelopes.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The number of envelopes in it.
+    /// Returns the number of envelopes in it.
     pub fn count(&self) -> u16 {
         self.count
     }
 
-    /// The target; `None` means all members.
+    /// Returns the target; `None` means all members.
     pub fn target(&self) -> Option<&Origin> {
         self.target.as_ref()
     }

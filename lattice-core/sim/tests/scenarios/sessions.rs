@@ -243,7 +243,7 @@ fn run(seed: u64) -> (usize, usize) {
     panic!("{} streams never end", link.streams.len());
 }
 
-/// In every session that ends cleanly, exactly what was sent was received, in order. Memory stays
+/// In every session that ends cleanly, exactly the sent bytes were received, in order. Memory stays
 /// within its bounds, and nothing is left of any session.
 #[test]
 fn sessions_end_whole_or_broken_and_leave_nothing() {

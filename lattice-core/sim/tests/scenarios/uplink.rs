@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_mins(20);
 struct Node {
     random: Random,
     peers: Vec<Peer>,
-    /// What waits for the link.
+    /// Frames that wait for the link.
     queue: VecDeque<(usize, SessionItem)>,
     flights: VecDeque<(Duration, usize, SessionItem)>,
     bytes_per_step: usize,
@@ -221,7 +221,7 @@ impl Stream {
         }
     }
 
-    /// Panics unless exactly what was sent was received.
+    /// Panics unless exactly the sent bytes were received.
     fn check(&self) {
         assert!(self.data.starts_with(&self.received), "damaged");
         match &self.outcome {
@@ -249,9 +249,9 @@ fn run(seed: u64) -> (usize, usize, usize, usize) {
     (node.left, node.again, streams().count(), broken)
 }
 
-/// In every session that ends cleanly, exactly what was sent was received, in order. Nearly all do
-/// whose users wait for that, however long this node's queue is, and of all chunks less than half
-/// are sent twice.
+/// In every session that ends cleanly, exactly the sent bytes were received, in order. Nearly all
+/// do whose users wait for that, however long this node's queue is, and of all chunks less than
+/// half are sent twice.
 #[test]
 fn sessions_with_many_peers_behind_one_slow_link_end_whole() {
     let (mut left, mut again, mut streams, mut broken) = (0, 0, 0, 0);

@@ -21,9 +21,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long one write of a lease may stand in the store. A holder writes it again long before, and
-/// the store removes it a few seconds after its term. What stands longer was not put there by a
-/// holder.
+/// How long one write of a lease may stay in the store. A holder writes it again long before, and
+/// the store removes it a few seconds after its term. A value that stays longer was not written by
+/// a holder.
 const STALE: Duration = Duration::from_secs(2 * TERM.as_secs());
 
 /// How long an attempt to take a lease waits for its holder to give it back.
@@ -178,8 +178,8 @@ impl LeaseTask {
         })
     }
 
-    /// Writes the lease over what was last there. Returns the write if this host certainly holds
-    /// the lease for a term: the store's answer has no tag, so the value is read back.
+    /// Writes the lease over the last value. Returns the write if this host certainly holds the
+    /// lease for a term: the store's answer has no tag, so the value is read back.
     ///
     /// This isn't a [`Rewrite`](crate::store::rewrite::Rewrite): the value has a term, a conflict
     /// means that another host holds the lease, and the time of the next attempt follows from the
@@ -214,8 +214,8 @@ impl LeaseTask {
         Some((Last { expect, generation }, entry.revision))
     }
 
-    /// Returns a generation above that of what was last there, and above everything that this host
-    /// has seen before.
+    /// Returns a generation above that of the last value, and above every one that this host has
+    /// seen before.
     fn generation_after(&self, last: Last) -> u64 {
         let seen = self.replica.links().revision().0;
         last.generation.saturating_add(1).max(seen)

@@ -75,10 +75,10 @@ impl Drop for Waiting {
 
 /// Forgets turns that have ended. A task may continue after its call has ended, and wait, but then
 /// it holds up no other call.
-pub(super) fn have_ended(turns: impl Iterator<Item = TurnId>) {
+pub(super) fn have_ended<I: Iterator<Item = TurnId>>(turns: impl FnOnce() -> I) {
     if COUNT.load(Ordering::SeqCst) > 0 {
         let mut waits = WAITS.lock();
-        turns.for_each(|turn| waits.forget(turn));
+        turns().for_each(|turn| waits.forget(turn));
     }
 }
 

@@ -350,13 +350,53 @@ pub enum Finding {
         /// The missing key.
         key: StoreKey,
     },
+    /// There is no such wormhole.
+    #[error("there is no wormhole `{wormhole}`{}; open one, or declare it in an app and apply that", DidYouMean(similar.as_ref()))]
+    NoWormhole {
+        /// Its id.
+        wormhole: WormholeId,
+        /// A wormhole with a similar name.
+        similar: Option<WormholeId>,
+    },
     /// A wormhole is closed to the public.
     #[error(
-        "wormhole `{wormhole}` is closed; open it in its app's manifest if it should be public"
+        "wormhole `{wormhole}` is closed; open it with `lattice wormhole open {wormhole}`, or in its app's manifest, if it should be public"
     )]
     Closed {
         /// Its id.
         wormhole: WormholeId,
+    },
+    /// A wormhole is open to the public.
+    #[error(
+        "wormhole `{wormhole}` is open: requests for {} go to `{actor}`",
+        Listed(addresses)
+    )]
+    Open {
+        /// Its id.
+        wormhole: WormholeId,
+        /// Its host names with its path, or `*` and its path for any host name.
+        addresses: Vec<String>,
+        /// The actor that it leads to.
+        actor: ComponentId,
+    },
+    /// Hosts have an ingress.
+    #[error("requests come in at {}", Listed(hosts))]
+    Ingress {
+        /// The hosts.
+        hosts: Vec<HostId>,
+    },
+    /// No host has an ingress.
+    #[error(
+        "no host has an ingress, so no request comes in; start one with `lattice up --http 127.0.0.1:8080`"
+    )]
+    NoIngress,
+    /// A wormhole leads to an actor that serves no requests.
+    #[error("wormhole `{wormhole}` can't work: {reason}")]
+    WormholeMismatch {
+        /// Its id.
+        wormhole: WormholeId,
+        /// Why, and what to do.
+        reason: String,
     },
     /// The size of an app.
     #[error("app `{app}` has {} and {}", Count(*components, "component"), Count(*links, "link"))]
@@ -391,6 +431,8 @@ impl Finding {
             | Self::ServesInPart { .. }
             | Self::LinkActive { .. }
             | Self::Closed { .. }
+            | Self::Open { .. }
+            | Self::Ingress { .. }
             | Self::Holds { .. } => Severity::Fine,
             Self::NotBegun { .. }
             | Self::Starting { .. }
@@ -409,7 +451,7 @@ impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Finding", 2)?;
         fields.serialize_field("severity", &self.severity())?;
-        fields.serialize_field("says", &self.to_string())?;
+        fields.serialize_field("message", &self.to_string())?;
         fields.end()
     }
 }

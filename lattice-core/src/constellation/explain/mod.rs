@@ -4,17 +4,18 @@
 mod component;
 mod finding;
 mod text;
+mod wormhole;
 
 pub use finding::{Finding, Severity};
 
 use super::{
-    items::{AppView, LinkState, LinkView, StoreState},
+    items::{AppView, LinkState, LinkView, StoreState, WormholeView},
     view::View,
 };
 use crate::{
     connection::Connection,
     link::{LinkKey, Locality},
-    name::{AppName, ComponentId},
+    name::{AppName, ComponentId, WormholeId},
     place::Assignment,
     store::{KeyKind, StoreKey},
     types::ComponentTypes,
@@ -39,6 +40,18 @@ pub enum Subject {
     Link(LinkKey),
     /// An app: is all of it in its declared state?
     App(AppName),
+    /// A wormhole: do requests get through it?
+    Wormhole(WormholeId),
+}
+
+/// What doesn't fit together by the types that components have published, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mismatches {
+    /// Links whose two ends don't.
+    pub links: BTreeMap<LinkKey, String>,
+    /// Wormholes whose actor serves no requests.
+    pub wormholes: BTreeMap<WormholeId, String>,
 }
 
 /// An explanation of whether something runs or can be reached, and why not. Displayed as one line,
@@ -54,13 +67,8 @@ pub struct Explanation {
     pub findings: Vec<Finding>,
 }
 
-/// Explains `subject` from `view`. `mismatches` has the reason for each link whose two ends are
-/// known not to fit together.
-pub fn explain(
-    view: &View,
-    mismatches: &BTreeMap<LinkKey, String>,
-    subject: &Subject,
-) -> Explanation {
+/// Explains `subject` from `view`. `mismatches` is what is known not to fit together.
+pub fn explain(view: &View, mismatches: &Mismatches, subject: &Subject) -> Explanation {
     let assignment = view.assignment();
     let mut inquiry = Inquiry {
         view,
@@ -87,6 +95,7 @@ pub fn explain(
         Subject::Component(id) => inquiry.component(id),
         Subject::Link(key) => inquiry.link(key),
         Subject::App(name) => inquiry.app(name),
+        Subject::Wormhole(id) => inquiry.wormhole(id),
     }
     let mut findings = inquiry.findings;
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
@@ -101,7 +110,7 @@ pub fn explain(
 /// One question in progress.
 struct Inquiry<'a> {
     view: &'a View,
-    mismatches: &'a BTreeMap<LinkKey, String>,
+    mismatches: &'a Mismatches,
     assignment: &'a Assignment,
     findings: Vec<Finding>,
 }
@@ -153,7 +162,7 @@ impl Inquiry<'_> {
 
     fn link_state(&mut self, link: &LinkView) {
         let (key, target) = (link.key.clone(), link.target.clone());
-        let mismatch = self.mismatches.get(&link.key);
+        let mismatch = self.mismatches.links.get(&link.key);
         if let Some(reason) = mismatch {
             self.found(Finding::LinkMismatch {
                 link: key.clone(),
@@ -222,13 +231,10 @@ impl Inquiry<'_> {
                         },
                     );
                 }
-                Some(KeyKind::Wormhole(id)) => match self.view.wormholes.get(&id).cloned() {
-                    Some(wormhole) if wormhole.state == crate::desired::WormholeState::Closed => {
-                        self.found(Finding::Closed { wormhole: id });
-                    }
-                    Some(wormhole) => self.component(&wormhole.actor),
-                    None => self.missing(&app, key),
-                },
+                Some(KeyKind::Wormhole(id)) if self.view.wormholes.contains_key(&id) => {
+                    self.wormhole(&id);
+                }
+                Some(KeyKind::Wormhole(_)) => self.missing(&app, key),
                 _ => {}
             }
         }
@@ -266,7 +272,7 @@ impl Inquiry<'_> {
             StoreKey::provider(&link.target),
         ];
         link.state == LinkState::Pending
-            && !self.mismatches.contains_key(&link.key)
+            && !self.mismatches.links.contains_key(&link.key)
             && !keys.iter().any(|key| app.owns.contains(key))
             && self.serving(&link.target).is_empty()
     }
@@ -294,19 +300,33 @@ fn similar<'a, T: Clone + 'a>(
         .map(|(_, other)| other.clone())
 }
 
-/// Returns the links relevant to `subject` whose two ends don't fit together by their published
-/// types, and the reasons. Links with unreadable types are left out.
+/// Returns the links and wormholes relevant to `subject` whose two ends don't fit together by their
+/// published types, and the reasons. Those with unreadable types are left out.
 pub(crate) async fn mismatches(
     connection: &Connection,
     view: &View,
     subject: &Subject,
-) -> BTreeMap<LinkKey, String> {
+) -> Mismatches {
     let bears = |link: &LinkView| match subject {
         Subject::Component(id) => link.target == *id || link.key.source == *id,
         Subject::Link(key) => link.key == *key,
         Subject::App(name) => link.app.as_ref() == Some(name),
+        Subject::Wormhole(_) => false,
     };
-    let mut mismatches = BTreeMap::new();
+    let leads = |wormhole: &WormholeView| match subject {
+        Subject::Wormhole(id) => wormhole.id == *id,
+        Subject::App(name) => wormhole.app.as_ref() == Some(name),
+        Subject::Component(_) | Subject::Link(_) => false,
+    };
+    let mut mismatches = Mismatches::default();
+    let wormholes = view.wormholes.values().filter(|wormhole| leads(wormhole));
+    for wormhole in wormholes.take(MAX_COMPARED) {
+        let types = connection.types.of(&wormhole.actor).await.ok().flatten();
+        let reason = types.and_then(|types| wormhole::mismatch(wormhole, &types));
+        if let Some(reason) = reason {
+            mismatches.wormholes.insert(wormhole.id.clone(), reason);
+        }
+    }
     let links = view.links.values().filter(|link| bears(link));
     for link in links.take(MAX_COMPARED) {
         let Some(entry) = connection.links.get(&link.key) else {
@@ -316,7 +336,8 @@ pub(crate) async fn mismatches(
             async |id| -> Option<Arc<ComponentTypes>> { connection.types.of(id).await.ok()? };
         let (source, target) = (types(&link.key.source).await, types(&link.target).await);
         if let Err(mismatch) = entry.link.check(source.as_deref(), target.as_deref()) {
-            mismatches.insert(link.key.clone(), mismatch.to_string());
+            let reason = mismatch.to_string();
+            mismatches.links.insert(link.key.clone(), reason);
         }
     }
     mismatches
@@ -328,6 +349,7 @@ impl fmt::Display for Subject {
             Self::Component(id) => write!(f, "component `{id}`"),
             Self::Link(key) => write!(f, "link {key}"),
             Self::App(name) => write!(f, "app `{name}`"),
+            Self::Wormhole(id) => write!(f, "wormhole `{id}`"),
         }
     }
 }

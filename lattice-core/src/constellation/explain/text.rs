@@ -80,6 +80,9 @@ impl Display for Meanwhile<'_> {
             Some(KeyKind::Link { .. } | KeyKind::LinkStatus { .. }) => {
                 "; until then the link grants nothing"
             }
+            Some(KeyKind::Wormhole(_)) => {
+                "; until then the wormhole lets nothing through, and keeps its host names"
+            }
             _ => "; until then it is frozen: what was known of it stays, and nothing is started or stopped for it",
         })
     }

@@ -121,15 +121,15 @@ impl Graph {
             }
         }
         for wormhole in view.wormholes.values() {
-            let host = wormhole.host.as_deref().unwrap_or("*");
             let open = wormhole.state == WormholeState::Open;
             let tone = if open { Tone::Good } else { Tone::Waiting };
-            let address = format!("{host}{}", wormhole.path);
-            let node = graph.node(
-                vec![wormhole.id.to_string(), address],
-                Shape::Wormhole,
-                tone,
-            );
+            let addresses = wormhole.addresses();
+            let more = match addresses.len() - 1 {
+                0 => String::new(),
+                more => format!(" +{more}"),
+            };
+            let label = vec![wormhole.id.to_string(), addresses[0].clone() + &more];
+            let node = graph.node(label, Shape::Wormhole, tone);
             groups.entry(wormhole.app.clone()).or_default().push(node);
             let label = if open { "open" } else { "closed" };
             graph.edge(node, places[&wormhole.actor], label.to_owned(), tone);

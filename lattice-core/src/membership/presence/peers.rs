@@ -116,7 +116,7 @@ impl Peers {
             .copied()
     }
 
-    /// Whether that boot of a host is live.
+    /// Returns whether that boot of a host is live.
     pub fn contains(&self, origin: &Origin) -> bool {
         self.hosts
             .get(&origin.host)

@@ -1,8 +1,8 @@
-//! A watch over the store's whole life, as one session after another.
+//! A watch over the store's whole life, with one consumer after another.
 
 use super::{
     Inner,
-    session::{Broken, Session},
+    consumer::{Broken, Consumer},
 };
 use crate::{
     backoff::Backoff,
@@ -12,24 +12,24 @@ use futures_util::stream;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// Pauses between sessions that end soon, and between attempts to reach an unavailable store.
+/// Pauses between consumers that end soon, and between attempts to reach an unavailable store.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(1));
-/// After a session that has lasted so long, the next one is opened at once.
+/// After a consumer that has lasted so long, the next one is opened at once.
 const LASTING: Duration = Duration::from_secs(5);
 
 pub(super) struct Follower {
     store: Arc<Inner>,
-    session: Option<Session>,
+    consumer: Option<Consumer>,
     reported_lost: bool,
     attempts: Attempts,
 }
 
-/// The sessions so far, and how long to wait before the next one. Pure.
+/// The consumers so far, and how long to wait before the next one. Pure.
 #[derive(Debug)]
 struct Attempts {
-    /// When the present session was opened.
+    /// When the present consumer was opened.
     opened: Option<Instant>,
-    /// Sessions in a row that ended soon or could not be opened.
+    /// Consumers in a row that ended soon or could not be opened.
     failures: u32,
 }
 
@@ -45,7 +45,7 @@ impl Attempts {
         self.opened = Some(now);
     }
 
-    /// The session has ended, or none could be opened.
+    /// The consumer has ended, or none could be opened.
     fn has_failed(&mut self, now: Instant) {
         let has_lasted = |opened| now.saturating_duration_since(opened) >= LASTING;
         self.failures = if self.opened.take().is_some_and(has_lasted) {
@@ -55,7 +55,7 @@ impl Attempts {
         };
     }
 
-    /// Returns how long to wait before a session is opened.
+    /// Returns how long to wait before a consumer is opened.
     fn pause(&self) -> Duration {
         match self.failures {
             0 => Duration::ZERO,
@@ -65,10 +65,10 @@ impl Attempts {
 }
 
 impl Follower {
-    pub(super) fn new(store: Arc<Inner>, session: Session) -> Self {
+    pub(super) fn new(store: Arc<Inner>, consumer: Consumer) -> Self {
         Self {
             store,
-            session: Some(session),
+            consumer: Some(consumer),
             reported_lost: false,
             attempts: Attempts::opened(Instant::now()),
         }
@@ -84,8 +84,8 @@ impl Follower {
     /// Waits for the next event. Returns `None` when the connection was closed by this process.
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
-            if let Some(session) = &mut self.session {
-                let broken = match session.next().await {
+            if let Some(consumer) = &mut self.consumer {
+                let broken = match consumer.next().await {
                     Ok(event) => {
                         if std::mem::take(&mut self.reported_lost) {
                             tracing::info!("the lattice's store is back");
@@ -94,7 +94,7 @@ impl Follower {
                     }
                     Err(broken) => broken,
                 };
-                self.session = None;
+                self.consumer = None;
                 self.attempts.has_failed(Instant::now());
                 if broken == Broken::OutOfReach
                     && let Some(lost) = self.lost()
@@ -103,9 +103,9 @@ impl Follower {
                 }
             }
             sleep(self.attempts.pause()).await;
-            match self.store.within(Session::open(&self.store)).await {
-                Ok(session) => {
-                    self.session = Some(session);
+            match self.store.within(Consumer::open(&self.store)).await {
+                Ok(consumer) => {
+                    self.consumer = Some(consumer);
                     self.attempts.has_opened(Instant::now());
                 }
                 Err(StoreError::Closed) => return None,
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_that_end_soon_are_opened_again_after_longer_and_longer_pauses() {
+    fn consumers_that_end_soon_are_opened_again_after_longer_and_longer_pauses() {
         let start = Instant::now();
         let mut attempts = Attempts::opened(start);
         assert_eq!(attempts.pause(), Duration::ZERO);

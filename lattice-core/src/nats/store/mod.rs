@@ -5,10 +5,11 @@
 //! created by such a tool lacks what atomic commits need. [`OpenError`] reports that.
 //!
 //! The requests and their failures are described in separate files: `commit.rs` for writes,
-//! `settle.rs` for lost responses, `session.rs` for the watch.
+//! `settle.rs` for lost responses, `consumer.rs` for the watch.
 
 mod bucket;
 mod commit;
+mod consumer;
 mod follow;
 mod held;
 #[cfg(feature = "disk")]
@@ -16,7 +17,6 @@ mod late;
 mod message;
 mod open;
 mod refusal;
-mod session;
 mod settle;
 
 #[cfg(feature = "disk")]
@@ -72,8 +72,8 @@ pub struct NatsStoreOptions {
 }
 
 impl NatsStoreOptions {
-    /// The bucket of `lattice`, with three replicas in a cluster and one on a single server, of any
-    /// size, and calls that end within 5 s.
+    /// Creates the options of the bucket of `lattice`, with three replicas in a cluster and one on
+    /// a single server, of any size, and calls that end within 5 s.
     pub fn new(lattice: &LatticeName) -> Self {
         Self {
             lattice: lattice.clone(),
@@ -207,8 +207,8 @@ impl Store for NatsStore {
 
     fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
         Box::pin(async {
-            let session = self.0.within(session::Session::open(&self.0)).await?;
-            Ok(Follower::new(Arc::clone(&self.0), session).into_watch())
+            let consumer = self.0.within(consumer::Consumer::open(&self.0)).await?;
+            Ok(Follower::new(Arc::clone(&self.0), consumer).into_watch())
         })
     }
 }

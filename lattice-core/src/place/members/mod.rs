@@ -49,6 +49,8 @@ const BEATS: u32 = 2;
 const DEAF: u32 = 2;
 /// The most beats that a host needs, however often it has died.
 const MOST_BEATS: u32 = 64;
+/// The longest time to listen. The end of a longer one may not fit the clock.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 /// How long a host listens before it acts, in intervals of the slowest host that it receives.
 const LISTEN: u32 = 2;
 
@@ -154,7 +156,7 @@ impl Members {
             reception: Reception::Nothing,
             listening: Some(Listening {
                 began: now,
-                at_least,
+                at_least: at_least.min(LONGEST),
             }),
             recalled: BTreeMap::new(),
             wake: None,
@@ -327,7 +329,7 @@ impl Members {
         }
     }
 
-    /// Applies what has changed by the passing of time, if it is due.
+    /// Applies the changes that follow from the time alone, if they are due.
     fn check_time(&mut self, now: Instant, changes: &mut Vec<MembershipChange>) {
         if self.is_deaf(now) {
             self.wake = self.settle_alone(now, changes);

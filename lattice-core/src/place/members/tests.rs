@@ -339,3 +339,16 @@ fn a_host_that_was_not_a_known_member_decides_nothing() {
     assert_eq!(view.handle(Event::Woken), [""; 0]);
     assert!(!view.members.is_settled());
 }
+
+#[test]
+fn any_time_to_listen_fits_the_clock() {
+    let mut view = View {
+        members: Members::new(origin("me", 1), Duration::MAX, Instant::now()),
+        begun: Instant::now(),
+        at: 0,
+    };
+    for _ in 0..3 {
+        view.second(&[]);
+    }
+    assert!(!view.members.is_settled());
+}

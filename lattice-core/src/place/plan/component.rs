@@ -292,7 +292,7 @@ impl ComponentReconciler {
             component: self.id.clone(),
             generation,
         });
-        let jitter = effects.chance();
+        let jitter = effects.jitter();
         self.failures.wait(jitter, now);
         true
     }
@@ -339,7 +339,7 @@ impl ComponentReconciler {
         for at in 0..self.replicas.len() {
             let late = |since: Instant| now.saturating_duration_since(since) >= START;
             if matches!(self.replicas[at].state, ReplicaState::Starting { since } if late(since)) {
-                let jitter = effects.chance();
+                let jitter = effects.jitter();
                 self.blame(self.replicas[at], Failed::Itself, jitter, now);
                 self.replicas[at].stop(effects);
             }

@@ -46,6 +46,7 @@ pub use report::{Phase, Status};
 use super::{Assignment, Candidate, Duty, Workload, hash, labels, members::Labels, place};
 use crate::{
     bus::BusState,
+    entropy::random,
     name::{ComponentId, HostId},
 };
 use component::{ComponentReconciler, Failed};
@@ -200,12 +201,9 @@ struct Effects {
 
 impl Effects {
     /// Returns a number in [0, 1). The same seed gives the same sequence.
-    fn chance(&mut self) -> f64 {
+    fn jitter(&mut self) -> f64 {
         self.drawn += 1;
-        hash::fraction(hash::rank(
-            self.seed,
-            self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        ))
+        hash::fraction(hash::rank(self.seed, self.drawn.wrapping_mul(random::STEP)))
     }
 
     fn act(&mut self, action: Action) {
@@ -291,7 +289,7 @@ impl Reconciler {
                 None => self.effects.act(Action::ReleaseLease(component)),
             },
             Event::LeaseLost(component) => {
-                let jitter = self.effects.chance();
+                let jitter = self.effects.jitter();
                 if let Some(entry) = self.components.get_mut(&component) {
                     entry.lease_lost(jitter, now, &mut self.effects);
                 }
@@ -347,7 +345,7 @@ impl Reconciler {
     }
 
     fn failed(&mut self, replica: ReplicaId, why: Failed, now: Instant) {
-        let jitter = self.effects.chance();
+        let jitter = self.effects.jitter();
         self.of(replica, |entry| entry.failed(replica, why, jitter, now));
         self.owners.remove(&replica);
     }
@@ -373,7 +371,7 @@ impl Reconciler {
 
     fn take_bus(&mut self, state: BusState, now: Instant) {
         if state == BusState::Connected && self.bus != BusState::Connected {
-            let pause = RETURN.mul_f64(self.effects.chance());
+            let pause = RETURN.mul_f64(self.effects.jitter());
             self.quiet_until = Some(now + pause);
         }
         self.bus = state;

@@ -35,7 +35,7 @@ fn actor() -> StoreKey {
     StoreKey::actor(&ComponentId::new("a").expect("valid"))
 }
 
-/// Returns what is known of a record: its value is there, refused or absent.
+/// Returns the state of a record: its value is there, refused or absent.
 fn standing(replica: &Replica, key: &StoreKey) -> &'static str {
     match replica.record_table().get(key).map(|it| it.content.clone()) {
         Some(RecordContent::Body(_)) => "there",
@@ -141,7 +141,7 @@ async fn a_record_that_is_gone_after_an_outage_is_not_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_never_read_or_is_deleted_is_absent() {
+async fn a_record_that_was_never_read_or_is_deleted_is_absent() {
     let script = Script::new();
     let key = actor();
     let replica = script.follow(1, Vec::new()).await;

@@ -5,8 +5,9 @@ use super::{
         Arguments, Server,
         admission::Admitted,
         blocking,
-        component::{Outcome, Progress, RunningComponent},
+        component::RunningComponent,
         queue::QueueSlot,
+        running::{Outcome, Progress},
     },
     backlog::{Arrived, Runner},
 };
@@ -222,7 +223,7 @@ impl Server {
         let caller = caller(&call, from);
         let request = request(call, granted, (caller, handles));
         let result = component.run(request, Instant::now()).await;
-        // What is lent comes back when the call is over.
+        // Lent handles come back when the call is over.
         drop(lent);
         result
     }
@@ -242,17 +243,22 @@ impl Server {
                 let Ending {
                     slot,
                     deadline,
-                    from,
+                    taker,
+                    is_of_component,
                 } = ending;
-                match (work.await, from) {
-                    (Ok(body), Some(from)) if !body.handles.is_empty() => {
-                        let passed = (body, Holder::Local(from));
+                match (work.await, taker) {
+                    (Ok(body), Some(taker)) if !body.handles.is_empty() => {
+                        let from = Source::Component(slot.component().id.clone());
+                        let passed = (body, Holder::Local(from), taker);
                         Box::pin(transport.reply_passing(running, passed, deadline)).await;
                     }
                     (result, _) => match result.and_then(Body::plain) {
                         Ok(result) if transport.needs_session(&result) => {
+                            let callee = is_of_component.then_some(&slot.component().id);
                             let result = result.into();
-                            Box::pin(transport.reply_in_session(running, result, deadline)).await;
+                            let reply =
+                                transport.reply_in_session(running, result, callee, deadline);
+                            Box::pin(reply).await;
                         }
                         result => running.reply(transport, result),
                     },
@@ -266,23 +272,23 @@ impl Server {
     }
 }
 
-/// What is needed to reply to a call.
+/// The parts of a call that its reply needs.
 pub(super) struct Ending {
     slot: QueueSlot,
     deadline: Instant,
-    /// The callee, if the caller takes handles from it.
-    from: Option<Source>,
+    /// The caller, if it takes handles from the callee.
+    taker: Option<Source>,
+    /// Whether the callee is a component, and not what serves requests of hosts.
+    is_of_component: bool,
 }
 
 impl Ending {
     pub(super) fn of(call: &CallEnvelope, slot: QueueSlot, deadline: Instant) -> Self {
-        let from = call
-            .instance
-            .map(|_| Source::Component(call.target.clone()));
         Self {
             slot,
             deadline,
-            from,
+            taker: call.instance.map(|_| call.source.clone()),
+            is_of_component: !matches!(call.source, Source::Host(_)),
         }
     }
 }
@@ -304,7 +310,7 @@ fn request(
     }
 }
 
-/// What is known of the instance that calls, in this boot of another host.
+/// Returns the instance that calls, in this boot of another host.
 fn caller(call: &CallEnvelope, from: &Origin) -> CallerInstance {
     match call.instance {
         Some(number) => CallerInstance::Remote(from.clone(), number),

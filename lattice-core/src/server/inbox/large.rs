@@ -14,7 +14,7 @@ use crate::{
         session::{Broken, Refused, Session, Terms, Window},
         streams::{Opened, SharedSession},
     },
-    wire::{CallEnvelope, Opening},
+    wire::{CallEnvelope, Opening, Source},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -140,8 +140,12 @@ fn accept(
             ..Terms::until(received + call.deadline_left)
         }
     };
+    let component = match call.source {
+        Source::Host(_) => None,
+        _ => Some(&call.target),
+    };
     let sessions = conn.sessions().map_err(Refused::Broken);
-    sessions.and_then(|sessions| sessions.accept(opening.session, terms))
+    sessions.and_then(|sessions| sessions.accept(opening.session, terms, component))
 }
 
 /// Receives the arguments. Without all of them, the call doesn't run.
@@ -159,7 +163,10 @@ async fn receive(
         .receive(VALUE, Window::BULK)
         .map_err(|refused| match refused {
             Refused::Broken(broken) => missing(broken),
-            Refused::TooMany | Refused::NoMemory | Refused::Repeated => CallError::Overloaded {
+            Refused::TooMany
+            | Refused::TooManyOfComponent { .. }
+            | Refused::NoMemory
+            | Refused::Repeated => CallError::Overloaded {
                 component: target.clone(),
             },
         })?;

@@ -1,7 +1,7 @@
 //! Watches over the runner of the inbox: a component that blocks it delays no other call.
 
 use super::{
-    super::{blocking::TELL, component::RunningComponent},
+    super::{blocking::LOGGED, component::RunningComponent},
     backlog::{Backlog, Runner},
 };
 use std::{
@@ -69,16 +69,16 @@ fn steps(runner: &Runner) -> u64 {
 }
 
 impl Blocked {
-    /// Whether it is still blocked, and for too short a time to tell people.
+    /// Whether it is still blocked, and for too short a time to be logged.
     fn is_unknown(&self) -> bool {
         let time = self.since.elapsed();
         if steps(&self.runner) != self.steps {
             // The runner has noticed the time that its call took.
             return false;
         }
-        if time >= TELL {
+        if time >= LOGGED {
             self.component.blocking.noticed(&self.component.id, time);
         }
-        time < TELL
+        time < LOGGED
     }
 }

@@ -5,9 +5,9 @@
 //! that much older than the copy. It contains authentic values only, and a process that starts from
 //! it authenticates each value again.
 //!
-//! What was declared stays in the copy until its deletion is in the store, or another value of it.
-//! When something else than a holder of the key has written over it or removed it, the next process
-//! starts with the last value, and treats it as unreadable once it has seen the store.
+//! A declared record stays in the copy until the store has its deletion, or another value of it.
+//! When it was overwritten or removed without the key, the next process starts with the last value,
+//! and treats it as unreadable once it has seen the store.
 //!
 //! In addition to the copy, the file holds the hosts that were live: [`StoreKey::known_hosts`].
 
@@ -44,8 +44,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The file and the copy that it is made from. Dropping it writes what is not written yet, which
-/// takes some milliseconds.
+/// The file and the copy that it is made from. Dropping it writes the changes that are not written
+/// yet, which takes some milliseconds.
 pub(crate) struct Snapshot {
     shared: Arc<SnapshotFile>,
     task: AbortOnDropHandle<()>,
@@ -242,6 +242,7 @@ fn is_declared(key: &StoreKey) -> bool {
             KeyKind::Actor(_)
                 | KeyKind::Provider(_)
                 | KeyKind::Wormhole(_)
+                | KeyKind::WormholeHost(_)
                 | KeyKind::Config(_)
                 | KeyKind::App(_)
                 | KeyKind::Served(_)
@@ -341,7 +342,7 @@ impl Copy {
         }
     }
 
-    /// Keeps what was declared at a key whose new value is refused.
+    /// Keeps the declared record at a key whose new value is refused.
     fn keep(&mut self, known: Option<Entry>) {
         if let Some(known) = known.filter(|known| is_declared(&known.key)) {
             self.entries.insert(known.key.clone(), known);

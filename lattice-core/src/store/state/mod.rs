@@ -235,7 +235,7 @@ impl StoreContents {
         }
     }
 
-    /// Writes a key. `is_last` tells whether this is the last write of its commit.
+    /// Writes a key. `is_last` is true for the last write of its commit.
     fn write(&mut self, key: StoreKey, value: Option<Bytes>, ends: Option<Instant>, is_last: bool) {
         self.revision.0 += 1;
         let slot = Slot {

@@ -48,6 +48,33 @@ fn no_more_is_sent_than_was_asked_for() {
 }
 
 #[test]
+fn a_writer_is_woken_once_for_several_chunks() {
+    let (mut writer, mut reader) = channel();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let asleep = |writer: &mut Writer| {
+        let room = writer.poll_room(&mut Context::from_waker(&waker));
+        (room, woken.0.load(Ordering::Relaxed))
+    };
+    assert_eq!(asleep(&mut writer), (Poll::Pending, 0));
+    reader.ask_below(4, 8);
+    assert_eq!(asleep(&mut writer), (Poll::Ready(Some(8)), 1));
+    for _ in 0..8 {
+        assert_eq!(writer.send(chunk(1)), Ok(()));
+    }
+    for _ in 0..4 {
+        assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+        reader.ask_below(4, 8);
+        assert_eq!(room(&mut writer), Poll::Pending, "half are still due");
+    }
+    assert_eq!(next(&mut reader), Poll::Ready(Ok(Some(1))));
+    reader.ask_below(4, 8);
+    assert_eq!(room(&mut writer), Poll::Ready(Some(5)));
+    reader.ask_below(9, 8);
+    assert_eq!(room(&mut writer), Poll::Ready(Some(5)), "no more than that");
+}
+
+#[test]
 fn an_end_and_a_break_are_told_apart_and_come_after_what_was_sent() {
     let failed = Broken::InstanceLost {
         reason: "it trapped".into(),

@@ -4,10 +4,14 @@ use super::{
     super::{Handle, Holder, InstanceRef, Owned, ResourceRef, Stale, body},
     Book, Claim, Ledger,
     exports::Export,
-    proxy::Proxy,
+    proxy::{LOST, Proxy},
 };
 use crate::{call::CallError, id::Origin, wire::ResourceName};
-use std::{any::Any, sync::Arc};
+use bytes::Bytes;
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::time::Instant;
 
 /// What of a lent resource is undone when the call is over.
@@ -22,12 +26,13 @@ pub(crate) struct Loan {
 /// A handle that has arrived, and what is undone when the call is over.
 pub(crate) type Arrived = (Handle, Option<Loan>);
 
-/// Checks the handles of a value that has arrived: none that is given away is in it twice.
+/// Checks the handles of a value that has arrived: none that is given away is in it twice. If one
+/// is, they are to be dropped, and with them the resources.
 ///
 /// # Errors
 /// Fails when one is.
-pub(crate) fn check_arrived(handles: &mut [Handle]) -> Result<(), CallError> {
-    body::once(handles)
+pub(crate) fn check_arrived(handles: &[Handle]) -> Result<(), CallError> {
+    body::is_once(handles)
 }
 
 impl Ledger {
@@ -48,8 +53,15 @@ impl Ledger {
             drop(books);
             return Some(found.and_then(|export| returned(export, is_owned, to)));
         }
-        if books.keys().any(|node| node.host == name.origin.host) {
-            return Some(Err(Stale::OwnerRestarted));
+        let token = match self.opened(name, to) {
+            Ok(token) => token,
+            Err(invalid) => return Some(Err(invalid)),
+        };
+        let is_restarted = books.keys().any(|node| node.host == name.origin.host);
+        if is_restarted || (name.id == LOST && token.is_some()) {
+            drop(books);
+            let token = (is_owned, token);
+            return Some(self.lost(name, token, (at, to), Stale::OwnerRestarted));
         }
         if name.origin != *from {
             return None;
@@ -62,7 +74,8 @@ impl Ledger {
             return Some(Err(Stale::UsedTwice));
         }
         drop(books);
-        Some(Ok(self.proxy(name, (name.id, is_owned), at, to)))
+        let proxy = self.proxy(name, (name.id, is_owned, token), at, to);
+        Some(Ok(proxy))
     }
 
     /// A handle arrives: sent by the boot `from`, at this process's node `at`, for `to`. It is for
@@ -87,13 +100,20 @@ impl Ledger {
         if let Some(arrived) = self.try_arrive(name, is_owned, (from, at), to) {
             return arrived;
         }
+        let token = self.opened(name, to)?;
         let requests = self.requests(at).ok_or(Stale::NotServed)?;
         let claim = Claim {
             id: name.id,
             is_owned,
             from: name.holder.as_ref().unwrap_or(from).clone(),
         };
-        let id = requests.claim(name.origin.clone(), claim, by).await?;
+        let id = match requests.claim(name.origin.clone(), claim, by).await {
+            Ok(id) => id,
+            Err(stale) if stale.is_lost() => {
+                return self.lost(name, (is_owned, token), (at, to), stale);
+            }
+            Err(stale) => return Err(stale),
+        };
         {
             let mut books = self.books.lock();
             let book = books.get_mut(at).ok_or(Stale::NotServed)?;
@@ -101,16 +121,59 @@ impl Ledger {
                 return Err(Stale::UsedTwice);
             }
         }
-        let (handle, loan) = self.proxy(name, (id, is_owned), at, to);
+        let (handle, loan) = self.proxy(name, (id, is_owned, token), at, to);
         let loan = loan.map(Loan::claimed);
         Ok((handle, loan))
+    }
+
+    /// Takes a handle whose owner is gone, if its token is enough.
+    fn lost(
+        self: &Arc<Self>,
+        name: &ResourceName,
+        (is_owned, token): (bool, Option<Bytes>),
+        (at, to): (&Origin, &Holder),
+        why: Stale,
+    ) -> Result<Arrived, Stale> {
+        if token.is_none() {
+            return Err(why);
+        }
+        Ok(self.proxy(name, (LOST, is_owned, token), at, to))
+    }
+
+    /// An owned handle has come, and isn't taken: the value that it is in is refused, or not wanted
+    /// any more. It is dropped where it lives. One of a third host is still held by its sender,
+    /// which drops it.
+    pub(crate) fn refuse(&self, name: &ResourceName, (from, at): (&Origin, &Origin)) {
+        let mut books = self.books.lock();
+        if let Some(book) = books.get_mut(&name.origin) {
+            let holder = name.holder.as_ref().unwrap_or(from);
+            let found = book.exports.find(name.id, holder);
+            let is_owned = found.is_ok_and(|export| export.is_owned);
+            let export = is_owned.then(|| book.exports.remove(name.id));
+            drop(books);
+            if let Some(export) = export.flatten() {
+                export.undo();
+            }
+            return;
+        }
+        let is_of_sender = name.origin == *from || name.holder.as_ref() == Some(at);
+        // Of one that is lost, nothing is left to drop.
+        if is_of_sender
+            && name.id != LOST
+            && let Some(book) = books.get_mut(at)
+            && book.imports.hold(&name.origin, name.id)
+        {
+            book.imports.dropped(&name.origin, name.id);
+            self.has_unsent.store(true, Ordering::Relaxed);
+            book.changed.notify_one();
+        }
     }
 
     /// Creates the handle of another host's resource.
     fn proxy(
         self: &Arc<Self>,
         name: &ResourceName,
-        (id, is_owned): (u64, bool),
+        (id, is_owned, token): (u64, bool, Option<Bytes>),
         boot: &Origin,
         to: &Holder,
     ) -> Arrived {
@@ -121,11 +184,11 @@ impl Ledger {
         };
         let (at, ty) = ((at, id), name.ty.as_str().into());
         if is_owned {
-            let proxy = Proxy::owned(self.clone(), at, boot.clone(), to.clone());
+            let proxy = Proxy::owned(self.clone(), at, boot.clone(), to.clone(), token);
             let owned = Owned::new(ResourceRef::new(proxy, id, ty));
             return (Handle::Own(owned), None);
         }
-        let proxy = Proxy::lent(self.clone(), at, boot.clone(), to.clone());
+        let proxy = Proxy::lent(self.clone(), at, boot.clone(), to.clone(), token);
         let resource = ResourceRef::new(proxy, id, ty);
         let loan = Loan {
             resource: resource.clone(),

@@ -1,18 +1,24 @@
 //! Handles on their way to another host.
 
 use super::{
-    super::{Handle, Handles, Holder, Reader, ResourceRef, Stale, body},
+    super::{Handle, Handles, Holder, Reader, ResourceRef, body},
     Ledger, Way,
     exports::GRACE,
-    proxy::Proxy,
+    portable,
+    proxy::{LOST, Proxy},
 };
 use crate::{
     call::{CallError, Ran},
     id::Origin,
     wire::ResourceName,
 };
-use std::{any::Any, sync::Arc};
+use std::{any::Any, sync::Arc, time::Duration};
 use tokio::time::Instant;
+
+/// After its stream was cut off, an element has arrived within this time, or never will. Its
+/// receiver learns within seconds that the stream is, and may then have to ask a third host for ten
+/// seconds.
+const CUT_OFF: Duration = Duration::from_secs(15);
 
 /// A handle that leaves for another host.
 #[derive(Debug)]
@@ -27,13 +33,14 @@ pub(crate) enum Leaving {
 
 /// The handle of a resource on its way to another host. Dropping this says that it isn't known
 /// whether the handle has arrived, and the other host is asked later. That is right after a message
-/// without a reply, such as a result or an element of a stream.
+/// without a reply, such as a result, and for an element of a stream that was cut off.
 #[derive(Debug)]
 pub(crate) struct Departed {
     ledger: Arc<Ledger>,
     name: ResourceName,
     what: What,
-    by: Instant,
+    /// When it has arrived at the latest; `None` for an element of a stream.
+    by: Option<Instant>,
     is_settled: bool,
 }
 
@@ -62,6 +69,7 @@ pub(crate) fn depart(
     from: &Holder,
     way: &Way,
 ) -> Result<Vec<Leaving>, CallError> {
+    portable::stand_in(&mut handles, from);
     body::once(&mut handles)?;
     let mut leaving = Vec::with_capacity(handles.len());
     for handle in handles {
@@ -106,16 +114,14 @@ fn leave(
             if departed.is_ok() {
                 owned.forget();
             }
-            departed.map_err(|stale| resource.stale(&stale))
+            departed
         }
         Handle::Borrow(resource) => {
             let to = Holder::Host(way.to.clone());
             let lent = resource.owner().lend(resource.id(), from, &to);
             lent.map_err(|stale| resource.stale(&stale))?;
-            ledger.depart(&resource, false, way).map_err(|stale| {
-                resource.owner().give_back(resource.id(), &to);
-                resource.stale(&stale)
-            })
+            let departed = ledger.depart(&resource, false, way);
+            departed.inspect_err(|_| resource.owner().give_back(resource.id(), &to))
         }
     };
     departed.map(Leaving::Resource)
@@ -128,11 +134,19 @@ impl Ledger {
         resource: &ResourceRef,
         is_owned: bool,
         way: &Way,
-    ) -> Result<Departed, Stale> {
+    ) -> Result<Departed, CallError> {
         let owner: Arc<dyn Any + Send + Sync> = resource.owner().clone();
         let at = resource.at();
+        // Its owner needs no token.
+        let token = if at.origin == way.to {
+            None
+        } else {
+            self.token(resource, way.holder.as_ref())?
+        };
         let (what, id, holder) = if let Ok(proxy) = owner.downcast::<Proxy>() {
-            let (id, holder) = (proxy.number(), proxy.boot.clone());
+            let is_lost = proxy.state.lock().is_lost;
+            let id = if is_lost { LOST } else { proxy.number() };
+            let holder = proxy.boot.clone();
             let what = if is_owned {
                 What::Passed(proxy)
             } else {
@@ -141,9 +155,10 @@ impl Ledger {
             (what, id, holder)
         } else {
             // What is lent comes back with the call, whether it has arrived or not.
-            let unsure = is_owned.then_some(way.by + GRACE);
+            let unsure = way.by.filter(|_| is_owned).map(|by| by + GRACE);
             let given = (resource.clone(), is_owned);
-            let id = self.give(&at.origin, given, &way.to, unsure)?;
+            let id = self.give(&at.origin, given, &way.to, unsure);
+            let id = id.map_err(|stale| resource.stale(&stale))?;
             let what = if is_owned {
                 What::Given(at.origin.clone())
             } else {
@@ -164,6 +179,7 @@ impl Ledger {
             id,
             holder: (holder != way.via).then_some(holder),
             ty: resource.ty().to_string(),
+            token,
         };
         Ok(Departed {
             ledger: self.clone(),
@@ -191,10 +207,29 @@ impl Departed {
     pub(crate) fn arrived(mut self) {
         match &self.what {
             What::Given(node) => self.ledger.confirm(node, self.name.id),
+            // The other host may have the token only, because it has not reached the owner. If it
+            // has claimed the handle, this number is over, and dropping it changes nothing.
+            What::Passed(proxy) if self.name.token.is_some() => self.ledger.import_dropped(proxy),
             What::Passed(proxy) => self.ledger.import_moved(proxy),
             What::Lent(_) | What::PassedOn(..) => return,
         }
         self.is_settled = true;
+    }
+
+    /// The receiver of the stream that it was sent in has taken it. If another host than this one
+    /// has to say so too, it has, or it refuses the receiver.
+    pub(crate) fn taken(mut self) {
+        match &self.what {
+            What::Given(node) => self.ledger.confirm(node, self.name.id),
+            What::Passed(proxy) => self.ledger.import_dropped(proxy),
+            What::Lent(_) | What::PassedOn(..) => return,
+        }
+        self.is_settled = true;
+    }
+
+    /// What it was sent in doesn't arrive any more, or has within seconds from now.
+    pub(crate) fn cut_off(mut self) {
+        self.by = None;
     }
 
     /// The call that it was sent with has failed. If it did not run, the handle is dropped.
@@ -218,9 +253,20 @@ impl Drop for Departed {
         }
         match &self.what {
             // Its holder is asked for it.
-            What::Given(_) => {}
+            What::Given(node) => {
+                if self.by.is_none() {
+                    let ask = Instant::now() + CUT_OFF;
+                    self.ledger.doubt(node, self.name.id, ask);
+                }
+            }
             What::Lent(node) => self.ledger.withdraw(node, self.name.id),
-            What::Passed(proxy) => self.ledger.import_dropped_later(proxy, self.by + GRACE),
+            What::Passed(proxy) => {
+                let at = match self.by {
+                    Some(by) => by + GRACE,
+                    None => Instant::now() + CUT_OFF,
+                };
+                self.ledger.import_dropped_later(proxy, at);
+            }
             What::PassedOn(resource, to) => resource.owner().give_back(resource.id(), to),
         }
     }

@@ -169,6 +169,20 @@ impl Exports {
         }
     }
 
+    /// It isn't known whether a handle has arrived: its holder is to be asked then.
+    pub(super) fn doubt(&mut self, id: u64, ask: Instant) {
+        let Some(export) = self.given.get_mut(&id) else {
+            return;
+        };
+        let before = export.unsure.replace((ask, 0));
+        if let Some(lessee) = self.lessees.get_mut(&export.holder) {
+            if let Some((at, _)) = before {
+                lessee.unsure.remove(&(at, id));
+            }
+            lessee.unsure.insert((ask, id));
+        }
+    }
+
     /// A holder was heard of.
     pub(super) fn heard(&mut self, holder: &Origin, now: Instant) {
         if let Some(lessee) = self.lessees.get_mut(holder) {

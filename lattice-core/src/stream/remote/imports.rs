@@ -4,7 +4,8 @@
 //! A handle that is dropped is *owed* until its owner's host has acknowledged the drop. Numbers of
 //! handles are never used again, so a drop can be sent any number of times, and also for a handle
 //! that has moved on. Drops are sent before the next call to that host, so that a component which
-//! drops a handle and then calls finds it dropped.
+//! drops a handle and then calls finds it dropped. Calls to other hosts have nothing to do with
+//! them.
 
 use super::exports::{LEASE, Life};
 use crate::id::Origin;
@@ -46,6 +47,8 @@ struct Account {
     later: BTreeSet<(Instant, u64)>,
     /// Those that were sent and not acknowledged yet, by the number of their request.
     sent: BTreeMap<u64, Vec<u64>>,
+    /// How many of these requests are not in a send queue yet.
+    queueing: usize,
     last: u64,
     failures: u32,
     /// When requests began to fail.
@@ -144,10 +147,30 @@ impl Imports {
         }
     }
 
-    /// Whether there are drops that were not sent yet.
+    /// Takes all drops for that owner that were not sent yet, before a call to it. The pause after
+    /// a failed request doesn't count, because the call is sent without one.
+    pub(super) fn flush_all(&mut self, owner: &Origin) -> Vec<Batch> {
+        let account = self.owners.get_mut(owner);
+        account.map_or_else(Vec::new, |account| {
+            std::iter::from_fn(|| account.batch()).collect()
+        })
+    }
+
+    /// So many requests with drops for that owner, which were taken, are in a send queue now.
+    pub(super) fn queued(&mut self, owner: &Origin, requests: usize) {
+        if let Some(account) = self.owners.get_mut(owner) {
+            account.queueing = account.queueing.saturating_sub(requests);
+        }
+    }
+
+    /// Whether there are drops that were not put into a send queue yet.
     pub(super) fn has_unsent(&self) -> bool {
-        let mut accounts = self.owners.values();
-        accounts.any(|account| !account.owed.is_empty())
+        self.owners.values().any(Account::has_unsent)
+    }
+
+    /// Whether there are such drops for that owner.
+    pub(super) fn has_unsent_for(&self, owner: &Origin) -> bool {
+        self.owners.get(owner).is_some_and(Account::has_unsent)
     }
 
     /// A request with drops was acknowledged, or failed.
@@ -204,11 +227,16 @@ impl Account {
             return None;
         }
         self.last += 1;
+        self.queueing += 1;
         self.sent.insert(self.last, ids.clone());
         Some(Batch {
             request: self.last,
             ids,
         })
+    }
+
+    fn has_unsent(&self) -> bool {
+        !self.owed.is_empty() || self.queueing > 0
     }
 
     fn owe(&mut self, id: u64) {

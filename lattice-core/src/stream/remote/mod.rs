@@ -15,14 +15,19 @@
 //!   holds it.
 //! * A handle that is dropped at B is owed to X until X has acknowledged it. Since numbers are used
 //!   once, that can be repeated, and is also right for a handle that may have moved on.
-//! * Whether a handle has arrived is known from the reply to its call. Otherwise X asks B for it
-//!   when the message can't arrive any more, and drops what B doesn't hold.
+//! * Whether a handle has arrived is known from the reply to its call, and of an element of a
+//!   stream from what its receiver says it has taken. Otherwise X asks B for it when the message
+//!   can't arrive any more, and drops what B doesn't hold.
 //! * When B is not heard of for [`LEASE`], leaves, or was started again, X drops what it held.
+//! * The handle of a portable resource has a token with it. Each node that sends the handle seals
+//!   it for the component that gets it, and each that receives it opens it: all have the key. When
+//!   X is gone, a claim of the handle is not needed, because the token is enough.
 //!
 //! | file | content |
 //! | --- | --- |
 //! | `exports`, `imports` | the records of a node: pure, with the time passed in |
 //! | `proxy` | the handle of another host's resource |
+//! | `portable` | what stands in for one that was lost |
 //! | `departed`, `arrived` | handles on their way, and those that have come |
 //!
 //! Nothing here does I/O. The `handles` module makes the calls between the hosts.
@@ -31,6 +36,7 @@ mod arrived;
 mod departed;
 mod exports;
 mod imports;
+mod portable;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -40,9 +46,16 @@ pub(crate) use departed::{Departed, Leaving, depart};
 #[cfg(test)]
 pub(crate) use exports::LEASE;
 pub(crate) use exports::Life;
+pub(crate) use portable::{Portable, stand_in};
 
 use super::{Holder, Owner as _, ResourceRef, Stale};
-use crate::{call::CallError, id::Origin, sync::Mutex, wire::ResourceName};
+use crate::{
+    auth::Auth,
+    call::CallError,
+    id::{Origin, Source},
+    sync::Mutex,
+    wire::ResourceName,
+};
 use exports::{Exports, GRACE};
 use futures_util::future::BoxFuture;
 pub(crate) use imports::Batch;
@@ -59,8 +72,10 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 /// Who holds what across hosts, of all nodes on one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
+    /// Seals tokens.
+    auth: Auth,
     books: Mutex<BTreeMap<Origin, Book>>,
     /// Whether there may be drops that were not sent yet.
     has_unsent: AtomicBool,
@@ -118,9 +133,19 @@ pub(crate) struct Way {
     pub(crate) via: Origin,
     /// The boot that it is for.
     pub(crate) to: Origin,
-    /// When it has arrived at the latest, or never will: the deadline of its call. Of an element of
-    /// a stream, some seconds from now.
-    pub(crate) by: Instant,
+    /// Who gets its handles there. `None` in a stream, where no component has them.
+    pub(crate) holder: Option<Source>,
+    /// When it has arrived at the latest, or never will: the deadline of its call. `None` for an
+    /// element of a stream, which arrives when it is read: its sender learns what became of it.
+    pub(crate) by: Option<Instant>,
+}
+
+/// Who holds a handle, as a token is bound to it.
+fn bound_to(holder: &Holder) -> Option<&Source> {
+    match holder {
+        Holder::Local(source) => Some(source),
+        Holder::Host(_) | Holder::OnTheWay => None,
+    }
 }
 
 /// The error of a call whose handle of this name can't be used.
@@ -128,10 +153,19 @@ pub(crate) fn stale(name: &ResourceName, reason: &Stale) -> CallError {
     CallError::StaleHandle {
         resource: name.ty.clone(),
         reason: reason.to_string(),
+        is_lost: reason.is_lost(),
     }
 }
 
 impl Ledger {
+    pub(crate) fn new(auth: Auth) -> Arc<Self> {
+        Arc::new(Self {
+            auth,
+            books: Mutex::default(),
+            has_unsent: AtomicBool::new(false),
+        })
+    }
+
     /// A node joins the lattice. The notification says that it has to look at its
     /// [work](Self::work).
     pub(crate) fn join(&self, node: &Origin, requests: Weak<dyn Requests>) -> Arc<Notify> {
@@ -167,6 +201,14 @@ impl Ledger {
             book.exports.give(given, holder, unsure, Instant::now())
         })
         .ok_or(Stale::NotServed)
+    }
+
+    /// It isn't known whether a handle has arrived, and its message can't arrive any more soon.
+    fn doubt(&self, node: &Origin, id: u64, ask: Instant) {
+        self.with(node, |book| {
+            book.exports.doubt(id, ask);
+            book.changed.notify_one();
+        });
     }
 
     fn confirm(&self, node: &Origin, id: u64) {
@@ -315,7 +357,12 @@ impl Ledger {
         if !self.has_unsent.load(Ordering::Relaxed) {
             return None;
         }
-        let requests = self.requests(node)?;
+        let books = self.books.lock();
+        let book = books.get(node)?;
+        let requests = book.requests.upgrade();
+        let is_owed = book.imports.has_unsent_for(owner);
+        drop(books);
+        let requests = requests.filter(|_| is_owed)?;
         Some(requests.send_drops(owner.clone()))
     }
 
@@ -325,9 +372,19 @@ impl Ledger {
         taken.unwrap_or_default()
     }
 
-    /// Drops that were taken are in a send queue now. Until then, calls wait for that.
-    pub(crate) fn drops_are_queued(&self) {
-        let books = self.books.lock();
+    /// Takes all batches of drops for the host `owner` that were not sent yet, before a call to it.
+    pub(crate) fn all_unsent(&self, node: &Origin, owner: &Origin) -> Vec<Batch> {
+        let taken = self.with(node, |book| book.imports.flush_all(owner));
+        taken.unwrap_or_default()
+    }
+
+    /// So many batches of drops for the host `owner` that were taken are in a send queue now. Until
+    /// then, calls to that host wait for it.
+    pub(crate) fn drops_are_queued(&self, node: &Origin, owner: &Origin, batches: usize) {
+        let mut books = self.books.lock();
+        if let Some(book) = books.get_mut(node) {
+            book.imports.queued(owner, batches);
+        }
         let has_unsent = books.values().any(|book| book.imports.has_unsent());
         self.has_unsent.store(has_unsent, Ordering::Relaxed);
     }

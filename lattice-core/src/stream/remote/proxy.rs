@@ -1,11 +1,15 @@
 //! The handle of another host's resource, as this host records who of its components has it.
 
 use super::{
-    super::{Holder, InstanceRef, Owner, Stale},
+    super::{Holder, InstanceRef, Owned, Owner, Stale},
     Ledger,
 };
 use crate::{id::Origin, sync::Mutex};
-use std::{fmt, sync::Arc};
+use bytes::Bytes;
+use std::{fmt, mem, sync::Arc};
+
+/// The number of a handle of which only the token is left. Others begin at 1.
+pub(super) const LOST: u64 = 0;
 
 /// Stands for the owner of one handle, which is on another host.
 pub(super) struct Proxy {
@@ -15,18 +19,51 @@ pub(super) struct Proxy {
     /// The boot of this process that holds it, as its owner knows.
     pub(super) boot: Origin,
     ledger: Arc<Ledger>,
-    state: Mutex<State>,
+    /// If the resource is portable.
+    pub(super) portable: Option<Box<Anew>>,
+    pub(super) state: Mutex<State>,
+}
+
+/// What is needed to make a resource anew.
+pub(super) struct Anew {
+    pub(super) token: Bytes,
+    /// Held while a replica is asked for it, so that it is made once.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// `None` if it is lent to this host only.
-    holder: Option<Holder>,
+    pub(super) holder: Option<Holder>,
     lent: Vec<Holder>,
     is_dropped: bool,
+    /// Its owner is gone.
+    pub(super) is_lost: bool,
+    /// What was made anew since, for each who uses it.
+    anew: Vec<(Holder, Owned)>,
 }
 
 impl State {
+    pub(super) fn may_be_used_by(&self, by: &Holder) -> bool {
+        self.holder.as_ref() == Some(by) || self.lent.contains(by)
+    }
+
+    /// What was made anew for this holder.
+    pub(super) fn anew_of(&self, by: &Holder) -> Option<&Owned> {
+        let mut anew = self.anew.iter();
+        anew.find(|(holder, _)| holder == by).map(|(_, new)| new)
+    }
+
+    /// Takes that out.
+    pub(super) fn take_anew(&mut self, by: &Holder) -> Option<Owned> {
+        let at = self.anew.iter().position(|(holder, _)| holder == by)?;
+        Some(self.anew.swap_remove(at).1)
+    }
+
+    pub(super) fn put_anew(&mut self, by: &Holder, new: Owned) {
+        self.anew.push((by.clone(), new));
+    }
+
     /// Why it can't be used by one who doesn't hold it.
     fn refusal(&self, by: &Holder) -> Stale {
         if self.is_dropped {
@@ -41,41 +78,54 @@ impl Proxy {
     /// The owned handle with this number, which `holder` gets.
     pub(super) fn owned(
         ledger: Arc<Ledger>,
-        (at, id): (InstanceRef, u64),
+        at: (InstanceRef, u64),
         boot: Origin,
         holder: Holder,
+        token: Option<Bytes>,
     ) -> Arc<Self> {
         let state = State {
             holder: Some(holder),
-            lent: Vec::new(),
-            is_dropped: false,
+            ..State::default()
         };
-        Arc::new(Self {
-            at,
-            id,
-            boot,
-            ledger,
-            state: Mutex::new(state),
-        })
+        Self::new(ledger, at, boot, token, state)
     }
 
     /// The handle with this number, which is lent to `to`.
     pub(super) fn lent(
         ledger: Arc<Ledger>,
-        (at, id): (InstanceRef, u64),
+        at: (InstanceRef, u64),
         boot: Origin,
         to: Holder,
+        token: Option<Bytes>,
     ) -> Arc<Self> {
         let state = State {
-            holder: None,
             lent: vec![to],
-            is_dropped: false,
+            ..State::default()
+        };
+        Self::new(ledger, at, boot, token, state)
+    }
+
+    fn new(
+        ledger: Arc<Ledger>,
+        (at, id): (InstanceRef, u64),
+        boot: Origin,
+        token: Option<Bytes>,
+        state: State,
+    ) -> Arc<Self> {
+        let anew = |token| {
+            let turn = tokio::sync::Mutex::new(());
+            Box::new(Anew { token, turn })
+        };
+        let state = State {
+            is_lost: id == LOST,
+            ..state
         };
         Arc::new(Self {
             at,
             id,
             boot,
             ledger,
+            portable: token.map(anew),
             state: Mutex::new(state),
         })
     }
@@ -86,6 +136,11 @@ impl Proxy {
 
     pub(super) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// What another replica makes the resource anew from, if it is portable.
+    pub(super) fn token_bytes(&self) -> Option<&Bytes> {
+        self.portable.as_ref().map(|anew| &anew.token)
     }
 }
 
@@ -100,12 +155,16 @@ impl Owner for Proxy {
             return Err(state.refusal(from));
         }
         state.holder = Some(to.clone());
+        // The next holder has it made anew for itself.
+        let anew = state.take_anew(from);
+        drop(state);
+        drop(anew);
         Ok(())
     }
 
     fn lend(&self, _: u64, from: &Holder, to: &Holder) -> Result<(), Stale> {
         let mut state = self.state.lock();
-        if state.holder.as_ref() != Some(from) && !state.lent.contains(from) {
+        if !state.may_be_used_by(from) {
             return Err(state.refusal(from));
         }
         state.lent.push(to.clone());
@@ -117,6 +176,10 @@ impl Owner for Proxy {
         if let Some(at) = state.lent.iter().position(|holder| holder == by) {
             state.lent.swap_remove(at);
         }
+        let is_over = !state.may_be_used_by(by);
+        let anew = is_over.then(|| state.take_anew(by)).flatten();
+        drop(state);
+        drop(anew);
     }
 
     fn dropped(&self, _: u64) {
@@ -124,7 +187,9 @@ impl Owner for Proxy {
         let was_held = state.holder.take().is_some();
         state.lent.clear();
         state.is_dropped |= was_held;
+        let anew = mem::take(&mut state.anew);
         drop(state);
+        drop(anew);
         if was_held {
             self.ledger.import_dropped(self);
         }

@@ -1,6 +1,9 @@
 //! Handles between the ledgers of several hosts, without a bus.
 
+mod drops;
 mod leases;
+mod portable;
+mod streams;
 
 use super::{
     super::{Handle, InstanceRef, Owned, Owner},
@@ -8,10 +11,12 @@ use super::{
     *,
 };
 use crate::{
+    auth::LatticeKey,
     call::Ran,
     id::Source,
-    name::{ComponentId, HostId},
+    name::{ComponentId, HostId, LatticeName},
 };
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use std::{collections::HashMap, time::Duration};
 
@@ -22,6 +27,8 @@ const TYPE: &str = "a:b/c/r";
 struct Shelf {
     at: InstanceRef,
     held: Mutex<HashMap<u64, (Holder, Vec<Holder>)>>,
+    /// If it is portable.
+    token: Mutex<Option<Bytes>>,
 }
 
 /// One host.
@@ -94,6 +101,10 @@ impl Owner for Shelf {
     fn dropped(&self, id: u64) {
         self.held.lock().remove(&id);
     }
+
+    fn token(&self, _: u64) -> Option<Bytes> {
+        self.token.lock().clone()
+    }
 }
 
 impl Shelf {
@@ -106,6 +117,7 @@ impl Shelf {
                 instance: 3,
             },
             held: Mutex::new(HashMap::from([(7, (holder.clone(), Vec::new()))])),
+            token: Mutex::default(),
         });
         let resource = ResourceRef::new(shelf.clone(), 7, TYPE.into());
         (shelf, resource)
@@ -126,7 +138,8 @@ impl Side {
         Way {
             via: self.node.clone(),
             to: to.node.clone(),
-            by: Instant::now() + Duration::from_secs(2),
+            holder: None,
+            by: Some(Instant::now() + Duration::from_secs(2)),
         }
     }
 
@@ -176,10 +189,15 @@ impl Side {
     }
 }
 
+fn auth() -> Auth {
+    let key = LatticeKey::from_hex(&"07".repeat(32)).expect("a key");
+    Auth::keyed(&LatticeName::new("test").expect("a name"), &key)
+}
+
 fn sides<const N: usize>() -> [Side; N] {
     let names: [Origin; N] =
         std::array::from_fn(|n| Origin::new(HostId::new(&format!("host-{n}")).expect("an id"), 1));
-    let ledgers: [Arc<Ledger>; N] = std::array::from_fn(|_| Arc::default());
+    let ledgers: [Arc<Ledger>; N] = std::array::from_fn(|_| Ledger::new(auth()));
     let hosts = names.iter().cloned().zip(ledgers.iter().cloned());
     let hosts: Vec<(Origin, Arc<Ledger>)> = hosts.collect();
     std::array::from_fn(|n| {
@@ -428,8 +446,8 @@ async fn another_node_of_the_process_passes_handles_on() {
     let [Leaving::Resource(sent)] = &left[..] else {
         panic!("one resource");
     };
-    let from = (&caller, &x.node);
-    let arrived = x.ledger.arrive(sent.name(), true, from, (&a, way.by)).await;
+    let (from, by) = ((&caller, &x.node), Instant::now());
+    let arrived = x.ledger.arrive(sent.name(), true, from, (&a, by)).await;
     drop(arrived.expect("it is held by that process"));
     assert_eq!(shelf.holder(), None);
 }

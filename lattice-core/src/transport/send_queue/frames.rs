@@ -180,7 +180,7 @@ impl Frames {
         self.refused = Some(frame);
     }
 
-    /// Drops what has not been given to the bus.
+    /// Drops the frames that have not been given to the bus.
     pub(super) fn withdraw(&mut self, then: Then, budget: &Budget) -> Withdrawn {
         let frames = self.full.drain(..).chain(self.open.take());
         let frames: usize = frames.map(|frame| frame.reserved).sum();

@@ -166,7 +166,8 @@ impl SendQueue {
         self.queue.flush();
     }
 
-    /// Drops what has not been given to the bus, and returns what is certain of each frame so far.
+    /// Drops the frames that have not been given to the bus, and returns the fate of each frame so
+    /// far.
     pub(super) fn withdraw(&self, then: Then) -> Withdrawn {
         let withdrawn = self.queue.lock().withdraw(then, self.queue.budget());
         self.queue.sent.notify_waiters();

@@ -64,8 +64,16 @@ impl Broken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// There are as many as there may be.
-    #[error("there are as many sessions as there may be")]
+    #[error("there are as many sessions, or channels of one, as there may be at once")]
     TooMany,
+    /// Its component has as many as one may have.
+    #[error(
+        "its component has {most} sessions with other hosts open, which is the most for one component on a host; end streams that are not needed, or wait for calls with large arguments or results"
+    )]
+    TooManyOfComponent {
+        /// How many.
+        most: usize,
+    },
     /// There is no memory for what it would receive.
     #[error("there is no memory for what a session would receive")]
     NoMemory,

@@ -2,7 +2,8 @@
 
 use super::{
     Broken, MAX_CHUNK, PeerSessions, RESEND, Refused, Window,
-    machine::{Chunk, Machine, SessionKey},
+    machine::{Chunk, Machine, SessionKey, Taken},
+    shares::ComponentPlace,
 };
 use crate::budget::Held;
 use bytes::{Bytes, BytesMut};
@@ -22,11 +23,21 @@ const SLOWEST: Duration = Duration::from_secs(2);
 pub(crate) struct Session {
     peer: Arc<PeerSessions>,
     key: SessionKey,
+    /// Among the sessions of its component.
+    _place: Option<ComponentPlace>,
 }
 
 impl Session {
-    pub(super) fn new(peer: Arc<PeerSessions>, key: SessionKey) -> Self {
-        Self { peer, key }
+    pub(super) fn new(
+        peer: Arc<PeerSessions>,
+        key: SessionKey,
+        place: Option<ComponentPlace>,
+    ) -> Self {
+        Self {
+            peer,
+            key,
+            _place: place,
+        }
     }
 
     /// Its number among the sessions of its opener.
@@ -35,7 +46,7 @@ impl Session {
     }
 
     /// Opens a channel in which this end sends. The other end has to [receive](Self::receive) it.
-    pub(crate) fn open_channel(&self, channel: u16) -> Result<SendHalf, Refused> {
+    pub(crate) fn open_channel(&self, channel: u32) -> Result<SendHalf, Refused> {
         let open = |machine: &mut Machine, now| machine.open_channel(self.key, channel, now);
         self.peer.act(open)?;
         Ok(SendHalf {
@@ -44,11 +55,34 @@ impl Session {
         })
     }
 
+    /// The same with the next number, which is returned too.
+    pub(crate) fn open_next_channel(&self) -> Result<(u32, SendHalf), Refused> {
+        let open = |machine: &mut Machine, now| machine.open_next_channel(self.key, now);
+        let channel = self.peer.act(open)?;
+        let half = SendHalf {
+            half: self.half(channel),
+            memory: Memory::None,
+        };
+        Ok((channel, half))
+    }
+
     /// Takes a channel in which the other end sends, with room for a window.
-    pub(crate) fn receive(&self, channel: u16, window: Window) -> Result<RecvHalf, Refused> {
+    pub(crate) fn receive(&self, channel: u32, window: Window) -> Result<RecvHalf, Refused> {
         let receive = |machine: &mut Machine, now| machine.receive(self.key, channel, window, now);
         self.peer.act(receive)?;
         Ok(RecvHalf(self.half(channel)))
+    }
+
+    /// Tells the sender of a channel that it won't be received.
+    pub(crate) fn refuse(&self, channel: u32) {
+        self.peer
+            .act(|machine, _| machine.refuse_channel(self.key, channel));
+    }
+
+    /// Drops a channel in which this end sends, for whoever has its half.
+    pub(crate) fn withdraw(&self, channel: u32) {
+        self.peer
+            .act(|machine, _| machine.withdraw((self.key, channel)));
     }
 
     /// Breaks it off, for both ends.
@@ -56,7 +90,7 @@ impl Session {
         self.peer.act(|machine, _| machine.give_up(self.key));
     }
 
-    fn half(&self, channel: u16) -> Half {
+    fn half(&self, channel: u32) -> Half {
         Half {
             peer: self.peer.clone(),
             at: (self.key, channel),
@@ -73,11 +107,11 @@ impl Drop for Session {
 #[derive(Debug)]
 struct Half {
     peer: Arc<PeerSessions>,
-    at: (SessionKey, u16),
+    at: (SessionKey, u32),
 }
 
 impl Half {
-    fn act<T>(&self, act: impl FnOnce(&mut Machine, (SessionKey, u16), Instant) -> T) -> T {
+    fn act<T>(&self, act: impl FnOnce(&mut Machine, (SessionKey, u32), Instant) -> T) -> T {
         self.peer.act(|machine, now| act(machine, self.at, now))
     }
 }
@@ -133,10 +167,7 @@ impl SendHalf {
 
     /// Waits until the channel is broken.
     pub(crate) fn poll_broken(&mut self, context: &mut Context<'_>) -> Poll<Broken> {
-        let complete = self
-            .half
-            .act(|machine, at, _| machine.poll_complete(at, context.waker()));
-        match complete {
+        match self.poll_complete(context) {
             Poll::Ready(Err(broken)) => Poll::Ready(broken),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
@@ -203,13 +234,27 @@ impl SendHalf {
         self.half.act(Machine::end)
     }
 
+    /// The first so many chunks have handles: the channel isn't complete before the other end has
+    /// taken them.
+    pub(crate) fn track(&mut self, chunks: u64) {
+        self.half
+            .act(|machine, at, _| machine.track_chunks(at, chunks));
+    }
+
+    /// Of how many chunks the other end has taken the handles, as far as is known.
+    pub(crate) fn taken(&self) -> Taken {
+        self.half.act(|machine, at, _| machine.taken(at))
+    }
+
     /// Waits until the other end has received everything, the end included.
+    pub(crate) fn poll_complete(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.half
+            .act(|machine, at, _| machine.poll_complete(at, context.waker()))
+    }
+
+    /// Waits as [`poll_complete`](Self::poll_complete) does.
     pub(crate) async fn complete(&mut self) -> Result<(), Broken> {
-        poll_fn(|context| {
-            self.half
-                .act(|machine, at, _| machine.poll_complete(at, context.waker()))
-        })
-        .await
+        poll_fn(|context| self.poll_complete(context)).await
     }
 }
 
@@ -239,6 +284,23 @@ impl RecvHalf {
     /// Waits as [`poll_chunk`](Self::poll_chunk) does.
     pub(crate) async fn chunk(&mut self) -> Result<Option<(Bytes, u32)>, Broken> {
         poll_fn(|context| self.poll_chunk(context)).await
+    }
+
+    /// The handles of all chunks that were taken so far are this end's now. The other end is told
+    /// soon.
+    pub(crate) fn settle(&mut self) {
+        self.0.act(Machine::settle_chunks);
+    }
+
+    /// Whether the session is broken, and a chunk with such a number of elements is left of the
+    /// channel, all of which has arrived. Until then, the task is woken when that may have changed.
+    pub(crate) fn poll_left(
+        &mut self,
+        context: &mut Context<'_>,
+        is_such: impl Fn(u32) -> bool,
+    ) -> bool {
+        self.0
+            .act(|machine, at, _| machine.poll_left(at, context.waker(), is_such))
     }
 
     /// Receives the whole channel, of which `size` bytes were announced. Their memory is the

@@ -12,8 +12,11 @@
 //! ```
 //! States of a channel: *granted* (after the first credit) → *ended* (all was sent, and then
 //! acknowledged) or *broken*. A reader gets `None` only after the end, and after a break always an
-//! error. A session is *over* once all of its channels and handles are gone. An end that is over
-//! still acknowledges late chunks for a while.
+//! error. A channel that was received to its end is whole, and stays so when its session breaks
+//! afterwards. A session is *over* once all of its channels and handles are gone. An end that is
+//! over still acknowledges late chunks for a while. A session can have any number of channels one
+//! after the other, and a thousand at once in each direction. What is remembered of those that are
+//! gone is bounded.
 //!
 //! # Loss
 //!
@@ -30,8 +33,11 @@
 //! ends a session is the loss of its peer, which `failure_detector` notices, or 5 s without an
 //! acknowledgement, or six timeouts if they are longer.
 //!
-//! Credits are totals and are repeated while nothing arrives. Cancels are repeated in reply to what
-//! arrives for a channel or session that is gone. So the loss of any of them heals as well.
+//! Credits are totals and are repeated while nothing arrives. They also say what the receiver's
+//! user has taken, of chunks with something in them that one of both ends has to drop. Cancels are
+//! repeated in reply to what arrives for a channel or session that is gone. A sender that has
+//! nothing in flight, and hears nothing of its receiver for 4 to 15 s, asks it. So the loss of any
+//! of them heals as well, and both ends learn that the other one has forgotten the session.
 //!
 //! # Chunks
 //!
@@ -45,6 +51,7 @@
 //! | --- | --- |
 //! | `machine` | the rules: pure, with the time passed in |
 //! | `peer` | all sessions with one peer: a lock around the machine, and two send queues |
+//! | `shares` | how many sessions each component may have |
 //! | `handle` | what a user of a session holds |
 //! | `reader` | the task that receives |
 //! | `alone` | one end without a bus, for the simulator and for fuzzing |
@@ -58,11 +65,12 @@ mod handle;
 mod machine;
 mod peer;
 pub(crate) mod reader;
+mod shares;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use broken::{Broken, Refused};
 pub(crate) use handle::{RecvHalf, SendHalf, Session};
-pub(crate) use machine::{MAX_CHUNK, RESEND, Seen, Terms, Window};
+pub(crate) use machine::{MAX_CHUNK, Place, RESEND, Ranges, Seen, Taken, Terms, Window};
 pub(crate) use peer::PeerSessions;
 pub(super) use peer::{LazySessions, SessionCount};

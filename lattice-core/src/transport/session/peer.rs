@@ -8,10 +8,12 @@ use super::{
         send_queue::{Address, Destination, FlushGuard, SendQueue, Then},
     },
     Broken, MAX_CHUNK, Refused, Session,
-    machine::{Limits, Machine, Terms, Uplink},
+    machine::{Limits, Machine, SessionKey, Terms, Uplink},
+    shares::ComponentShares,
 };
 use crate::{
     budget::{Held, Share},
+    name::ComponentId,
     sync::Mutex,
     wire::{Envelopes, Item, Kind, Lane, Origin, SessionItem},
 };
@@ -48,6 +50,7 @@ pub(crate) struct PeerSessions {
     pub(super) sending: Share,
     /// The memory of results that are sent.
     results: Share,
+    shares: ComponentShares,
     opened: Arc<Notify>,
 }
 
@@ -61,12 +64,24 @@ pub(in super::super) struct Ticked {
 }
 
 /// What the sessions of one node have in common. Cheap to clone; clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(in super::super) struct SessionCount {
     open: Arc<AtomicUsize>,
+    shares: ComponentShares,
     uplink: Uplink,
     /// One was opened, so that the failure detector has to look.
     pub(in super::super) opened: Arc<Notify>,
+}
+
+impl Default for SessionCount {
+    fn default() -> Self {
+        Self {
+            open: Arc::default(),
+            shares: ComponentShares::of(IN_ALL),
+            uplink: Uplink::default(),
+            opened: Arc::default(),
+        }
+    }
 }
 
 impl PeerSessions {
@@ -104,22 +119,41 @@ impl PeerSessions {
             chunk: endpoint.max_message().clamp(1, MAX_CHUNK),
             sending: Share::of(&budgets.sending),
             results: Share::of(&budgets.sending),
+            shares: count.shares.clone(),
             opened: count.opened.clone(),
         })
     }
 
-    /// Opens a session.
-    pub(crate) fn open(self: &Arc<Self>, terms: Terms) -> Result<Session, Refused> {
-        let key = self.act(|machine, now| machine.open(terms, now))?;
-        self.opened.notify_one();
-        Ok(Session::new(self.clone(), key))
+    /// Opens a session of this component of the node, if it is one of a component.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        terms: Terms,
+        component: Option<&ComponentId>,
+    ) -> Result<Session, Refused> {
+        self.add(component, |machine, now| machine.open(terms, now))
     }
 
-    /// Accepts a session that the peer opens. One that was accepted before is refused as repeated.
-    pub(crate) fn accept(self: &Arc<Self>, number: u64, terms: Terms) -> Result<Session, Refused> {
-        let key = self.act(|machine, now| machine.accept(number, terms, now))?;
+    /// Accepts a session that the peer opens, for this component of the node, if it is for one. A
+    /// session that was accepted before is refused as repeated.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        number: u64,
+        terms: Terms,
+        component: Option<&ComponentId>,
+    ) -> Result<Session, Refused> {
+        self.add(component, |machine, now| machine.accept(number, terms, now))
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        component: Option<&ComponentId>,
+        add: impl FnOnce(&mut Machine, Instant) -> Result<SessionKey, Refused>,
+    ) -> Result<Session, Refused> {
+        let place = component.map(|component| self.shares.take(component));
+        let place = place.transpose()?;
+        let key = self.act(add)?;
         self.opened.notify_one();
-        Ok(Session::new(self.clone(), key))
+        Ok(Session::new(self.clone(), key, place))
     }
 
     /// Tells the peer that the session which it opens is not one of this end, unless it is.

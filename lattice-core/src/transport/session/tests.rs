@@ -6,8 +6,9 @@ use crate::{
     budget::Budgets,
     bus::{Subscription, memory::MemoryNetwork},
     call::CallError,
-    name::{HostId, LatticeName},
+    name::{ComponentId, HostId, LatticeName},
     quantity::ByteSize,
+    stream::Ledger,
     subject::Subjects,
     transport::{Events, Medium, Subscriptions, Transport, failure_detector, reply_reader},
     wire::{Discovered, Kind, Origin, ReplyEnvelope},
@@ -36,7 +37,8 @@ impl End {
             budgets: budgets.clone(),
         };
         let origin = Origin::new(HostId::new(host).expect("a host"), 1);
-        let (transport, subscriptions) = Transport::open(medium, origin, Arc::default())
+        let ledger = Ledger::new(medium.auth.clone());
+        let (transport, subscriptions) = Transport::open(medium, origin, ledger)
             .await
             .expect("it opens");
         let Subscriptions {
@@ -82,12 +84,12 @@ async fn pair(window: Window) -> (Pair, SendHalf, RecvHalf) {
         End::on(&network, "one").await,
         End::on(&network, "other").await,
     );
-    let opened = one.sessions_with(&other).open(Terms::default());
+    let opened = one.sessions_with(&other).open(Terms::default(), None);
     let opened = opened.expect("room");
     let sender = opened.open_channel(0).expect("room");
     let accepted = other
         .sessions_with(&one)
-        .accept(opened.number(), Terms::default());
+        .accept(opened.number(), Terms::default(), None);
     let accepted = accepted.expect("room");
     let receiver = accepted.receive(0, window).expect("room");
     let pair = Pair {
@@ -160,19 +162,19 @@ async fn a_session_that_is_dropped_before_it_is_complete_keeps_nothing() {
         End::on(&network, "one").await,
         End::on(&network, "other").await,
     );
-    let opened = one.sessions_with(&other).open(Terms::default());
+    let opened = one.sessions_with(&other).open(Terms::default(), None);
     let opened = opened.expect("room");
     let mut sender = opened.open_channel(0).expect("room");
     let number = opened.number();
-    let accepted = other.sessions_with(&one).accept(number, Terms::default());
+    let accepted = other
+        .sessions_with(&one)
+        .accept(number, Terms::default(), None);
     let accepted = accepted.expect("room");
     let mut receiver = accepted.receive(0, SMALL).expect("room");
     sender.ready().await.expect("room");
     let owner = Arc::new([1_u8; 5_000]);
     let bytes = Bytes::from_owner(Owned(owner.clone()));
     sender.send(bytes, 1).expect("room");
-    sender.end().expect("open");
-    drop(sender);
     assert!(Arc::strong_count(&owner) > 1, "until it is acknowledged");
     opened.give_up();
     assert_eq!(Arc::strong_count(&owner), 1);
@@ -193,7 +195,7 @@ async fn a_result_that_is_refused_is_given_up_and_its_caller_learns_that() {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let result = Bytes::from(vec![1; 100_000]);
         let sending = async move {
-            let sent = transport.reply_in_session(running, result.into(), deadline);
+            let sent = transport.reply_in_session(running, result.into(), None, deadline);
             sent.await;
         };
         tokio::spawn(sending).abort_handle()
@@ -205,6 +207,35 @@ async fn a_result_that_is_refused_is_given_up_and_its_caller_learns_that() {
     assert!(lost && reply.session.is_none(), "{reply:?}");
     turns().await;
     assert_eq!(other.budgets.sending.held(), 0);
+}
+
+#[tokio::test]
+async fn a_component_has_no_more_sessions_than_its_share_and_leaves_room_to_others() {
+    let network = MemoryNetwork::new();
+    let (one, other, third) = (
+        End::on(&network, "one").await,
+        End::on(&network, "other").await,
+        End::on(&network, "third").await,
+    );
+    let id = |id| ComponentId::new(id).expect("an id");
+    let (greedy, neighbour) = (id("greedy"), id("neighbour"));
+    let (with_other, with_third) = (one.sessions_with(&other), one.sessions_with(&third));
+    let open = |sessions: &Arc<PeerSessions>, id| sessions.open(Terms::default(), Some(id));
+    let mut held: Vec<_> = (0..1_000).map(|_| open(&with_other, &greedy)).collect();
+    // Those that peers open for it count too.
+    let accept = |number| with_third.accept(number, Terms::default(), Some(&greedy));
+    held.extend((1..=24).map(accept));
+    assert!(held.iter().all(Result::is_ok));
+    let most = 1_024;
+    let refused = [open(&with_third, &greedy), accept(25)].map(Result::err);
+    assert_eq!(refused, [Some(Refused::TooManyOfComponent { most }); 2]);
+    assert!(open(&with_other, &neighbour).is_ok());
+    assert!(
+        with_other.open(Terms::default(), None).is_ok(),
+        "no component's"
+    );
+    held.truncate(1_023);
+    assert!(open(&with_third, &greedy).is_ok());
 }
 
 #[tokio::test]

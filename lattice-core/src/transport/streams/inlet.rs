@@ -10,7 +10,7 @@ use crate::{
     name::HostId,
     stream::{Broken, Chunk, Demand, Handles, Holder, Writer},
     transport::session::{self, RecvHalf, Refused},
-    wire::{Fault, Passed},
+    wire::{Fault, Parcel, Passed},
 };
 use bytes::Bytes;
 use std::{
@@ -27,7 +27,7 @@ const CLAIM: Duration = Duration::from_secs(10);
 /// Receives the elements of a stream.
 pub(super) struct Inlet {
     shared: Arc<SharedSession>,
-    channel: u16,
+    channel: u32,
     writer: Writer,
     assembly: Assembly,
     /// The memory of a parcel of more than one chunk.
@@ -45,7 +45,7 @@ enum Stop {
 }
 
 impl Inlet {
-    pub(super) fn new(shared: Arc<SharedSession>, channel: u16, writer: Writer) -> Self {
+    pub(super) fn new(shared: Arc<SharedSession>, channel: u32, writer: Writer) -> Self {
         let share = Share::of(&shared.streams().0.received);
         Self {
             shared,
@@ -85,16 +85,16 @@ impl Inlet {
                 Ok(parcel) => parcel,
                 Err(stop) => return stop,
             };
+            let passes = parcel.2;
             let chunk = match self.chunk(parcel).await {
                 Ok(chunk) => chunk,
                 Err(broken) => return Stop::Broken(broken),
             };
-            // It came when the reader was waiting for the end, so it may have to wait for room.
-            let demand = poll_fn(|cx| match self.writer.watch(cx) {
-                Demand::None | Demand::End => Poll::Pending,
-                demand => Poll::Ready(demand),
-            });
-            if demand.await == Demand::Gone || self.writer.push(chunk).is_err() {
+            if passes {
+                // Dropping the chunk drops them from here on.
+                half.settle();
+            }
+            if !self.pass_on(chunk, &mut half).await {
                 return Stop::Unread;
             }
             if self.held.is_some() {
@@ -102,6 +102,7 @@ impl Inlet {
                 poll_fn(|cx| match self.writer.watch(cx) {
                     Demand::Gone => Poll::Ready(()),
                     _ if self.writer.is_read() => Poll::Ready(()),
+                    _ if half.poll_left(cx, has_handles) => Poll::Ready(()),
                     _ => Poll::Pending,
                 })
                 .await;
@@ -110,7 +111,29 @@ impl Inlet {
         }
     }
 
-    /// The next elements, when the reader wants them.
+    /// Passes elements on to the reader, when it wants them. Returns false if it is gone.
+    async fn pass_on(&mut self, chunk: Chunk, half: &mut RecvHalf) -> bool {
+        // They came when the reader was waiting for the end, so they may have to wait for room.
+        let demand = poll_fn(|cx| match self.writer.watch(cx) {
+            Demand::None | Demand::End if half.poll_left(cx, has_handles) => {
+                Poll::Ready(Demand::End)
+            }
+            Demand::None | Demand::End => Poll::Pending,
+            demand => Poll::Ready(demand),
+        });
+        let demand = demand.await;
+        match demand {
+            Demand::Gone => false,
+            Demand::Elements => self.writer.push(chunk).is_ok(),
+            // More handles are to be taken. What is left was counted as a window.
+            Demand::None | Demand::End => {
+                self.held = None;
+                self.writer.force(chunk).is_ok()
+            }
+        }
+    }
+
+    /// The next elements, when the reader wants them, or when they have to be taken.
     async fn parcel(&mut self, half: &mut RecvHalf) -> Result<(usize, Bytes, bool), Stop> {
         loop {
             let (bytes, count) = poll_fn(|cx| self.poll_half(half, cx)).await?;
@@ -135,8 +158,10 @@ impl Inlet {
     ) -> Poll<Result<(Bytes, u32), Stop>> {
         match self.writer.watch(cx) {
             Demand::Gone => return Poll::Ready(Err(Stop::Unread)),
-            Demand::None => return Poll::Pending,
-            Demand::Elements | Demand::End => {}
+            // When the session is broken, handles that have arrived are taken at once: the host
+            // that has sent them asks who has them, and can't be told later.
+            Demand::None if !half.poll_left(cx, has_handles) => return Poll::Pending,
+            Demand::None | Demand::Elements | Demand::End => {}
         }
         half.poll_chunk(cx).map(|chunk| match chunk {
             Ok(Some(chunk)) => Ok(chunk),
@@ -215,6 +240,10 @@ impl Inlet {
             other => cut_off(&other),
         }
     }
+}
+
+fn has_handles(count: u32) -> bool {
+    matches!(Parcel::of(count), Parcel::WithHandles(_))
 }
 
 fn cut_off(reason: &impl ToString) -> Broken {

@@ -8,8 +8,9 @@
 //! A value with handles travels as their names and its bytes ([`Passed`](crate::wire::Passed)).
 //! Resources need no more than that. Each stream and future takes a channel of the session that the
 //! call or the reply opens, and a task at each end. Streams that are elements of others take more
-//! channels of the same session, which lasts until all of its channels are over. Their elements
-//! travel as [`Parcel`](crate::wire::Parcel)s.
+//! channels of the same session, which lasts until all of its channels are over. Any number of them
+//! may follow each other, and 1,023 be open at once. Their elements travel as
+//! [`Parcel`](crate::wire::Parcel)s.
 //!
 //! An outlet takes elements from their writer only when the other host has room for them. An inlet
 //! gives the other host credit only once its reader has asked for elements, takes no chunk from the
@@ -17,6 +18,10 @@
 //! whose reader has stopped costs a window at most: a thousand of them 32 MiB. Elements can't be
 //! divided without knowing their type, so there is no credit in elements: a parcel may have more of
 //! them than the reader asked for, and the reader splits it. The bytes bound what is sent ahead.
+//!
+//! Handles in elements are the sender's until the other host says that it has taken the element. A
+//! reader that goes away leaves what it didn't take to the sender, which drops that at once. When
+//! the session breaks, the ledger asks for what isn't known (`stream::remote`).
 //!
 //! A clean end, a break with its reason, and a dropped reader pass through. When the other host is
 //! gone, or the session breaks, readers get a break, and writers see that their reader is gone.
@@ -26,11 +31,13 @@
 //! | `value` | a value for another host, and one from another host |
 //! | `shared` | the session that the streams of a value share |
 //! | `outlet`, `inlet` | the tasks at the two ends of a stream |
+//! | `passing` | handles in the elements that an outlet has sent |
 //! | `assembly` | parcels from chunks: pure |
 
 mod assembly;
 mod inlet;
 mod outlet;
+mod passing;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -47,8 +54,11 @@ use std::sync::{
 };
 use tokio::sync::Notify;
 
-/// Most channels of a session beside the one of its value. The session itself allows one more.
-pub(crate) const MOST_STREAMS: u16 = 1_023;
+/// Most streams of one value: with the channel of the value, as many as a session sends in at once.
+pub(crate) const MOST_STREAMS: usize = 1_023;
+/// Most streams of a session that arrive here at once. It is more than are sent at once, because
+/// one that was received and not read to its end is none for its sender any more.
+const MOST_ARRIVING: usize = 4_096;
 
 /// The streams between this node and other hosts. Cheap to clone.
 #[derive(Debug, Clone)]

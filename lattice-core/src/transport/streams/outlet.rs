@@ -1,26 +1,35 @@
 //! The end at which a stream leaves for another host.
 
-use super::{SharedSession, value};
+use super::{
+    SharedSession,
+    passing::{Passing, Untaken},
+};
 use crate::{
     stream::{
         Broken, Chunk, Holder, Reader,
-        remote::{Leaving, Way, depart},
+        remote::{Way, depart},
     },
     transport::session::{self, SendHalf},
-    wire::{Fault, HandleName, Parcel, Passed},
+    wire::{Fault, Parcel, Passed},
 };
 use bytes::Bytes;
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
-use tokio::time::Instant;
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-/// Elements that are asked for first, when their size isn't known: no more than a page of bytes.
-const FIRST: usize = 1_024;
+/// Elements that are asked for first, when nothing is known of them: no more than a page of bytes,
+/// or half of the streams that may be open at once.
+const FIRST: usize = 512;
 /// Bytes of elements that are asked for at once: a chunk. More would wait in this process when the
 /// other host has no more room.
 const ASKED: usize = 32 * 1024;
-/// When a handle in an element has arrived at the latest; after that, the other host is asked
-/// whether it holds it. It waits there for its reader, so this is long.
-const ARRIVES: Duration = Duration::from_mins(10);
+/// Elements that are asked for at once, of a stream whose elements have handles.
+const ASKED_WITH_HANDLES: usize = 64;
+/// Most streams in elements that were sent and that the other host has not taken yet. The others
+/// of those that may be open at once are for its reader.
+const MOST_UNTAKEN: usize = 256;
 
 /// Sends the elements of a stream.
 pub(super) struct Outlet {
@@ -29,6 +38,9 @@ pub(super) struct Outlet {
     reader: Reader,
     /// Elements to ask for.
     asked: usize,
+    /// Chunks that were sent.
+    sent: u64,
+    untaken: Untaken,
 }
 
 impl Outlet {
@@ -38,6 +50,8 @@ impl Outlet {
             half,
             reader,
             asked: FIRST,
+            sent: 0,
+            untaken: Untaken::default(),
         }
     }
 
@@ -46,12 +60,13 @@ impl Outlet {
         if let Err(broken) = self.send_all().await {
             tracing::debug!(%broken, host = %self.shared.peer().host, "a stream to another host was not read to its end");
         }
+        self.untaken.end(self.half.taken(), &self.shared);
     }
 
     async fn send_all(&mut self) -> Result<(), session::Broken> {
         loop {
             // Nothing is taken from the writer before the other host has room for it.
-            poll_fn(|cx| self.half.poll_credit(cx)).await?;
+            poll_fn(|cx| self.poll_room(cx)).await?;
             self.reader.ask(self.asked);
             let sent = match self.next().await? {
                 Ok(Some(chunk)) => self.send(chunk).await?,
@@ -64,18 +79,45 @@ impl Outlet {
             }
         }
         self.half.end()?;
-        self.half.complete().await
+        poll_fn(|cx| {
+            self.settle();
+            self.half.poll_complete(cx)
+        })
+        .await
+    }
+
+    /// Waits until the other host has room for more elements, and has taken most of the streams
+    /// before.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), session::Broken>> {
+        if self.untaken.streams() >= MOST_UNTAKEN {
+            // From here on, this is woken when the other host takes some.
+            let broken = self.half.poll_broken(cx);
+            self.settle();
+            if broken.is_ready() || self.untaken.streams() >= MOST_UNTAKEN {
+                return broken.map(Err);
+            }
+        }
+        self.settle();
+        self.half.poll_credit(cx)
     }
 
     /// The next elements, unless the other end goes away first.
     async fn next(&mut self) -> Result<Result<Option<Chunk>, Broken>, session::Broken> {
         poll_fn(|cx| {
+            self.settle();
             if let Poll::Ready(chunk) = self.reader.poll_chunk(cx) {
                 return Poll::Ready(Ok(chunk));
             }
             self.half.poll_broken(cx).map(Err)
         })
         .await
+    }
+
+    /// Gives up the handles that the other host has taken.
+    fn settle(&mut self) {
+        if !self.untaken.is_empty() {
+            self.untaken.settle(self.half.taken());
+        }
     }
 
     /// Sends elements. Fails within the result if they can't be sent, and so the stream can't.
@@ -92,52 +134,39 @@ impl Outlet {
             self.put(chunk.bytes, Parcel::Elements(count)).await?;
             return Ok(Ok(()));
         }
-        let (leaving, bytes) = match self.name(chunk) {
-            Ok(named) => named,
-            Err(broken) => return Ok(Err(broken)),
+        self.asked = self.asked.min(ASKED_WITH_HANDLES);
+        let mut parcel = Passing::default();
+        let bytes = match self.name(chunk, &mut parcel) {
+            Ok(bytes) => bytes,
+            Err(broken) => {
+                parcel.withdraw(&self.shared);
+                return Ok(Err(broken));
+            }
         };
+        let chunks = bytes.len().div_ceil(self.half.most()).max(1) as u64;
+        let last = self.sent + chunks;
+        self.half.track(last);
+        self.untaken.push(last, parcel);
         self.put(bytes, Parcel::WithHandles(count)).await?;
-        // The other host has them from here on, or is asked for them later.
-        drop(leaving);
         Ok(Ok(()))
     }
 
     /// Names the handles of elements, and sends the streams among them.
-    fn name(&self, chunk: Chunk) -> Result<(Vec<Leaving>, Bytes), Broken> {
+    fn name(&self, chunk: Chunk, parcel: &mut Passing) -> Result<Bytes, Broken> {
         let streams = self.shared.streams();
         let way = Way {
             via: streams.0.at.clone(),
             to: self.shared.peer().clone(),
-            by: Instant::now() + ARRIVES,
+            holder: None,
+            by: None,
         };
         let leaving = depart(streams.ledger(), chunk.handles, &Holder::OnTheWay, &way)
             .map_err(|error| invalid(&error.to_string()))?;
-        let (mut names, mut kept) = (Vec::with_capacity(leaving.len()), Vec::new());
-        for handle in leaving {
-            let (reader, name): (_, fn(u16) -> HandleName) = match handle {
-                Leaving::Resource(departed) => {
-                    names.push(value::name_of(&departed));
-                    kept.push(Leaving::Resource(departed));
-                    continue;
-                }
-                Leaving::Stream(reader) => (reader, HandleName::Stream),
-                Leaving::Future(reader) => (reader, HandleName::Future),
-            };
-            let channel = self.shared.next();
-            let channel = channel.ok_or_else(|| invalid(value::TOO_MANY))?;
-            self.shared
-                .send(channel, reader)
-                .map_err(|refused| invalid(&refused.to_string()))?;
-            names.push(name(channel));
-        }
         let passed = Passed {
-            names,
+            names: parcel.name(leaving, &self.shared)?,
             value: chunk.bytes,
         };
-        let bytes = passed
-            .encode()
-            .map_err(|error| invalid(&error.to_string()))?;
-        Ok((kept, bytes))
+        passed.encode().map_err(|error| invalid(&error.to_string()))
     }
 
     /// Sends a parcel in as many chunks as it needs.
@@ -151,6 +180,7 @@ impl Outlet {
             };
             self.half.ready().await?;
             self.half.send(piece, said.count())?;
+            self.sent += 1;
             if bytes.is_empty() {
                 return Ok(());
             }

@@ -1,19 +1,14 @@
 //! The session that the streams of one value share.
 
-use super::{MOST_STREAMS, Streams, inlet::Inlet, outlet::Outlet};
+use super::{MOST_ARRIVING, Streams, inlet::Inlet, outlet::Outlet};
 use crate::{
     id::Origin,
-    stream::{Reader, channel},
+    stream::{Broken, Reader, channel},
     sync::Mutex,
-    transport::session::{RecvHalf, Refused, Session, Window},
+    transport::session::{Place, Ranges, RecvHalf, Refused, SendHalf, Session, Window},
+    wire::WHOLE_SESSION,
 };
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 /// How much a reader is sent ahead. A thousand readers that have stopped take 32 MiB.
 const WINDOW: Window = Window {
@@ -28,10 +23,10 @@ pub(crate) struct SharedSession {
     session: Session,
     /// The other end.
     peer: Origin,
-    /// The number of the next channel in which this end sends.
-    next: AtomicU16,
     /// The channels of the other end that were named so far.
-    named: Mutex<HashSet<u16>>,
+    named: Mutex<Ranges>,
+    /// How many of them are open.
+    arriving: Arc<AtomicUsize>,
     streams: Streams,
 }
 
@@ -46,7 +41,7 @@ impl Opened {
     }
 
     /// Receives the value.
-    pub(crate) fn receive(&self, channel: u16, window: Window) -> Result<RecvHalf, Refused> {
+    pub(crate) fn receive(&self, channel: u32, window: Window) -> Result<RecvHalf, Refused> {
         let shared = self.0.as_ref().ok_or(Refused::Repeated)?;
         shared.session.receive(channel, window)
     }
@@ -70,11 +65,10 @@ impl SharedSession {
     pub(crate) fn share(
         session: Session,
         peer: &Origin,
-        sent: Vec<(u16, Reader)>,
+        sent: Vec<(u32, Reader)>,
         streams: &Streams,
     ) -> Result<Opened, Refused> {
-        let next = sent.last().map_or(1, |(channel, _)| channel + 1);
-        let shared = Self::new(session, peer, next, streams);
+        let shared = Self::new(session, peer, streams);
         let opened = Opened(Some(shared.clone()));
         for (channel, reader) in sent {
             shared.send(channel, reader)?;
@@ -84,15 +78,15 @@ impl SharedSession {
 
     /// Shares a session that the other end has opened.
     pub(crate) fn accepted(session: Session, peer: &Origin, streams: &Streams) -> Opened {
-        Opened(Some(Self::new(session, peer, 1, streams)))
+        Opened(Some(Self::new(session, peer, streams)))
     }
 
-    fn new(session: Session, peer: &Origin, next: u16, streams: &Streams) -> Arc<Self> {
+    fn new(session: Session, peer: &Origin, streams: &Streams) -> Arc<Self> {
         Arc::new(Self {
             session,
             peer: peer.clone(),
-            next: AtomicU16::new(next),
             named: Mutex::default(),
+            arriving: Arc::default(),
             streams: streams.clone(),
         })
     }
@@ -105,38 +99,62 @@ impl SharedSession {
         &self.streams
     }
 
-    /// Returns the number for a further channel of this end.
-    pub(super) fn next(&self) -> Option<u16> {
-        let next = self
-            .next
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-                (next <= MOST_STREAMS).then_some(next + 1)
-            });
-        next.ok()
+    /// Sends a stream in a channel with this number, which the other end is told of after that.
+    fn send(self: &Arc<Self>, channel: u32, reader: Reader) -> Result<(), Refused> {
+        let half = self.session.open_channel(channel)?;
+        self.run(half, reader);
+        Ok(())
     }
 
-    /// Sends a stream in a channel with this number, which the other end is told of after that.
-    pub(super) fn send(self: &Arc<Self>, channel: u16, reader: Reader) -> Result<(), Refused> {
-        let half = self.session.open_channel(channel)?.counted();
-        let outlet = Outlet::new(self.clone(), half, reader);
+    /// Sends a stream in a further channel. Returns its number, of which the other end is told
+    /// after that.
+    pub(super) fn send_next(self: &Arc<Self>, reader: Reader) -> Result<u32, Refused> {
+        let (channel, half) = self.session.open_next_channel()?;
+        self.run(half, reader);
+        Ok(channel)
+    }
+
+    /// Stops sending the stream in this channel, of which the other end was not told.
+    pub(super) fn withdraw(&self, channel: u32) {
+        self.session.withdraw(channel);
+    }
+
+    fn run(self: &Arc<Self>, half: SendHalf, reader: Reader) {
+        let outlet = Outlet::new(self.clone(), half.counted(), reader);
         self.streams.run(outlet.run());
-        Ok(())
     }
 
     /// Takes the stream that the other end sends in this channel. `None` if it isn't one for a
     /// stream, or was taken before.
-    pub(super) fn take(self: &Arc<Self>, number: u16) -> Option<Reader> {
-        if number == 0 || number > MOST_STREAMS || !self.named.lock().insert(number) {
+    pub(super) fn take(self: &Arc<Self>, number: u32) -> Option<Reader> {
+        if number == 0 || number == WHOLE_SESSION || !self.named.lock().insert(number) {
             return None;
         }
         let (writer, reader) = channel();
-        let inlet = Inlet::new(self.clone(), number, writer);
-        self.streams.run(inlet.run());
+        if let Some(place) = Place::take(&self.arriving, MOST_ARRIVING) {
+            let inlet = Inlet::new(self.clone(), number, writer);
+            self.streams.run(async move {
+                inlet.run().await;
+                drop(place);
+            });
+        } else {
+            self.session.refuse(number);
+            writer.fail(Broken::CutOff {
+                reason: "too many streams that came from one call are open".into(),
+            });
+        }
         Some(reader)
     }
 
+    /// Refuses the stream that the other end sends in this channel, unless it was taken.
+    pub(super) fn refuse(&self, number: u32) {
+        if self.named.lock().insert(number) {
+            self.session.refuse(number);
+        }
+    }
+
     /// Gives the sender of a channel credit.
-    pub(super) fn receive(&self, channel: u16) -> Result<RecvHalf, Refused> {
+    pub(super) fn receive(&self, channel: u32) -> Result<RecvHalf, Refused> {
         self.session.receive(channel, WINDOW)
     }
 }

@@ -138,6 +138,23 @@ async fn the_last_leaving_host_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_time_for_a_handover_fits_the_clock() {
+    for within in [
+        Duration::from_secs(10),
+        Duration::from_secs(u64::MAX),
+        Duration::MAX,
+    ] {
+        let mesh = Mesh::new().await;
+        let [host] = mesh.hosts::<1>().await;
+        mesh.apply(&greeter("greeter:1", 1)).await;
+        mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+            .await;
+        assert!(host.agent.shutdown(within).await.is_clean());
+        assert!(host.node.shutdown(within).await.is_clean());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_of_an_agent_returns_each_newest_state_and_ends_with_it() {
     let mesh = Mesh::new().await;
     let host = mesh.host("one").await;

@@ -1,4 +1,4 @@
-//! Leases that clients of the store remove, play again or forge answers about.
+//! Leases that clients of the store remove, replay or forge responses about.
 
 use super::leases::{Contender, once};
 use bytes::Bytes;

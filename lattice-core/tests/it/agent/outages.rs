@@ -197,7 +197,7 @@ async fn a_store_that_is_away_while_a_version_starts_does_not_have_it_rolled_bac
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_instead_of_the_declared_version_is_planned_and_explained() {
+async fn a_version_that_runs_instead_of_the_declared_one_is_planned_and_explained() {
     let mesh = Mesh::new().await;
     let _hosts = mesh.hosts::<2>().await;
     mesh.apply(&greeter("greeter:1", 2)).await;

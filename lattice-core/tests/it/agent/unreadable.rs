@@ -162,7 +162,7 @@ async fn a_component_deleted_before_its_record_became_unreadable_stays_deleted()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_removed_without_the_key_is_stopped_by_a_process_that_never_saw_it() {
+async fn a_component_removed_without_the_key_is_stopped_by_a_process_that_never_saw_it() {
     let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
     let mesh = Mesh::between(&network, &store).await;
     let _hosts = mesh.hosts::<2>().await;

@@ -79,6 +79,46 @@ fn yaml_under_the_name_of_another_format_is_recognized() {
 }
 
 #[test]
+fn json_and_toml_under_the_name_of_each_other_are_recognized() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = "# The shop.\nname = \"shop\"\n[actors]\n";
+    let json = "\u{feff}{\r\n  \"name\": \"shop\"\r\n}\r\n";
+    let load = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        App::load(&path)
+    };
+    for (name, text, says) in [
+        ("app.toml", json, "is JSON: end its name in `.json`"),
+        ("app.json", toml, "is TOML: end its name in `.toml`"),
+    ] {
+        let error = load(name, text).expect_err(name);
+        assert!(
+            matches!(error, LoadError::Foreign { .. }),
+            "{name}: {error:?}"
+        );
+        assert!(error.to_string().ends_with(says), "{error}");
+    }
+    // Nothing, and a slip, are reported as what they are named.
+    for (name, text) in [
+        ("app.json", ""),
+        ("app.json", "# Later.\n"),
+        ("app.json", "{\"name\": \"shop\",}"),
+        ("app.toml", "{\"name\": \"shop\",}"),
+        ("app.toml", "\"name\""),
+    ] {
+        let error = load(name, text).expect_err(name);
+        assert!(matches!(error, LoadError::Problems(_)), "{error:?}");
+    }
+    // As older tools of Windows write the names of files.
+    for (name, text) in [("APP.TOML", toml), ("APP.Json", json)] {
+        assert!(load(name, text).is_ok(), "{name}");
+    }
+    let error = load("APP.YAML", "name: shop\n").expect_err("YAML");
+    assert!(matches!(error, LoadError::Foreign { .. }), "{error:?}");
+}
+
+#[test]
 fn manifests_of_every_editor_are_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let toml = format!(

@@ -1,4 +1,5 @@
-//! Warnings and problems of a plan that depend on the live hosts and on what they serve.
+//! Warnings and problems of a plan that depend on the live hosts and the components that they
+//! serve.
 
 use super::*;
 use lattice_core::{
@@ -62,6 +63,21 @@ async fn labels_without_a_matching_host_are_a_warning() {
     );
     let caller = Warning::UnknownExternal { id: id("caller") };
     assert!(!others.contains(&caller), "it only calls: {others:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_wormhole_is_a_warning_because_nothing_serves_it() {
+    let lattice = Lattice::in_memory("dev").await.expect("it opens");
+    let public = app(&format!(
+        "name = \"shop\"\n[actors.a]\nimage = \"{IMAGE}\"\n\
+         [wormholes.web]\nactor = \"a\"\n\
+         [wormholes.old]\nactor = \"a\"\nstate = \"closed\"\n"
+    ));
+    let plan = lattice.plan(&public).await.expect("planned");
+    let of_wormholes = |warning: &&Warning| matches!(warning, Warning::NoIngress { .. });
+    let warnings: Vec<_> = plan.warnings.iter().filter(of_wormholes).collect();
+    let id = "web".parse().expect("an id");
+    assert_eq!(warnings, [&Warning::NoIngress { id }], "{plan}");
 }
 
 fn types(function: &str) -> BTreeMap<lattice_core::name::InterfaceName, InterfaceTypes> {

@@ -6,6 +6,7 @@ use lattice_core::{
     desired::Replicas,
     store::MAX_OPS,
 };
+use std::{num::NonZeroU32, time::Duration};
 
 fn many(count: usize) -> App {
     let mut manifest = AppManifest::new("many").expect("valid");
@@ -56,6 +57,49 @@ async fn too_many_replicas_are_rejected_without_a_manifest_too() {
     let error = lattice.plan(&manifest.into()).await.expect_err("too many");
     let text = format!("{error:?} {error}");
     assert!(text.contains("4294967295 replicas are too many"), "{text}");
+}
+
+/// Returns an app with one actor that has these limits.
+fn limited(limits: &str) -> String {
+    format!("name = \"shop\"\n[actors.a]\nimage = \"{IMAGE}\"\nlimits = {{ {limits} }}\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_may_hold_of_an_instance_is_limited_by_the_manifest() {
+    let lattice = join(&MemoryStore::new()).await;
+    let app = |limits: &str| App::from_toml("app.toml", &limited(limits)).expect("a manifest");
+    lattice.apply(&app("")).await.expect("applied");
+    let set = app("handles = 3, kept = \"90s\"");
+    let plan = lattice.plan(&set).await.expect("planned");
+    let changes = plan.change.iter().flat_map(|change| &change.differences);
+    let fields: Vec<_> = changes
+        .map(|difference| difference.field.as_str())
+        .collect();
+    assert_eq!(fields, ["limits.handles", "limits.kept"]);
+    lattice.apply(&set).await.expect("applied");
+    let limits = lattice.desired().actors[&id("a")].spec.limits;
+    assert_eq!(limits.handles, NonZeroU32::new(3));
+    assert_eq!(limits.kept, Some(Duration::from_secs(90)));
+    assert!(lattice.plan(&set).await.expect("planned").is_empty());
+}
+
+#[test]
+fn wrong_limits_of_what_others_may_hold_are_reported_with_what_to_write() {
+    let time = "isn't a valid time; write a whole number of ms, s, m or h, such as `10s`";
+    for (limit, says) in [
+        ("handles = 0", "actors.a.limits.handles: "),
+        ("handles = 0", "expected a nonzero u32"),
+        ("handles = -1", "expected a nonzero u32"),
+        ("handles = \"many\"", "actors.a.limits.handles: "),
+        ("handels = 3", "did you mean `handles`?"),
+        ("kept = \"soon\"", "actors.a.limits.kept: `soon` "),
+        ("kept = \"soon\"", time),
+        ("kept = \"0s\"", time),
+        ("kept = 5", "a time such as \"500ms\" or \"10s\""),
+    ] {
+        let said = refused(&limited(limit)).to_string();
+        assert!(said.contains(says), "{limit}: {said}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use lattice_core::app::{AppManifest, MAX_MANIFEST};
+use std::{num::NonZeroU32, time::Duration};
 
 const WHOLE: &str = r#"
 name = "shop"
@@ -15,7 +16,7 @@ require = { zone = "eu" }
 exclude = { disk = "slow" }
 spread = [{ label = "rack", weights = { a = 2, b = 1 } }]
 instance = "warm"
-limits = { memory = "128MiB", cpu = "2s", wall = "1m", concurrent = 8, queued = 0, result = 1024, table-elements = 5, outgoing = 2, outgoing-bytes = "1MiB" }
+limits = { memory = "128MiB", cpu = "2s", wall = "1m", concurrent = 8, queued = 0, result = 1024, table-elements = 5, outgoing = 2, outgoing-bytes = "1MiB", handles = 3, kept = "90s" }
 config = { greeting = "Hello", retries = 3, loud = true, share = 0.5 }
 configs = ["common"]
 
@@ -47,7 +48,12 @@ currency = "EUR"
 [wormholes.web]
 actor = "greeter"
 host = "shop.example"
+domains = ["www.shop.example"]
+path = "/api"
+link = "slow"
 state = "closed"
+limits = { body = "1MiB", head-timeout = "5s", total-timeout = "1m", rate = { per-second = 10 }, client-rate = { per-second = 1, burst = 5 } }
+auth = { verifier = "greeter", verifier-link = "slow" }
 "#;
 
 #[test]
@@ -65,6 +71,8 @@ fn a_whole_manifest_is_the_same_in_toml_json_and_rust() {
     assert_eq!(greeter.limits.memory, Some(128 << 20));
     assert_eq!(greeter.limits.result, Some(1_024));
     assert_eq!(greeter.limits.outgoing_bytes, Some(1 << 20));
+    assert_eq!(greeter.limits.handles, NonZeroU32::new(3));
+    assert_eq!(greeter.limits.kept, Some(Duration::from_secs(90)));
 }
 
 #[test]
@@ -336,6 +344,14 @@ fn the_json_schema_has_every_field_and_accepts_the_same_manifests() {
             &schema["$defs"]["LimitsManifest"],
             &json["actors"]["greeter"]["limits"],
         ),
+        (
+            &schema["$defs"]["WormholeLimitsManifest"],
+            &json["wormholes"]["web"]["limits"],
+        ),
+        (
+            &schema["$defs"]["WormholeAuthManifest"],
+            &json["wormholes"]["web"]["auth"],
+        ),
     ] {
         assert_eq!(definition["additionalProperties"], false, "{definition}");
         for field in instance.as_object().expect("an object").keys() {
@@ -420,4 +436,17 @@ fn a_number_that_json_does_not_hold_is_refused_in_the_configuration_of_a_link() 
             "{value}: {error}"
         );
     }
+}
+
+#[test]
+fn a_text_in_the_wrong_place_is_not_repeated() {
+    let text = format!(
+        "name = \"shop\"\n[actors.a]\nimage = \"{IMAGE}\"\nconfig = \"postgres://joe:s3cret@db\"\n"
+    );
+    let problems = refused(&text).to_string();
+    assert!(
+        problems.contains("actors.a.config: this is a text, but it must be a table"),
+        "{problems}"
+    );
+    assert!(!problems.contains("s3cret"), "{problems}");
 }

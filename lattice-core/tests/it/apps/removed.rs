@@ -41,7 +41,7 @@ fn owned(lattice: &Lattice) -> Vec<StoreKey> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_removed_without_the_key_stays_until_it_is_applied_or_deleted() {
+async fn a_record_removed_without_the_key_stays_until_it_is_applied_or_deleted() {
     let store = MemoryStore::new();
     let lattice = join(&store).await;
     let shop = app(SHOP);
@@ -176,7 +176,7 @@ async fn a_recorded_app_stays_deleted_for_processes_that_start_after_its_deletio
     }
 }
 
-/// A store of which a client forges the answers to commits. Nothing is written.
+/// A store whose responses to commits are forged. Nothing is written.
 #[derive(Debug)]
 struct Forged(MemoryStore);
 

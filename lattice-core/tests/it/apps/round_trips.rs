@@ -51,6 +51,7 @@ prop_compose! {
     fn manifest()(
         actors in proptest::collection::btree_map(ids(), actor(), 1..5),
         version in proptest::option::of(".{0,8}"),
+        host in proptest::option::of("[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\\.example)?"),
         values in texts(),
         bucket in ".{0,8}",
         open: bool,
@@ -65,7 +66,7 @@ prop_compose! {
         link.config = serde_json::json!({ "bucket": bucket, "n": [1, 2.5, null, true] });
         link.locality = if open { Locality::Anywhere } else { Locality::LocalOnly };
         let state = if open { WormholeState::Open } else { WormholeState::Closed };
-        let wormhole = WormholeManifest { actor: first, host: version.clone(), path: "/x".to_owned(), state };
+        let wormhole = WormholeManifest { host, path: "/x".to_owned(), state, ..WormholeManifest::new(first) };
         manifest.version = version;
         if !actors.contains_key(&provider) {
             manifest.providers.insert(provider, kv);

@@ -98,6 +98,19 @@ pub(crate) fn call_errors() -> Vec<CallError> {
             limit: Limit::Cpu(Duration::from_millis(1_500)),
             reason: text(),
         },
+        CallError::StaleHandle {
+            resource: "n:p/i/r".to_owned(),
+            reason: text(),
+            is_lost: true,
+        },
+        CallError::TooManySessions {
+            component: component("a"),
+            limit: 1_024,
+        },
+        CallError::WormholeClosed {
+            wormhole: WormholeId::new("web").expect("an id"),
+            reason: text(),
+        },
     ]
 }
 

@@ -43,6 +43,13 @@ impl Service for Blocks {
     }
 }
 
+/// Behind a component that blocks, a call takes about as long as that blocks. A busy machine delays
+/// calls too, but not for so long.
+fn assert_none_waited(times: &[Duration], blocks: Duration) {
+    let slowest = times.iter().max().copied().unwrap_or_default();
+    assert!(slowest < blocks * 4 / 5, "{slowest:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_blocking_component_delays_no_other_call_and_its_host_is_not_lost() {
     for is_late in [false, true] {
@@ -68,13 +75,13 @@ async fn a_blocking_component_delays_no_other_call_and_its_host_is_not_lost() {
             }));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+        let (start, mut times) = (Instant::now(), Vec::new());
         while start.elapsed() < Duration::from_millis(1_200) {
             let before = Instant::now();
             two.say().await.expect("another component is served");
-            slowest = slowest.max(before.elapsed());
+            times.push(before.elapsed());
         }
-        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+        assert_none_waited(&times, Duration::from_millis(1_500));
         assert!(!running.is_finished(), "its host is not lost");
         for call in calls {
             assert_eq!(call.await.expect("joined"), Ok(text("slow")));
@@ -142,13 +149,13 @@ async fn a_component_that_is_known_to_block_takes_no_thread_from_others() {
     slow().await.expect("joined").expect("answered");
     // More than there are threads.
     let calls: Vec<_> = (0..6).map(|_| slow()).collect();
-    let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+    let (start, mut times) = (Instant::now(), Vec::new());
     while start.elapsed() < Duration::from_millis(700) {
         let before = Instant::now();
         two.say().await.expect("a neighbour is served");
-        slowest = slowest.max(before.elapsed());
+        times.push(before.elapsed());
     }
-    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    assert_none_waited(&times, Duration::from_millis(1_000));
     for call in calls {
         assert_eq!(call.await.expect("joined"), Ok(text("slow")));
     }

@@ -30,7 +30,7 @@ async fn a_deadline_passes_while_running_and_while_queued() {
     link(&lattice, "caller", "callee").await;
     for node in [&a, &b] {
         let caller = node.caller("caller").expect("valid");
-        let running = begin_wait(&caller, Context::new(Duration::from_millis(400)));
+        let running = begin_wait(&caller, Context::new(Duration::from_secs(2)));
         api.started.notified().await;
         let before = api.calls.load(Ordering::SeqCst);
         let start = std::time::Instant::now();
@@ -41,7 +41,7 @@ async fn a_deadline_passes_while_running_and_while_queued() {
             "{queued:?}"
         );
         assert!(
-            start.elapsed() < Duration::from_millis(350),
+            start.elapsed() < Duration::from_millis(1_900),
             "{:?}",
             start.elapsed()
         );

@@ -77,6 +77,10 @@ async fn the_error_of_a_nested_call_does_not_claim_that_the_outer_call_did_not_r
             function: "elsewhere".to_owned(),
         },
         CallError::OperatorDenied,
+        CallError::WormholeClosed {
+            wormhole: "web".parse().expect("an id"),
+            reason: "of the nested call".to_owned(),
+        },
         CallError::TooManyHops { limit: 1 },
         CallError::LinkTableBehind,
         CallError::HostGone { host: host_id("z") },

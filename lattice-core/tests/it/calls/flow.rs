@@ -1,7 +1,9 @@
 //! Streams, futures and handles in calls between two hosts.
 
+mod away;
 mod handles;
 mod hosts;
+mod sessions;
 mod streams;
 
 use super::memory::nothing_is_held;
@@ -26,7 +28,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::timeout};
 
 const SOON: Duration = Duration::from_secs(20);
-const PASS: &str = "func()";
+const PASS: &str = "func(any: list<stream<u8>>) -> list<stream<u8>>";
 
 type Work = BoxFuture<'static, Result<Body, CallError>>;
 type Handler = Arc<dyn Fn(Request) -> Work + Send + Sync>;
@@ -134,7 +136,7 @@ fn nothing() -> Body {
 fn stream(handle: Handle) -> Reader {
     match handle {
         Handle::Stream(reader) => reader,
-        other => panic!("{other:?} is no stream"),
+        other => panic!("{other:?} is not a stream"),
     }
 }
 

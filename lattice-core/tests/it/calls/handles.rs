@@ -1,6 +1,10 @@
 //! Who holds resources across hosts, and what happens to them when hosts go away.
 
 mod leases;
+mod paused;
+mod places;
+mod portable;
+mod refused;
 
 use crate::support::*;
 use bytes::Bytes;
@@ -27,12 +31,14 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 const SOON: Duration = Duration::from_secs(20);
-const ANY: &str = "func()";
+/// The type of functions that take and return any handles.
+pub(crate) const ANY: &str =
+    "func(any: list<own<test:calls/api/r>>) -> list<own<test:calls/api/r>>";
 /// The lease of a host that isn't heard of.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// An instance of `owner`, with its resources.
-struct Shelf {
+pub(crate) struct Shelf {
     at: InstanceRef,
     state: Mutex<State>,
 }
@@ -46,7 +52,7 @@ struct State {
 }
 
 impl Shelf {
-    fn on(node: &Node) -> Arc<Self> {
+    pub(crate) fn on(node: &Node) -> Arc<Self> {
         Arc::new(Self {
             at: InstanceRef {
                 origin: node.origin().clone(),
@@ -61,7 +67,7 @@ impl Shelf {
         self.state.lock().expect("not poisoned")
     }
 
-    fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.state().held.len()
     }
 
@@ -137,7 +143,7 @@ type Work = BoxFuture<'static, Result<Body, CallError>>;
 type Handler = Box<dyn Fn(Request) -> Work + Send + Sync>;
 
 /// A component with these functions.
-struct Functions(Vec<(&'static str, Handler)>);
+pub(crate) struct Functions(Vec<(&'static str, Handler)>);
 
 impl Functions {
     fn new() -> Self {
@@ -172,7 +178,7 @@ impl Service for Functions {
 }
 
 /// The component `owner`: makes resources, and is given or lent them back.
-fn owner(shelf: &Arc<Shelf>) -> Functions {
+pub(crate) fn owner(shelf: &Arc<Shelf>) -> Functions {
     let (shelf, many, used) = (shelf.clone(), shelf.clone(), shelf.clone());
     let host = shelf.at.origin.host.to_string();
     Functions::new()

@@ -347,16 +347,22 @@ async fn small_calls_go_on_beside_large_ones() {
             assert!(answer.expect("a result") == args);
         }
     });
-    let (mut slowest, mut count) = (Duration::ZERO, 0);
+    let mut times = Vec::new();
     while !bulk.is_finished() {
         let begun = Instant::now();
         two.say().await.expect("a small call");
-        slowest = slowest.max(begun.elapsed());
-        count += 1;
+        times.push(begun.elapsed());
     }
     bulk.await.expect("no panic");
-    assert!(count > 100, "{count}");
-    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+    // Behind a large one, a small one takes as long as that, and most of the time passes in such
+    // ones. A busy machine delays single ones.
+    assert!(times.len() > 100, "{}", times.len());
+    let total: Duration = times.iter().sum();
+    let slow = times
+        .iter()
+        .filter(|time| **time > Duration::from_millis(250));
+    let slow: Duration = slow.sum();
+    assert!(slow < total / 4, "{slow:?} of {total:?}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn small() -> Lattice {
     lattice.await.expect("it opens")
 }
 
-/// Lets the other tasks run, so that what was sent is read.
+/// Lets the other tasks run, so that the messages that were sent are read.
 async fn turns() {
     for _ in 0..20 {
         tokio::task::yield_now().await;

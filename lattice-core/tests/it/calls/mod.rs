@@ -13,7 +13,7 @@ mod door;
 mod failures;
 mod flow;
 mod grants;
-mod handles;
+pub(crate) mod handles;
 mod hosts;
 mod lagging;
 mod large;

@@ -197,3 +197,37 @@ async fn calls_move_to_other_hosts_when_the_local_component_stops() {
     assert_eq!(running.await.expect("joined"), Ok(Bytes::new()));
     assert!(ending.await.expect("joined").is_clean());
 }
+
+#[tokio::test]
+async fn a_component_that_has_moved_is_called_before_a_heartbeat_names_its_new_host() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let mute = || Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
+    let (first, second) = (mute(), mute());
+    let on = async |bus: Arc<dyn Bus>| {
+        Lattice::on(bus, store.clone(), "test")
+            .trust_bus()
+            .await
+            .expect("it opens")
+    };
+    let (here, there) = (
+        on(Arc::new(network.connect())).await,
+        on(first.clone()).await,
+    );
+    let two = Two::across(&here, &there).await;
+    let elsewhere = on(second.clone()).await;
+    let c = host(&elsewhere, "c").await;
+    eventually("the replica is known", async || {
+        here.peers().serving(&id("callee")).len() == 1
+    })
+    .await;
+    let beats = Subjects::new(here.name()).beat();
+    for bus in [&first, &second] {
+        let beats = beats.clone();
+        bus.partition(move |subject| *subject == beats);
+    }
+    let (api, _serving) = serve(&c, "callee").await;
+    let stopped = two.serving.shutdown(Duration::from_secs(1)).await;
+    assert!(stopped.is_clean());
+    assert_eq!(say(&two.caller).await, Ok(text("x")));
+    assert_eq!(api.calls.load(Ordering::SeqCst), 1);
+}

@@ -247,13 +247,15 @@ fn session_items() -> impl Iterator<Item = SessionItem> {
         received: 1,
         bytes: 1 << 20,
         elements: 5,
+        taken: 0,
         gap: true,
     };
     let cancel = Item::Cancel {
         reason: CancelReason::Dropped,
         own_channel: true,
+        taken: None,
     };
-    let items = [chunk, credit, Item::End { number: 1 }, cancel];
+    let items = [chunk, credit, Item::End { number: 1 }, cancel, Item::Ask];
     items.into_iter().map(|item| SessionItem {
         session: SessionName {
             from_opener: true,

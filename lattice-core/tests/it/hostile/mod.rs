@@ -5,10 +5,17 @@ mod flood;
 mod forged;
 mod formats;
 mod garbage;
+mod handles;
+mod liar;
+mod misplaced;
 mod notices;
 mod onlooker;
+mod opens;
+mod parcels;
+mod reading;
 mod replayed;
 mod sessions;
+mod streams;
 
 use crate::{
     chance::{Dice, Seed},
@@ -24,6 +31,7 @@ use lattice_core::{
         memory::{MemoryBus, MemoryNetwork},
     },
     name::{LatticeName, LinkName},
+    quantity::ByteSize,
     store::{Incarnation, MemoryStore, Revision, Store},
     subject::{Subject, Subjects},
     wire::{CallEnvelope, Frame, FrameWriter, Kind, Lane, Origin, Source},
@@ -51,15 +59,20 @@ struct Scene {
 impl Scene {
     /// Opens a lattice with a key.
     async fn set() -> Self {
-        Self::with(Some(key())).await
+        Self::with(Some(key()), None).await
     }
 
     /// Opens a lattice that trusts every client of the bus.
     async fn trusting() -> Self {
-        Self::with(None).await
+        Self::with(None, None).await
     }
 
-    async fn with(key: Option<LatticeKey>) -> Self {
+    /// Opens a lattice with a key, and with the least memory for messages.
+    async fn small() -> Self {
+        Self::with(Some(key()), Some(ByteSize::mib(16))).await
+    }
+
+    async fn with(key: Option<LatticeKey>, memory: Option<ByteSize>) -> Self {
         let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
         let name = LatticeName::new("prod").expect("a name");
         let auth = key
@@ -69,6 +82,10 @@ impl Scene {
         let connect = match key {
             Some(key) => connect.key(key),
             None => connect.trust_bus(),
+        };
+        let connect = match memory {
+            Some(memory) => connect.message_memory(memory),
+            None => connect,
         };
         Self {
             two: Two::on(connect.await.expect("it opens")).await,

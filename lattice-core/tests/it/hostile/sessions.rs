@@ -3,7 +3,6 @@
 use super::*;
 use lattice_core::{
     call::{CallError, Context},
-    quantity::ByteSize,
     wire::{CancelReason, Item, Opening, SessionItem, SessionName, WHOLE_SESSION},
 };
 
@@ -16,7 +15,7 @@ fn long() -> Context {
 }
 
 impl Scene {
-    fn sessions_of_b(&self) -> Subject {
+    pub(super) fn sessions_of_b(&self) -> Subject {
         let b = self.two.b.origin();
         self.subjects.session(&b.host, b.epoch)
     }
@@ -83,6 +82,7 @@ async fn items_without_the_key_are_refused() {
             item: Item::Cancel {
                 reason: CancelReason::Dropped,
                 own_channel: false,
+                taken: None,
             },
         };
         let to = Some(scene.two.b.origin().clone());
@@ -120,6 +120,7 @@ async fn another_host_cannot_touch_a_session() {
     let cancel = Item::Cancel {
         reason: CancelReason::Dropped,
         own_channel: true,
+        taken: None,
     };
     for item in [chunk, Item::End { number: 1 }, cancel] {
         let bytes = scene.item(unknown_host(), number, item);
@@ -164,6 +165,7 @@ async fn a_refused_call_that_comes_again_is_answered() {
     let unknown = Item::Cancel {
         reason: CancelReason::Unknown,
         own_channel: false,
+        taken: None,
     };
     assert_eq!(item.item, unknown);
 }

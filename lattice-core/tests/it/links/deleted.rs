@@ -103,7 +103,7 @@ async fn a_recorded_link_stays_deleted_on_hosts_that_start_after_its_deletion() 
         node.scribble(store_key(&a), value.clone()).await;
         assert_eq!(node.links.get(&a.key()), None);
     }
-    // What is not there can't be deleted; what is refused can.
+    // A missing link can't be deleted; a refused one can.
     later.links.delete(&a.key()).await.expect("refused");
     let missing = later.links.delete(&a.key()).await.expect_err("deleted");
     assert!(

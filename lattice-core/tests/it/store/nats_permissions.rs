@@ -197,7 +197,7 @@ async fn other_users_of_the_account_can_do_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_tool_of_nats_removes_is_not_deleted() {
+async fn a_record_that_a_tool_of_nats_removes_is_not_deleted() {
     let server = NatsConfig::default().jetstream().start().await;
     let key = LatticeKey::from_hex(&"5a".repeat(32)).expect("a key");
     let lattice = Lattice::connect(server.url(), "prod").key(key);

@@ -1,16 +1,15 @@
 //! The exports of a component.
 
+#[cfg(feature = "http")]
+use super::http;
 use super::{functions_of_world, interface_name, plan};
 use crate::{
     actor::ActorError,
-    guest::{ExportedFunction, Side, Unserved},
+    guest::{ByFunction, ExportedFunction, Side, Unserved},
     transcode::{ExportFunction, Resources},
 };
 use lattice_core::{name::InterfaceName, types::InterfaceTypes, wire::FunctionKey};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use wasmtime::component::{Component, ComponentExportIndex, types::ComponentItem};
 
 /// The items of an interface, or of a world.
@@ -19,9 +18,12 @@ type Items = Vec<(String, ComponentItem)>;
 /// The exports of a component.
 #[derive(Default)]
 pub(super) struct Exports {
-    pub(super) functions: HashMap<FunctionKey, Arc<ExportedFunction>>,
+    pub(super) functions: ByFunction<Arc<ExportedFunction>>,
     /// The types of the interfaces that can be called.
     pub(super) types: BTreeMap<InterfaceName, InterfaceTypes>,
+    /// The interfaces by which it serves HTTP.
+    #[cfg(feature = "http")]
+    pub(super) http: Vec<InterfaceName>,
     pub(super) unserved: Vec<Unserved>,
 }
 
@@ -36,6 +38,8 @@ impl Exports {
         for (name, item) in component.component_type().exports(engine) {
             match &item.ty {
                 ComponentItem::ComponentInstance(instance) => match interface_name(name) {
+                    #[cfg(feature = "http")]
+                    Ok(interface) if http::is_served(&interface) => exports.http.push(interface),
                     Ok(interface) => {
                         let items = instance.exports(engine);
                         let items = items.map(|(name, item)| (name.to_owned(), item.ty));
@@ -108,6 +112,15 @@ impl Exports {
         }
         self.types.insert(interface, types);
         Ok(())
+    }
+
+    /// Returns whether any of them can be called.
+    pub(super) fn can_be_called(&self) -> bool {
+        #[cfg(feature = "http")]
+        if !self.http.is_empty() {
+            return true;
+        }
+        !self.functions.is_empty()
     }
 
     /// Returns whether functions take or return streams or handles.

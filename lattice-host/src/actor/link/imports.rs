@@ -100,12 +100,20 @@ impl<'c> Imports<'c> {
         let host = match capabilities.find(name) {
             Some((_, Support::Native)) => {
                 self.by_host.push(name.to_owned());
-                for (_, item) in instance.exports(self.component.engine()) {
-                    if let ComponentItem::Resource(resource) = item.ty {
-                        self.stubs.note(resource);
-                    }
-                }
+                self.note_resources(instance);
                 return Ok(());
+            }
+            #[cfg(feature = "http")]
+            Some((capability, Support::Linked)) => {
+                self.note_resources(instance);
+                return match interface_name(name) {
+                    Ok(interface) => {
+                        let types = capability.linked(&interface);
+                        self.types.insert(interface, types);
+                        Ok(())
+                    }
+                    Err(error) => self.unserved(name, item, error.to_string()),
+                };
             }
             Some((_, Support::Missing { advice, feature })) => {
                 return Err(ActorError::Missing {
@@ -129,6 +137,15 @@ impl<'c> Imports<'c> {
                 self.connect_link(At::Interface(name), interface, items)
             }
             (Err(error), _) => self.unserved(name, item, error.to_string()),
+        }
+    }
+
+    /// Takes note of the resources of an interface that is in the linker already.
+    fn note_resources(&mut self, instance: &ComponentInstance) {
+        for (_, item) in instance.exports(self.component.engine()) {
+            if let ComponentItem::Resource(resource) = item.ty {
+                self.stubs.note(resource);
+            }
         }
     }
 
@@ -185,9 +202,7 @@ impl<'c> Imports<'c> {
             }
         }
         if let Some(resource) = of_http {
-            reason = format!(
-                "it has the resource `{resource}`, which isn't supported yet; {HTTP_ADVICE}"
-            );
+            reason = format!("it has the resource `{resource}` of HTTP; {HTTP_ADVICE}");
         }
         if !reason.is_empty() {
             self.unserved.push(Unserved {
@@ -275,8 +290,11 @@ impl<'c> Imports<'c> {
     }
 }
 
-/// What to do about imports of `wasi:http`.
-const HTTP_ADVICE: &str = "components made from JavaScript import it even if they don't use it: leave it out with `disableFeatures: ['http', 'fetch-event']`";
+/// What to do about imports of `wasi:http` that the host doesn't serve.
+#[cfg(feature = "http")]
+const HTTP_ADVICE: &str = "import `wasi:http/outgoing-handler` to make requests";
+#[cfg(not(feature = "http"))]
+const HTTP_ADVICE: &str = "build the host with the feature `http`";
 
 fn host_function(
     capability: &dyn HostCapability,

@@ -1,6 +1,8 @@
 //! Links a compiled component: plans its functions, connects its imports, and lists its exports.
 
 mod exports;
+#[cfg(feature = "http")]
+mod http;
 mod imports;
 mod published;
 mod resources;
@@ -36,19 +38,24 @@ pub(super) fn link(
     let imports = Imports::link(component, linker, capabilities, &resources)?;
     let mut exports = Exports::of(component, &resources)?;
     let passes_handles = imports.passes_handles || exports.passes_handles();
+    #[cfg(feature = "http")]
+    http::add_types(&mut exports);
     let mut types = ComponentTypes {
         imports: imports.types,
         exports: std::mem::take(&mut exports.types),
         wit: wit(bytes, capabilities),
     };
     published::fit(&mut types, &mut exports);
+    let can_be_called = exports.can_be_called();
     let mut unserved = exports.unserved;
     unserved.extend(imports.unserved);
-    if exports.functions.is_empty() && !unserved.is_empty() {
+    if !can_be_called && !unserved.is_empty() {
         return Err(ActorError::NothingToCall { unserved });
     }
     let pre = imports.linker.instantiate_pre(component);
     let pre = pre.map_err(invalid)?;
+    #[cfg(feature = "http")]
+    let http = http::exports(&pre, exports.http)?;
     let needs = needs::of(bytes).ok_or_else(|| ActorError::Invalid {
         reason: "what its instances need can't be found out".to_owned(),
     })?;
@@ -56,6 +63,8 @@ pub(super) fn link(
         pre,
         types: Arc::new(types),
         functions: exports.functions,
+        #[cfg(feature = "http")]
+        http,
         handles: passes_handles.then(|| resources::handle_types(component, &resources)),
         by_host: imports.by_host,
         unserved,

@@ -4,7 +4,7 @@ use super::{
     challenge::Challenge,
     docker,
     http::{Call, Http},
-    request::Request,
+    request::{Request, retry_after, with_pause},
 };
 use crate::artifact::{
     Credentials, RegistryError,
@@ -208,7 +208,7 @@ async fn token(
 ) -> Result<String, RegistryError> {
     let response = http.send(call, authorization).await;
     let response = response.map_err(|error| request.unanswered(error))?;
-    let status = response.status();
+    let (status, pause) = (response.status(), retry_after(response.headers()));
     let body = http.body(response, MAX_TOKEN).await;
     let body = body.map_err(|error| request.unanswered(error))?;
     if body.len() > MAX_TOKEN {
@@ -216,7 +216,7 @@ async fn token(
         return Err(request.protocol(io::Error::other(text)));
     }
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(request.status(status.as_u16(), &body));
+        return Err(with_pause(request.status(status.as_u16(), &body), pause));
     }
     let token = match serde_json::from_slice(&body) {
         Ok(Token {

@@ -4,7 +4,7 @@ use super::{
     authority::Authority,
     http::{Call, Http},
     manifest::{ACCEPTED, Layer, MANIFEST, MAX_MANIFEST, Written},
-    request::{Action, Request},
+    request::{Action, Request, retry_after, with_pause},
 };
 use crate::artifact::{
     ImageDigest, OciReference, RegistryError, digest::Hasher, settings::Settings,
@@ -184,7 +184,10 @@ impl Client {
         let status = response.status();
         match status.as_u16() {
             200..300 => Ok(true),
-            401 | 403 | 408 | 429 | 500.. => Err(request.status(status.as_u16(), b"")),
+            401 | 403 | 408 | 429 | 500.. => Err(with_pause(
+                request.status(status.as_u16(), b""),
+                retry_after(response.headers()),
+            )),
             _ => Ok(false),
         }
     }
@@ -234,12 +237,13 @@ impl Client {
 
     /// Returns the error of a response that isn't a success.
     async fn failed(&self, request: &Request<'_>, response: Response) -> RegistryError {
-        let status = response.status().as_u16();
-        match self.http.body(response, MAX_ERROR).await {
+        let (status, pause) = (response.status().as_u16(), retry_after(response.headers()));
+        let error = match self.http.body(response, MAX_ERROR).await {
             Ok(body) => request.status(status, body.get(..MAX_ERROR).unwrap_or(&body)),
             // The status is known, and is more useful than the error of reading its explanation.
             Err(_) => request.status(status, b""),
-        }
+        };
+        with_pause(error, pause)
     }
 
     /// Returns the URL of something in the repository of an image.

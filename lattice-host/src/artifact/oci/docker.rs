@@ -11,7 +11,7 @@ use crate::{
     regular_file,
 };
 use data_encoding::BASE64_NOPAD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::{
     collections::BTreeMap,
     env::var_os,
@@ -39,9 +39,22 @@ const HUB_ALIASES: [&str; 3] = [
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Config {
+    #[serde(deserialize_with = "entries")]
     auths: BTreeMap<String, Login>,
     creds_store: Option<String>,
+    #[serde(deserialize_with = "entries")]
     cred_helpers: BTreeMap<String, String>,
+}
+
+/// Reads `null` as nothing, as the tools do that write and read the file.
+fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    let entries = Option::<BTreeMap<String, Option<T>>>::deserialize(from)?;
+    let entries = entries.into_iter().flatten();
+    Ok(entries
+        .map(|(key, value)| (key, value.unwrap_or_default()))
+        .collect())
 }
 
 /// The entry of a file for one registry. It is empty when a program has the credentials.
@@ -152,11 +165,13 @@ fn read(path: &Path) -> Result<Option<Config>, FileError> {
     };
     let mut text = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut text).map_err(failed)?;
+    // Some editors write a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     // An empty file, as `touch` creates it. Docker accepts it, too.
     if text.trim_ascii().is_empty() {
         return Ok(Some(Config::default()));
     }
-    let config = serde_json::from_slice(&text);
+    let config = serde_json::from_slice(text);
     config
         .map(Some)
         .map_err(|_| FileError::Json { path: path.into() })
@@ -262,7 +277,9 @@ impl Login {
             return Ok(Some(Credentials::Bearer { token }));
         }
         if let Some(auth) = there(&self.auth) {
-            let auth = auth.trim().trim_end_matches('=');
+            // `base64` breaks long lines, and Docker ignores that.
+            let auth: String = auth.split_whitespace().collect();
+            let auth = auth.trim_end_matches('=');
             let decoded = BASE64_NOPAD.decode(auth.as_bytes()).map_err(drop)?;
             let text = String::from_utf8(decoded).map_err(drop)?;
             let (user, password) = text.split_once(':').ok_or(())?;

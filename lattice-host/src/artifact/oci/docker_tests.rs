@@ -1,4 +1,5 @@
 use super::*;
+use std::fs;
 
 fn config(text: &str) -> Config {
     serde_json::from_str(text).unwrap()
@@ -95,7 +96,11 @@ fn every_form_of_a_login_is_read() {
             Some("u"),
         ),
         (r#"{"auth":"dTpw","identitytoken":"t"}"#, Some("identity t")),
+        // Broken into lines, as `base64` writes it.
+        (r#"{"auth":"dXNlcjp3\naXRoOmNvbG9ucw==\r\n"}"#, Some("user")),
         (r"{}", None),
+        (r"null", None),
+        (r#"{"auth":null,"identitytoken":null}"#, None),
     ] {
         let text = format!(r#"{{"auths":{{"r.example":{login}}}}}"#);
         assert_eq!(
@@ -129,4 +134,22 @@ fn a_helper_is_called_with_the_names_that_tools_store() {
     );
     assert_eq!(helpers.program(&hub), Some("hub"));
     assert_eq!(helpers.program(&other), None, "an empty name turns it off");
+}
+
+#[test]
+fn files_of_every_tool_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    let login = r#"{"auths":{"r.example":{"auth":"dTpw"}},"credHelpers":null,"credsStore":null}"#;
+    for (text, logins) in [
+        (login.to_owned(), 1),
+        (format!("\u{feff}{login}\r\n"), 1),
+        (r#"{"auths":null}"#.to_owned(), 0),
+        ("\u{feff}\r\n".to_owned(), 0),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let config = read(&path).unwrap().unwrap();
+        assert_eq!(config.auths.len(), logins, "{text:?}");
+        assert_eq!(config.program(&Wanted::new("r.example", "a")), None);
+    }
 }

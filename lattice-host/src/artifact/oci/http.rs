@@ -7,7 +7,7 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
     redirect::Policy,
 };
-use rustls::pki_types::{CertificateDer, pem, pem::PemObject as _};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -16,6 +16,9 @@ const MAX_REDIRECTS: usize = 5;
 
 /// A larger body than this may take longer to send than a server may be silent.
 const LARGE: usize = 64 << 10;
+
+/// The byte order mark, which some editors write at the start of a text.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Sends requests. Redirects are followed here and not by the library, so that credentials never
 /// go to another server.
@@ -205,14 +208,56 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, RegistryError> {
     let refused = |error: io::Error| RegistryError::Client {
         source: Arc::new(error),
     };
+    // The parser would not recognize the first block behind the mark.
+    let pem = pem.strip_prefix(MARK).unwrap_or(pem);
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    // The parser's own messages repeat a line of the file, which may be that of a key.
     let read = match read {
-        Ok(read) if read.is_empty() => Err(pem::Error::NoItemsFound),
-        read => read,
+        Ok(read) if read.is_empty() => Err("no `BEGIN CERTIFICATE` block was found"),
+        Ok(read) => Ok(read),
+        Err(_) => Err("a block is damaged, or its line breaks were lost"),
     };
-    let read = read.map_err(|error| refused(io::Error::other(error)))?;
+    let read = read.map_err(|reason| refused(io::Error::other(reason)))?;
     let certificate = |der: &CertificateDer<'_>| {
         Certificate::from_der(der).map_err(|error| refused(io::Error::other(error)))
     };
     read.iter().map(certificate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_core::error::chain;
+
+    #[test]
+    fn certificates_of_every_editor_are_read() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["r.example".to_owned()]);
+        let params = params.expect("parameters");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        for text in [
+            pem.clone(),
+            format!("\u{feff}{pem}"),
+            format!("\u{feff}{}", pem.replace('\n', "\r\n")),
+        ] {
+            let read = certificates(text.as_bytes());
+            assert_eq!(read.map(|read| read.len()).ok(), Some(1), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_line_of_a_wrong_file_is_repeated() {
+        let secret = "SECRET".repeat(10);
+        for text in [
+            format!("-----BEGIN PRIVATE KEY-----{secret}-----END PRIVATE KEY-----"),
+            format!("-----BEGIN PRIVATE KEY {secret}"),
+            secret,
+        ] {
+            let error = certificates(text.as_bytes()).expect_err("not a certificate");
+            let message = format!("{} {error:?}", chain(&error));
+            for part in ["SECRET", "83, 69, 67, 82"] {
+                assert!(!message.contains(part), "{message}");
+            }
+        }
+    }
 }

@@ -60,7 +60,9 @@ pub(super) fn named_by(document: &[u8]) -> Option<ImageDigest> {
 
 impl Oci {
     pub(super) fn new(settings: Arc<Settings>, disk: Disk) -> Self {
-        let transfers = Semaphore::new(settings.transfers.get());
+        // The semaphore would panic with more.
+        let most = settings.transfers.get().min(Semaphore::MAX_PERMITS);
+        let transfers = Semaphore::new(most);
         let connection = Registries {
             settings,
             disk,

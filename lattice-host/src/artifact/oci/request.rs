@@ -5,6 +5,7 @@ use super::{
     manifest::{Layer, brief},
 };
 use crate::artifact::{Credentials, ImageDigest, OciReference, RegistryError};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 use std::{error::Error, io, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
@@ -173,6 +174,7 @@ impl<'a> Request<'a> {
                 registry: self.registry(),
                 status,
                 message,
+                after: None,
             },
             _ => RegistryError::Refused {
                 registry: self.registry(),
@@ -180,6 +182,21 @@ impl<'a> Request<'a> {
             },
         }
     }
+}
+
+/// Returns the time after which a server may be asked again. A date, which few servers send, is
+/// ignored.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Adds this time to the error of a server that may be asked again.
+pub(super) fn with_pause(mut error: RegistryError, pause: Option<Duration>) -> RegistryError {
+    if let RegistryError::Failing { after, .. } = &mut error {
+        *after = pause;
+    }
+    error
 }
 
 /// Returns the code and the message in the body of an error.
@@ -205,5 +222,30 @@ fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
     match error.downcast_ref::<rustls::Error>() {
         Some(error) => matches!(error, rustls::Error::InvalidCertificate(_)),
         None => error.source().is_some_and(is_of_certificate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    #[test]
+    fn the_time_to_wait_is_read_in_seconds() {
+        for (text, seconds) in [
+            ("7", Some(7)),
+            (" 120 ", Some(120)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
+            let after = seconds.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers), after, "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

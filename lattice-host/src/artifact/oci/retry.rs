@@ -8,6 +8,10 @@ use std::{num::NonZeroU32, time::Duration};
 /// failed at the same time don't retry at the same time.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(250), Duration::from_secs(8));
 
+/// The longest time that a registry can make this host wait before an attempt. All such pauses are
+/// shorter than a fetch may take, so that the registry's error is reported.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// The attempts that are left for a request.
 pub(super) struct Attempts {
     failures: u32,
@@ -27,6 +31,12 @@ impl Attempts {
             return Err(error);
         }
         let pause = PAUSES.with_equal_jitter(self.failures, entropy::share());
+        let pause = match &error {
+            RegistryError::Failing {
+                after: Some(after), ..
+            } => pause.max(*after).min(LONGEST),
+            _ => pause,
+        };
         tracing::warn!(%error, ?pause, "a registry failed; the request is retried");
         tokio::time::sleep(pause).await;
         Ok(())
@@ -44,6 +54,7 @@ mod tests {
             registry: "r".into(),
             status: 503,
             message: "down".into(),
+            after: None,
         }
     }
 
@@ -66,6 +77,29 @@ mod tests {
             matches!(last, Err(RegistryError::Failing { .. })),
             "{last:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_is_not_asked_again_before_it_says_so() {
+        for (says, waited) in [
+            (Duration::from_secs(5), Duration::from_secs(5)),
+            (Duration::from_secs(u64::MAX), LONGEST),
+        ] {
+            let mut attempts = Attempts::new(FIVE);
+            let since = Instant::now();
+            let error = RegistryError::Failing {
+                registry: "r".into(),
+                status: 429,
+                message: "slow down".into(),
+                after: Some(says),
+            };
+            attempts.after(error).await.unwrap();
+            let pause = since.elapsed();
+            assert!(
+                pause >= waited && pause <= waited + Duration::from_millis(2),
+                "{says:?}: {pause:?}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

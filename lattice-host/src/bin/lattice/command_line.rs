@@ -1,8 +1,11 @@
 //! Errors of the command line, and help.
 
-use crate::{output, words::for_terminal};
+use crate::{
+    output,
+    secrets::{without_secrets, words},
+    words::for_terminal,
+};
 use std::{
-    env,
     io::{self, IsTerminal as _},
     process::ExitCode,
 };
@@ -22,9 +25,7 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
         rendered.to_string()
     };
     if error.use_stderr() {
-        let words = env::args_os().skip(1);
-        let words = words.map(|word| word.to_string_lossy().into_owned());
-        let text = without_secrets(&text, words);
+        let text = without_secrets(&text, words());
         // Colours are only used on a terminal, and values are already quoted here.
         let text = if is_terminal {
             text
@@ -38,30 +39,6 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
         let _ = output::print(&text);
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-/// Returns the text without the words of the command line that may contain a secret.
-fn without_secrets(text: &str, words: impl Iterator<Item = String>) -> String {
-    let mut text = text.to_owned();
-    for word in words {
-        let value = match word.split_once('=') {
-            Some((option, value)) if option.starts_with("--") => value,
-            _ => &word,
-        };
-        if may_be_secret(value) {
-            text = text.replace(value, "…");
-        }
-    }
-    text
-}
-
-/// URLs may have a password, and long words of letters and digits may be keys, seeds or tokens.
-fn may_be_secret(word: &str) -> bool {
-    let is_key = word.len() >= 32
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_=+/".contains(&b));
-    word.contains("://") || word.contains('@') || is_key
 }
 
 #[cfg(test)]
@@ -78,6 +55,7 @@ mod tests {
             vec!["lattice", "get", "hosts", "--nat=nats://joe:s3cret@host"],
             vec!["lattice", "up", "--label", "nats://joe:s3cret"],
             vec!["lattice", "up", &key],
+            vec!["lattice", "get", "hosts", "-onats://joe:s3cret@host"],
         ] {
             let error = crate::Cli::try_parse_from(&line).expect_err("wrong");
             let words = line.iter().map(|word| (*word).to_owned());

@@ -1,6 +1,9 @@
 //! Why a command failed, and the exit code that scripts see.
 
-use crate::words::for_terminal;
+use crate::{
+    secrets::{without_logins, words},
+    words::for_terminal,
+};
 use lattice_core::{
     ConnectError,
     app::{ApplyError, LoadError, PlanError},
@@ -10,6 +13,7 @@ use lattice_core::{
     nats,
     replica::FollowError,
     store::StoreError,
+    wormholes::WormholeError,
 };
 use std::{error::Error, fmt, path::Path, process::ExitCode};
 
@@ -63,7 +67,10 @@ impl Failure {
     pub(crate) fn message(&self) -> Option<String> {
         match self {
             Self::ReaderLeft => None,
-            failure => Some(for_terminal(&failure.to_string())),
+            failure => {
+                let text = without_logins(&failure.to_string(), words());
+                Some(for_terminal(&text))
+            }
         }
     }
 
@@ -226,19 +233,45 @@ impl From<DeleteError> for Failure {
     }
 }
 
+impl From<WormholeError> for Failure {
+    fn from(error: WormholeError) -> Self {
+        let text = chain(&error);
+        match error {
+            WormholeError::Name(_) | WormholeError::Rule(_) => Self::Usage(text),
+            WormholeError::Exists { .. }
+            | WormholeError::HostTaken { .. }
+            | WormholeError::Owned { .. } => Self::Refused(text),
+            WormholeError::Write(WriteError::Store(error)) => Self::of_store(&error, text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
 fn is_url(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.contains("://"))
 }
 
-/// Returns a URL without its user and password, and without everything that could be a part of
-/// them.
+/// Returns a URL without its user and password, without a query, which may have a token or a
+/// signature, and without everything that could be a part of them.
 fn without_login(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://…@{host}"),
-        None => url.to_owned(),
+    if let Some((_, rest)) = rest.rsplit_once('@') {
+        let is_of_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let end = rest.find(|c: char| !is_of_host(c)).unwrap_or(rest.len());
+        format!("{scheme}://…@{}", cut(rest, end))
+    } else {
+        let end = rest.find(['?', '#']).unwrap_or(rest.len());
+        format!("{scheme}://{}", cut(rest, end))
+    }
+}
+
+/// Returns the start of a text, up to this byte.
+fn cut(text: &str, end: usize) -> String {
+    match text.split_at_checked(end) {
+        Some((start, rest)) if !rest.is_empty() => format!("{start}…"),
+        _ => text.to_owned(),
     }
 }
 
@@ -277,6 +310,25 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn no_token_in_the_url_of_a_manifest_is_shown() {
+        for url in [
+            "https://shop.example/app.toml?token=s3cret",
+            "https://shop.example/app.toml#s3cret",
+            "https://joe:x@shop.example/app.toml?token=s3cret",
+            "https://shop.example/app.toml?user=joe@shop.example&token=s3cret",
+            "https://joe:s3cret?@shop.example",
+        ] {
+            let failure = Failure::from(App::load(url).expect_err("a URL"));
+            assert_eq!(failure.code(), 2);
+            let text = failure.to_string();
+            assert!(
+                text.contains("shop.example") && !text.contains("s3cret"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_with_more_features_may_serve_is_noted() {
+    fn an_import_that_a_host_with_more_features_may_serve_is_noted() {
         let missing = |feature| ActorError::Missing {
             import: "wasi:clocks/monotonic-clock@0.3.0".to_owned(),
             advice: "build the host with the feature `p3`",

@@ -173,7 +173,8 @@ impl Add {
         match &self.config_file {
             None => Ok(self.config.clone()),
             Some(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(Some(text)),
+                // Some editors write a byte order mark.
+                Ok(text) => Ok(Some(text.trim_start_matches('\u{feff}').to_owned())),
                 Err(error) => Err(Failure::failed(path.display(), &error)),
             },
         }

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_panic_says_is_written_before_the_program_goes_on() {
+    fn the_message_of_a_panic_is_written_before_the_program_goes_on() {
         let (lines, waiting) = sync_channel(2);
         let written = Arc::new(AtomicU64::new(0));
         let seen = written.clone();

@@ -6,6 +6,7 @@ mod command_line;
 mod failure;
 mod get;
 mod images;
+mod ingress;
 mod inspect;
 mod key;
 mod link;
@@ -16,11 +17,13 @@ mod output;
 mod pull;
 mod push;
 mod registry;
+mod secrets;
 mod see;
 mod suggest;
 mod up;
 mod watch;
 mod words;
+mod wormhole;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -68,11 +71,14 @@ enum Command {
     Apply(app::Apply),
     /// Deletes an app and everything that it declared
     Delete(app::Delete),
-    /// Lists hosts, actors, providers, links or apps
+    /// Lists hosts, actors, providers, links, apps or wormholes
     Get(get::Get),
     /// Adds, removes and lists links
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Opens, closes and lists wormholes, which lead requests to actors
+    #[command(subcommand)]
+    Wormhole(wormhole::WormholeCommand),
     /// Calls a function of a component
     Call(call::Call),
     /// Shows the exports and imports of a component
@@ -153,6 +159,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Delete(delete) => delete.run(lattice).await,
         Command::Get(get) => get.run(lattice).await,
         Command::Link(link) => link.run(lattice).await,
+        Command::Wormhole(wormhole) => wormhole.run(lattice).await,
         Command::Call(call) => call.run(lattice).await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Push(push) => push.run().await,

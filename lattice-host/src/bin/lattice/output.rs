@@ -2,6 +2,7 @@
 
 use crate::{
     failure::Failure,
+    secrets,
     words::{for_terminal, harmless_json, is_control},
 };
 use clap::ValueEnum;
@@ -62,7 +63,8 @@ pub(crate) async fn reader_left() {
 
 /// Prints a note to stderr. If it can't be written there, it is lost and the command continues.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", for_terminal(text));
+    let text = secrets::without_logins(text, secrets::words());
+    let _ = writeln!(io::stderr().lock(), "{}", for_terminal(&text));
 }
 
 /// The widest cell to which the other cells of its column are aligned. A wider cell shifts only the

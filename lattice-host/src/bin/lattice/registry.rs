@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    options::{secret_in, variable},
+    options::{secret_in, secret_variable},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -86,15 +86,20 @@ impl Login {
         let Some(user) = &self.user else {
             return Ok(None);
         };
+        // What follows the colon may be the password, as other tools take it, so it isn't repeated.
+        if user.contains(':') {
+            return Err(Failure::Usage(format!(
+                "--user is a name without a colon; give the password in {PASSWORD}, or name a file with --password-file"
+            )));
+        }
         let password = match &self.password_file {
             Some(file) => secret_in("--password-file", file)?,
-            None => variable(PASSWORD)?.ok_or_else(|| {
+            None => secret_variable(PASSWORD)?.ok_or_else(|| {
                 Failure::Usage(format!(
                     "there is no password for `{user}`; set {PASSWORD}, or name a file with --password-file"
                 ))
             })?,
         };
-        let password = password.trim_end_matches(['\r', '\n']);
         Ok(Some(Credentials::basic(user, password)))
     }
 }
@@ -162,5 +167,25 @@ impl From<PushError> for Failure {
             PushError::NotWasm { .. } | PushError::TooLarge { .. } => Self::Refused(text),
             _ => Self::Failed(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_behind_the_user_is_refused_and_not_repeated() {
+        let login = Login {
+            user: Some("joe:s3cret".to_owned()),
+            password_file: None,
+        };
+        let failure = login.credentials().expect_err("a colon");
+        assert!(matches!(failure, Failure::Usage(_)), "{failure:?}");
+        let text = failure.to_string();
+        assert!(
+            text.contains(PASSWORD) && !text.contains("s3cret"),
+            "{text}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use lattice_core::{
     constellation::{GraphKind, Subject},
     link::Link,
-    name::{AppName, ComponentId},
+    name::{AppName, ComponentId, WormholeId},
 };
 
 #[derive(Debug, Args)]
@@ -76,6 +76,11 @@ pub(crate) enum Explain {
         #[arg(long, default_value = "default")]
         name: String,
     },
+    /// Why requests get through a wormhole, or do not
+    Wormhole {
+        /// Its id
+        id: String,
+    },
 }
 
 impl Explain {
@@ -91,6 +96,7 @@ impl Explain {
         Ok(match self {
             Self::Component { id } => Subject::Component(ComponentId::new(id).map_err(wrong)?),
             Self::App { name } => Subject::App(AppName::new(name).map_err(wrong)?),
+            Self::Wormhole { id } => Subject::Wormhole(WormholeId::new(id).map_err(wrong)?),
             Self::Link {
                 from,
                 interface,

@@ -3,6 +3,7 @@
 use crate::{
     app::apply,
     failure::Failure,
+    ingress::IngressOptions,
     log,
     options::{LatticeOptions, parsed},
     registry::Registries,
@@ -41,6 +42,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
     #[command(flatten)]
+    ingress: IngressOptions,
+    #[command(flatten)]
     registries: Registries,
 }
 
@@ -56,6 +59,7 @@ impl Up {
         let labels = self.label.iter();
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
+        self.ingress.check()?;
         let engine = engine(self.guest_memory)?;
         let app = self.app.map(App::load).transpose()?;
         // Listens for signals before it starts anything that would have to be stopped.
@@ -77,11 +81,13 @@ impl Up {
         if let Some(engine) = engine {
             builder = builder.engine(engine);
         }
+        builder = self.ingress.add_to(builder);
         let host = tokio::select! {
             host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
             () = stop.asked() => return Ok(()),
         };
         tracing::info!(host = %host.id(), lattice = %lattice.name(), "the host is up");
+        self.ingress.log(&host);
         let applied = match app {
             None => Ok(()),
             Some(app) => tokio::select! {

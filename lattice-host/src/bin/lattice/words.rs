@@ -2,7 +2,12 @@
 //! methods are replaced by the command's options, and control characters are removed.
 
 /// Phrases of the library that name its API, each with the phrase for the command line.
-const PHRASES: [(&str, &str); 18] = [
+const PHRASES: [(&str, &str); 22] = [
+    // Before the one for links, which is a part of it.
+    (
+        "; `list` shows the existing ones, `create` makes one",
+        "; `lattice wormhole list` shows the existing ones, `lattice wormhole open` makes one",
+    ),
     (
         "; give this one a name of its own with `Link::named`, or put it with `replace`",
         "; give this one another name with `--name`, or replace that one with `--replace`",
@@ -15,8 +20,14 @@ const PHRASES: [(&str, &str); 18] = [
         "; `list` shows the existing ones",
         "; `lattice link list` shows the existing ones",
     ),
+    (
+        "; change it with `update`, or choose another id",
+        "; change it with `lattice wormhole open`, or choose another id",
+    ),
     (", or with `Limits::memory`", ""),
     (", or with `Limits::table_elements`", ""),
+    (", or with `Limits::handles`", ""),
+    (", or with `Limits::kept`", ""),
     (", or with `EngineBuilder::guest_memory`", ""),
     (" or `EngineBuilder::guest_memory`", ""),
     (
@@ -89,7 +100,7 @@ pub(crate) fn harmless(text: &str) -> String {
 /// Returns whether a terminal would act on the character instead of showing it.
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns JSON in which such characters in strings are replaced by their escapes.
@@ -268,10 +279,13 @@ mod tests {
             "lattice-core/src/links/api.rs",
             "lattice-core/src/link/check.rs",
             "lattice-core/src/nats/store/open.rs",
+            "lattice-core/src/wormholes/error.rs",
             "lattice-host/src/actor/error.rs",
             "lattice-host/src/artifact/error.rs",
             "lattice-host/src/artifact/ranges/mod.rs",
             "lattice-host/src/guest/failure.rs",
+            "lattice-host/src/guest/kept/driver.rs",
+            "lattice-host/src/guest/kept/home.rs",
             "lattice-host/src/host/runtime.rs",
             "lattice-host/src/host/error.rs",
         ];
@@ -336,6 +350,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_removed() {
+        assert_eq!(for_terminal("a\u{61c}b\u{200f}c\u{2067}d"), "a b c d");
         let text = "a\u{1b}[2J\u{9b}31m\u{202e}b\r\nc\u{7f}\u{7}";
         let shown = for_terminal(text);
         assert_eq!(shown, "a [2J 31m b \nc  ");

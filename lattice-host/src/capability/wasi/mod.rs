@@ -23,7 +23,7 @@ const PACKAGES: [&str; 6] = [
 ];
 
 /// Whether WASI 0.3 is built in.
-const P3: bool = cfg!(feature = "p3");
+pub(super) const P3: bool = cfg!(feature = "p3");
 
 impl HostCapability for Wasi {
     fn support(&self, import: &str) -> Option<Support> {
@@ -44,14 +44,26 @@ fn support(import: &str, p3: bool) -> Option<Support> {
     if !PACKAGES.contains(&package) {
         return None;
     }
+    Some(match release(&name) {
+        Some((0, 2)) => Support::Native,
+        Some((0, 3)) if p3 => Support::Native,
+        _ => missing(&name, p3),
+    })
+}
+
+/// Returns the major and the minor version of an interface of a release. Those of a pre-release
+/// differ from it.
+pub(super) fn release(name: &InterfaceName) -> Option<(u64, u64)> {
+    let version = name.version()?;
+    version
+        .pre
+        .is_empty()
+        .then_some((version.major, version.minor))
+}
+
+/// Returns how to have an interface of WASI served that isn't.
+pub(super) fn missing(name: &InterfaceName, p3: bool) -> Support {
     let version = name.version();
-    // Interfaces of a pre-release differ from those of the release.
-    let release = version.as_ref().filter(|version| version.pre.is_empty());
-    match release.map(|version| (version.major, version.minor)) {
-        Some((0, 2)) => return Some(Support::Native),
-        Some((0, 3)) if p3 => return Some(Support::Native),
-        _ => {}
-    }
     let is_0_3 = version.is_some_and(|version| (version.major, version.minor) == (0, 3));
     let advice = if is_0_3 && p3 {
         "build the component against the release of WASI 0.3, or for `wasm32-wasip2`"
@@ -61,7 +73,7 @@ fn support(import: &str, p3: bool) -> Option<Support> {
         "build the component for `wasm32-wasip2`"
     };
     let feature = (is_0_3 && !p3).then_some("p3");
-    Some(Support::Missing { advice, feature })
+    Support::Missing { advice, feature }
 }
 
 /// The most random bytes that a guest may get at once. The host makes them before they are copied

@@ -7,18 +7,14 @@ use super::handle::{CallReply, InstanceEnd, InstanceHandle, InstanceState, Queue
 use crate::{
     engine::Tenant,
     guest::{
-        HostedActor, active_calls::ActiveCalls, failure, instance::Instance, settings::Instances,
-        state::Guest,
+        HostedActor, active_calls::ActiveCalls, code::ByFunction, failure, instance::Instance,
+        settings::Instances, state::Guest,
     },
     transcode::BoundExport,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use lattice_core::{
-    call::{CallError, Context},
-    wire::FunctionKey,
-};
+use lattice_core::call::{CallError, Context};
 use std::{
-    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -124,8 +120,8 @@ async fn drive(
 fn bind_all(
     actor: &HostedActor,
     instance: &mut Instance,
-) -> Result<HashMap<FunctionKey, BoundExport<Guest>>, CallError> {
-    let mut functions = HashMap::new();
+) -> Result<ByFunction<BoundExport<Guest>>, CallError> {
+    let mut functions = ByFunction::default();
     for (key, exported) in &actor.code.functions {
         let bound = instance
             .bind(exported)
@@ -168,7 +164,7 @@ async fn retire(state: &InstanceState, tenant: &Tenant, idle: Duration) {
 /// Starts calls as they arrive and replies as they end, until the instance is retired and empty.
 async fn serve(
     accessor: &Accessor<Guest>,
-    functions: &HashMap<FunctionKey, BoundExport<Guest>>,
+    functions: &ByFunction<BoundExport<Guest>>,
     inbox: &mut mpsc::Receiver<QueuedCall>,
     (state, tenant): (&InstanceState, &Tenant),
 ) {
@@ -198,7 +194,7 @@ async fn serve(
 /// Starts one call. The returned future sends its reply.
 fn begin<'a>(
     accessor: &'a Accessor<Guest>,
-    functions: &HashMap<FunctionKey, BoundExport<Guest>>,
+    functions: &ByFunction<BoundExport<Guest>>,
     queued: QueuedCall,
     (state, tenant): (&'a InstanceState, &'a Tenant),
 ) -> Option<impl Future<Output = ()> + Send + 'a> {

@@ -186,7 +186,7 @@ fn kind(error: &CallError) -> &'static str {
         CallError::NotExported { .. } => "not-exported",
         CallError::SchemaMismatch { .. } => "schema-mismatch",
         CallError::BadArguments { .. } => "bad-arguments",
-        CallError::Overloaded { .. } => "overloaded",
+        CallError::Overloaded { .. } | CallError::TooManySessions { .. } => "overloaded",
         CallError::Stopping { .. } => "stopping",
         CallError::TooManyHops { .. } => "too-many-hops",
         CallError::TooLarge { .. } => "too-large",

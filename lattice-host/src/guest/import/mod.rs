@@ -3,7 +3,10 @@
 mod failure_value;
 mod outgoing;
 
-use super::{nesting, state::Guest};
+use super::{
+    nesting,
+    state::{Guest, count_call},
+};
 use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, PassFuture, ReplyFuture};
 use bytes::Bytes;
 use failure_value::FailureValue;
@@ -13,15 +16,20 @@ use lattice_core::{
     name::{FunctionName, InterfaceName},
     stream::Body,
 };
-use outgoing::OutgoingCall;
+pub(super) use outgoing::OutgoingCall;
 use std::{future::ready, sync::Arc};
 use wasmtime::{Error, StoreContextMut, component::types::ComponentItem};
 
 /// An imported function of an interface whose types are all that the host knows about it.
 pub(crate) struct RemoteFunction {
-    function: Arc<FunctionRef>,
-    failure: Option<Arc<FailureValue>>,
+    import: Arc<Import>,
     asyncness: Asyncness,
+}
+
+/// What a call of an imported function needs for as long as it runs.
+struct Import {
+    function: FunctionRef,
+    failure: Option<FailureValue>,
 }
 
 /// A call that a guest made failed, and the function's type can't report that, so the guest traps.
@@ -43,8 +51,10 @@ impl RemoteFunction {
         item: &ComponentItem,
     ) -> Self {
         Self {
-            function: Arc::new(FunctionRef::new(interface, function, plan.signature())),
-            failure: FailureValue::of(item).map(Arc::new),
+            import: Arc::new(Import {
+                function: FunctionRef::new(interface, function, plan.signature()),
+                failure: FailureValue::of(item),
+            }),
             asyncness: plan.asyncness(),
         }
     }
@@ -52,22 +62,33 @@ impl RemoteFunction {
 
 impl ImportHandler<Guest> for RemoteFunction {
     fn call(&self, store: StoreContextMut<'_, Guest>, arguments: Bytes) -> ReplyFuture {
-        let (outgoing, function) = (
-            OutgoingCall::new(store, &self.function),
-            self.function.clone(),
-        );
-        self.reply(async move { outgoing?.send(&function, arguments).await })
+        count_call(&store, arguments.len());
+        let import = self.import.clone();
+        let outgoing = OutgoingCall::new(store, &import.function);
+        self.reply(async move {
+            let result = match &outgoing {
+                Ok(outgoing) => outgoing.send(&import.function, arguments).await,
+                Err(error) => Err(error.clone()),
+            };
+            result.or_else(|error| import.failed(error))
+        })
     }
 
     fn pass(&self, store: StoreContextMut<'_, Guest>, arguments: Body) -> PassFuture {
-        let (outgoing, function) = (
-            OutgoingCall::new(store, &self.function),
-            self.function.clone(),
-        );
-        self.reply(async move { outgoing?.pass(&function, arguments).await })
+        count_call(&store, arguments.bytes.len());
+        let import = self.import.clone();
+        let outgoing = OutgoingCall::new(store, &import.function);
+        self.reply(async move {
+            let result = match &outgoing {
+                Ok(outgoing) => outgoing.pass(&import.function, arguments).await,
+                Err(error) => Err(error.clone()),
+            };
+            result.or_else(|error| Ok(import.failed(error)?.into()))
+        })
     }
 
     fn too_large(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
+        count_call(&store, store.data().actor.limits.result.as_usize());
         self.refused(CallError::TooLarge {
             what: Part::Arguments,
             limit: store.data().actor.limits.result.as_u64(),
@@ -77,10 +98,11 @@ impl ImportHandler<Guest> for RemoteFunction {
     /// The guest has made more calls at once than the host holds arguments for.
     fn no_room(&self, store: StoreContextMut<'_, Guest>) -> ReplyFuture {
         let guest = store.data();
+        count_call(&store, guest.actor.limits.result.as_usize());
         if let Some(reason) = guest.usage.refusal_to_report() {
             tracing::warn!(
                 component = %guest.actor.id,
-                function = %self.function.function(),
+                function = %self.import.function.function(),
                 %reason,
                 "a call that the actor made was refused, because the host has no room for its arguments"
             );
@@ -92,16 +114,10 @@ impl ImportHandler<Guest> for RemoteFunction {
 }
 
 impl RemoteFunction {
-    /// Returns the result of a call, or its error as the function's type can report it.
-    fn reply<R: From<Bytes> + 'static>(
+    fn reply<R: 'static>(
         &self,
-        result: impl Future<Output = Result<R, CallError>> + Send + 'static,
+        reply: impl Future<Output = wasmtime::Result<R>> + Send + 'static,
     ) -> BoxFuture<'static, wasmtime::Result<R>> {
-        let (function, failure) = (self.function.clone(), self.failure.clone());
-        let reply = async move {
-            let reported = |error| failed(error, &function, failure.as_deref());
-            result.await.or_else(|error| Ok(reported(error)?.into()))
-        };
         match self.asyncness {
             Asyncness::Sync => Box::pin(reply),
             Asyncness::Async => Box::pin(nesting::import(reply)),
@@ -109,24 +125,21 @@ impl RemoteFunction {
     }
 
     fn refused(&self, error: CallError) -> ReplyFuture {
-        let failed = failed(error, &self.function, self.failure.as_deref());
-        Box::pin(ready(failed))
+        Box::pin(ready(self.import.failed(error)))
     }
 }
 
-/// Reports a failed call as a value of the function's result if its type can hold it, and as a trap
-/// otherwise.
-fn failed(
-    error: CallError,
-    function: &FunctionRef,
-    failure: Option<&FailureValue>,
-) -> wasmtime::Result<Bytes> {
-    match failure {
-        Some(failure) => failure.encode(&error).map_err(Error::new),
-        None => Err(Error::new(CallFailed {
-            interface: function.interface().clone(),
-            function: function.function().clone(),
-            error,
-        })),
+impl Import {
+    /// Reports a failed call as a value of the function's result if its type can hold it, and as a
+    /// trap otherwise.
+    fn failed(&self, error: CallError) -> wasmtime::Result<Bytes> {
+        match &self.failure {
+            Some(failure) => failure.encode(&error).map_err(Error::new),
+            None => Err(Error::new(CallFailed {
+                interface: self.function.interface().clone(),
+                function: self.function.function().clone(),
+                error,
+            })),
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! A call that a guest is about to make.
 
 use crate::guest::{
-    active_calls::ActiveCalls,
     actor::ActorContext,
-    state::{Guest, charge_copies, running_context},
+    state::{Guest, charge_copies, outgoing},
     usage::OutgoingPermit,
 };
 use bytes::Bytes;
@@ -17,9 +16,10 @@ use std::sync::Arc;
 use wasmtime::StoreContextMut;
 
 /// A call that a guest is about to make, with everything that it needs from the guest's store.
-pub(super) struct OutgoingCall {
+pub(in crate::guest) struct OutgoingCall {
     actor: Arc<ActorContext>,
-    link: LinkName,
+    /// The link that was chosen for the call that the guest serves.
+    chosen: Option<LinkName>,
     context: Context,
     caller: CallerInstance,
     _permit: OutgoingPermit,
@@ -31,16 +31,12 @@ impl OutgoingCall {
     /// # Errors
     /// Fails with [`CallError::Overloaded`] when the instance has as many calls in flight as it may
     /// have.
-    pub(super) fn new(
+    pub(in crate::guest) fn new(
         mut store: StoreContextMut<'_, Guest>,
         function: &FunctionRef,
     ) -> Result<Self, CallError> {
-        let link = match &store.data().calls {
-            ActiveCalls::Single(call) => call.link_for(function),
-            ActiveCalls::Concurrent(_) => LinkName::default(),
-        };
         charge_copies(&mut store);
-        let context = running_context(&mut store);
+        let (chosen, context) = outgoing(&mut store, function);
         let guest = store.data();
         let most = guest.actor.limits.outgoing.get();
         let permit = guest.usage.try_acquire(most);
@@ -49,16 +45,47 @@ impl OutgoingCall {
         })?;
         Ok(Self {
             actor: guest.actor.clone(),
-            link,
+            chosen,
             context: context.nested(),
             caller: guest.as_caller(),
             _permit: permit,
         })
     }
 
+    /// Returns the actor that calls.
+    #[cfg(feature = "http")]
+    pub(in crate::guest) fn actor(&self) -> &Arc<ActorContext> {
+        &self.actor
+    }
+
+    /// Returns the link that was chosen for the call that the guest serves, if one was.
+    #[cfg(feature = "http")]
+    pub(in crate::guest) fn chosen(&self) -> Option<&LinkName> {
+        self.chosen.as_ref()
+    }
+
+    /// Makes it a call over the link with this name.
+    #[cfg(feature = "http")]
+    pub(in crate::guest) fn over(&mut self, link: LinkName) {
+        self.chosen = Some(link);
+    }
+
+    /// Returns the context of the call.
+    #[cfg(feature = "http")]
+    pub(in crate::guest) fn context(&self) -> Context {
+        self.context
+    }
+
+    /// Gives it another context, whose deadline is earlier.
+    #[cfg(feature = "http")]
+    pub(in crate::guest) fn within(mut self, context: Context) -> Self {
+        self.context = context;
+        self
+    }
+
     /// Makes the call.
     pub(super) async fn send(
-        self,
+        &self,
         function: &FunctionRef,
         arguments: Bytes,
     ) -> Result<Bytes, CallError> {
@@ -67,23 +94,26 @@ impl OutgoingCall {
             let result = self.pass(function, arguments.into()).await;
             return result.map(|body| body.bytes);
         }
-        self.actor
-            .caller
-            .invoke_via(function, &self.link, arguments, self.context)
-            .await
-    }
-
-    /// Makes the call, with streams and handles.
-    pub(super) async fn pass(
-        self,
-        function: &FunctionRef,
-        arguments: Body,
-    ) -> Result<Body, CallError> {
-        let options = (self.caller, self.context);
+        let link = self.chosen.clone().unwrap_or_default();
         let call = self
             .actor
             .caller
-            .pass_via(function, &self.link, arguments, options);
+            .invoke_via(function, &link, arguments, self.context);
+        call.await
+    }
+
+    /// Makes the call, with streams and handles.
+    pub(in crate::guest) async fn pass(
+        &self,
+        function: &FunctionRef,
+        arguments: Body,
+    ) -> Result<Body, CallError> {
+        let link = self.chosen.clone().unwrap_or_default();
+        let options = (self.caller.clone(), self.context);
+        let call = self
+            .actor
+            .caller
+            .pass_via(function, &link, arguments, options);
         call.await
     }
 }

@@ -1,4 +1,4 @@
-//! The task that drives one kept instance.
+//! The driver of one kept instance, which its task polls, or a caller that finds it at rest.
 //!
 //! A destructor needs the whole store, which isn't to be had inside `run_concurrent`. So the driver
 //! leaves it for each resource that is dropped, and enters it again. Calls are tasks of the store,
@@ -6,26 +6,30 @@
 
 use super::{
     CallingInstance, KeptCall, KeptPool, Warm,
+    driven::Driven,
     home::{End, Home, Job, Reply, Use},
 };
 use crate::{
     engine::Tenant,
     guest::{
-        HostedActor, active_calls::ActiveCalls, failure, handles::LentToCall, instance::Instance,
-        settings::Instances, state::Guest,
+        HostedActor, active_calls::ActiveCalls, code::ByFunction, failure, handles::LentToCall,
+        instance::Instance, settings::Instances, state::Guest,
     },
     transcode::{BoundExport, FunctionPlan, Places, RawHandle, take_out},
 };
+use futures_util::FutureExt as _;
 use lattice_core::{
     call::{CallError, Context},
-    id::FunctionKey,
     stream::{Body, Handles, InstanceRef},
 };
 use std::{
-    collections::HashMap,
     future::poll_fn,
     pin::pin,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 use tokio::{
@@ -40,10 +44,14 @@ use wasmtime::{
 
 /// How long a destructor may run.
 const DESTRUCTOR: Duration = Duration::from_secs(5);
+/// Most calls that begin with one poll, so that a caller that polls the driver serves only so many
+/// others.
+const AT_ONCE: u32 = 32;
 
 /// A kept instance and its driver.
 pub(super) struct Kept {
     pub(super) home: Arc<Home>,
+    pub(super) driven: Arc<Driven>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -62,10 +70,13 @@ pub(super) fn start(
         pool: Arc::downgrade(pool),
         home: home.clone(),
         warm: pool.warm,
+        begun: AtomicU32::new(0),
     };
+    let driven = Driven::new(driver.run(inbox, context).boxed());
     let kept = Kept {
         home,
-        _driver: AbortOnDropHandle::new(tokio::spawn(driver.run(inbox, context))),
+        driven: driven.clone(),
+        _driver: AbortOnDropHandle::new(tokio::spawn(driven.run())),
     };
     (kept, first)
 }
@@ -75,6 +86,8 @@ struct Driver {
     pool: Weak<KeptPool>,
     home: Arc<Home>,
     warm: Option<Warm>,
+    /// Calls that have begun with this poll.
+    begun: AtomicU32,
 }
 
 /// Records that the instance ended, however its task ends.
@@ -144,7 +157,7 @@ impl Driver {
 
     /// Waits until the instance has to end, and returns why.
     async fn over(&self) -> Arc<str> {
-        let limit = self.actor.context.limits.kept;
+        let limit = self.actor.context.limits.kept.max(Instances::SHORTEST_IDLE);
         let tenant = &self.actor.tenant;
         loop {
             let (unused, pressed) = (self.home.unused.notified(), tenant.pressed());
@@ -170,7 +183,7 @@ impl Driver {
                 return "nothing used it any more".into();
             }
             if is_in_use && activity.is_some() && self.home.activity() == activity {
-                return format!("nothing had used it for {limit:?}").into();
+                return format!("nothing had used it for {limit:?}; raise that with `limits = {{ kept = … }}` in the manifest, or with `Limits::kept`").into();
             }
         }
     }
@@ -190,7 +203,7 @@ impl Driver {
         let mut functions = Functions {
             actor: self.actor.clone(),
             instance: instance.inner,
-            bound: HashMap::new(),
+            bound: ByFunction::default(),
             call_ended: Arc::default(),
         };
         let mut lent = Vec::new();
@@ -202,7 +215,11 @@ impl Driver {
                     tokio::select! {
                         () = call_ended.notified(), if has_lent => return Ok(Left::CallEnded),
                         job = inbox.recv() => match job {
-                            Some(Job::Call(call)) => functions.begin(accessor, *call)?,
+                            Some(Job::Call(call)) => {
+                                functions.begin(accessor, *call)?;
+                                self.begun.fetch_add(1, Ordering::Relaxed);
+                                self.paced().await;
+                            }
                             Some(Job::Drop(id)) => return Ok(Left::ToDrop(id)),
                             // The home has a sender.
                             None => std::future::pending().await,
@@ -225,6 +242,18 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Waits for the next poll if as many calls have begun with this one as may.
+    async fn paced(&self) {
+        poll_fn(|cx| {
+            if self.begun.load(Ordering::Relaxed) < AT_ONCE {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Drops a resource of the guest's own. Returns false as long as it is lent to a running call.
@@ -253,6 +282,7 @@ impl Driver {
         let mut guest = pin!(guest);
         poll_fn(|cx| {
             let _running = Running::new(&self.home);
+            self.begun.store(0, Ordering::Relaxed);
             guest.as_mut().poll(cx)
         })
         .await
@@ -279,7 +309,7 @@ impl Drop for Running<'_> {
 struct Functions {
     actor: Arc<HostedActor>,
     instance: wasmtime::component::Instance,
-    bound: HashMap<FunctionKey, Arc<BoundExport<Guest>>>,
+    bound: ByFunction<Arc<BoundExport<Guest>>>,
     call_ended: Arc<Notify>,
 }
 

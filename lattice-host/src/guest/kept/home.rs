@@ -187,7 +187,7 @@ impl Home {
         let mut state = self.state.lock();
         if state.resources.len() >= self.most {
             bail!(
-                "others hold {} of its resources, which is the limit; raise it with `Limits::handles`",
+                "others hold {} of its resources, which is the limit; raise it with `limits = {{ handles = … }}` in the manifest, or with `Limits::handles`",
                 self.most
             );
         }
@@ -341,6 +341,12 @@ impl Owner for Home {
         drop(state);
         self.activity.fetch_add(1, Ordering::Relaxed);
         self.send(Job::Drop(id));
+    }
+}
+
+impl Use {
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 }
 

@@ -13,6 +13,7 @@
 //! used it for [`Limits::kept`](crate::Limits::kept). A warm one then waits for another call first.
 //! When it ends in another way, its streams and futures are broken, and what it held is dropped.
 
+mod driven;
 mod driver;
 mod home;
 
@@ -20,6 +21,7 @@ pub(super) use home::{Home, Nowhere};
 
 use super::{HostedActor, settings::Instances};
 use crate::transcode::{Arguments, FunctionPlan, Places};
+use driven::Driven;
 use driver::Kept;
 use home::{End, Job, Use};
 use lattice_core::{
@@ -104,12 +106,12 @@ impl KeptPool {
         pin: Option<&InstanceRef>,
         caller: CallerInstance,
         context: Context,
-    ) -> Result<(Arc<Home>, Use), Stale> {
+    ) -> Result<(Arc<Driven>, Use), Stale> {
         let mut instances = self.instances.lock();
         let caller = CallingInstance::of(caller);
         let caller = caller.as_ref();
         if let Some(pin) = pin {
-            let use_of = |kept: &Kept| Some((kept.home.clone(), kept.home.enter(caller)?));
+            let use_of = |kept: &Kept| Some((kept.driven.clone(), kept.home.enter(caller)?));
             let found = instances.open.get(&pin.instance).and_then(use_of);
             return found.ok_or_else(|| instances.end_of(pin.instance));
         }
@@ -117,28 +119,29 @@ impl KeptPool {
         if let Some(kept) = serving.and_then(|number| instances.open.get(number))
             && let Some(used) = kept.home.enter_again(caller)
         {
-            return Ok((kept.home.clone(), used));
+            return Ok((kept.driven.clone(), used));
         }
         let unused = || {
             let mut open = instances.open.values();
-            open.find_map(|kept| Some((kept.home.clone(), kept.home.enter_unused(caller)?)))
+            open.find_map(|kept| Some((kept.driven.clone(), kept.home.enter_unused(caller)?)))
         };
         let found = self.warm.and_then(|_| unused());
-        let (home, used) = found.unwrap_or_else(|| {
+        let (driven, used) = found.unwrap_or_else(|| {
             let at = InstanceRef {
                 origin: self.origin.clone(),
                 component: self.actor.context.id.clone(),
                 instance: next_instance(),
             };
             let (kept, used) = driver::start(self, at, caller.cloned(), context);
-            let home = kept.home.clone();
-            instances.open.insert(home.number(), kept);
-            (home, used)
+            let driven = kept.driven.clone();
+            instances.open.insert(kept.home.number(), kept);
+            (driven, used)
         });
         if let Some(caller) = caller {
-            instances.serving.insert(caller.clone(), home.number());
+            let number = used.home().number();
+            instances.serving.insert(caller.clone(), number);
         }
-        Ok((home, used))
+        Ok((driven, used))
     }
 
     /// Forgets an instance that has ended.
@@ -221,7 +224,7 @@ pub(super) async fn call(
         None => None,
     };
     let found = pool.instance(at, caller, context);
-    let (home, _used) = found.map_err(|stale| match &pin {
+    let (driven, used) = found.map_err(|stale| match &pin {
         Some((resource, _)) => resource.stale(&stale),
         None => CallError::Stopping {
             component: pool.actor.context.id.clone(),
@@ -237,10 +240,11 @@ pub(super) async fn call(
         context,
     };
     let (reply, result) = oneshot::channel();
-    home.send(Job::Call(Box::new((call, reply))));
+    let job = Job::Call(Box::new((call, reply)));
+    driven.pass(|| used.home().send(job));
     match result.await {
         Ok(result) => result,
-        Err(_) => Err(home.end().await.error(id)),
+        Err(_) => Err(used.home().end().await.error(id)),
     }
 }
 

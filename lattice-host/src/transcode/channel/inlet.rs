@@ -13,7 +13,7 @@ use wasmtime::component::{Destination, FutureProducer, StreamProducer, StreamRes
 use wasmtime::{Error, Result, StoreContextMut};
 
 use super::carrier::Carrier;
-use super::{AHEAD, ElementType, MOST_BYTES, MOST_NUMBERS, MOST_VALUES, payload};
+use super::{Ahead, ElementType, MOST_BYTES, MOST_NUMBERS, MOST_VALUES, payload};
 use crate::transcode::handles::{ChannelGuard, HandleStore, put_in};
 use crate::transcode::raw::{Batch, Lifted, Payload};
 use crate::transcode::shape::{NodeId, Tree};
@@ -36,6 +36,7 @@ struct Inlet {
     rest: Chunk,
     /// The places of their handles.
     places: Places,
+    ahead: Ahead,
 }
 
 impl Inlet {
@@ -45,6 +46,7 @@ impl Inlet {
             guard,
             rest: Chunk::default(),
             places: Places::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -58,8 +60,8 @@ impl Inlet {
         if self.rest.count > 0 {
             return Poll::Ready(Ok(Come::Some));
         }
-        let asked = room.max(1).saturating_add(AHEAD);
-        self.reader.ask(asked);
+        let (room, ahead) = (room.max(1), self.ahead.bytes());
+        self.reader.ask_below(room.max(ahead / 2), room + ahead);
         let next = match self.reader.poll_chunk(cx) {
             Poll::Pending if finish => return Poll::Ready(Ok(Come::Cancelled)),
             next => ready!(next),
@@ -274,6 +276,7 @@ impl<T: HandleStore> StreamProducer<T> for BytesIn {
         }
         let count = self.0.rest.count.min(most);
         let (chunk, _) = self.0.split(count, (count, 0));
+        self.0.ahead.carried(count);
         if room.is_none() {
             destination.set_buffer(chunk.bytes);
         } else {

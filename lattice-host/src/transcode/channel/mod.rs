@@ -6,11 +6,13 @@
 //!                    └─────────── credit ───────────┘
 //! ```
 //!
-//! The reading guest's room is the credit. With nothing asked [ahead](AHEAD) of time, a write ends
-//! once a read has asked for its elements, a cancelled one gives everything back, and a reader that
-//! goes away is seen. Credit isn't taken back: what a read asked for and did not get may be written
-//! after that read has ended, and then waits for the next one.
+//! The reading guest's room is the credit. With nothing requested ahead of time, a write ends once
+//! a read has requested its elements, a cancelled one gives everything back, and a reader that goes
+//! away is seen. Credit isn't taken back: elements that a read requested and did not get may be
+//! written after that read has ended, and then wait for the next one. Of a `stream<u8>` that has
+//! carried much, more is requested [ahead](Ahead).
 
+mod ahead;
 mod carrier;
 mod inlet;
 mod outlet;
@@ -24,18 +26,17 @@ use wasmtime::{Result, StoreContextMut};
 use super::handles::HandleStore;
 use super::raw::{Element, Payload, RawHandle};
 use super::shape::{NodeId, Shape, Tree};
+use ahead::Ahead;
 use inlet::{BytesIn, In};
 use outlet::{BytesOut, Later, Out};
 
-/// Elements that a reader asks for beyond the room of its guest.
-const AHEAD: usize = 0;
-/// Most bytes of a chunk of a `stream<u8>`, and most that a reader asks for, so that a thousand
-/// readers that stop hold 64 MiB.
+/// Most bytes of a chunk of a `stream<u8>`, and most that a reader asks for apart from what is
+/// requested [ahead](Ahead), so that a thousand readers that stop hold 64 MiB.
 const MOST_BYTES: usize = 64 * 1024;
-/// The same for other numbers.
+/// Most numbers of other types in a chunk.
 const MOST_NUMBERS: usize = 16 * 1024;
-/// The same for other elements, so that those of many bytes fit within the limit on what is lifted
-/// at once.
+/// Most other elements in a chunk, so that those of many bytes fit within the limit on values that
+/// are lifted at once.
 const MOST_VALUES: usize = 256;
 
 /// The type of a stream's or future's elements, as the reading component has it.

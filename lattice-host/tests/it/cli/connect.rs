@@ -36,6 +36,14 @@ fn no_part_of_a_password_is_repeated() {
             (vec!["get", "hosts", &url], vec![]),
             (vec!["get", "hosts", "--natz", &url], vec![]),
             (vec!["get", "hosts", "--nats", &url, "--data", "x"], vec![]),
+            (
+                vec!["get", "hosts", "--nats", "h:1", "--lattice", &url],
+                vec![],
+            ),
+            (vec!["get", "hosts", "--data", &url], vec![]),
+            (vec!["get", "hosts", &*format!("-o{url}")], vec![]),
+            (vec!["call", &url, "a:b/c#d"], vec![]),
+            (vec!["call", "a", &url], vec![]),
             (vec!["apply", &url], vec![]),
             (vec!["inspect", &url], vec![]),
         ] {
@@ -201,8 +209,11 @@ async fn logins_are_given_in_files_and_in_variables() {
         let with = [&common[..], &[option, &file]].concat();
         let output = run(&with, &[]);
         assert!(output.status.success(), "{option}: {output:?}");
-        let output = run(&common, &[(variable, secret)]);
-        assert!(output.status.success(), "{variable}: {output:?}");
+        for end in ["", "\n", "\r\n"] {
+            let value = format!("{secret}{end}");
+            let output = run(&common, &[(variable, &*value)]);
+            assert!(output.status.success(), "{variable}: {output:?}");
+        }
         let message = fails(4, &common, &[]);
         assert!(message.contains(option), "{message}");
     }
@@ -355,7 +366,15 @@ async fn key_files_of_every_editor_are_read() {
 async fn values_of_variables_may_have_white_space_around_them() {
     let scene = Scene::new().await;
     let url = scene.nats.url();
-    for (before, after) in [("", "\n"), ("", "\r\n"), (" ", " "), ("\t", "\n\n")] {
+    for (before, after) in [
+        ("", "\n"),
+        ("", "\r\n"),
+        (" ", " "),
+        ("\t", "\n\n"),
+        ("\"", "\""),
+        ("'", "'\n"),
+        ("\u{feff}", ""),
+    ] {
         let nats = format!("{before}{url} , {url}{after}");
         let key = format!("{before}{}{after}", scene.key);
         let timeout = format!("{before}5s{after}");

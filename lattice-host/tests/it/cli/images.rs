@@ -188,14 +188,14 @@ async fn parts_that_cannot_be_served_are_reported_and_the_rest_is_served() {
     let scene = Scene::new().await;
     let _host = scene.up("one");
     let bytes = served(
-        r#"(import "wasi:http/types@0.2.3" (instance (export "fields" (type (sub resource)))))
+        r#"(import "wasi:http/incoming-handler@0.2.3" (instance (export "fields" (type (sub resource)))))
            (import "wasi:logging/logging" (instance))"#,
     );
     let file = scene.file("js.wasm", &bytes);
     let inspected = scene.prints(&["inspect", &file]);
     for part in [
-        "\nparts that can't be served\n  import `wasi:http/types@0.2.3`",
-        "disableFeatures",
+        "\nparts that can't be served\n  import `wasi:http/incoming-handler@0.2.3`",
+        "wasi:http/outgoing-handler",
         "\nimports that its host serves\n  wasi:logging/logging\n",
     ] {
         assert!(inspected.contains(part), "{part}\n{inspected}");
@@ -204,7 +204,7 @@ async fn parts_that_cannot_be_served_are_reported_and_the_rest_is_served() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["imports"][0]["answered_by"], "nothing");
     let advice = json["imports"][0]["advice"].as_str().expect("advice");
-    assert!(advice.contains("disableFeatures"), "{advice}");
+    assert!(advice.contains("wasi:http/outgoing-handler"), "{advice}");
     assert_eq!(json["imports"][1]["answered_by"], "host");
     assert_eq!(json["exports"][0]["callable"], true);
     assert!(json["refused"].is_null(), "{json}");
@@ -215,7 +215,7 @@ async fn parts_that_cannot_be_served_are_reported_and_the_rest_is_served() {
     assert!(planned.status.success(), "{planned:?}");
     let note = text(&planned.stderr);
     assert!(
-        note.contains("actor `js`") && note.contains("wasi:http/types@0.2.3"),
+        note.contains("actor `js`") && note.contains("wasi:http/incoming-handler@0.2.3"),
         "{note}"
     );
     scene.settle(&manifest);

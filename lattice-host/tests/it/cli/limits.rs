@@ -55,7 +55,7 @@ fn many(functions: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_an_instance_starts_with_is_checked_before_it_is_applied() {
+async fn the_needs_of_an_instance_are_checked_before_an_app_is_applied() {
     let scene = Scene::new().await;
     let _host = scene.up("one");
     let tables = "(core module $t (table 20001 funcref)) (core instance (instantiate $t))";

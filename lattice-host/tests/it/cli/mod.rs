@@ -10,6 +10,7 @@ mod pipes;
 mod readme;
 mod see;
 mod watch;
+mod wormhole;
 
 use crate::{
     artifact::registry,

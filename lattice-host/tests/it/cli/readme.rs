@@ -1,7 +1,7 @@
 //! The session in a terminal that the README shows, and what belongs to it: a server that starts
 //! after the commands that need it, and what a host logs while it is away.
 
-use super::{PATIENCE, Process, Scene, bare, text};
+use super::{PATIENCE, Process, Scene, bare, guest, text};
 use serde_json::Value;
 use std::{
     fs,
@@ -12,10 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+fn of_the_project(file: &str) -> String {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(file);
+    fs::read_to_string(file).expect("a file of the project")
+}
+
 /// Returns the only block in this language in the README's section about the command line.
 fn block(language: &str) -> String {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    let readme = fs::read_to_string(readme).expect("the README");
+    let readme = of_the_project("README.md");
     let (_, section) = readme
         .split_once("## An app and the command line")
         .expect("the section");
@@ -98,6 +102,15 @@ fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
 }
 
+/// The session below runs the example.
+#[test]
+fn the_package_front_of_the_readme_is_an_example() {
+    let handler = of_the_project("examples/guests/hello-http/src/lib.rs");
+    let (_, handler) = handler.split_once("\n\n").expect("docs, and the code");
+    let handler = handler.replacen("\n\n", "\n", 1);
+    assert!(of_the_project("README.md").contains(&handler), "{handler}");
+}
+
 #[test]
 fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -105,6 +118,8 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
     fs::create_dir_all(path("target/wasm32-wasip2/release")).expect("a folder");
     let actor = wat::parse_str(GREETER).expect("a component");
     fs::write(path("target/wasm32-wasip2/release/greeter.wasm"), actor).expect("written");
+    let front = path("target/wasm32-wasip2/release/front.wasm");
+    fs::copy(guest("hello_http"), front).expect("copied");
     fs::write(path("hello.toml"), block("toml")).expect("written");
     fs::create_dir(path("bin")).expect("a folder");
     symlink(env!("CARGO_BIN_EXE_lattice"), path("bin/lattice")).expect("linked");
@@ -112,15 +127,19 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
         symlink(server(), path("bin/nats-server")).expect("linked");
     }
 
-    let port = free_port().to_string();
+    let (port, http) = (free_port().to_string(), free_port().to_string());
     let session = block("sh");
-    assert!(
-        session.contains("nats-server -js &") && session.contains(":4222"),
-        "{session}"
-    );
+    for part in [
+        "nats-server -js &",
+        ":4222",
+        "--http 127.0.0.1:8080",
+        ":8080/Ada ",
+    ] {
+        assert!(session.contains(part), "{part}: {session}");
+    }
     let server = format!("nats-server -js -a 127.0.0.1 -p {port} -sd js &");
     let session = session.replace("nats-server -js &", &server);
-    let session = session.replace("4222", &port);
+    let session = session.replace("4222", &port).replace("8080", &http);
     let lines = session
         .lines()
         .filter(|line| !line.starts_with("cargo install "));
@@ -153,6 +172,11 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
     let printed = read(&out);
     assert!(printed.contains("\n\"Hello, Ada!\"\n"), "{}", state());
     assert!(printed.contains("app `hello`"), "{}", state());
+    assert!(
+        printed.ends_with("Hello from Rust, at /Ada!\n"),
+        "{}",
+        state()
+    );
 
     // On a busy machine this takes longer than the session waits.
     let hosts = || {

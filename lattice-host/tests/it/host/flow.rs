@@ -441,6 +441,7 @@ async fn an_unused_instance_ends_and_its_handles_say_why() {
             error => {
                 let text = stale(error);
                 assert!(text.contains("nothing had used it for 300ms"), "{text}");
+                assert!(text.contains("`limits = { kept = … }`"), "{text}");
                 break;
             }
         }

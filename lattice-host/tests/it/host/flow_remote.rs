@@ -25,8 +25,8 @@ use tokio::time::{Instant, sleep, timeout};
 const SECOND: Duration = Duration::from_secs(1);
 /// What `keeper` exports.
 const KEEP: &str = "lattice-test:flow-remote/keep@0.1.0";
-/// The text of the types of its functions, which nothing compares with those of their handles.
-const ANY: &str = "func()";
+/// The type of its functions, which have places for handles. Nothing compares their kinds.
+const ANY: &str = "func(any: list<stream<u8>>) -> list<stream<u8>>";
 
 /// Connections to one lattice, like those of as many programs.
 async fn programs<const N: usize>() -> [Lattice; N] {
@@ -342,7 +342,7 @@ async fn a_chain_over_three_hosts_passes_resources_and_streams() {
 }
 
 #[tokio::test]
-async fn what_a_host_held_is_dropped_when_it_leaves_or_is_started_again() {
+async fn handles_that_a_host_held_are_dropped_when_it_leaves_or_is_started_again() {
     let [one, other, third] = programs().await;
     let far = Far::across(&one, other, |actor| actor).await;
     served(&third, "giver").await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Starts a server and returns two connections to one lattice on it.
-pub(super) async fn two_connections() -> (NatsServer, Lattice, Lattice) {
+pub(crate) async fn two_connections() -> (NatsServer, Lattice, Lattice) {
     let server = NatsConfig::default().jetstream().start().await;
     let key = LatticeKey::generate();
     let connect = || {

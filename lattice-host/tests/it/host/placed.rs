@@ -1,9 +1,12 @@
 //! Components that desired state assigns to hosts.
 
-use super::support::*;
+use super::{
+    flow::{Flow, TROUBLE},
+    support::*,
+};
 use crate::wait::until;
 use bytes::Bytes;
-use lattice_core::{Lattice, app::App, name::ComponentId};
+use lattice_core::{Lattice, app::App, name::ComponentId, stream::Handles};
 use lattice_host::Host;
 use std::time::Duration;
 
@@ -110,9 +113,31 @@ async fn a_builtin_provider_is_created_by_name_and_a_failure_is_reported() {
     );
     let none = reason("none").expect("a reason");
     assert!(
-        none.contains("no provider called `nothing`: it has `peer`"),
+        none.contains("no provider called `nothing`: it has") && none.contains("`peer`"),
         "{none}"
     );
+}
+
+#[tokio::test]
+async fn a_manifest_limits_what_others_hold_of_an_instance() {
+    let lattice = lattice().await;
+    let host = started(Host::builder(&lattice)).await;
+    let text = format!(
+        "name = \"test\"\n[actors.giver]\nimage = \"file:{}\"\nlimits = {{ handles = 3 }}\n",
+        path("giver").display()
+    );
+    let app = App::from_toml("app.toml", &text).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+    until("it serves", || serving(&lattice, "giver").len() == 1).await;
+    let flow = Flow::on(lattice, host).await;
+    let hoard = async |count: u32| {
+        let count = encoded(&(count,));
+        flow.give((TROUBLE, "hoard"), count, Handles::new()).await
+    };
+    let held = hoard(3).await.expect("as many as it may");
+    assert_eq!(held.handles.len(), 3);
+    let text = reason(hoard(4).await);
+    assert!(text.contains("`limits = { handles = … }`"), "{text}");
 }
 
 fn answer_of(text: &str) -> Result<Bytes, lattice_core::call::CallError> {

@@ -121,7 +121,7 @@ async fn imports_without_a_package_are_linked_by_names_of_their_own() {
 
 #[tokio::test]
 async fn an_import_that_no_link_serves_traps_when_it_is_called_and_not_before() {
-    let import = "wasi:http/types@0.2.3";
+    let import = "wasi:http/incoming-handler@0.2.3";
     let resource =
         r#"(export "thing" (type $t (sub resource))) (export "f" (func (result (own $t))))"#;
     let bytes = calls(import, resource);
@@ -130,7 +130,7 @@ async fn an_import_that_no_link_serves_traps_when_it_is_called_and_not_before() 
         panic!("{:?}", check.unserved)
     };
     assert_eq!((unserved.side, &*unserved.name), (Side::Import, import));
-    assert!(unserved.reason.contains("disableFeatures"), "{unserved}");
+    assert!(unserved.reason.contains("outgoing-handler"), "{unserved}");
     assert!(check.by_link.is_empty(), "{:?}", check.by_link);
     let (lattice, _host) = start(&bytes).await.expect("it starts");
     serves_seven(&lattice).await;

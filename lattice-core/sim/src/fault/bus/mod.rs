@@ -245,7 +245,7 @@ impl Bus for FaultBus {
         self.shared.inner.max_payload()
     }
 
-    /// Does not wait for what is held back.
+    /// Does not wait for messages that are held back.
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
         self.shared.inner.flush()
     }

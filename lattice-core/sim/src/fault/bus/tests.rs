@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 const MESSAGES: u32 = 500;
 
-/// Publishes numbers through `faults`, a millisecond apart. Returns what arrived, in order, and the
-/// counts.
+/// Publishes numbers through `faults`, a millisecond apart. Returns the numbers that arrived, in
+/// order, and the counts.
 async fn run(seed: u64, faults: Faults) -> (Vec<u32>, FaultCounts) {
     let network = MemoryNetwork::new();
     let bus = FaultBus::new(Arc::new(network.connect()), seed);

@@ -19,6 +19,9 @@ use std::{
 /// flight beside small calls.
 pub(super) const ACKNOWLEDGED: u64 = 64 * 1024;
 
+/// So many chunks whose handles the user has are told at once.
+const SETTLED: u64 = 64;
+
 /// The windows of all channels of a peer grow until they take this together. Without it, those of a
 /// thousand readers would grow before they stop.
 const GROWN: usize = 8 * 1024 * 1024;
@@ -49,8 +52,7 @@ impl Window {
 pub(super) struct Incoming {
     /// Received in order, and not taken yet.
     chunks: VecDeque<Chunk>,
-    /// How many chunks were received in order, the end included.
-    received: u64,
+    counts: Counts,
     arrived: Totals,
     taken: Totals,
     window: Totals,
@@ -66,6 +68,17 @@ pub(super) struct Incoming {
     pub(super) waiting: Option<Waker>,
 }
 
+/// Numbers of chunks.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Received in order, the end included.
+    received: u64,
+    /// Taken by the user.
+    taken: u64,
+    /// Those of them of which the user has the handles.
+    settled: u64,
+}
+
 /// The lists of the machine that a channel is in.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
@@ -79,6 +92,7 @@ struct Told {
     /// The last credit; `None` before the first.
     credit: Option<Totals>,
     received: u64,
+    settled: u64,
     /// The bytes that had arrived then.
     bytes: u64,
     at: Instant,
@@ -114,7 +128,7 @@ impl Incoming {
         };
         Some(Self {
             chunks: VecDeque::new(),
-            received: 0,
+            counts: Counts::default(),
             arrived: Totals::default(),
             taken: Totals::default(),
             window: Totals {
@@ -127,6 +141,7 @@ impl Incoming {
             told: Told {
                 credit: None,
                 received: 0,
+                settled: 0,
                 bytes: 0,
                 at: now,
                 again: REPEAT,
@@ -141,7 +156,7 @@ impl Incoming {
 
     /// Takes a chunk, or the end, which has the number after the last chunk.
     pub(super) fn arrived(&mut self, number: u64, chunk: Option<Chunk>) -> Arrived {
-        if number < self.received {
+        if number < self.counts.received {
             // Its sender may have missed the acknowledgement.
             self.told.now = true;
             return Arrived::Dropped;
@@ -149,7 +164,7 @@ impl Incoming {
         if self.is_ended {
             return Arrived::Forbidden;
         }
-        if number > self.received {
+        if number > self.counts.received {
             self.told.now |= !self.told.gap;
             self.told.gap = true;
             return Arrived::Dropped;
@@ -165,7 +180,7 @@ impl Incoming {
         } else {
             self.is_ended = true;
         }
-        self.received += 1;
+        self.counts.received += 1;
         self.told.gap = false;
         self.told.again = REPEAT;
         Arrived::Next
@@ -175,6 +190,7 @@ impl Incoming {
     pub(super) fn take(&mut self, room: &Share) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
         self.taken = self.taken.plus(chunk.cost());
+        self.counts.taken += 1;
         self.grow(room);
         Some(chunk)
     }
@@ -197,6 +213,11 @@ impl Incoming {
         }
     }
 
+    /// Whether all was received, the end included.
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
     /// Whether all was taken, the end included.
     pub(super) fn is_complete(&self) -> bool {
         self.is_ended && self.chunks.is_empty()
@@ -204,7 +225,25 @@ impl Incoming {
 
     /// How many chunks were received in order, the end included.
     pub(super) fn received(&self) -> u64 {
-        self.received
+        self.counts.received
+    }
+
+    /// The user has the handles of all that it has taken so far. Returns the credit that says so,
+    /// if it is due.
+    pub(super) fn settle(&mut self, now: Instant) -> Option<Item> {
+        self.counts.settled = self.counts.taken;
+        let untold = self.counts.settled - self.told.settled;
+        (untold >= SETTLED).then(|| self.tell(now))
+    }
+
+    /// Of how many chunks the user has the handles.
+    pub(super) fn settled(&self) -> u64 {
+        self.counts.settled
+    }
+
+    /// Whether there is a chunk with such a number of elements that was not taken yet.
+    pub(super) fn has_left(&self, is_such: impl Fn(u32) -> bool) -> bool {
+        self.chunks.iter().any(|chunk| is_such(chunk.elements))
     }
 
     /// The credit to send now, if one is due.
@@ -214,7 +253,8 @@ impl Incoming {
     }
 
     /// The same, when nothing more is expected to arrive soon: whatever wasn't acknowledged is due,
-    /// and after some time without a chunk the last credit is, again.
+    /// and after some time without a chunk the last credit is, again. So this end learns if the
+    /// other one has forgotten the channel, also while all of it is here and wasn't read.
     pub(super) fn credit_after_pause(&mut self, now: Instant) -> Option<Item> {
         if let Some(credit) = self.credit(now) {
             return Some(credit);
@@ -222,16 +262,22 @@ impl Incoming {
         if self.is_owing() {
             return Some(self.tell(now));
         }
-        if self.is_ended || now.saturating_duration_since(self.told.at) < self.told.again {
+        let is_recent = now.saturating_duration_since(self.told.at) < self.told.again;
+        if is_recent || self.is_complete() {
             return None;
         }
         self.told.again = (self.told.again * 2).min(SLOWEST_REPEAT);
         Some(self.tell(now))
     }
 
-    /// Whether something was received that wasn't acknowledged.
+    /// The sender has missed the last credit, or there was none for long.
+    pub(super) fn tell_again(&mut self) {
+        self.told.now = true;
+    }
+
+    /// Whether something was received or settled that wasn't acknowledged.
     pub(super) fn is_owing(&self) -> bool {
-        self.received != self.told.received
+        self.counts.received != self.told.received || self.counts.settled != self.told.settled
     }
 
     /// The credit that acknowledges what wasn't, if there is any of that.
@@ -241,7 +287,7 @@ impl Incoming {
 
     fn is_unacknowledged(&self) -> bool {
         let more = self.arrived.bytes - self.told.bytes >= ACKNOWLEDGED;
-        self.is_owing() && (more || self.is_ended)
+        self.counts.received != self.told.received && (more || self.is_ended)
     }
 
     /// Whether the sender should know of room that it doesn't know of.
@@ -272,7 +318,8 @@ impl Incoming {
         } = self.told;
         self.told = Told {
             credit: Some(credit),
-            received: self.received,
+            received: self.counts.received,
+            settled: self.counts.settled,
             bytes: self.arrived.bytes,
             at: now,
             again: self.told.again,
@@ -280,9 +327,10 @@ impl Incoming {
             gap,
         };
         Item::Credit {
-            received: self.received,
+            received: self.counts.received,
             bytes: credit.bytes,
             elements: credit.elements,
+            taken: self.counts.settled,
             gap: gap && at_once,
         }
     }

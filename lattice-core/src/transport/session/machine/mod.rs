@@ -6,9 +6,12 @@
 //! [`take_wakers`](Machine::take_wakers).
 
 mod chunk;
+mod gone;
 mod incoming;
 mod outgoing;
 mod pace;
+mod place;
+mod ranges;
 mod receive;
 mod round_trip;
 mod seen;
@@ -21,7 +24,10 @@ mod timing;
 mod uplink;
 
 pub(crate) use chunk::{Chunk, MAX_CHUNK};
+pub(crate) use gone::Taken;
 pub(crate) use incoming::Window;
+pub(crate) use place::Place;
+pub(crate) use ranges::Ranges;
 pub(crate) use seen::Seen;
 pub(crate) use session::Terms;
 pub(crate) use timing::RESEND;
@@ -36,7 +42,7 @@ use outgoing::Outgoing;
 use pace::Probes;
 use receive::Due;
 use round_trip::RoundTrip;
-use session::{Place, Session};
+use session::Session;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, atomic::AtomicUsize},
@@ -45,8 +51,11 @@ use std::{
 };
 use timing::LINGER;
 
-/// Most channels that a session may have had.
+/// Most channels of a session in which this end sends at once.
 const MOST_CHANNELS: usize = 1_024;
+/// Most channels of a session in which this end receives at once: more than that, because a channel
+/// that was not read to its end is none for its sender any more.
+const MOST_RECEIVING: usize = 4 * MOST_CHANNELS;
 /// Most sessions that are over and still acknowledge late chunks.
 const MOST_OVER: usize = 4_096;
 /// Most credits and cancels that wait to be sent. Lost ones are repeated, so more are dropped.
@@ -71,7 +80,7 @@ pub(crate) struct SessionKey {
     pub(crate) number: u64,
 }
 
-type ChannelKey = (SessionKey, u16);
+type ChannelKey = (SessionKey, u32);
 
 /// The sessions with one peer.
 #[derive(Debug)]
@@ -215,6 +224,7 @@ impl Machine {
 
     fn insert(&mut self, key: SessionKey, mut session: Session, now: Instant) {
         session.handles = 1;
+        session.is_known = !key.is_own;
         self.sessions.insert(key, session);
         self.state.open += 1;
         self.state.busy_since.get_or_insert(now);
@@ -364,15 +374,26 @@ impl Machine {
         self.room.held()
     }
 
-    fn cancel(&mut self, key: SessionKey, channel: u16, reason: CancelReason, own_channel: bool) {
+    fn cancel(&mut self, key: SessionKey, channel: u32, reason: CancelReason, own_channel: bool) {
         let item = Item::Cancel {
             reason,
             own_channel,
+            taken: None,
         };
         self.say(key, channel, item);
     }
 
-    fn say(&mut self, key: SessionKey, channel: u16, item: Item) {
+    /// Tells the sender of a channel that it is not received any more, and how much was taken.
+    fn drop_receiver(&mut self, key: SessionKey, channel: u32, taken: u64) {
+        let item = Item::Cancel {
+            reason: CancelReason::Dropped,
+            own_channel: false,
+            taken: Some(taken),
+        };
+        self.say(key, channel, item);
+    }
+
+    fn say(&mut self, key: SessionKey, channel: u32, item: Item) {
         let item = item_of(key, channel, item);
         if self.control.len() < MOST_CONTROL && self.control.back() != Some(&item) {
             self.control.push_back(item);
@@ -380,7 +401,7 @@ impl Machine {
     }
 }
 
-fn item_of(key: SessionKey, channel: u16, item: Item) -> SessionItem {
+fn item_of(key: SessionKey, channel: u32, item: Item) -> SessionItem {
     SessionItem {
         session: SessionName {
             from_opener: key.is_own,

@@ -3,6 +3,7 @@
 use super::{
     chunk::{Chunk, Totals},
     pace::{Overdue, Pace, Sent, Way},
+    timing::{ASK, SLOWEST_ASK},
 };
 use crate::budget::Held;
 use std::{
@@ -61,6 +62,7 @@ pub(super) struct Outgoing {
     /// The first number when the receiver last reported a gap.
     gap_at: Option<u64>,
     opened: Instant,
+    silence: Silence,
     pub(super) is_ended: bool,
     pub(super) marks: Marks,
     /// Wakes the user of the channel.
@@ -76,6 +78,10 @@ struct Numbers {
     next: u64,
     /// The one after the last that was ever sent.
     sent: u64,
+    /// The receiver has the handles of so many chunks.
+    taken: u64,
+    /// The sender waits until it has those of so many.
+    tracked: u64,
 }
 
 /// What the parts of a channel count for.
@@ -96,10 +102,22 @@ struct Queued {
     sent: Option<Sent>,
 }
 
-/// The lists of the machine that a channel is in.
+/// How long nothing has come from the receiver.
+#[derive(Debug)]
+struct Silence {
+    /// When it was last heard of, or asked.
+    since: Instant,
+    /// When it is asked after that.
+    pause: Duration,
+}
+
+/// What the machine knows of a channel.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
+    /// It is in the list of those that have something to send.
     pub(super) is_ready: bool,
+    /// Its user has given up the handle to it.
+    pub(super) has_no_user: bool,
 }
 
 /// What the last part changed that was taken to be sent.
@@ -125,6 +143,19 @@ pub(super) struct Acknowledged {
     pub(super) waited: Duration,
 }
 
+/// What a credit says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Credit {
+    /// Chunks received in order, the end included.
+    pub(super) received: u64,
+    /// Of so many chunks, the receiver has the handles.
+    pub(super) taken: u64,
+    /// What may be sent in total.
+    pub(super) room: Totals,
+    /// A later chunk than the next one has arrived.
+    pub(super) gap: bool,
+}
+
 /// What a credit was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Credited {
@@ -145,6 +176,10 @@ impl Outgoing {
             flying: 0,
             pace: Pace::new(now),
             opened: now,
+            silence: Silence {
+                since: now,
+                pause: ASK,
+            },
             gap_at: None,
             marks: Marks::default(),
             is_ended: false,
@@ -280,24 +315,45 @@ impl Outgoing {
         self.flying
     }
 
-    /// Whether the receiver has everything, the end included.
+    /// Whether the receiver has everything, the end and the handles included.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_ended && self.parts.is_empty()
+        let is_taken = self.numbers.taken >= self.numbers.tracked;
+        self.is_ended && self.parts.is_empty() && is_taken
+    }
+
+    /// The first so many chunks have handles, and the channel isn't complete before the receiver
+    /// has them.
+    pub(super) fn track(&mut self, chunks: u64) {
+        self.numbers.tracked = self.numbers.tracked.max(chunks);
+    }
+
+    /// Of how many chunks the receiver has the handles, as far as is known.
+    pub(super) fn taken(&self) -> u64 {
+        self.numbers.taken
     }
 
     /// Takes a credit. Returns as well what it says of the way to the receiver, if it acknowledges
     /// anything new.
     pub(super) fn credited(
         &mut self,
-        received: u64,
-        credit: Totals,
-        gap: bool,
+        credit: Credit,
         now: Instant,
     ) -> (Credited, Option<Acknowledged>) {
-        if received > self.numbers.sent {
+        let Credit {
+            received,
+            taken,
+            room,
+            gap,
+        } = credit;
+        if received > self.numbers.sent || taken > received {
             return (Credited::Forged, None);
         }
-        self.amounts.credit = Some(self.amounts.credit.unwrap_or_default().max(credit));
+        self.numbers.taken = self.numbers.taken.max(taken);
+        self.silence = Silence {
+            since: now,
+            pause: ASK,
+        };
+        self.amounts.credit = Some(self.amounts.credit.unwrap_or_default().max(room));
         let acknowledged = self.acknowledge(received, now);
         // Once for each gap: the chunks behind it report it again.
         if gap && received == self.numbers.first && self.gap_at != Some(received) {
@@ -360,6 +416,25 @@ impl Outgoing {
             self.rewind();
         }
         overdue
+    }
+
+    /// Whether to ask the receiver now what it has received. It has been silent for long, and
+    /// nothing is in flight that it would have to acknowledge.
+    pub(super) fn asks(&mut self, now: Instant) -> bool {
+        let is_flying = self.numbers.sent != self.numbers.first;
+        let silent = now.saturating_duration_since(self.silence.since);
+        if is_flying || silent < self.silence.pause {
+            return false;
+        }
+        // While only the handles are not taken, the receiver may soon forget the whole channel.
+        let is_received = self.is_ended && self.parts.is_empty();
+        let pause = if is_received {
+            ASK
+        } else {
+            (self.silence.pause * 2).min(SLOWEST_ASK)
+        };
+        self.silence = Silence { since: now, pause };
+        true
     }
 
     /// Drops what was not acknowledged.

@@ -2,12 +2,11 @@
 
 use super::{
     super::broken::{Broken, Refused},
-    ChannelKey, MOST_CHANNELS, Machine, SessionKey,
+    ChannelKey, MOST_RECEIVING, Machine, SessionKey,
     chunk::Chunk,
+    gone::IncomingEnd,
     incoming::{ACKNOWLEDGED, Incoming, Window},
-    session::IncomingEnd,
 };
-use crate::wire::CancelReason;
 use std::{
     task::{Poll, Waker},
     time::Instant,
@@ -26,25 +25,32 @@ pub(super) struct Due {
 
 impl Machine {
     /// Opens a channel in which this end receives, and gives its sender credit. Its caller has one
-    /// more handle.
+    /// more handle. If there is no room for it, its sender is told.
     pub(crate) fn receive(
         &mut self,
         key: SessionKey,
-        channel: u16,
+        channel: u32,
         window: Window,
         now: Instant,
     ) -> Result<(), Refused> {
         let room = self.room.clone();
         let session = self.usable(key)?;
-        if session.gone.incoming.get(&channel) == Some(&IncomingEnd::Aborted) {
+        if session.gone.was_dropped_unheard(channel) {
+            session.gone.had.insert(channel);
             return Err(Refused::Broken(Broken::Dropped));
         }
-        let is_known =
-            session.incoming.contains_key(&channel) || session.gone.incoming.contains_key(&channel);
-        if is_known || session.channels() >= MOST_CHANNELS {
+        if session.gone.had.contains(channel) {
+            return Err(Refused::Repeated);
+        }
+        if session.incoming.len() >= MOST_RECEIVING {
+            self.refuse_channel(key, channel);
             return Err(Refused::TooMany);
         }
-        let incoming = Incoming::new(window, &room, now).ok_or(Refused::NoMemory)?;
+        let Some(incoming) = Incoming::new(window, &room, now) else {
+            self.refuse_channel(key, channel);
+            return Err(Refused::NoMemory);
+        };
+        session.gone.had.insert(channel);
         session.incoming.insert(channel, incoming);
         session.handles += 1;
         self.due.dirty.push((key, channel));
@@ -52,7 +58,51 @@ impl Machine {
         Ok(())
     }
 
-    /// Waits for the next chunk. `None` is the end.
+    /// Tells the sender of a channel that it won't be received.
+    pub(crate) fn refuse_channel(&mut self, key: SessionKey, channel: u32) {
+        let Ok(session) = self.usable(key) else {
+            return;
+        };
+        if session.gone.had.insert(channel) {
+            let end = IncomingEnd::Dropped(0);
+            session.gone.incoming.remember(channel, end);
+            self.drop_receiver(key, channel, 0);
+        }
+    }
+
+    /// The user of a channel has the handles of all chunks that it has taken so far. Its sender is
+    /// told soon.
+    pub(crate) fn settle_chunks(&mut self, (key, channel): ChannelKey, now: Instant) {
+        if let Some(incoming) = self.receiving(key, channel)
+            && let Some(credit) = incoming.settle(now)
+        {
+            self.say(key, channel, credit);
+        }
+    }
+
+    /// Whether the session of a channel is broken, and a chunk with such a number of elements is
+    /// left of the channel. Until it is, the task is woken when that may have changed.
+    pub(crate) fn poll_left(
+        &mut self,
+        (key, channel): ChannelKey,
+        waker: &Waker,
+        is_such: impl Fn(u32) -> bool,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return false;
+        };
+        let is_broken = session.broken.is_some();
+        let Some(incoming) = session.incoming.get_mut(&channel) else {
+            return false;
+        };
+        if !is_broken {
+            incoming.waiting = Some(waker.clone());
+        }
+        is_broken && incoming.has_left(is_such)
+    }
+
+    /// Waits for the next chunk. `None` is the end. A channel that was received to its end can be
+    /// read to its end, even if its session is broken by then.
     pub(crate) fn poll_chunk(
         &mut self,
         (key, channel): ChannelKey,
@@ -60,19 +110,22 @@ impl Machine {
         now: Instant,
     ) -> Poll<Result<Option<Chunk>, Broken>> {
         let room = self.room.clone();
-        let session = match self.usable(key) {
-            Ok(session) => session,
-            Err(broken) => return Poll::Ready(Err(broken)),
+        let Some(session) = self.sessions.get_mut(&key) else {
+            let broken = self.state.closed.unwrap_or(Broken::Forgotten);
+            return Poll::Ready(Err(broken));
         };
+        let broken = session.broken;
         let Some(incoming) = session.incoming.get_mut(&channel) else {
-            return Poll::Ready(match session.gone.incoming.get(&channel) {
+            return Poll::Ready(match session.gone.incoming.get(channel) {
                 Some(IncomingEnd::Complete(_)) => Ok(None),
-                _ => Err(Broken::Dropped),
+                _ => Err(broken.unwrap_or(Broken::Dropped)),
             });
         };
         if let Some(chunk) = incoming.take(&room) {
             session.touched = now;
-            if let Some(credit) = incoming.credit(now) {
+            if broken.is_none()
+                && let Some(credit) = incoming.credit(now)
+            {
                 self.say(key, channel, credit);
             }
             return Poll::Ready(Ok(Some(chunk)));
@@ -92,13 +145,11 @@ impl Machine {
         let Some(mut incoming) = session.incoming.remove(&channel) else {
             return;
         };
-        let received = incoming.received();
-        session
-            .gone
-            .incoming
-            .insert(channel, IncomingEnd::Complete(received));
+        let (received, is_broken) = (incoming.received(), session.broken.is_some());
+        let end = IncomingEnd::Complete(received);
+        session.gone.incoming.keep(channel, end);
         // The sender waits for the acknowledgement of the end.
-        if let Some(credit) = incoming.credit_after_pause(now) {
+        if !is_broken && let Some(credit) = incoming.credit_after_pause(now) {
             self.say(key, channel, credit);
         }
     }
@@ -108,9 +159,16 @@ impl Machine {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        if session.broken.is_none() && session.incoming.remove(&channel).is_some() {
-            session.gone.incoming.insert(channel, IncomingEnd::Dropped);
-            self.cancel(key, channel, CancelReason::Dropped, false);
+        let is_broken = session.broken.is_some();
+        if let Some(incoming) = session.incoming.remove(&channel) {
+            let taken = incoming.settled();
+            let end = IncomingEnd::Dropped(taken);
+            session.gone.incoming.remember(channel, end);
+            if !is_broken {
+                self.drop_receiver(key, channel, taken);
+            }
+        } else {
+            session.gone.incoming.release(channel);
         }
         self.release(key, now);
     }
@@ -151,8 +209,11 @@ impl Machine {
         }
     }
 
-    fn receiving(&mut self, key: SessionKey, channel: u16) -> Option<&mut Incoming> {
+    fn receiving(&mut self, key: SessionKey, channel: u32) -> Option<&mut Incoming> {
         let session = self.sessions.get_mut(&key)?;
+        if session.broken.is_some() {
+            return None;
+        }
         session.incoming.get_mut(&channel)
     }
 

@@ -4,14 +4,15 @@ use super::{
     super::broken::{Broken, Refused},
     ChannelKey, MOST_CHANNELS, Machine, SessionKey,
     chunk::Chunk,
+    gone::{OutgoingEnd, Taken},
     item_of,
     outgoing::{Outgoing, Part},
     pace::{Overdue, Way},
-    session::{OutgoingEnd, Session},
+    session::Session,
 };
 use crate::{
     budget::Held,
-    wire::{CancelReason, Item, SessionItem},
+    wire::{CancelReason, Item, SessionItem, WHOLE_SESSION},
 };
 use std::{
     task::{Poll, Waker},
@@ -19,22 +20,37 @@ use std::{
 };
 
 impl Machine {
-    /// Opens a channel in which this end sends. Its caller has one more handle.
+    /// Opens a channel in which this end sends, with a higher number than all before. Its caller
+    /// has one more handle.
     pub(crate) fn open_channel(
         &mut self,
         key: SessionKey,
-        channel: u16,
+        channel: u32,
         now: Instant,
     ) -> Result<(), Refused> {
         let session = self.usable(key)?;
-        let is_known =
-            session.outgoing.contains_key(&channel) || session.gone.outgoing.contains_key(&channel);
-        if is_known || session.channels() >= MOST_CHANNELS {
+        if channel < session.gone.next {
+            return Err(Refused::Repeated);
+        }
+        if channel == WHOLE_SESSION || session.outgoing.len() >= MOST_CHANNELS {
             return Err(Refused::TooMany);
         }
+        session.gone.next = channel + 1;
         session.outgoing.insert(channel, Outgoing::new(now));
         session.handles += 1;
         Ok(())
+    }
+
+    /// Opens the next channel in which this end sends. Returns its number, which isn't 0: that is
+    /// the number of what carries a value.
+    pub(crate) fn open_next_channel(
+        &mut self,
+        key: SessionKey,
+        now: Instant,
+    ) -> Result<u32, Refused> {
+        let channel = self.usable(key)?.gone.next.max(1);
+        self.open_channel(key, channel, now)?;
+        Ok(channel)
     }
 
     /// Waits until a chunk may be sent. Returns how many elements it may have; it may have
@@ -114,10 +130,45 @@ impl Machine {
         }
     }
 
-    fn has_completed(&self, key: SessionKey, channel: u16) -> bool {
+    /// The first so many chunks of a channel have handles: it isn't complete before the receiver
+    /// has them.
+    pub(crate) fn track_chunks(&mut self, at: ChannelKey, chunks: u64) {
+        if let Some(outgoing) = self.outgoing(at) {
+            outgoing.track(chunks);
+        }
+    }
+
+    /// Of how many chunks of a channel the receiver has the handles, as far as is known.
+    pub(crate) fn taken(&self, (key, channel): ChannelKey) -> Taken {
         let session = self.sessions.get(&key);
-        let end = session.and_then(|session| session.gone.outgoing.get(&channel));
-        end == Some(&OutgoingEnd::Complete)
+        let outgoing = session.and_then(|session| session.outgoing.get(&channel));
+        let end = session.and_then(|session| session.gone.outgoing.get(channel));
+        match (outgoing, end) {
+            (_, Some(OutgoingEnd::Refused(taken))) => taken,
+            (_, Some(OutgoingEnd::Complete)) => Taken {
+                chunks: u64::MAX,
+                is_final: true,
+            },
+            (outgoing, _) => Taken {
+                chunks: outgoing.map_or(0, Outgoing::taken),
+                is_final: false,
+            },
+        }
+    }
+
+    /// Drops a channel in which this end sends, for its user, which learns it.
+    pub(crate) fn withdraw(&mut self, (key, channel): ChannelKey) {
+        let session = self.sessions.get(&key).filter(|one| one.broken.is_none());
+        if session.is_some_and(|session| session.outgoing.contains_key(&channel)) {
+            self.remove_sender((key, channel), OutgoingEnd::Dropped);
+            self.cancel(key, channel, CancelReason::Dropped, true);
+        }
+    }
+
+    fn has_completed(&self, key: SessionKey, channel: u32) -> bool {
+        let session = self.sessions.get(&key);
+        let end = session.and_then(|session| session.gone.outgoing.get(channel));
+        end == Some(OutgoingEnd::Complete)
     }
 
     /// Gives up the handle to a channel. What was sent before its end stays, and without an end it
@@ -126,14 +177,15 @@ impl Machine {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        let is_unfinished = |one: &mut Outgoing| {
-            one.waiting = None;
-            !one.is_ended
-        };
-        let outgoing = session.outgoing.get_mut(&channel);
-        if session.broken.is_none() && outgoing.is_some_and(is_unfinished) {
-            self.remove_sender((key, channel), OutgoingEnd::Dropped);
-            self.cancel(key, channel, CancelReason::Dropped, true);
+        if let Some(outgoing) = session.outgoing.get_mut(&channel) {
+            outgoing.waiting = None;
+            outgoing.marks.has_no_user = true;
+            if session.broken.is_none() && !outgoing.is_ended {
+                self.remove_sender((key, channel), OutgoingEnd::Dropped);
+                self.cancel(key, channel, CancelReason::Dropped, true);
+            }
+        } else {
+            session.gone.outgoing.release(channel);
         }
         self.release(key, now);
     }
@@ -201,12 +253,13 @@ impl Machine {
         }
     }
 
-    /// Sends again what was not acknowledged for too long.
+    /// Sends again what was not acknowledged for too long, and asks receivers that have been silent
+    /// for long.
     pub(super) fn resend(&mut self, key: SessionKey, way: &mut Way, now: Instant) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        let mut again = Vec::new();
+        let (mut again, mut asked) = (Vec::new(), Vec::new());
         for (channel, outgoing) in &mut session.outgoing {
             let before = outgoing.flying();
             let overdue = outgoing.tick(now, way);
@@ -218,6 +271,10 @@ impl Machine {
             if outgoing.has_unsent() {
                 // Its queue may have had no room.
                 again.push(*channel);
+            }
+            // Before that, what has opened the session may still be on its way.
+            if session.is_known && outgoing.asks(now) {
+                asked.push(*channel);
             }
             match overdue {
                 Overdue::No | Overdue::Resend => {}
@@ -231,6 +288,9 @@ impl Machine {
         }
         for channel in again {
             self.queue((key, channel));
+        }
+        for channel in asked {
+            self.say(key, channel, Item::Ask);
         }
     }
 
@@ -273,8 +333,12 @@ impl Machine {
         if let Some(mut outgoing) = session.outgoing.remove(&channel) {
             self.flying -= outgoing.flying();
             self.wakers.extend(outgoing.waiting.take());
+            if outgoing.marks.has_no_user {
+                session.gone.outgoing.remember(channel, end);
+            } else {
+                session.gone.outgoing.keep(channel, end);
+            }
         }
-        session.gone.outgoing.insert(channel, end);
     }
 
     pub(super) fn usable(&mut self, key: SessionKey) -> Result<&mut Session, Broken> {
@@ -288,9 +352,10 @@ impl Machine {
         }
     }
 
-    fn sending(&mut self, key: SessionKey, channel: u16) -> Result<&mut Outgoing, Broken> {
+    fn sending(&mut self, key: SessionKey, channel: u32) -> Result<&mut Outgoing, Broken> {
         let session = self.usable(key)?;
-        let refused = session.gone.outgoing.get(&channel) == Some(&OutgoingEnd::Refused);
+        let end = session.gone.outgoing.get(channel);
+        let refused = matches!(end, Some(OutgoingEnd::Refused(_)));
         let gone = if refused {
             Broken::Dropped
         } else {

@@ -1,12 +1,10 @@
 //! One session: its channels, and what is left of those that are gone.
 
-use super::{super::broken::Broken, incoming::Incoming, outgoing::Outgoing};
+use super::{
+    super::broken::Broken, gone::Gone, incoming::Incoming, outgoing::Outgoing, place::Place,
+};
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::Waker,
     time::{Duration, Instant},
 };
@@ -33,46 +31,20 @@ impl Terms {
 /// A session of this node with a peer.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) outgoing: BTreeMap<u16, Outgoing>,
-    pub(super) incoming: BTreeMap<u16, Incoming>,
+    pub(super) outgoing: BTreeMap<u32, Outgoing>,
+    pub(super) incoming: BTreeMap<u32, Incoming>,
     pub(super) gone: Gone,
     /// How many handles users have to it.
     pub(super) handles: usize,
     pub(super) broken: Option<Broken>,
     pub(super) is_over: bool,
+    /// The other end has it, as far as is known: something has come from there.
+    pub(super) is_known: bool,
     /// When something last happened in it.
     pub(super) touched: Instant,
     pub(super) terms: Terms,
     /// Its place among the sessions of this node; `None` once it is over or broken.
     pub(super) place: Option<Place>,
-}
-
-/// The channels of a session that are gone.
-#[derive(Debug, Default)]
-pub(super) struct Gone {
-    pub(super) outgoing: BTreeMap<u16, OutgoingEnd>,
-    pub(super) incoming: BTreeMap<u16, IncomingEnd>,
-}
-
-/// How a channel ended in which this end has sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutgoingEnd {
-    Complete,
-    /// Its user dropped it before the end.
-    Dropped,
-    /// The receiver dropped it.
-    Refused,
-}
-
-/// How a channel ended in which this end has received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IncomingEnd {
-    /// All of it was taken: so many chunks, the end included.
-    Complete(u64),
-    /// Its user dropped it before the end.
-    Dropped,
-    /// The sender dropped it.
-    Aborted,
 }
 
 impl Session {
@@ -84,6 +56,7 @@ impl Session {
             handles: 0,
             broken: None,
             is_over: false,
+            is_known: false,
             touched: now,
             terms,
             place: Some(place),
@@ -93,14 +66,6 @@ impl Session {
     /// Whether it is neither over nor broken.
     pub(super) fn is_open(&self) -> bool {
         self.place.is_some()
-    }
-
-    /// How many channels it has or had.
-    pub(super) fn channels(&self) -> usize {
-        self.outgoing.len()
-            + self.incoming.len()
-            + self.gone.outgoing.len()
-            + self.gone.incoming.len()
     }
 
     /// Whether nothing is left to do in it.
@@ -119,7 +84,8 @@ impl Session {
             .then_some(Broken::Idle)
     }
 
-    /// Breaks it. Its users are woken, and its memory is free.
+    /// Breaks it. Its users are woken, and its memory is free, but for channels that were received
+    /// to their end: those are whole, and can still be read.
     pub(super) fn fail(&mut self, broken: Broken, wakers: &mut Vec<Waker>) {
         self.broken = Some(broken);
         self.place = None;
@@ -127,27 +93,9 @@ impl Session {
             channel.clear();
             wakers.extend(channel.waiting.take());
         }
-        for channel in std::mem::take(&mut self.incoming).values_mut() {
+        self.incoming.retain(|_, channel| {
             wakers.extend(channel.waiting.take());
-        }
-    }
-}
-
-/// One of the sessions that a node may have. Dropping it frees the place.
-#[derive(Debug)]
-pub(super) struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    /// Takes a place, unless `most` are taken.
-    pub(super) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let before = taken.fetch_add(1, Ordering::Relaxed);
-        let place = Self(taken.clone());
-        (before < most).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+            channel.is_ended()
+        });
     }
 }

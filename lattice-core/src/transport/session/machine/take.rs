@@ -4,16 +4,12 @@ use super::{
     super::broken::Broken,
     ChannelKey, Machine, Probes, SessionKey,
     chunk::{Chunk, Totals},
-    incoming::Arrived,
-    outgoing::{Acknowledged, Credited},
-    session::{IncomingEnd, OutgoingEnd},
+    gone::{IncomingEnd, OutgoingEnd, Taken},
+    incoming::{Arrived, Incoming},
+    outgoing::{Acknowledged, Credit, Credited},
 };
 use crate::wire::{CancelReason, Item, SessionItem, WHOLE_SESSION};
 use std::time::Instant;
-
-/// So many channels that were dropped before this end has opened them are remembered. The sender of
-/// another one says again that it is dropped when it gets credit.
-const MOST_UNHEARD: usize = 16;
 
 /// An item that broke the rules of its session, which is broken off now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +32,10 @@ impl Machine {
             self.refuse_unknown(key, &item);
             return Ok(());
         };
-        session.touched = now;
+        session.is_known = true;
+        if item != Item::Ask {
+            session.touched = now;
+        }
         let at = (key, channel);
         let is_allowed = match item {
             Item::Chunk {
@@ -49,16 +48,33 @@ impl Machine {
                 received,
                 bytes,
                 elements,
+                taken,
                 gap,
             } => {
-                let credit = Totals { bytes, elements };
-                self.take_credit(at, received, credit, gap, now)
+                let credit = Credit {
+                    received,
+                    taken,
+                    room: Totals { bytes, elements },
+                    gap,
+                };
+                self.take_credit(at, credit, now)
+            }
+            Item::Cancel { reason, .. } if channel == WHOLE_SESSION => {
+                self.fail_quietly(key, Broken::by(reason));
+                true
             }
             Item::Cancel {
-                reason,
-                own_channel,
+                own_channel: true, ..
             } => {
-                self.take_cancel(at, reason, own_channel, now);
+                self.take_abort(at, now);
+                true
+            }
+            Item::Cancel { taken, .. } => {
+                self.take_refusal(at, taken, now);
+                true
+            }
+            Item::Ask => {
+                self.take_ask(at);
                 true
             }
         };
@@ -92,58 +108,82 @@ impl Machine {
             }
             return arrived != Arrived::Forbidden;
         }
-        match session.gone.incoming.get(&channel) {
-            Some(IncomingEnd::Complete(received)) if number < *received => {
-                let received = *received;
-                let again = Item::Credit {
-                    received,
-                    bytes: 0,
-                    elements: 0,
-                    gap: false,
-                };
-                self.say(key, channel, again);
+        let was_had = session.gone.had.contains(channel);
+        match session.gone.incoming.get(channel) {
+            Some(IncomingEnd::Complete(received)) if number < received => {
+                self.acknowledge_end(key, channel, received);
                 true
             }
-            Some(IncomingEnd::Dropped) => {
-                self.cancel(key, channel, CancelReason::Dropped, false);
+            Some(IncomingEnd::Dropped(taken)) => {
+                self.drop_receiver(key, channel, taken);
                 true
             }
             Some(IncomingEnd::Aborted) => true,
+            // One of long ago, of which its sender has missed the end.
+            None if was_had => {
+                self.cancel(key, channel, CancelReason::Dropped, false);
+                true
+            }
             // After the end, or in a channel that has no credit.
             Some(IncomingEnd::Complete(_)) | None => false,
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the fields of one item, and the time"
-    )]
-    fn take_credit(
-        &mut self,
-        (key, channel): ChannelKey,
-        received: u64,
-        credit: Totals,
-        gap: bool,
-        now: Instant,
-    ) -> bool {
+    /// Acknowledges all of a channel once more.
+    fn acknowledge_end(&mut self, key: SessionKey, channel: u32, received: u64) {
+        let again = Item::Credit {
+            received,
+            bytes: 0,
+            elements: 0,
+            taken: received,
+            gap: false,
+        };
+        self.say(key, channel, again);
+    }
+
+    /// Tells the sender of a channel again what it may have missed.
+    fn take_ask(&mut self, (key, channel): ChannelKey) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        if let Some(incoming) = session.incoming.get_mut(&channel) {
+            incoming.tell_again();
+            if !std::mem::replace(&mut incoming.marks.is_dirty, true) {
+                self.due.dirty.push((key, channel));
+            }
+            return;
+        }
+        let is_gone = session.is_over || session.gone.had.contains(channel);
+        match session.gone.incoming.get(channel) {
+            Some(IncomingEnd::Complete(received)) => self.acknowledge_end(key, channel, received),
+            Some(IncomingEnd::Dropped(taken)) => self.drop_receiver(key, channel, taken),
+            None if is_gone => self.cancel(key, channel, CancelReason::Dropped, false),
+            // Its sender has dropped it, or its user hasn't opened it yet.
+            Some(IncomingEnd::Aborted) | None => {}
+        }
+    }
+
+    fn take_credit(&mut self, (key, channel): ChannelKey, credit: Credit, now: Instant) -> bool {
         let Some(session) = self.sessions.get_mut(&key) else {
             return true;
         };
         let Some(outgoing) = session.outgoing.get_mut(&channel) else {
-            return match session.gone.outgoing.get(&channel) {
-                Some(OutgoingEnd::Dropped) => {
+            let was_had = channel < session.gone.next;
+            return match session.gone.outgoing.get(channel) {
+                Some(OutgoingEnd::Complete | OutgoingEnd::Refused(_)) => true,
+                // A receiver that has all of it ignores that.
+                end if end.is_some() || was_had => {
                     self.cancel(key, channel, CancelReason::Dropped, true);
                     true
                 }
-                Some(OutgoingEnd::Complete | OutgoingEnd::Refused) => true,
-                None => self.take_early_credit(key, channel),
+                _ => self.take_early_credit(key, channel),
             };
         };
         if let Some(waited) = outgoing.without_credit(now) {
             self.state.round_trip.hint(waited);
         }
         let before = outgoing.flying();
-        let (credited, acknowledged) = outgoing.credited(received, credit, gap, now);
+        let (credited, acknowledged) = outgoing.credited(credit, now);
         self.flying -= before - outgoing.flying();
         self.wakers.extend(outgoing.waiting.take());
         let has_unsent = outgoing.has_unsent();
@@ -185,37 +225,41 @@ impl Machine {
 
     /// A credit for a channel that this end hasn't opened yet: it is repeated. None comes for a
     /// session that is over.
-    fn take_early_credit(&self, key: SessionKey, channel: u16) -> bool {
+    fn take_early_credit(&self, key: SessionKey, channel: u32) -> bool {
         let session = self.sessions.get(&key);
         channel != WHOLE_SESSION && session.is_some_and(|session| !session.is_over)
     }
 
-    fn take_cancel(
-        &mut self,
-        (key, channel): ChannelKey,
-        reason: CancelReason,
-        own_channel: bool,
-        now: Instant,
-    ) {
-        if channel == WHOLE_SESSION {
-            return self.fail_quietly(key, Broken::by(reason));
-        }
+    /// The sender of a channel has dropped it.
+    fn take_abort(&mut self, (key, channel): ChannelKey, now: Instant) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        if own_channel {
-            let (gone, incoming) = (
-                &mut session.gone.incoming,
-                session.incoming.remove(&channel),
-            );
-            let aborted = gone.values().filter(|end| **end == IncomingEnd::Aborted);
-            let is_kept = !session.is_over && aborted.count() < MOST_UNHEARD;
-            if incoming.is_some() || is_kept {
-                gone.entry(channel).or_insert(IncomingEnd::Aborted);
-            }
-            self.wakers.extend(incoming.and_then(|one| one.waiting));
-        } else if session.outgoing.contains_key(&channel) {
-            self.remove_sender((key, channel), OutgoingEnd::Refused);
+        let incoming = session.incoming.get(&channel);
+        if incoming.is_some_and(Incoming::is_ended) {
+            // All of it is here, whatever became of its sender.
+            return;
+        }
+        if let Some(incoming) = session.incoming.remove(&channel) {
+            session.gone.incoming.keep(channel, IncomingEnd::Aborted);
+            self.wakers.extend(incoming.waiting);
+        } else if !session.is_over {
+            session.gone.dropped_unheard(channel);
+        }
+        self.settle(key, now);
+    }
+
+    /// The receiver of a channel has dropped it.
+    fn take_refusal(&mut self, (key, channel): ChannelKey, taken: Option<u64>, now: Instant) {
+        let session = self.sessions.get(&key);
+        let outgoing = session.and_then(|session| session.outgoing.get(&channel));
+        if let Some(outgoing) = outgoing {
+            let known = outgoing.taken();
+            let taken = Taken {
+                chunks: taken.map_or(known, |taken| taken.max(known)),
+                is_final: taken.is_some(),
+            };
+            self.remove_sender((key, channel), OutgoingEnd::Refused(taken));
         }
         self.settle(key, now);
     }

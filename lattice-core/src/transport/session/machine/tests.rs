@@ -2,9 +2,13 @@
 
 mod faults;
 mod forged;
+mod long;
 mod many;
 mod rules;
+mod silence;
 mod slow;
+mod taken;
+mod whole;
 
 use super::*;
 use crate::budget::Budget;

@@ -27,5 +27,10 @@ pub(super) const STALLED_BESIDE: Duration = Duration::from_mins(1);
 pub(super) const REPEAT: Duration = Duration::from_millis(250);
 /// The longest pause between two repeated credits.
 pub(super) const SLOWEST_REPEAT: Duration = Duration::from_secs(2);
+/// How long a sender without anything in flight waits for a credit before it asks: longer than a
+/// receiver that has granted one waits before it repeats it. Then twice as long each time.
+pub(super) const ASK: Duration = Duration::from_secs(4);
+/// The longest pause between two questions.
+pub(super) const SLOWEST_ASK: Duration = Duration::from_secs(15);
 /// How long an end that is over acknowledges late chunks: longer than their sender repeats them.
 pub(super) const LINGER: Duration = Duration::from_secs(10);

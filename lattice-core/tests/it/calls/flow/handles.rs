@@ -197,3 +197,61 @@ async fn a_resource_travels_in_a_stream() {
     eventually("it is dropped", async || instance.held() == 0).await;
     hosts.nothing_is_left().await;
 }
+
+/// The callee gets a stream, asks for one element, and drops the stream when two have arrived.
+async fn not_read() -> Hosts {
+    hosts(|request: Request| async move {
+        let mut elements = stream(only(request.handles));
+        elements.ask(1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(elements);
+        Ok(nothing())
+    })
+    .await
+}
+
+/// Passes a stream with these elements, which isn't ended before the call is over.
+async fn pass_elements(hosts: &Hosts, handles: Handles) {
+    let (mut writer, reader) = channel();
+    let sending = async move {
+        for handle in handles {
+            writer.room().await.expect("a reader");
+            let chunk = Chunk {
+                handles: vec![handle],
+                ..element(&b"\0"[..])
+            };
+            writer.send(chunk).expect("room");
+        }
+        writer
+    };
+    let call = hosts.pass(vec![Handle::Stream(reader)]);
+    let (result, mut writer) = tokio::join!(call, sending);
+    result.expect("a result");
+    unread(&mut writer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn resources_in_elements_that_are_not_read_are_dropped_with_their_stream() {
+    let hosts = not_read().await;
+    let instance = Instance::on(hosts.a.origin());
+    let create = || Handle::Own(instance.create(Holder::OnTheWay));
+    pass_elements(&hosts, vec![create(), create()]).await;
+    eventually("both are dropped", async || instance.held() == 0).await;
+    let nothing = async || hosts.a.handles() == (0, 0) && hosts.b.handles() == (0, 0);
+    eventually("nothing is recorded", nothing).await;
+    hosts.nothing_is_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_in_elements_that_are_not_read_are_cancelled_with_their_stream() {
+    let hosts = not_read().await;
+    let (mut first, one) = channel();
+    let (mut second, other) = channel();
+    pass_elements(&hosts, vec![Handle::Stream(one), Handle::Stream(other)]).await;
+    let start = tokio::time::Instant::now();
+    unread(&mut first).await;
+    unread(&mut second).await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    hosts.nothing_is_left().await;
+}

@@ -48,6 +48,20 @@ async fn a_killed_host_breaks_its_streams() {
     nothing_is_held(&hosts.here).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_arrived_to_its_end_stays_whole_when_its_host_is_gone() {
+    let hosts = hosts(|_| async move { Ok(body(Handle::Stream(written(500)))) }).await;
+    let result = hosts.pass(Vec::new()).await.expect("a result");
+    let mut reader = stream(only(result.handles));
+    // All of it is sent, because there is room for it, and it is read later.
+    reader.ask(1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hosts.b.kill();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(read(reader).await, (500, Ok(())));
+    nothing_is_held(&hosts.here).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_caller_breaks_the_streams_of_its_callee() {
     let ends = Arc::new(Mutex::new(Vec::new()));

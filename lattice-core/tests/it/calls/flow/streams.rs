@@ -94,6 +94,37 @@ async fn streams_have_streams_as_elements() {
 }
 
 #[tokio::test]
+async fn a_stream_has_any_number_of_streams_as_elements() {
+    const STREAMS: usize = 3_000;
+    let hosts = hosts(|_| async move {
+        let (mut outer, reader) = channel();
+        tokio::spawn(async move {
+            for number in 0..STREAMS {
+                outer.room().await.expect("a reader");
+                let chunk = Chunk {
+                    handles: vec![Handle::Stream(written(number % 5))],
+                    ..element(&b"\0"[..])
+                };
+                outer.send(chunk).expect("room");
+            }
+            outer.end();
+        });
+        Ok(body(Handle::Stream(reader)))
+    })
+    .await;
+    let result = hosts.pass(Vec::new()).await.expect("a result");
+    let mut back = stream(only(result.handles));
+    for number in 0..STREAMS {
+        back.ask(1);
+        let chunk = next(&mut back).await.expect("whole").expect("an element");
+        let inner = stream(only(chunk.handles));
+        assert_eq!(read(inner).await, (number % 5, Ok(())), "{number}");
+    }
+    assert!(next(&mut back).await.expect("a clean end").is_none());
+    hosts.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_future_comes_after_the_call() {
     let (sender, sent) = tokio::sync::oneshot::channel::<()>();
     let sent = Arc::new(Mutex::new(Some(sent)));

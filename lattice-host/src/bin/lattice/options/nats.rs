@@ -3,7 +3,7 @@
 
 use super::{
     duration,
-    variable::{parsed, readable, secret_in, switch, variable},
+    variable::{parsed, readable, secret_in, secret_variable, switch, variable},
 };
 use crate::failure::Failure;
 use clap::Args;
@@ -163,14 +163,14 @@ impl NatsArguments {
             return Ok(options.nkey_seed(secret_in("--nats-nkey-file", file)?.trim()));
         }
         let variables = [
-            "LATTICE_NATS_CREDS",
-            "LATTICE_NATS_TOKEN",
-            "LATTICE_NATS_NKEY",
+            ("LATTICE_NATS_CREDS", variable("LATTICE_NATS_CREDS")?),
+            ("LATTICE_NATS_TOKEN", secret_variable("LATTICE_NATS_TOKEN")?),
+            ("LATTICE_NATS_NKEY", variable("LATTICE_NATS_NKEY")?),
         ];
-        let mut found = Vec::new();
-        for name in variables {
-            found.extend(variable(name)?.map(|value| (name, value)));
-        }
+        let found: Vec<(&str, String)> = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
         match &found[..] {
             [] => Ok(options),
             [(name @ "LATTICE_NATS_CREDS", file)] => {

@@ -4,13 +4,15 @@
     reason = "a function of the interface has more than fit flat"
 )]
 
-wit_bindgen::generate!({ path: "../flow", world: "giver" });
+wit_bindgen::generate!({ path: "../flow", world: "giver", generate_all });
 
 use exports::lattice_test::flow::pipes::{self, Point};
 use exports::lattice_test::flow::store::{
     self, Bucket, BucketBorrow, Cursor, Either, GuestBucket, GuestCursor, Labelled,
 };
-use exports::lattice_test::flow::trouble;
+use exports::lattice_test::flow::{choice, trouble};
+use lattice::rpc::links;
+use lattice_test::flow::naming;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use wit_bindgen::{FutureReader, StreamReader, StreamResult};
@@ -22,6 +24,13 @@ thread_local! {
 thread_local! {
     static DRAINED: Cell<u64> = const { Cell::new(0) };
 }
+
+thread_local! {
+    /// Why a destructor could not choose a link.
+    static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+const NAMING: &str = "lattice-test:flow/naming@0.1.0";
 
 fn alive(buckets: i32, cursors: i32) {
     let (b, c) = ALIVE.get();
@@ -49,6 +58,9 @@ impl MyBucket {
 impl Drop for MyBucket {
     fn drop(&mut self) {
         alive(-1, 0);
+        if self.name == "chooser0" {
+            REFUSED.set(links::use_(NAMING, "spare").err());
+        }
     }
 }
 
@@ -381,5 +393,29 @@ impl trouble::Guest for Giver {
     }
     fn drained() -> u64 {
         DRAINED.get()
+    }
+}
+
+impl choice::Guest for Giver {
+    async fn name_over(_: BucketBorrow<'_>, link: Option<String>) -> Result<String, String> {
+        if let Some(link) = link {
+            links::use_(NAMING, &link)?;
+        }
+        naming::name().await
+    }
+    async fn name_later(link: String) -> FutureReader<Result<String, String>> {
+        let (writer, reader) = wit_future::new(|| Err("gave up".into()));
+        let chosen = links::use_(NAMING, &link);
+        wit_bindgen::spawn_local(async move {
+            let name = match chosen {
+                Ok(()) => naming::name().await,
+                Err(error) => Err(error),
+            };
+            let _ = writer.write(name).await;
+        });
+        reader
+    }
+    fn refused(_: BucketBorrow<'_>) -> Option<String> {
+        REFUSED.take()
     }
 }

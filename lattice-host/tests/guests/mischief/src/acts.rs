@@ -159,6 +159,14 @@ impl Guest for Mischief {
         rpc::links::use_link(&interface, &name)?;
         peer::call(&body).map_err(|error| error.message)
     }
+
+    async fn use_link_async(name: Option<String>, body: Vec<u8>) -> Result<Vec<u8>, String> {
+        if let Some(name) = name {
+            rpc::links::use_link("lattice-test:mischief/peer@0.1.0", &name)?;
+        }
+        let called = peer::call_async(body).await;
+        called.map_err(|error| error.message)
+    }
 }
 
 #[inline(never)]

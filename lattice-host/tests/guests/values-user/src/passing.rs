@@ -120,8 +120,8 @@ pub async fn middle_traps() {
     let (mut writer, reader) = wit_stream::new();
     let error = passing::trap_while(reader).await.expect_err("it traps");
     assert!(error.contains("on purpose"), "{error}");
-    let left = writer.write_all(vec![1; 1_000]).await.len();
-    assert!(left == 0 || left == 1_000, "{left} are left");
+    let left = writer.write_all(vec![1; 100]).await.len();
+    assert!(left == 0 || left == 100, "{left} are left");
     drop(writer);
     assert_eq!(anchor.name(), "anchor", "`origin` has not trapped");
 }

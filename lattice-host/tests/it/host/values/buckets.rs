@@ -6,8 +6,16 @@ use super::{
     place::{Hosts, On, Part, Scene, kind},
     support::*,
 };
-use lattice_host::{Actor, ByteSize, Instances, Limits};
-use std::{path::PathBuf, time::Duration};
+use client::lattice_test::bucket::store::{BucketClient, StoreClient};
+use lattice_core::{
+    Lattice, bus::memory::MemoryNetwork, call::CallError, client::Caller, store::MemoryStore,
+};
+use lattice_host::{Actor, ByteSize, Host, Instances, Limits};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+mod client {
+    lattice_provider_sdk::client!({ path: "tests/guests/bucket", world: "bucket-user" });
+}
 
 const STORE: &str = "lattice-test:bucket/store@0.1.0";
 const CHECKS: &str = "lattice-test:bucket/checks@0.1.0";
@@ -76,13 +84,55 @@ async fn a_guest_in_python_uses_buckets() {
     }
 }
 
+/// Reads `cat` until its bucket's host is known to be lost: until then, a call may have run there.
+async fn read_on(bucket: &BucketClient) -> Option<bytes::Bytes> {
+    let read = async {
+        loop {
+            match bucket.get("cat").await {
+                Ok(found) => return found.expect("no error of the store"),
+                Err(CallError::HostLost { .. }) => {}
+                Err(other) => panic!("another error: {other}"),
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, read).await;
+    found.expect("another host serves it")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_of_a_provider_survives_its_host() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let program = async || {
+        let bus = Arc::new(network.connect());
+        let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
+        lattice.await.expect("a lattice")
+    };
+    let (here, one, two) = (program().await, program().await, program().await);
+    let buckets = Buckets::default();
+    let first = Host::builder(&one).provider("store", buckets.clone());
+    let first = started(first).await;
+    link(&here, "app", STORE, "store").await;
+    served(&here, "store").await;
+    let app: Caller = here.caller("app").expect("an id");
+    let opened = StoreClient::new(app).open("photos").await;
+    let bucket = opened.expect("a result").expect("it exists");
+    let put = bucket.set("cat", b"asleep").await.expect("a result");
+    put.expect("no error of the store");
+
+    let _second = started(Host::builder(&two).provider("store", buckets)).await;
+    first.node().kill();
+    for _ in 0..2 {
+        assert_eq!(read_on(&bucket).await, Some("asleep".into()));
+    }
+}
+
 /// Returns the actor that `.ci/python-guests.sh` has built, or why it hasn't.
 fn python() -> Result<Actor, String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/python");
     let folder = PathBuf::from(folder);
     let file = folder.join("bucket_user.wasm");
     if !file.exists() {
-        let reason = std::fs::read_to_string(folder.join("missing.txt"));
+        let reason = std::fs::read_to_string(folder.join("bucket_user.missing.txt"));
         return Err(reason.unwrap_or_else(|_| "run `make guests`".to_owned()));
     }
     // It contains an interpreter.

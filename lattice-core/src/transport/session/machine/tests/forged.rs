@@ -3,7 +3,7 @@
 use super::*;
 use crate::wire::{CancelReason, Item};
 
-fn about(key: SessionKey, from_opener: bool, channel: u16, item: Item) -> SessionItem {
+fn about(key: SessionKey, from_opener: bool, channel: u32, item: Item) -> SessionItem {
     SessionItem {
         session: SessionName {
             from_opener,
@@ -27,6 +27,7 @@ fn credit(received: u64, bytes: u64) -> Item {
         received,
         bytes,
         elements: bytes,
+        taken: 0,
         gap: false,
     }
 }
@@ -35,6 +36,7 @@ fn cancel(reason: CancelReason) -> Item {
     Item::Cancel {
         reason,
         own_channel: false,
+        taken: None,
     }
 }
 
@@ -53,7 +55,8 @@ fn an_unknown_session_is_refused_once_for_each_item_and_a_cancel_never() {
             item.item == cancel(reason) && item.channel == WHOLE_SESSION
         }) && told.len() == 1
     };
-    for item in [data(0, 1), credit(0, 5), Item::End { number: 0 }] {
+    let end = Item::End { number: 0 };
+    for item in [data(0, 1), credit(0, 5), end, Item::Ask] {
         let taken = machine.take(about(key, false, 0, item), now);
         assert_eq!(taken, Ok(()));
         assert!(unknown(&mut machine));
@@ -85,7 +88,7 @@ fn a_chunk_beyond_the_credit_breaks_its_session_and_no_other() {
 
 #[test]
 fn every_other_broken_rule_breaks_the_session_too() {
-    let wrong: [(&str, &[Item]); 6] = [
+    let wrong: [(&str, &[Item]); 7] = [
         ("a large chunk", &[data(0, MAX_CHUNK + 1)]),
         (
             "a chunk after the end",
@@ -96,6 +99,7 @@ fn every_other_broken_rule_breaks_the_session_too() {
             &[Item::End { number: 0 }, Item::End { number: 1 }],
         ),
         ("an acknowledgement of what was not sent", &[]),
+        ("an acknowledgement of more than was received", &[]),
         ("a channel without credit", &[]),
         ("elements beyond the credit", &[]),
     ];
@@ -123,6 +127,16 @@ fn every_other_broken_rule_breaks_the_session_too() {
                     bytes: Bytes::new(),
                 },
             )),
+            "an acknowledgement of more than was received" => {
+                let taken = Item::Credit {
+                    received: 0,
+                    bytes: 1 << 30,
+                    elements: 10,
+                    taken: 1,
+                    gap: false,
+                };
+                items.push(about(own, false, 0, taken));
+            }
             _ if is_own => items.push(about(own, false, 0, credit(1, 1 << 30))),
             _ => {}
         }
@@ -194,7 +208,7 @@ fn a_flood_of_forged_items_takes_no_memory() {
             is_own: false,
             number,
         };
-        let item = about(key, true, number as u16, data(number, 10));
+        let item = about(key, true, number as u32, data(number, 10));
         machine.take(item, now).expect("unknown");
     }
     assert_eq!(machine.control.len(), MOST_CONTROL);
@@ -205,16 +219,18 @@ fn a_flood_of_forged_items_takes_no_memory() {
 fn cancels_for_channels_that_never_were_are_bounded() {
     let mut ends = Ends::new(window(1 << 20));
     let (now, own) = (ends.now, ends.own);
-    for channel in 0..u16::MAX {
+    for channel in 0..100_000 {
         let item = Item::Cancel {
             reason: CancelReason::Dropped,
             own_channel: true,
+            taken: None,
         };
         let taken = ends.other.take(about(own, true, channel, item), now);
         assert_eq!(taken, Ok(()));
     }
     let session = &ends.other.sessions[&ends.theirs];
-    assert!(session.channels() <= 17, "{}", session.channels());
+    let remembered = session.incoming.len() + session.gone.remembered();
+    assert!(remembered <= 18, "{remembered}");
     assert_eq!(ends.next(), Poll::Ready(Err(Broken::Dropped)));
 }
 

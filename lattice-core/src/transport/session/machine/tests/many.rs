@@ -317,6 +317,7 @@ fn a_session_that_is_not_open_is_refused_and_one_that_is_open_is_not() {
     let unknown = Item::Cancel {
         reason: CancelReason::Unknown,
         own_channel: false,
+        taken: None,
     };
     assert_eq!((told.len(), &told[0].item), (1, &unknown));
     deliver(&mut many.one, told, now);

@@ -206,13 +206,13 @@ fn there_are_only_so_many_sessions_and_channels() {
     let more = machine.accept(3, Terms::default(), now);
     assert_eq!(more, Err(Refused::TooMany));
     assert_eq!(machine.open(Terms::default(), now), Err(Refused::TooMany));
-    for channel in 0..MOST_CHANNELS as u16 {
+    for channel in 0..MOST_CHANNELS as u32 {
         machine.open_channel(key, channel, now).expect("room");
     }
     let more = machine.open_channel(key, 5_000, now);
     assert_eq!(more, Err(Refused::TooMany));
     machine.release(key, now);
-    for channel in 0..MOST_CHANNELS as u16 {
+    for channel in 0..MOST_CHANNELS as u32 {
         machine.release_sender((key, channel), now);
     }
     machine
@@ -243,6 +243,36 @@ fn a_channel_gets_the_memory_that_there_is_or_none() {
     assert!(machine.room_held() <= 200_000);
     machine.give_up(key);
     assert_eq!(machine.room_held(), 0);
+}
+
+#[test]
+fn the_sender_of_a_channel_that_is_refused_learns_it_at_once() {
+    let (mut one, mut other) = (machine(1), machine_within(1, 100_000, 10));
+    let now = Instant::now();
+    let key = one.open(Terms::default(), now).expect("room");
+    let theirs = other.accept(key.number, Terms::default(), now);
+    let theirs = theirs.expect("room");
+    let mut refused = Vec::new();
+    for channel in 0..9 {
+        one.open_channel(key, channel, now).expect("room");
+        let received = other.receive(theirs, channel, window(1 << 20), now);
+        if received.is_err() {
+            assert_eq!(received, Err(Refused::NoMemory));
+            refused.push(channel);
+        }
+    }
+    assert!(refused.len() >= 6, "{refused:?}");
+    one.open_channel(key, 9, now).expect("room");
+    other.refuse_channel(theirs, 9);
+    refused.push(9);
+    deliver(&mut one, sent(&mut other, now), now);
+    for channel in refused {
+        let room = one.poll_room((key, channel), Waker::noop());
+        assert_eq!(room, Poll::Ready(Err(Broken::Dropped)), "{channel}");
+    }
+    assert!(one.poll_room((key, 0), Waker::noop()).is_ready());
+    let late = other.receive(theirs, 9, window(1 << 20), now);
+    assert_eq!(late, Err(Refused::Repeated));
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! The host names that the wormholes of an app take: the claims that the commit writes with them.
+
+use super::{
+    check::Found,
+    problem::{ManifestPath, ProblemKind},
+    resource::Record,
+};
+use crate::{
+    desired::{Body, Claims, Desired, HostClaim},
+    name::WormholeId,
+    store::{
+        Expect, KeyKind, Op, StoreKey,
+        generation::Basis,
+        record::{RecordError, Records},
+    },
+};
+
+/// The claims of a commit.
+#[derive(Debug, Default)]
+pub(super) struct AppClaims(Vec<(String, HostClaim, Expect)>);
+
+impl AppClaims {
+    /// Returns the claims that these writes need, or why they can't be made. Wormholes of the same
+    /// app that want one name are reported with the manifest.
+    pub(super) fn of(
+        puts: &[(StoreKey, Record, Expect)],
+        deletes: &[(StoreKey, Expect)],
+        desired: &Desired,
+    ) -> Result<Self, Vec<Found>> {
+        let id = |key: &StoreKey| match key.kind() {
+            Some(KeyKind::Wormhole(id)) => Some(id),
+            _ => None,
+        };
+        let deleted: Vec<WormholeId> = deletes.iter().filter_map(|(key, _)| id(key)).collect();
+        let put: Vec<_> = puts
+            .iter()
+            .filter_map(|(key, record, _)| match record {
+                Record::Wormhole(spec) => Some((id(key)?, spec)),
+                _ => None,
+            })
+            .collect();
+        let mut claims = Claims::new(desired);
+        for id in &deleted {
+            claims.delete(id);
+        }
+        for (id, spec) in &put {
+            claims.put(id, spec);
+        }
+        let path = |id: &WormholeId| ManifestPath::of(["wormholes", id.as_str()]);
+        let claims = claims.to_write().map_err(|taken| {
+            let is_of_another =
+                |taken: &crate::desired::Taken| !put.iter().any(|(id, _)| *id == taken.by);
+            let taken = taken.into_iter().filter(is_of_another);
+            let problem = |taken: crate::desired::Taken| {
+                let kind = ProblemKind::HostTaken {
+                    host: taken.host,
+                    path: taken.path,
+                    by: taken.by,
+                };
+                (path(&taken.wanted_by), kind)
+            };
+            taken.map(problem).collect::<Vec<_>>()
+        })?;
+        match desired.newer_claim(claims.iter().map(|(host, ..)| host)) {
+            None => Ok(Self(claims)),
+            Some((host, newer)) => {
+                let (host, reason) = (host.clone(), newer.reason.clone());
+                let newer = ProblemKind::NewerClaim { host, reason };
+                Err(vec![(ManifestPath::default(), newer)])
+            }
+        }
+    }
+
+    /// Returns how many operations they take.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns the operations that write them.
+    pub(super) fn ops(&self, records: &Records, basis: Basis) -> Result<Vec<Op>, RecordError> {
+        let op = |(host, claim, expect): &(String, HostClaim, Expect)| {
+            let key = StoreKey::wormhole_host(host);
+            let body = Body(claim);
+            let value = records.encode(basis.incarnation, &key, basis.generation, &body)?;
+            Ok(Op::put(key, value, *expect))
+        };
+        self.0.iter().map(op).collect()
+    }
+}

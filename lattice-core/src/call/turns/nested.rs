@@ -1,0 +1,228 @@
+//! The table of nested turns: for each, the turn that it is nested in.
+//!
+//! Calls write it, and only those that wait read it. So it has no hash map: whoever takes a nested
+//! turn keeps the index of its entry, and the turn's id is found with it in the context of the
+//! call. An entry is reused when its turn has ended, and then it has another id.
+
+use super::TurnId;
+use crate::sync::Mutex;
+
+/// The number of parts of the table. Each has its own lock.
+const PARTS: usize = 16;
+/// Longest chain that is followed. A hop takes the turns of its component and of its pool, and up
+/// to 16 slots each of its actor and of the engine.
+const LONGEST: usize = 2_048;
+
+static TABLE: [Mutex<Part>; PARTS] = [const { Mutex::new(Part::new()) }; PARTS];
+
+#[derive(Debug)]
+struct Part {
+    entries: Vec<Entry>,
+    /// The indexes of those that no turn uses.
+    unused: Vec<u32>,
+}
+
+/// Turns that were taken together, and what they are nested in.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// The id of the last one, or [`TurnId::NONE`] while no turn uses the entry.
+    last: TurnId,
+    count: u32,
+    outer: Innermost,
+}
+
+/// The innermost turn of a chain of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::call) struct Innermost {
+    pub(super) turn: TurnId,
+    /// The index of its entry. A single turn that is nested in no other has none.
+    entry: Option<u32>,
+}
+
+impl Innermost {
+    /// That of a chain that has not taken a turn yet.
+    pub(in crate::call) const NONE: Self = Self {
+        turn: TurnId::NONE,
+        entry: None,
+    };
+
+    /// The turns of the chain, the innermost first.
+    pub(super) fn chain(self) -> Vec<TurnId> {
+        let mut chain = Vec::new();
+        let mut next = self;
+        while next.turn != TurnId::NONE && chain.len() < LONGEST {
+            let Some(Entry { last, count, outer }) = next.entry() else {
+                // It is nested in no other, or has ended.
+                chain.push(next.turn);
+                break;
+            };
+            chain.extend((0..count).map(|number| last.earlier(number)));
+            next = outer;
+        }
+        chain
+    }
+
+    fn entry(self) -> Option<Entry> {
+        let part = part(self.turn).lock();
+        let entry = part.entries.get(self.entry? as usize).copied();
+        entry.filter(|entry| entry.last == self.turn)
+    }
+}
+
+/// Where turns that were taken together are in the chain of calls.
+#[derive(Debug)]
+pub(super) struct Nesting {
+    innermost: Innermost,
+    count: u32,
+    outer: Innermost,
+}
+
+impl Nesting {
+    /// The nesting of `count` turns that are in no chain yet. `last` is the id of the last one.
+    pub(super) fn new(last: TurnId, count: u32) -> Self {
+        Self {
+            innermost: Innermost {
+                turn: last,
+                entry: None,
+            },
+            count,
+            outer: Innermost::NONE,
+        }
+    }
+
+    /// The last of the turns.
+    pub(super) fn innermost(&self) -> Innermost {
+        self.innermost
+    }
+
+    /// The ids of the turns.
+    pub(super) fn turns(&self) -> impl Iterator<Item = TurnId> + use<> {
+        let last = self.innermost.turn;
+        (0..self.count).map(move |number| last.earlier(number))
+    }
+
+    /// Nests the turns in `outer`.
+    pub(super) fn enter(&mut self, outer: Innermost) {
+        let is_alone = outer == Innermost::NONE && self.count == 1;
+        if is_alone {
+            self.leave();
+        } else if self.innermost.entry.is_none() || self.outer != outer {
+            self.write(outer);
+        }
+        self.outer = outer;
+    }
+
+    fn write(&mut self, outer: Innermost) {
+        let last = self.innermost.turn;
+        let entry = Entry {
+            last,
+            count: self.count,
+            outer,
+        };
+        let mut part = part(last).lock();
+        match self.innermost.entry {
+            Some(index) => part.entries[index as usize] = entry,
+            None => self.innermost.entry = part.add(entry),
+        }
+    }
+
+    /// Takes the turns out of the chain.
+    pub(super) fn leave(&mut self) {
+        if let Some(index) = self.innermost.entry.take() {
+            part(self.innermost.turn).lock().remove(index);
+        }
+    }
+}
+
+impl Part {
+    const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            unused: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, entry: Entry) -> Option<u32> {
+        if let Some(index) = self.unused.pop() {
+            self.entries[index as usize] = entry;
+            return Some(index);
+        }
+        let index = u32::try_from(self.entries.len()).ok()?;
+        self.entries.push(entry);
+        Some(index)
+    }
+
+    fn remove(&mut self, index: u32) {
+        self.entries[index as usize].last = TurnId::NONE;
+        self.unused.push(index);
+    }
+}
+
+fn part(turn: TurnId) -> &'static Mutex<Part> {
+    &TABLE[turn.0 as usize % PARTS]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns of a kind that only this test has.
+    fn nesting(number: u32, count: u32) -> Nesting {
+        Nesting::new(TurnId::new(u32::MAX, number), count)
+    }
+
+    #[test]
+    fn an_entry_that_another_turn_uses_ends_the_chain() {
+        let mut outer = nesting(1, 1);
+        let mut first = nesting(16, 1);
+        outer.enter(Innermost::NONE);
+        first.enter(outer.innermost());
+        let ended = first.innermost();
+        assert_eq!(ended.chain(), [ended.turn, outer.innermost().turn]);
+        first.leave();
+        // In the same part of the table. Other tests may take the entry first.
+        let mut others: Vec<Nesting> = (2..10).map(|number| nesting(number * 16, 1)).collect();
+        for other in &mut others {
+            other.enter(outer.innermost());
+        }
+        assert_eq!(ended.chain(), [ended.turn]);
+        for other in &mut others {
+            other.leave();
+        }
+    }
+
+    #[test]
+    fn turns_that_were_taken_together_have_one_entry() {
+        let (mut outer, mut three) = (nesting(100, 1), nesting(105, 3));
+        let ids = [105, 104, 103].map(|number| TurnId::new(u32::MAX, number));
+        three.enter(Innermost::NONE);
+        assert_eq!(three.innermost().chain(), ids);
+        outer.enter(Innermost::NONE);
+        assert_eq!(outer.innermost().entry, None, "none is needed");
+        three.enter(outer.innermost());
+        assert_eq!(three.innermost().chain()[..3], ids);
+        assert_eq!(three.innermost().chain()[3], outer.innermost().turn);
+        let left = three.innermost();
+        three.leave();
+        assert_eq!(left.chain(), ids[..1]);
+    }
+
+    #[test]
+    fn a_nesting_that_changes_is_seen_by_all_that_are_nested_in_it() {
+        let (mut one, mut two) = (nesting(200, 1), nesting(201, 1));
+        let (mut kept, mut inner) = (nesting(202, 1), nesting(203, 1));
+        one.enter(Innermost::NONE);
+        two.enter(Innermost::NONE);
+        kept.enter(one.innermost());
+        inner.enter(kept.innermost());
+        let outermost = |inner: &Nesting| inner.innermost().chain().last().copied();
+        assert_eq!(outermost(&inner), Some(one.innermost().turn));
+        kept.enter(two.innermost());
+        assert_eq!(outermost(&inner), Some(two.innermost().turn));
+        kept.enter(Innermost::NONE);
+        assert_eq!(outermost(&inner), Some(kept.innermost().turn));
+        for mut left in [kept, inner] {
+            left.leave();
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Which wormhole has which host name, and the claims that a commit of wormholes needs. Pure.
+
+use super::{Desired, HostClaim, WormholeSpec};
+use crate::{
+    name::WormholeId,
+    store::{Expect, StoreKey},
+    wormhole::canonical_path,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// The claims that a commit needs that writes or deletes wormholes.
+#[derive(Debug)]
+pub(crate) struct Claims<'a> {
+    desired: &'a Desired,
+    /// The wormholes as the commit leaves them; `None` for one that it deletes.
+    after: BTreeMap<&'a WormholeId, Option<&'a WormholeSpec>>,
+    /// Names that are claimed although no wormhole has them, so that they are not generated again.
+    reserved: Vec<String>,
+}
+
+/// A host name and path that another wormhole has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The wormhole that wants it.
+    pub(crate) wanted_by: WormholeId,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    /// The wormhole that has it.
+    pub(crate) by: WormholeId,
+}
+
+/// One host name and path.
+type Name = (String, String);
+
+impl<'a> Claims<'a> {
+    /// Starts with a commit that changes no wormhole.
+    pub(crate) fn new(desired: &'a Desired) -> Self {
+        Self {
+            desired,
+            after: BTreeMap::new(),
+            reserved: Vec::new(),
+        }
+    }
+
+    /// Adds a wormhole that the commit writes.
+    pub(crate) fn put(&mut self, id: &'a WormholeId, spec: &'a WormholeSpec) {
+        self.after.insert(id, Some(spec));
+    }
+
+    /// Adds a wormhole that the commit deletes.
+    pub(crate) fn delete(&mut self, id: &'a WormholeId) {
+        self.after.insert(id, None);
+    }
+
+    /// Claims a generated name, whether a wormhole has it as its host name or not.
+    pub(crate) fn reserve(&mut self, name: &str) {
+        self.reserved.push(name.to_owned());
+    }
+
+    /// Returns the claims to write, and what is expected of their keys.
+    ///
+    /// A claim is written whenever a wormhole gains a name, also if the claim says so already: a
+    /// writer that takes the name for free fails then.
+    ///
+    /// # Errors
+    /// Fails with the names that other wormholes have.
+    pub(crate) fn to_write(&self) -> Result<Vec<(String, HostClaim, Expect)>, Vec<Taken>> {
+        let (wanted, taken) = self.wanted();
+        if !taken.is_empty() {
+            return Err(taken);
+        }
+        let mut hosts: BTreeMap<&str, Vec<(&str, &WormholeId)>> = BTreeMap::new();
+        for ((host, path), id) in &wanted {
+            hosts.entry(host).or_default().push((path, id));
+        }
+        for name in &self.reserved {
+            hosts.entry(name).or_default();
+        }
+        let is_new = |(host, paths): &(&str, Vec<(&str, &WormholeId)>)| {
+            let is_claimed = |(path, id): &(&str, &WormholeId)| self.is_claimed(host, path, id);
+            paths.is_empty() || !paths.iter().all(is_claimed)
+        };
+        let write = |(host, paths): (&str, Vec<(&str, &WormholeId)>)| {
+            let (claim, expect) = self.claim(host, &paths);
+            (host.to_owned(), claim, expect)
+        };
+        Ok(hosts.into_iter().filter(is_new).map(write).collect())
+    }
+
+    /// Returns the names that the commit's wormholes have, and those that others have already.
+    fn wanted(&self) -> (BTreeMap<Name, &WormholeId>, Vec<Taken>) {
+        let others = self.others();
+        let mut wanted: BTreeMap<Name, &WormholeId> = BTreeMap::new();
+        let mut taken = Vec::new();
+        let names = self
+            .after
+            .iter()
+            .filter_map(|(id, spec)| Some((*id, (*spec)?)));
+        let names = names.flat_map(|(id, spec)| {
+            let path = canonical_path(&spec.path).to_owned();
+            spec.hosts().map(move |host| (id, (host, path.clone())))
+        });
+        let (kept, gained): (Vec<_>, Vec<_>) = names.partition(|(id, name)| self.had(id, name));
+        for (id, name) in kept {
+            // One that another has as well is left as it is claimed.
+            if !others.contains_key(&name) {
+                wanted.entry(name).or_insert(id);
+            }
+        }
+        for (id, name) in gained {
+            let by = wanted.get(&name).or_else(|| others.get(&name)).copied();
+            match by.or_else(|| self.unreadable_holder(&name)) {
+                Some(by) => taken.push(Taken {
+                    wanted_by: id.clone(),
+                    by: by.clone(),
+                    host: name.0,
+                    path: name.1,
+                }),
+                None => drop(wanted.insert(name, id)),
+            }
+        }
+        (wanted, taken)
+    }
+
+    /// Returns whether a wormhole had a name before the commit. It may keep one that others have
+    /// too, as records of older versions do, so that it can always be closed.
+    fn had(&self, id: &WormholeId, (host, path): &Name) -> bool {
+        let before = self.desired.wormholes.get(id);
+        before.is_some_and(|before| before.spec.has(host, path))
+    }
+
+    /// Returns the names that the wormholes have which the commit leaves as they are. Those whose
+    /// record can't be read now keep the names of the last one that was read.
+    fn others(&self) -> HashMap<Name, &WormholeId> {
+        let others = self.desired.wormholes.iter();
+        others
+            .filter(|(id, _)| !self.after.contains_key(id))
+            .flat_map(|(id, wormhole)| {
+                let path = canonical_path(&wormhole.spec.path).to_owned();
+                let name = move |host| ((host, path.clone()), id);
+                wormhole.spec.hosts().map(name)
+            })
+            .collect()
+    }
+
+    /// Returns the wormhole that has claimed a name, if its record can't be read and the commit
+    /// doesn't write it.
+    fn unreadable_holder(&self, (host, path): &Name) -> Option<&WormholeId> {
+        let claim = self.desired.claims.get(host)?;
+        let holder = claim.spec.paths.get(path)?;
+        let is_other = !self.after.contains_key(holder);
+        (is_other && self.desired.is_unreadable(holder)).then_some(holder)
+    }
+
+    /// Returns whether a wormhole had a name before the commit, and the claim says so.
+    fn is_claimed(&self, host: &str, path: &str, id: &WormholeId) -> bool {
+        let claim = self.desired.claims.get(host);
+        let had_it = |before: &WormholeSpec| before.has(host, path);
+        let key = StoreKey::wormhole_host(host);
+        claim.is_some_and(|claim| claim.spec.paths.get(path) == Some(id))
+            && self
+                .desired
+                .wormholes
+                .get(id)
+                .is_some_and(|before| had_it(&before.spec))
+            && !self.desired.is_unreadable(id)
+            && !self.desired.unreadable.contains_key(&key)
+    }
+
+    /// Returns the claim to a host name with these wormholes in addition to those that still have
+    /// it, and what is expected of its key.
+    fn claim(&self, host: &str, paths: &[(&str, &WormholeId)]) -> (HostClaim, Expect) {
+        let key = StoreKey::wormhole_host(host);
+        let known = self.desired.claims.get(host);
+        let mut claim = known.map_or_else(HostClaim::default, |known| known.spec.clone());
+        claim.paths.retain(|path, id| {
+            let has_it = |spec: &WormholeSpec| spec.has(host, path);
+            if let Some(after) = self.after.get(id) {
+                return after.is_some_and(has_it);
+            }
+            let now = self.desired.wormholes.get(id);
+            self.desired.is_unreadable(id) || now.is_some_and(|now| has_it(&now.spec))
+        });
+        let new = paths
+            .iter()
+            .map(|(path, id)| ((*path).to_owned(), WormholeId::clone(id)));
+        claim.paths.extend(new);
+        let expect = match (self.desired.unreadable.get(&key), known) {
+            (Some(unreadable), _) => unreadable.expect(),
+            (None, Some(known)) => Expect::At(known.revision),
+            (None, None) => self.desired.expect_none(&key),
+        };
+        (claim, expect)
+    }
+}
+
+impl Desired {
+    /// Returns whether the record of a wormhole can't be read.
+    fn is_unreadable(&self, id: &WormholeId) -> bool {
+        self.unreadable.contains_key(&StoreKey::wormhole(id))
+    }
+
+    /// Returns the first host name of these whose claim a newer version wrote, which this one never
+    /// overwrites.
+    pub(crate) fn newer_claim<'a>(
+        &self,
+        hosts: impl IntoIterator<Item = &'a String>,
+    ) -> Option<(&'a String, &super::Unreadable)> {
+        let found = |host: &'a String| {
+            let found = self.unreadable.get(&StoreKey::wormhole_host(host))?;
+            found.is_newer.then_some((host, found))
+        };
+        hosts.into_iter().find_map(found)
+    }
+
+    /// Returns whether no wormhole has or had this name, as its id or as its host name.
+    pub(crate) fn is_unused(&self, id: &WormholeId) -> bool {
+        let (key, host_key) = (StoreKey::wormhole(id), StoreKey::wormhole_host(id.as_str()));
+        let is_used =
+            |key: &StoreKey| self.unreadable.contains_key(key) || self.removed.contains_key(key);
+        let has_host = |host: String| host == id.as_str();
+        !(self.wormholes.contains_key(id)
+            || self.claims.contains_key(id.as_str())
+            || is_used(&key)
+            || is_used(&host_key)
+            || self
+                .wormholes
+                .values()
+                .any(|other| other.spec.hosts().any(has_host)))
+    }
+}

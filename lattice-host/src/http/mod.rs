@@ -1,0 +1,29 @@
+//! HTTP: requests and responses as calls of the lattice.
+//!
+//! A request is an ordinary call, with a head and streamed bodies in its values, so that routing,
+//! deadlines, drains and limits are those of every call. `exchange` has the form of these calls,
+//! and `authorities` chooses the link for a request.
+//!
+//! # Requests that come in
+//!
+//! A host with an [`Ingress`] takes requests for the *wormholes* of its lattice, which are public
+//! endpoints that lead to actors. [`wormhole_service`] does the same inside a server of your own,
+//! such as one of axum.
+//!
+//! # Requests that go out
+//!
+//! [`OutgoingHttp`] is the provider that sends requests to the web. Each host has it under the name
+//! `http`.
+
+pub(crate) mod authorities;
+pub(crate) mod exchange;
+mod ingress;
+pub mod outgoing;
+
+pub(crate) use ingress::{BoundIngresses, Ingresses, LABEL as INGRESS_LABEL};
+pub use ingress::{
+    BrokenBody, CertificateError, ClientAddress, Ingress, IngressError, IngressLimits, IpNetwork,
+    IpNetworkError, TlsFiles, WormholeBody, WormholeService, hash_password, hash_token,
+    wormhole_service,
+};
+pub use outgoing::OutgoingHttp;

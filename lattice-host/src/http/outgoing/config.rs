@@ -1,0 +1,176 @@
+//! The config of a link to the web.
+
+use super::{
+    allow::{AllowError, AllowList},
+    timeouts::Timeouts,
+};
+use serde::Deserialize;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// The longest timeout: a day.
+const LONGEST: Duration = Duration::from_hours(24);
+/// The most connections to one authority.
+const MOST_CONNECTIONS: usize = 1_024;
+
+/// The config of a link, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct LinkConfig {
+    allow: Vec<String>,
+    private: bool,
+    http2: bool,
+    connections: usize,
+    connect_timeout_ms: u64,
+    first_byte_timeout_ms: u64,
+    between_bytes_timeout_ms: u64,
+    roots: Option<PathBuf>,
+    /// Used by the host of the component that makes the requests, which chooses a link by it.
+    #[serde(rename = "authorities")]
+    _authorities: Vec<String>,
+}
+
+/// The config of a link, as it is used.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) allow: Arc<AllowList>,
+    pub(super) http2: bool,
+    /// To one authority.
+    pub(super) connections: usize,
+    pub(super) timeouts: Timeouts,
+    /// A file with the certificates to trust. The system's, if there is none.
+    pub(super) roots: Option<PathBuf>,
+}
+
+/// Why a config can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigError {
+    #[error(transparent)]
+    Allow(#[from] AllowError),
+    #[error("`{name}` is {value}; it can be from 1 to {most}")]
+    Number {
+        name: &'static str,
+        value: u64,
+        most: u64,
+    },
+    #[error("`roots` is `{0}`; give the whole path of the file, which starts with `/`")]
+    Relative(PathBuf),
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            private: false,
+            http2: true,
+            connections: 32,
+            connect_timeout_ms: 10_000,
+            first_byte_timeout_ms: 30_000,
+            between_bytes_timeout_ms: 30_000,
+            roots: None,
+            _authorities: Vec::new(),
+        }
+    }
+}
+
+impl LinkConfig {
+    /// # Errors
+    /// Fails with the first part that is wrong.
+    pub(super) fn check(self) -> Result<Settings, ConfigError> {
+        let allow = AllowList::parse(&self.allow, self.private)?;
+        let most = MOST_CONNECTIONS as u64;
+        let connections = number("connections", self.connections as u64, most)?;
+        if let Some(path) = self.roots.as_ref().filter(|path| !path.is_absolute()) {
+            return Err(ConfigError::Relative(path.clone()));
+        }
+        Ok(Settings {
+            allow: Arc::new(allow),
+            http2: self.http2,
+            connections: connections as usize,
+            timeouts: Timeouts {
+                connect: time("connect-timeout-ms", self.connect_timeout_ms)?,
+                first_byte: time("first-byte-timeout-ms", self.first_byte_timeout_ms)?,
+                between_bytes: time("between-bytes-timeout-ms", self.between_bytes_timeout_ms)?,
+            },
+            roots: self.roots,
+        })
+    }
+}
+
+fn time(name: &'static str, value: u64) -> Result<Duration, ConfigError> {
+    let most = LONGEST.as_millis() as u64;
+    number(name, value, most).map(Duration::from_millis)
+}
+
+fn number(name: &'static str, value: u64, most: u64) -> Result<u64, ConfigError> {
+    if (1..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::Number { name, value, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Settings, String> {
+        let config: LinkConfig = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_left_out_has_defaults() {
+        let settings = parsed(r#"{"allow": ["example.com"]}"#).expect("valid");
+        assert!(settings.http2 && settings.roots.is_none());
+        assert_eq!(settings.connections, 32);
+        assert_eq!(settings.timeouts.connect, Duration::from_secs(10));
+        assert_eq!(settings.timeouts.first_byte, Duration::from_secs(30));
+        assert_eq!(settings.timeouts.between_bytes, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn every_setting_is_taken() {
+        let settings = parsed(
+            r#"{"allow": ["10.0.0.1"], "private": true, "http2": false, "connections": 2,
+                "connect-timeout-ms": 1, "first-byte-timeout-ms": 2,
+                "between-bytes-timeout-ms": 3, "roots": "/ca.pem",
+                "authorities": ["10.0.0.1"]}"#,
+        );
+        let settings = settings.expect("valid");
+        assert!(!settings.http2);
+        assert_eq!(settings.connections, 2);
+        assert_eq!(settings.timeouts.connect, Duration::from_millis(1));
+        assert_eq!(settings.timeouts.first_byte, Duration::from_millis(2));
+        assert_eq!(settings.timeouts.between_bytes, Duration::from_millis(3));
+        assert_eq!(settings.roots, Some(PathBuf::from("/ca.pem")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_name() {
+        for (text, expected) in [
+            ("{}", "`allow` is empty"),
+            (r#"{"alow": []}"#, "unknown field `alow`"),
+            (r#"{"allow": "example.com"}"#, "expected a sequence"),
+            (r#"{"connect_timeout_ms": 1}"#, "unknown field"),
+            (r#"{"private": "yes"}"#, "expected a boolean"),
+            (
+                r#"{"allow": ["a.example"], "connections": 0}"#,
+                "`connections` is 0; it can be from 1 to 1024",
+            ),
+            (
+                r#"{"allow": ["a.example"], "first-byte-timeout-ms": 0}"#,
+                "`first-byte-timeout-ms` is 0",
+            ),
+            (
+                r#"{"allow": ["a.example"], "connect-timeout-ms": 86400001}"#,
+                "from 1 to 86400000",
+            ),
+            (
+                r#"{"allow": ["a.example"], "roots": "ca.pem"}"#,
+                "whole path",
+            ),
+        ] {
+            let message = parsed(text).map(drop).expect_err(text);
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The provider: a link for each config, and the requests that are made over it.
+
+use super::{
+    allow::AllowList,
+    body::RequestBody,
+    config::LinkConfig,
+    failure::Failure,
+    head::{check, framing},
+    pool::Pool,
+    resolve::{Resolve, SystemResolver},
+    roots,
+    target::Target,
+    timeouts::Timeouts,
+    warnings::Warnings,
+};
+use crate::http::exchange::{
+    self, ErrorCode, HANDLER, Handler, Request, RequestOptions, Response, ServedAs, bindings::World,
+};
+use http::{HeaderValue, Method, header};
+use lattice_core::{
+    link::{Link, LinkKey},
+    serve::Service,
+};
+use lattice_provider_sdk::{Call, IntoService, Provider, Refusal};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The interfaces that the provider serves, all with the same function.
+const SERVED_AS: [&str; 3] = [
+    HANDLER,
+    "wasi:http/outgoing-handler@0.2.0",
+    "wasi:http/client@0.3.0",
+];
+
+/// The longest part of a method that is logged.
+const LOGGED: usize = 32;
+
+/// The provider that sends requests to the web. See the [module](super) for the config of its
+/// links.
+///
+/// Each host has it under the name `http`, so that a manifest needs only
+///
+/// ```toml
+/// [providers.web]
+/// builtin = "http"
+/// ```
+#[derive(Default)]
+pub struct OutgoingHttp {
+    /// That of the system, if there is none.
+    resolver: Option<Arc<dyn Resolve>>,
+}
+
+impl OutgoingHttp {
+    /// Creates the provider.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Creates the provider with a resolver of its own.
+    #[cfg(test)]
+    pub(super) fn with_resolver(resolver: Arc<dyn Resolve>) -> Self {
+        Self {
+            resolver: Some(resolver),
+        }
+    }
+}
+
+impl IntoService for OutgoingHttp {
+    fn into_service(self) -> Arc<dyn Service> {
+        let provider = Web {
+            resolver: self.resolver,
+        };
+        Arc::new(ServedAs::new(provider.into_service(), SERVED_AS))
+    }
+}
+
+impl std::fmt::Debug for OutgoingHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OutgoingHttp")
+    }
+}
+
+/// The provider as the SDK sees it.
+struct Web {
+    resolver: Option<Arc<dyn Resolve>>,
+}
+
+/// A link that leads to the web.
+struct WebLink {
+    key: LinkKey,
+    allow: Arc<AllowList>,
+    timeouts: Timeouts,
+    pool: Pool,
+    warnings: Warnings,
+}
+
+impl Provider for Web {
+    type World = World;
+    type Config = LinkConfig;
+    type Binding = WebLink;
+
+    async fn link(&self, link: &Link, config: LinkConfig) -> Result<WebLink, Refusal> {
+        let settings = config.check()?;
+        let tls = roots::tls(settings.roots.clone()).await?;
+        let resolver = self.resolver.clone();
+        let resolver = resolver.unwrap_or_else(|| Arc::new(SystemResolver::default()));
+        Ok(WebLink {
+            key: link.key(),
+            pool: Pool::new(&settings, tls, resolver),
+            allow: settings.allow,
+            timeouts: settings.timeouts,
+            warnings: Warnings::default(),
+        })
+    }
+}
+
+impl Handler for Web {
+    async fn handle(
+        &self,
+        call: &Call<Self>,
+        mut request: Request,
+        options: RequestOptions,
+    ) -> Result<Response, ErrorCode> {
+        let (begun, link) = (Instant::now(), call.binding());
+        let method = logged(&request.method);
+        let target = check(&mut request);
+        let sent = match &target {
+            Ok(target) => link.send(target, request, &options).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        link.log(&method, target.ok().as_ref(), begun, &sent);
+        sent.map(exchange::response_to_wire)
+            .map_err(|failure| failure.code)
+    }
+}
+
+type Sent = Result<http::Response<super::body::ResponseBody>, Failure>;
+
+impl WebLink {
+    async fn send(&self, target: &Target, request: Request, options: &RequestOptions) -> Sent {
+        if self.allow.reach(target).is_none() {
+            let text = format!(
+                "the link doesn't lead to `{target}`; add `\"{target}\"` to `allow` in its config \
+                 if it should"
+            );
+            return Err(Failure::new(ErrorCode::HttpRequestDenied, text));
+        }
+        let timeouts = self.timeouts.within(options);
+        let request = sendable(request).await?;
+        self.pool.send(request, target, timeouts).await
+    }
+
+    /// Writes a line for each request, without its path and query, which may be secrets.
+    fn log(&self, method: &str, target: Option<&Target>, begun: Instant, sent: &Sent) {
+        let (link, took) = (&self.key, begun.elapsed());
+        let target = target.map(ToString::to_string).unwrap_or_default();
+        match sent {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                tracing::debug!(%link, method, target, status, ?took, "sent a request");
+            }
+            Err(failure) => {
+                let Failure { code, reason } = failure;
+                tracing::debug!(%link, method, target, %code, ?took, "a request failed: {reason}");
+                if failure.is_denied()
+                    && let Some(left_out) = self.warnings.admit()
+                {
+                    tracing::warn!(%link, method, target, left_out, "denied a request: {reason}");
+                }
+            }
+        }
+    }
+}
+
+/// Returns the request as it is sent.
+async fn sendable(request: Request) -> Result<http::Request<RequestBody>, Failure> {
+    let has_trailers = request.trailers.is_some();
+    let request = exchange::request_from_wire(request)?;
+    let (mut parts, body) = request.into_parts();
+    let framing = framing(&mut parts.headers, has_trailers)?;
+    let body = match framing.length {
+        Some(length) => exchange::check_length(body, length, ErrorCode::HttpRequestBodySize),
+        None => body,
+    };
+    let mut body = RequestBody::new(body, framing.trailers);
+    // hyper sends a body of unknown length with other methods only.
+    let rarely_has_one = matches!(parts.method, Method::GET | Method::HEAD);
+    if rarely_has_one
+        && (framing.length.is_none() || framing.trailers)
+        && body.has_content().await?
+    {
+        let chunked = HeaderValue::from_static("chunked");
+        parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
+    Ok(http::Request::from_parts(parts, body))
+}
+
+fn logged(method: &str) -> String {
+    let end = method.floor_char_boundary(LOGGED);
+    method.get(..end).unwrap_or_default().to_owned()
+}

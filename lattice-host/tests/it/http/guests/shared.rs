@@ -1,0 +1,201 @@
+//! Guests of version 0.3, whose instances serve several requests.
+
+use super::support::*;
+use lattice_core::{Lattice, call::CallError};
+use lattice_host::{Host, Instances};
+use lattice_provider_sdk::Bytes;
+use std::{num::NonZeroUsize, time::Duration};
+use tokio::time::{Instant, timeout};
+
+const GUEST: &str = "http-handler";
+
+async fn count(lattice: &Lattice) -> u32 {
+    let (_, counted) = fetch(lattice, GUEST, "/count").await;
+    counted.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn requests_are_answered_and_bodies_stream() {
+    let lattice = lattice().await;
+    let _host = serving(&lattice, GUEST, |actor| actor).await;
+    assert_eq!(
+        fetch(&lattice, GUEST, "/hello").await,
+        (200, "hello".to_owned())
+    );
+    assert_eq!(fetch(&lattice, GUEST, "/nowhere").await.0, 404);
+    assert_eq!(fetch(&lattice, GUEST, "/authority").await.1, "a.example");
+    let mut request = get("/authority");
+    request.scheme = None;
+    let of_host = read(answered(&lattice, GUEST, request).await).await;
+    assert_eq!(of_host.whole(), "a.example");
+    ping_pong(&lattice, GUEST).await;
+    echo_large(&lattice, GUEST, "/echo").await;
+    let answered = send(&lattice, GUEST, get("/error")).await;
+    let code = answered.expect("it is answered").expect_err("an error");
+    assert_eq!(code, ErrorCode::HttpResponseTimeout);
+}
+
+#[tokio::test]
+async fn requests_share_an_instance_at_once() {
+    let lattice = lattice().await;
+    let _host = serving(&lattice, GUEST, |actor| actor).await;
+    let (waits, writer) = post("/overlap");
+    let waits = tokio::spawn({
+        let lattice = lattice.clone();
+        async move { read(answered(&lattice, GUEST, waits).await).await.whole() }
+    });
+    let until = Instant::now() + PATIENCE;
+    while fetch(&lattice, GUEST, "/overlap").await.1 != "2" {
+        assert!(Instant::now() < until, "they don't share an instance");
+        tokio::task::yield_now().await;
+    }
+    writer.end();
+    assert_eq!(waits.await.expect("it is answered"), "1");
+}
+
+#[tokio::test]
+async fn an_instance_serves_so_many_requests_and_no_more() {
+    let lattice = lattice().await;
+    let host = serving(&lattice, GUEST, |actor| actor).await;
+    let mut counts = Vec::new();
+    for _ in 0..130 {
+        counts.push(count(&lattice).await);
+    }
+    assert!(counts.iter().all(|count| *count <= 128), "{counts:?}");
+    assert!(counts.iter().any(|count| *count > 1), "{counts:?}");
+    assert!(counts.iter().filter(|count| **count == 1).count() > 1);
+    assert!(host.shutdown(PATIENCE).await.is_clean());
+    let one = Instances::Warm {
+        most: NonZeroUsize::MIN,
+        idle: Duration::from_secs(600),
+    };
+    let _host = serving(&lattice, GUEST, |actor| actor.instances(one)).await;
+    for expected in 1..=130 {
+        assert_eq!(count(&lattice).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_trap_fails_its_own_request_and_breaks_those_of_its_neighbours() {
+    let lattice = lattice().await;
+    let _host = serving(&lattice, GUEST, |actor| actor).await;
+    let (request, mut writer) = post("/echo");
+    let mut neighbour = Reading::of(answered(&lattice, GUEST, request).await);
+    writer
+        .send(Bytes::from_static(b"part"))
+        .await
+        .expect("it is read");
+    assert_eq!(neighbour.next(4).await, "part");
+    let failed = send(&lattice, GUEST, get("/trap-before")).await;
+    let reason = reason(failed.map(drop));
+    assert!(reason.contains("on purpose"), "{reason}");
+    let rest = timeout(PATIENCE, neighbour.rest()).await.expect("in time");
+    rest.broken();
+    let (request, writer) = post("/trap-after-head");
+    let mut reading = Reading::of(answered(&lattice, GUEST, request).await);
+    assert_eq!(reading.next(4).await, "part");
+    writer.end();
+    let rest = timeout(PATIENCE, reading.rest()).await.expect("in time");
+    let reason = rest.broken();
+    assert!(reason.contains("on purpose"), "{reason}");
+    assert_eq!(fetch(&lattice, GUEST, "/hello").await.1, "hello");
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_does_not_hold_its_instance() {
+    let lattice = lattice().await;
+    let _host = serving(&lattice, GUEST, |actor| actor).await;
+    let (request, writer) = post("/never");
+    let late = send_within(&lattice, GUEST, request, Duration::from_millis(300)).await;
+    let late = late.map(drop).expect_err("it never answers");
+    assert!(matches!(late, CallError::DeadlineExceeded { .. }), "{late}");
+    // The guest held the body of its request.
+    timeout(PATIENCE, writer.unread())
+        .await
+        .expect("the instance ended");
+    let mut reading = Reading::of(answered(&lattice, GUEST, get("/forever")).await);
+    reading.next(10_000).await;
+    drop(reading);
+    assert_eq!(fetch(&lattice, GUEST, "/hello").await.1, "hello");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_after_the_head_retires_the_instance() {
+    let lattice = lattice().await;
+    let one = Instances::Warm {
+        most: NonZeroUsize::MIN,
+        idle: Duration::from_secs(600),
+    };
+    let _host = serving(&lattice, GUEST, |actor| actor.instances(one)).await;
+    assert_eq!(count(&lattice).await, 1);
+    assert_eq!(fetch(&lattice, GUEST, "/hello").await.1, "hello");
+    assert_eq!(count(&lattice).await, 3, "a whole response keeps it");
+    let mut reading = Reading::of(answered(&lattice, GUEST, get("/forever")).await);
+    reading.next(100_000).await;
+    drop(reading);
+    let until = Instant::now() + PATIENCE;
+    // It counts from one in a new instance.
+    while count(&lattice).await != 1 {
+        assert!(Instant::now() < until, "the instance still takes requests");
+        tokio::task::yield_now().await;
+    }
+    // The instance ends with its guest's task, which holds the body of its request.
+    let (request, writer) = post("/linger");
+    let mut reading = Reading::of(answered(&lattice, GUEST, request).await);
+    assert_eq!(reading.next(4).await, "part");
+    drop(reading);
+    timeout(PATIENCE, writer.unread())
+        .await
+        .expect("the instance ended");
+}
+
+#[tokio::test]
+async fn only_a_body_of_the_announced_length_is_whole() {
+    let lattice = lattice().await;
+    let _host = serving(&lattice, GUEST, |actor| actor).await;
+    assert_eq!(
+        fetch(&lattice, GUEST, "/length/6/who/le!").await.1,
+        "whole!"
+    );
+    for path in [
+        "/length/9/short",
+        "/length/4/too-long",
+        "/length/4/four/more",
+    ] {
+        read(answered(&lattice, GUEST, get(path)).await)
+            .await
+            .broken();
+    }
+}
+
+#[tokio::test]
+async fn a_middleware_passes_requests_on_over_its_links() {
+    let lattice = lattice().await;
+    let host = Host::builder(&lattice)
+        .actor(GUEST, guest(GUEST))
+        .actor("back", guest("http-incoming"));
+    let _host = started(host).await;
+    let denied = send(&lattice, GUEST, get("/next/hello")).await;
+    let denied = denied.expect("answered").map(drop).expect_err("no link");
+    assert_eq!(denied, ErrorCode::HttpRequestDenied);
+    link(&lattice, GUEST, "wasi:http/handler@0.3.0", "back").await;
+    link(&lattice, GUEST, "wasi:http/client@0.3.0", "back").await;
+    assert_eq!(fetch(&lattice, GUEST, "/next/hello").await.1, "hello");
+    let (_, text) = fetch(&lattice, GUEST, "/send/b.example:81/headers").await;
+    assert!(text.starts_with("GET http b.example:81 /headers"), "{text}");
+    echo_large(&lattice, GUEST, "/next/echo").await;
+    echo_large(&lattice, GUEST, "/send/b.example/echo").await;
+    // Itself: an actor of version 0.3 behind the other one.
+    link_to_itself(&lattice).await;
+    assert_eq!(fetch(&lattice, GUEST, "/next/next/hello").await.1, "hello");
+}
+
+async fn link_to_itself(lattice: &Lattice) {
+    let link = lattice_core::link::Link::new(GUEST, "wasi:http/handler@0.3.0", GUEST);
+    let link = link.expect("a link");
+    lattice
+        .links()
+        .replace(link)
+        .await
+        .expect("the link is put");
+}

@@ -1,0 +1,15 @@
+//! Requests that come in: from sockets, through wormholes, to a component.
+
+mod answers;
+mod auth;
+mod closed;
+mod embedded;
+mod life;
+mod limits;
+mod malformed;
+mod requests;
+mod scene;
+mod site;
+mod slow;
+mod tls;
+mod wire;

@@ -1,0 +1,9 @@
+//! HTTP: requests that enter, pass between components, and leave.
+
+mod door;
+mod end_to_end;
+mod guests;
+mod ingress;
+mod languages;
+mod outgoing;
+mod sdk;

@@ -1,0 +1,10 @@
+//! Requests to servers, over links to the provider `http`.
+
+mod bodies;
+mod denied;
+mod links;
+mod pool;
+mod requests;
+mod scene;
+mod server;
+mod silence;
