@@ -165,6 +165,7 @@ async fn upload(how: &str) -> Result<Response, ErrorCode> {
         .expect("a scheme");
     next.set_authority(Some("next.internal"))
         .expect("an authority");
+    next.set_path_with_query(Some("/")).expect("a path");
     client::send(next).await?;
     if traps {
         panic!("on purpose");

@@ -91,6 +91,7 @@ pub fn upload(out: ResponseOutparam, how: &str) {
     next.set_scheme(Some(&Scheme::Http)).expect("a scheme");
     next.set_authority(Some("next.internal"))
         .expect("an authority");
+    next.set_path_with_query(Some("/")).expect("a path");
     let body = next.body().expect("the body");
     let stream = body.write().expect("the stream");
     let answer = outgoing_handler::handle(next, None).expect("it is taken");
