@@ -110,8 +110,8 @@ impl Constellation {
 
     /// Waits until every live host has reported or has had the time to, then returns the
     /// constellation. The wait takes 1.3 to 2.5 seconds from the first call of
-    /// [`Lattice::constellation`], the longer time on a busy machine, and among more than 200 hosts,
-    /// which send fewer heartbeats, as long as the time between two of them.
+    /// [`Lattice::constellation`], the longer time on a busy machine. Among more than 200 hosts,
+    /// which send fewer heartbeats, it takes as long as the time between two of them.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
