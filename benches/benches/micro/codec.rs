@@ -185,6 +185,7 @@ fn call(size: usize) -> CallEnvelope {
         trace: None,
         instance: None,
         session: None,
+        marks: Vec::new(),
         has_handles: false,
         args: Bytes::from(vec![7; size]),
     }

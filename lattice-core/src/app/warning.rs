@@ -2,9 +2,10 @@
 
 use super::{AppManifest, ResourceRef, SpreadManifest};
 use crate::{
-    desired::{Desired, OciReference, WormholeState},
+    desired::{Desired, OciReference, Replicas, WormholeState},
     membership::Peers,
     name::{ComponentId, WormholeId},
+    wire::Beat,
     wormhole::INGRESS_LABEL,
 };
 use serde::Serialize;
@@ -74,6 +75,18 @@ pub enum Warning {
         /// The version that they run.
         runs: String,
     },
+    /// More components are declared than the live hosts can announce.
+    #[error(
+        "{replicas} components would run on {hosts} hosts, and a host announces at most {limit} of them; the others don't run until more hosts join"
+    )]
+    TooManyComponents {
+        /// How many components would run, each counted once for each of its hosts.
+        replicas: usize,
+        /// How many hosts are live.
+        hosts: usize,
+        /// How many components a host announces at most.
+        limit: usize,
+    },
     /// A wormhole is open, and no live host has an ingress.
     #[error(
         "wormhole `{id}`: no host has an ingress, so no request gets to it; start one with `lattice up --http 127.0.0.1:8080`"
@@ -136,6 +149,7 @@ pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers)
         warnings.insert(Warning::NoHosts);
         return warnings.into_iter().collect();
     }
+    warnings.extend(crowding(manifest, desired, peers.iter().count()));
     for (id, actor) in &manifest.actors {
         let rules = [&actor.require, &actor.exclude];
         let found = unknown(
@@ -157,6 +171,33 @@ pub(super) fn of_hosts(manifest: &AppManifest, desired: &Desired, peers: &Peers)
         warnings.extend(found);
     }
     warnings.into_iter().collect()
+}
+
+/// Compares what will be declared with what so many hosts can announce. Labels are left out of
+/// account, so hosts may be full earlier, which an explanation says.
+fn crowding(manifest: &AppManifest, desired: &Desired, hosts: usize) -> Option<Warning> {
+    let actors = desired.actors.values().map(|actor| &actor.spec);
+    let actors = actors.map(|spec| (&spec.app, spec.placement.replicas));
+    let providers = desired.providers.values().map(|provider| &provider.spec);
+    let providers = providers.map(|spec| (&spec.app, spec.placement.replicas));
+    let others = actors
+        .chain(providers)
+        .filter(|(app, _)| app.as_ref() != Some(&manifest.name))
+        .map(|(_, replicas)| replicas);
+    let actors = manifest.actors.values().map(|actor| actor.replicas);
+    let providers = manifest.providers.values().map(|one| one.replicas);
+    let own = actors.chain(providers).map(Option::unwrap_or_default);
+    let on_hosts = |replicas: Replicas| match replicas {
+        Replicas::Exactly(count) => hosts.min(count as usize),
+        Replicas::PerHost => hosts,
+    };
+    let replicas: usize = others.chain(own).map(on_hosts).sum();
+    let limit = Beat::MAX_SERVED;
+    (replicas > hosts.saturating_mul(limit)).then_some(Warning::TooManyComponents {
+        replicas,
+        hosts,
+        limit,
+    })
 }
 
 /// Returns the labels of one placement that no host carries.
@@ -189,4 +230,56 @@ fn unknown(
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Lattice, app::App, node::NodeOptions};
+    use std::{sync::Arc, time::Duration};
+
+    fn app(name: &str, actor: &str) -> App {
+        let text = format!("name = \"{name}\"\n[actors.{actor}]\nimage = \"reg.example/a:1\"\n");
+        App::from_toml("app.toml", &text).expect("a manifest")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_components_than_the_hosts_can_announce_are_a_warning() {
+        let lattice = Lattice::in_memory("dev").await.expect("it opens");
+        let node = lattice.node(NodeOptions::default()).await;
+        let _node = node.expect("it joins");
+        while lattice.peers().iter().next().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        lattice.apply(&app("first", "a0")).await.expect("applied");
+        let mut desired = Desired::clone(&lattice.desired());
+        let one = desired.actors.values().next().expect("one").clone();
+        let found = |desired: &Desired| {
+            let (shop, peers) = (app("shop", "new"), lattice.peers());
+            let warnings = of_hosts(shop.manifest(), desired, &peers);
+            let of_crowds =
+                |warning: &Warning| matches!(warning, Warning::TooManyComponents { .. });
+            warnings.into_iter().find(of_crowds)
+        };
+        for number in 1..Beat::MAX_SERVED - 1 {
+            let id = format!("a{number}").parse().expect("an id");
+            desired.actors.insert(id, Arc::clone(&one));
+        }
+        assert_eq!(found(&desired), None, "with the new one, as many as fit");
+        let id = "one-more".parse().expect("an id");
+        desired.actors.insert(id, one);
+        let limit = Beat::MAX_SERVED;
+        let expected = Warning::TooManyComponents {
+            replicas: limit + 1,
+            hosts: 1,
+            limit,
+        };
+        assert_eq!(found(&desired), Some(expected));
+        // What this app has declared before isn't counted twice.
+        let (first, peers) = (app("first", "a0"), lattice.peers());
+        let warnings = of_hosts(first.manifest(), &desired, &peers);
+        assert!(!warnings.contains(&Warning::NoHosts), "{warnings:?}");
+        let is_crowded = |warning: &Warning| matches!(warning, Warning::TooManyComponents { .. });
+        assert!(!warnings.iter().any(is_crowded), "{warnings:?}");
+    }
 }

@@ -6,5 +6,6 @@ mod turns;
 pub use context::{Context, DEFAULT_DEADLINE, MAX_HOPS};
 #[doc(inline)]
 pub use lattice_proto::call::{CallError, FunctionRef, HandlePlaces, Limit, Part, Ran};
+pub(crate) use turns::ReceivedChain;
 #[doc(hidden)]
 pub use turns::{Turn, Turns};

@@ -7,14 +7,17 @@
 //! this cycle is refused at once, and the others continue. A cycle may lead over several kinds of
 //! turns, such as those of a component and those of its pool of instances; see [`waits`].
 //!
-//! A chain is tracked within one process: [a table](nested) has, for each nested turn, the one that
-//! it is nested in. A message to another host doesn't carry it. So a circle that leads over
-//! another host isn't detected, and its calls end at their deadline, which all calls of a chain
-//! share. The hop limit bounds its length.
+//! [A table](nested) has, for each nested turn, the one that it is nested in. Messages to other
+//! hosts carry [marks](marks) of it, so that a chain that comes back from them is continued, and
+//! one that holds all turns here is refused. Several chains that wait for each other are detected
+//! only where all of them wait in one process. If they wait on different hosts, they end at their
+//! deadlines.
 
+mod marks;
 mod nested;
 mod waits;
 
+pub(crate) use marks::ReceivedChain;
 pub(super) use nested::Innermost;
 
 use super::{CallError, Context};

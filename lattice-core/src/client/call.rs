@@ -2,7 +2,7 @@
 
 use super::{
     Client,
-    route::{may_go_elsewhere, worst},
+    route::{is_full_of_chain, may_go_elsewhere, worst},
     routing::Route,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     server::{OpenWormhole, running::Outcome},
     store::{Incarnation, Revision},
     stream::{self, Handles, Holder},
-    wire::{CallParts, Origin, Source},
+    wire::{CallParts, ChainMark, Origin, Source},
 };
 use bytes::Bytes;
 use std::{
@@ -95,7 +95,12 @@ impl<'c> OutgoingCall<'c> {
 
     /// The contents of its envelope. The callee gets the time that is left now: a call may have
     /// waited long to get here.
-    pub(super) fn parts(&self, id: u64, attempt: u8) -> CallParts<'_> {
+    pub(super) fn parts<'p>(
+        &'p self,
+        id: u64,
+        attempt: u8,
+        marks: &'p [ChainMark],
+    ) -> CallParts<'p> {
         let (link, link_revision) = match self.permission {
             Permission::Own => (&*NO_LINK, Revision::default()),
             Permission::Link(entry) => (&entry.link.name, entry.revision),
@@ -116,6 +121,7 @@ impl<'c> OutgoingCall<'c> {
             idempotent: self.idempotent,
             trace: self.context.trace.as_ref(),
             instance: self.passing.instance,
+            marks,
             has_handles: self.passing.has_handles,
             session: None,
             args: &self.args,
@@ -186,7 +192,7 @@ impl Client {
                 self.cooldowns.add(origin, call.target, now);
             }
             let again = attempt + 1 < ATTEMPTS
-                && may_go_elsewhere(&error, call.idempotent)
+                && (may_go_elsewhere(&error, call.idempotent) || is_full_of_chain(&error))
                 && now < call.context.deadline
                 && self.retries.take(now);
             let error = worst(failed, error);

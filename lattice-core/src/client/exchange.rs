@@ -18,14 +18,14 @@ use crate::{
         session::Terms,
         streams::{Encoded, Opened, Unfit},
     },
-    wire::{Lane, Source},
+    wire::{ChainMark, Lane, Source},
 };
 use bytes::Bytes;
 use std::{future::poll_fn, mem, task::Poll};
 use tokio::time::{Instant, timeout_at};
 
-/// An upper bound for the bytes of an envelope in addition to the arguments: fixed fields and
-/// names.
+/// An upper bound for the bytes of an envelope in addition to the arguments and the marks of its
+/// chain: fixed fields and names.
 const ENVELOPE: usize = 320;
 
 impl Client {
@@ -93,10 +93,12 @@ impl Client {
         attempt: u8,
     ) -> Outcome {
         let has_dropped = self.send_drops(&peer.peer, call.source).await;
-        let (size, deadline) = (call.args.len() + ENVELOPE, call.context.deadline);
         if self.transport.endpoint.needs_session(call.args.len()) {
             return Box::pin(self.call_in_session(peer, call, attempt, Vec::new())).await;
         }
+        let marks = call.context.marks();
+        let size = call.args.len() + ENVELOPE + ChainMark::len_of(&marks);
+        let deadline = call.context.deadline;
         let _permit = match lane_of(size) {
             Lane::Small => None,
             Lane::Bulk => {
@@ -122,7 +124,10 @@ impl Client {
         let sent = peer.send(
             size,
             |frame| self.transport.in_flight.open(new, frame),
-            |response, buffer| call.parts(response.id, attempt).encode_into(buffer),
+            |response, buffer| {
+                let parts = call.parts(response.id, attempt, &marks);
+                parts.encode_into(buffer);
+            },
         );
         let response = sent.map_err(|refused| not_queued(refused, peer, call))?;
         if response.is_due_early {

@@ -14,13 +14,13 @@ use crate::{
         session::{Broken, RESEND, Refused, SendHalf, Terms},
         streams::SharedSession,
     },
-    wire::Opening,
+    wire::{ChainMark, Opening},
 };
 use bytes::BytesMut;
 use std::{future::poll_fn, pin::pin, task::Poll};
 use tokio::time::{Instant, sleep};
 
-/// Bytes of the envelope of a call without its arguments, at most.
+/// Bytes of the envelope of a call without its arguments and the marks of its chain, at most.
 const ENVELOPE: usize = 336;
 
 impl Client {
@@ -62,6 +62,7 @@ impl Client {
             call,
             attempt,
             opening,
+            marks: call.context.marks(),
         };
         let response = self.send_opening(&sending).await?;
         let waiting = WaitingCall::new(&self.transport, peer, response.id);
@@ -93,7 +94,7 @@ impl Client {
             caller,
         };
         let sent = peer.send_uncounted(
-            ENVELOPE,
+            sending.size(),
             |frame| self.transport.in_flight.open(new, frame),
             |response, buffer| sending.encode(response.id, buffer),
         );
@@ -120,11 +121,17 @@ struct Sending<'p, 'c> {
     call: &'p OutgoingCall<'c>,
     attempt: u8,
     opening: Opening,
+    marks: Vec<ChainMark>,
 }
 
 impl Sending<'_, '_> {
+    /// About how many bytes the envelope has.
+    fn size(&self) -> usize {
+        ENVELOPE + ChainMark::len_of(&self.marks)
+    }
+
     fn encode(&self, id: u64, buffer: &mut BytesMut) {
-        let mut parts = self.call.parts(id, self.attempt);
+        let mut parts = self.call.parts(id, self.attempt, &self.marks);
         parts.session = Some(self.opening);
         parts.args = &[];
         parts.encode_into(buffer);
@@ -137,7 +144,7 @@ impl Sending<'_, '_> {
         half.accepted(|| {
             let encode = |(): &(), buffer: &mut _| self.encode(id, buffer);
             // A full queue empties, or its peer is gone.
-            let _ = self.peer.send_uncounted(ENVELOPE, |_| Some(()), encode);
+            let _ = self.peer.send_uncounted(self.size(), |_| Some(()), encode);
         })
         .await?;
         half.send_all(self.call.args.clone()).await?;

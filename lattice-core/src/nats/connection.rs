@@ -151,7 +151,6 @@ impl NatsConnection {
         &self.shared.client
     }
 
-    /// Returns the `JetStream` domain that the options named.
     /// Returns the most bytes that a message may have.
     pub(super) fn max_payload(&self) -> usize {
         let of_account = self
@@ -161,6 +160,7 @@ impl NatsConnection {
         self.client().max_payload().min(of_account)
     }
 
+    /// Returns the `JetStream` domain that the options named.
     pub(crate) fn jetstream_domain(&self) -> Option<&str> {
         self.shared.jetstream_domain.as_deref()
     }

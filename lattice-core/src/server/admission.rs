@@ -7,7 +7,7 @@ use super::{
     queue::{Arguments, QueueSlot},
 };
 use crate::{
-    call::{CallError, Context, MAX_HOPS},
+    call::{CallError, Context, MAX_HOPS, ReceivedChain},
     id::Fence,
     link::Link,
     name::ComponentId,
@@ -23,6 +23,8 @@ pub(super) struct Admitted {
     pub(super) slot: QueueSlot,
     pub(super) call: CallEnvelope,
     pub(super) context: Context,
+    /// What its chain has taken here before.
+    pub(super) chain: Option<ReceivedChain>,
 }
 
 impl Server {
@@ -39,12 +41,14 @@ impl Server {
         if call.hops > MAX_HOPS {
             return Err(CallError::TooManyHops { limit: MAX_HOPS });
         }
-        let context = Context::received(received + call.deadline_left, call.hops, call.trace);
+        let mut context = Context::received(received + call.deadline_left, call.hops, call.trace);
         if !component.is_meant_by(Fence::new(call.fence)) {
             return Err(component.stopping());
         }
+        let slot = RunningComponent::admit(component.clone(), &context, arguments)?;
         Ok(Admitted {
-            slot: RunningComponent::admit(component.clone(), &context, arguments)?,
+            chain: ReceivedChain::of(&call.marks, &mut context),
+            slot,
             component,
             call,
             context,

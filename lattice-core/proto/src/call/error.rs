@@ -193,9 +193,9 @@ pub enum CallError {
         ran: Ran,
     },
     /// The chain of calls is longer than the limit: most likely a loop of links. The limit is that
-    /// of hops, or, in a loop within one process, the number of calls that a component runs at
-    /// once. A loop over several hosts whose calls wait for each other ends with
-    /// [`DeadlineExceeded`](Self::DeadlineExceeded) instead. Did not run.
+    /// of hops, or, if the chain holds all turns of a component on a host, the number of calls that
+    /// the component runs there at once. Several chains that wait for each other on different hosts
+    /// end with [`DeadlineExceeded`](Self::DeadlineExceeded) instead. Did not run.
     #[error("a chain of calls is longer than {limit} hops; look for a loop in the links")]
     TooManyHops {
         /// The limit.

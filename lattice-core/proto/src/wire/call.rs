@@ -8,16 +8,18 @@
 //! 50            51           52           53         54
 //! │ source kind │ source len │ target len │ link len │ source │ target │ link │ trace (25)? │ arguments to the end   │
 //! │             │            │            │          │        │        │      │ instance 8? │ or an opening (16)     │
+//! │             │            │            │          │        │        │      │ marks?      │                        │
 //! └─────────────┴────────────┴────────────┴──────────┴────────┴────────┴──────┴─────────────┴────────────────────────┘
 //! ```
 //! Little endian. Flags: bit 0 idempotent, bit 1 has a trace, bit 2 the arguments have handles
-//! (`passing.rs`), bit 3 has the calling instance; an envelope with others is refused.
+//! (`passing.rs`), bit 3 has the calling instance, bit 4 has marks of its chain (`chain.rs`); an
+//! envelope with others is refused.
 //! Source kinds: 0 component, 1 wormhole, 2 operator (no name), 3 host. A link of length 0 is
 //! `default`. Channels are 1 if the call opens a session that carries the arguments
 //! (`session/opening.rs`), else 0.
 
 use super::{
-    EnvelopeError, Names, Opening,
+    ChainMark, EnvelopeError, Names, Opening,
     read::{component, head, name},
     trace,
 };
@@ -34,6 +36,7 @@ const IDEMPOTENT: u16 = 1 << 0;
 const TRACED: u16 = 1 << 1;
 const HANDLES: u16 = 1 << 2;
 const INSTANCE: u16 = 1 << 3;
+const MARKS: u16 = 1 << 4;
 
 /// Most calls use this link, so it is shared and not allocated each time.
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
@@ -71,6 +74,8 @@ pub struct CallEnvelope {
     /// The instance that calls, if its caller takes a result with handles in it: a number that is
     /// unique among the instances of the caller's process, or 0 if it isn't one of them.
     pub instance: Option<u64>,
+    /// Where the calls that this one is nested in hold turns: at most one mark for each process.
+    pub marks: Vec<ChainMark>,
     /// Whether the arguments are a [`Passed`](super::Passed) value.
     pub has_handles: bool,
     /// The session that carries the arguments, if they don't fit a message or have streams in them.
@@ -97,6 +102,7 @@ impl CallEnvelope {
             idempotent: self.idempotent,
             trace: self.trace.as_ref(),
             instance: self.instance,
+            marks: &self.marks,
             has_handles: self.has_handles,
             session: self.session,
             args: &self.args,
@@ -155,6 +161,10 @@ impl CallEnvelope {
                 0 => None,
                 _ => Some(u64::from_le_bytes(head(&mut rest)?)),
             },
+            marks: match flags & MARKS {
+                0 => Vec::new(),
+                _ => ChainMark::decode_all(&mut rest)?,
+            },
             has_handles: flags & HANDLES != 0,
             session: Opening::decode(&mut rest, channels)?,
             args: rest,
@@ -195,6 +205,8 @@ pub struct CallParts<'c> {
     /// The instance that calls, if its caller takes a result with handles in it: a number that is
     /// unique among the instances of the caller's process, or 0 if it isn't one of them.
     pub instance: Option<u64>,
+    /// Where the calls that this one is nested in hold turns.
+    pub marks: &'c [ChainMark],
     /// Whether the arguments are a [`Passed`](super::Passed) value.
     pub has_handles: bool,
     /// The session that carries the arguments, if they don't fit a message or have streams in them.
@@ -220,6 +232,7 @@ impl CallParts<'_> {
                 + link.len()
                 + trace::LEN
                 + INSTANCE_LEN
+                + ChainMark::len_of(self.marks)
                 + Opening::LEN
                 + self.args.len(),
         );
@@ -250,6 +263,7 @@ impl CallParts<'_> {
         if let Some(instance) = self.instance {
             buf.put_u64_le(instance);
         }
+        ChainMark::encode_all(self.marks, buf);
         if let Some(session) = &self.session {
             session.encode_into(buf);
         }
@@ -262,6 +276,7 @@ impl CallParts<'_> {
             | flag(TRACED, self.trace.is_some())
             | flag(HANDLES, self.has_handles)
             | flag(INSTANCE, self.instance.is_some())
+            | flag(MARKS, !self.marks.is_empty())
     }
 }
 
@@ -316,7 +331,7 @@ impl SourceOnWire for Source {
 }
 
 fn known_flags(flags: u16) -> Result<u16, EnvelopeError> {
-    match flags & !(IDEMPOTENT | TRACED | HANDLES | INSTANCE) {
+    match flags & !(IDEMPOTENT | TRACED | HANDLES | INSTANCE | MARKS) {
         0 => Ok(flags),
         unknown => Err(EnvelopeError::Unknown {
             what: "flags",

@@ -4,7 +4,7 @@
 //!
 //! | kind | envelope | file |
 //! | --- | --- | --- |
-//! | call, reply, cancel | [`CallEnvelope`], [`ReplyEnvelope`], [`Cancel`] | `call.rs`, `reply.rs`, `cancel.rs` |
+//! | call, reply, cancel | [`CallEnvelope`] with [`ChainMark`]s, [`ReplyEnvelope`], [`Cancel`] | `call.rs`, `chain.rs`, `reply.rs`, `cancel.rs` |
 //! | session | [`SessionItem`]; calls and replies have an [`Opening`] | `session` |
 //! | in calls, replies and sessions | [`Passed`], a value with handles; [`Parcel`], a part of a stream | `passing.rs`, `session` |
 //! | beat, goodbye | [`Beat`], [`Goodbye`] | `presence.rs` |
@@ -20,6 +20,7 @@ mod ask;
 mod body;
 mod call;
 mod cancel;
+mod chain;
 mod error;
 mod frame;
 mod handle;
@@ -40,6 +41,7 @@ pub use ask::{Discover, Discovered, Probe, ProbeAck};
 pub use body::Body;
 pub use call::{CallEnvelope, CallParts};
 pub use cancel::Cancel;
+pub use chain::{ChainMark, MAX_MARKS};
 pub use error::EnvelopeError;
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
 pub use handle::{HandleAnswer, HandleAsk, HandleRequest, ResourceName};

@@ -5,7 +5,8 @@
 //! call. An entry is reused when its turn has ended, and then it has another id.
 
 use super::TurnId;
-use crate::sync::Mutex;
+use crate::{sync::Mutex, wire::ChainMark};
+use std::sync::Arc;
 
 /// The number of parts of the table. Each has its own lock.
 const PARTS: usize = 16;
@@ -22,13 +23,16 @@ struct Part {
     unused: Vec<u32>,
 }
 
-/// Turns that were taken together, and what they are nested in.
-#[derive(Debug, Clone, Copy)]
+/// Turns that were taken together, and what they are nested in; or no turn, where a chain of calls
+/// comes back from another process.
+#[derive(Debug, Clone)]
 struct Entry {
     /// The id of the last one, or [`TurnId::NONE`] while no turn uses the entry.
     last: TurnId,
     count: u32,
     outer: Innermost,
+    /// The marks of the other processes that the chain has come through before it came here.
+    abroad: Option<Arc<[ChainMark]>>,
 }
 
 /// The innermost turn of a chain of calls.
@@ -36,7 +40,7 @@ struct Entry {
 pub(in crate::call) struct Innermost {
     pub(super) turn: TurnId,
     /// The index of its entry. A single turn that is nested in no other has none.
-    entry: Option<u32>,
+    pub(super) entry: Option<u32>,
 }
 
 impl Innermost {
@@ -51,7 +55,10 @@ impl Innermost {
         let mut chain = Vec::new();
         let mut next = self;
         while next.turn != TurnId::NONE && chain.len() < LONGEST {
-            let Some(Entry { last, count, outer }) = next.entry() else {
+            let Some(Entry {
+                last, count, outer, ..
+            }) = next.entry()
+            else {
                 // It is nested in no other, or has ended.
                 chain.push(next.turn);
                 break;
@@ -62,10 +69,23 @@ impl Innermost {
         chain
     }
 
+    /// The marks of the other processes that the chain has come through.
+    pub(super) fn abroad(self) -> Option<Arc<[ChainMark]>> {
+        let mut next = self;
+        for _ in 0..LONGEST {
+            let entry = next.entry()?;
+            if entry.abroad.is_some() {
+                return entry.abroad;
+            }
+            next = entry.outer;
+        }
+        None
+    }
+
     fn entry(self) -> Option<Entry> {
         let part = part(self.turn).lock();
-        let entry = part.entries.get(self.entry? as usize).copied();
-        entry.filter(|entry| entry.last == self.turn)
+        let entry = part.entries.get(self.entry? as usize);
+        entry.filter(|entry| entry.last == self.turn).cloned()
     }
 }
 
@@ -87,6 +107,25 @@ impl Nesting {
             },
             count,
             outer: Innermost::NONE,
+        }
+    }
+
+    /// The place in the chain at which a call comes from another process. No turn is taken for it.
+    /// What the chain has taken here before ends with `outer`.
+    pub(super) fn returning(id: TurnId, outer: Innermost, abroad: Arc<[ChainMark]>) -> Self {
+        let entry = Entry {
+            last: id,
+            count: 0,
+            outer,
+            abroad: Some(abroad),
+        };
+        Self {
+            innermost: Innermost {
+                turn: id,
+                entry: part(id).lock().add(entry),
+            },
+            count: 0,
+            outer,
         }
     }
 
@@ -118,6 +157,7 @@ impl Nesting {
             last,
             count: self.count,
             outer,
+            abroad: None,
         };
         let mut part = part(last).lock();
         match self.innermost.entry {
@@ -153,7 +193,9 @@ impl Part {
     }
 
     fn remove(&mut self, index: u32) {
-        self.entries[index as usize].last = TurnId::NONE;
+        let entry = &mut self.entries[index as usize];
+        entry.last = TurnId::NONE;
+        entry.abroad = None;
         self.unused.push(index);
     }
 }

@@ -259,6 +259,7 @@ mod tests {
             link: LinkName::default(),
             trace: None,
             instance: None,
+            marks: Vec::new(),
             has_handles: false,
             session: None,
             args: vec![7; args].into(),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     budget::Held,
-    call::{CallError, Context, Part, Ran},
+    call::{CallError, Context, Part, Ran, ReceivedChain},
     link::Link,
     serve::{CallerInstance, Request},
     stream::{Body, Handles, Holder},
@@ -144,10 +144,11 @@ impl Server {
             slot,
             call,
             context,
+            chain,
         } = admitted;
         let now = Instant::now();
         *runner.runs.lock() = Some(component.clone());
-        let ending = Ending::of(&call, slot, context.deadline);
+        let ending = Ending::of(&call, (slot, chain), context.deadline);
         let caller = caller(&call, &path.caller);
         let request = request(call, (link, context), (caller, Handles::new()));
         let progress = component.begin(request, now);
@@ -178,9 +179,10 @@ impl Server {
             slot,
             call,
             context,
+            chain,
         } = admitted;
         let (server, id, deadline) = (self.clone(), call.id, context.deadline);
-        let ending = Ending::of(&call, slot, deadline);
+        let ending = Ending::of(&call, (slot, chain), deadline);
         let from = path.caller.clone();
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
@@ -242,6 +244,7 @@ impl Server {
                 let transport = &server.transport;
                 let Ending {
                     slot,
+                    _chain,
                     deadline,
                     taker,
                     is_of_component,
@@ -275,6 +278,7 @@ impl Server {
 /// The parts of a call that its reply needs.
 pub(super) struct Ending {
     slot: QueueSlot,
+    _chain: Option<ReceivedChain>,
     deadline: Instant,
     /// The caller, if it takes handles from the callee.
     taker: Option<Source>,
@@ -283,9 +287,14 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    pub(super) fn of(call: &CallEnvelope, slot: QueueSlot, deadline: Instant) -> Self {
+    pub(super) fn of(
+        call: &CallEnvelope,
+        (slot, chain): (QueueSlot, Option<ReceivedChain>),
+        deadline: Instant,
+    ) -> Self {
         Self {
             slot,
+            _chain: chain,
             deadline,
             taker: call.instance.map(|_| call.source.clone()),
             is_of_component: !matches!(call.source, Source::Host(_)),

@@ -95,9 +95,10 @@ impl Server {
             slot,
             mut call,
             context,
+            chain,
         } = admitted;
         let (server, id, deadline) = (self.clone(), call.id, context.deadline);
-        let ending = Ending::of(&call, slot, deadline);
+        let ending = Ending::of(&call, (slot, chain), deadline);
         let from = path.caller.clone();
         let may_block = component.blocking.runs_apart();
         let work = async move {

@@ -124,6 +124,7 @@ async fn a_call_that_is_meant_for_another_holder_does_not_run() {
             idempotent: false,
             trace: None,
             instance: None,
+            marks: Vec::new(),
             has_handles: false,
             session: None,
             args: Bytes::new(),

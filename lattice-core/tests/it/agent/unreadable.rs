@@ -2,9 +2,11 @@
 
 use super::*;
 use lattice_core::{
+    auth::{Auth, Purpose, TAG_LEN},
     constellation::Subject,
-    name::{AppName, ConfigName},
+    name::{AppName, ConfigName, LatticeName},
     store::{Expect, Op, Store as _, StoreKey},
+    value::{from_bytes, to_bytes},
 };
 
 const CONFIGURED: &str = "name = \"shop\"\n[actors.greeter]\nimage = \"reg.example/greeter:1\"\nreplicas = 2\nconfigs = [\"common\"]\n[providers.kv]\nbuiltin = \"keyvalue\"\nrun = \"once\"\n[configs.common]\ncolor = \"red\"\n";
@@ -80,7 +82,7 @@ impl Mesh {
 async fn an_unreadable_record_stops_nothing_and_changes_nothing() {
     let store = MemoryStore::new();
     let mesh = Mesh::on(&store).await;
-    let _hosts = mesh.hosts::<2>().await;
+    let [lost, _stays] = mesh.hosts::<2>().await;
     mesh.apply(CONFIGURED).await;
     mesh.both_serve().await;
     let starts = mesh.record.all().len();
@@ -95,7 +97,105 @@ async fn an_unreadable_record_stops_nothing_and_changes_nothing() {
     assert!(why.contains("it is frozen"), "{why}");
     // A lost replica is still replaced.
     let _third = mesh.host("h2").await;
+    drop(lost);
+    mesh.until("the lost replica is replaced", || {
+        mesh.serving("greeter").into_keys().eq(["h1", "h2"])
+    })
+    .await;
+    let is_replaced =
+        |start: &String| start.starts_with("h2 starts") && start.ends_with("greeter:1");
+    assert!(mesh.record.all().iter().any(is_replaced));
     mesh.recovers().await;
+}
+
+/// Writes a record as another version would, and waits until this one has looked at it.
+async fn write(mesh: &Mesh, store: &MemoryStore, key: &StoreKey, schema: u16, json: &str) {
+    let (lattice, secret) = (
+        LatticeName::new("dev"),
+        LatticeKey::from_hex(&"01".repeat(32)),
+    );
+    let auth = Auth::keyed(&lattice.expect("valid"), &secret.expect("a key"));
+    let life = store.incarnation().await.expect("there");
+    let generation = mesh.lattice.desired().revision.0;
+    let mut value = schema.to_le_bytes().to_vec();
+    value.extend(generation.to_le_bytes());
+    value.extend(to_bytes(&json.to_owned()).expect("it encodes"));
+    let parts = [&life.0.to_le_bytes()[..], key.as_str().as_bytes(), &value];
+    let tag = auth.tag(Purpose::Store, &parts);
+    value.extend(tag);
+    let put = Op::put(key.clone(), value, Expect::Any);
+    let revision = store.commit(vec![put]).await.expect("committed");
+    mesh.until("it is looked at", || {
+        mesh.lattice.desired().revision >= revision
+    })
+    .await;
+}
+
+/// Returns the body of a record.
+async fn body(store: &MemoryStore, key: &StoreKey) -> String {
+    let entry = store.read(key.clone()).await.expect("in reach");
+    let value = entry.expect("there").value;
+    // Schema and generation are before it, and the tag after it.
+    let end = value.len() - TAG_LEN;
+    from_bytes(&value.slice(10..end)).expect("a text")
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_newer_schema_over_running_components_change_nothing() {
+    let store = MemoryStore::new();
+    let mesh = Mesh::on(&store).await;
+    let _hosts = mesh.hosts::<2>().await;
+    mesh.apply(CONFIGURED).await;
+    mesh.both_serve().await;
+    let starts = mesh.record.all().len();
+    let mut bodies = Vec::new();
+    for key in keys() {
+        bodies.push(body(&store, &key).await);
+    }
+    let [actor, ..] = keys();
+    let gpu = r#"{"image":"reg.example/greeter:2","needs":["gpu"]}"#;
+    let newer = keys().map(|key| (key, 2, "{}"));
+    // One whose schema is known, and which needs what isn't.
+    for (key, schema, json) in newer.into_iter().chain([(actor.clone(), 1, gpu)]) {
+        write(&mesh, &store, &key, schema, json).await;
+        let desired = mesh.lattice.desired();
+        let found = desired.unreadable.get(&key);
+        assert!(
+            found.is_some_and(|found| found.is_newer),
+            "{key}: {found:?}"
+        );
+        mesh.goes_on(&key).await;
+        let answer = mesh.call("greeter").await.expect("it serves");
+        assert!(answer.ends_with("reg.example/greeter:1"), "{key}: {answer}");
+    }
+    assert_eq!(mesh.record.all().len(), starts, "nothing is started again");
+    let why = mesh.why("greeter").await;
+    for told in ["it needs `gpu`", "update this process", "it is frozen"] {
+        assert!(why.contains(told), "{told}: {why}");
+    }
+    let why = mesh.why("kv").await;
+    assert!(why.contains("`provider.kv` can't be read"), "{why}");
+    assert!(why.contains("has schema 2"), "{why}");
+    // This version doesn't write over what it can't read.
+    let app = App::from_toml("app.toml", CONFIGURED).expect("a manifest");
+    let refused = mesh.lattice.apply(&app).await.expect_err("it is newer");
+    let refused = refused.to_string();
+    assert!(refused.contains("can't be changed from here"), "{refused}");
+
+    for (key, body) in keys().iter().zip(bodies) {
+        let body = body.replace("greeter:1", "greeter:2");
+        write(&mesh, &store, key, 1, &body).await;
+    }
+    assert!(mesh.lattice.desired().unreadable.is_empty());
+    mesh.until("the new version is called", || {
+        let second = |start: &&String| start.ends_with("greeter:2");
+        mesh.record.all().iter().filter(second).count() >= 2
+    })
+    .await;
+    mesh.both_serve().await;
+    sleep(Duration::from_mins(1)).await;
+    let answer = mesh.call("greeter").await.expect("it serves");
+    assert!(answer.ends_with("reg.example/greeter:2"), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -149,6 +149,10 @@ fn calls_and_replies() {
     call.extend([0, 5, 4, 4]);
     call.extend(b"frontbackmain");
     bounded("call", hostile(&call), CallEnvelope::decode);
+    // The same with marks of its chain.
+    call[44] = 0x10;
+    call.push(32);
+    bounded("call", hostile(&call), CallEnvelope::decode);
 
     let mut reply = vec![0; 8];
     reply.extend([1, 0, 0, 0]);

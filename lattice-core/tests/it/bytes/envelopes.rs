@@ -10,16 +10,24 @@ use lattice_core::{
     name::LinkName,
     store::{Incarnation, Revision},
     wire::{
-        Beat, BeatPart, Body, CallEnvelope, Discover, Discovered, EnvelopeError, FunctionKey,
-        Goodbye, KeepAlive, Kind, LogLevel, Logs, LogsWanted, Probe, ProbeAck, ReplyEnvelope,
-        Report, ReportWanted, Source, TraceContext, Versions, envelope_id,
+        Beat, BeatPart, Body, CallEnvelope, ChainMark, Discover, Discovered, EnvelopeError,
+        FunctionKey, Goodbye, KeepAlive, Kind, LogLevel, Logs, LogsWanted, MAX_MARKS, Probe,
+        ProbeAck, ReplyEnvelope, Report, ReportWanted, Source, TraceContext, Versions, envelope_id,
     },
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-const FULL_CALL: &str = "01000000000000008877665544332211d00700000500000000000000060000000000000007000000000000000f00080900000005040466726f6e746261636b6d61696eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb010a000000000000000102";
+const FULL_CALL: &str = "01000000000000008877665544332211d00700000500000000000000060000000000000007000000000000001f00080900000005040466726f6e746261636b6d61696eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb010a00000000000000020a000000000000000b000000000000000c00000001000000000000000200000000000000ffffffff0102";
 const LEAST_CALL: &str = "02000000000000000300000000000000000000000000000000000000000000000000000000000000000000000000000000000200010062";
+
+fn mark(process: u64, turn: u64, entry: u32) -> ChainMark {
+    ChainMark {
+        process,
+        turn,
+        entry,
+    }
+}
 
 fn full_call() -> CallEnvelope {
     CallEnvelope {
@@ -41,6 +49,7 @@ fn full_call() -> CallEnvelope {
             flags: 1,
         }),
         instance: Some(10),
+        marks: vec![mark(0x0a, 0x0b, 0x0c), mark(1, 2, u32::MAX)],
         has_handles: true,
         session: None,
         args: Bytes::from_static(b"\x01\x02"),
@@ -63,6 +72,7 @@ fn least_call() -> CallEnvelope {
         idempotent: false,
         trace: None,
         instance: None,
+        marks: Vec::new(),
         has_handles: false,
         session: None,
         args: Bytes::new(),
@@ -351,7 +361,7 @@ fn changed(change: impl FnOnce(&mut Vec<u8>)) -> EnvelopeError {
 fn each_field_of_a_call_is_checked() {
     let unknown = |what, number| EnvelopeError::Unknown { what, number };
     assert_eq!(changed(|e| e.truncate(53)), EnvelopeError::Truncated);
-    assert_eq!(changed(|e| e[44] = 0x13), unknown("flags", 0x10));
+    assert_eq!(changed(|e| e[44] = 0x33), unknown("flags", 0x20));
     assert_eq!(changed(|e| e[45] = 0x80), unknown("flags", 0x8000));
     assert_eq!(changed(|e| e[48] = 2), EnvelopeError::Channels { count: 2 });
     // Its arguments are shorter than an opening.
@@ -366,6 +376,29 @@ fn each_field_of_a_call_is_checked() {
     assert!(name(changed(|e| e[59] = 0xff)));
     assert!(name(changed(|e| e[63] = b'.')));
     assert_eq!(changed(|e| e.truncate(67 + 24)), EnvelopeError::Truncated);
+    // The number of marks.
+    assert_eq!(changed(|e| e[100] = 0), EnvelopeError::Contradiction);
+    let too_many = EnvelopeError::TooMany {
+        what: "marks",
+        count: MAX_MARKS + 1,
+        limit: MAX_MARKS,
+    };
+    assert_eq!(changed(|e| e[100] = 33), too_many);
+    for length in [100, 101, 140] {
+        assert_eq!(changed(|e| e.truncate(length)), EnvelopeError::Truncated);
+    }
+}
+
+#[test]
+fn of_too_many_marks_the_latest_are_sent() {
+    let marks = |turns: std::ops::Range<u64>| turns.map(|turn| mark(turn, turn, 0)).collect();
+    let call = CallEnvelope {
+        marks: marks(0..40),
+        ..least_call()
+    };
+    let decoded = CallEnvelope::decode(encode_call(&call)).expect("a call");
+    let latest: Vec<ChainMark> = marks(8..40);
+    assert_eq!((decoded.marks.len(), decoded.marks), (MAX_MARKS, latest));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use lattice_core::{
     store::{Incarnation, Revision},
     types::Digest,
     wire::{
-        Beat, CallEnvelope, ComponentReport, Discovered, Duty, FunctionKey, Latency, LogLevel,
-        LogLine, Logs, Origin, ReplicaCount, Report, Served, Source, TraceContext, Versions,
+        Beat, CallEnvelope, ChainMark, ComponentReport, Discovered, Duty, FunctionKey, Latency,
+        LogLevel, LogLine, Logs, Origin, ReplicaCount, Report, Served, Source, TraceContext,
+        Versions,
     },
 };
 use proptest::prelude::*;
@@ -239,6 +240,13 @@ pub(crate) fn any_call() -> impl Strategy<Value = CallEnvelope> {
             idempotent: n.8,
             trace,
             instance: (n.0 % 3 == 0).then_some(n.0),
+            marks: (0..n.5 % 4)
+                .map(|number| ChainMark {
+                    process: n.1.wrapping_add(number),
+                    turn: n.3,
+                    entry: n.2,
+                })
+                .collect(),
             has_handles: n.0 % 2 == 0,
             session: None,
             args,

@@ -1,6 +1,7 @@
 //! Components that block their thread, and calls that wait behind them.
 
 use super::*;
+use crate::log::Log;
 use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context},
@@ -158,5 +159,34 @@ async fn a_component_that_is_known_to_block_takes_no_thread_from_others() {
     assert_none_waited(&times, Duration::from_millis(1_000));
     for call in calls {
         assert_eq!(call.await.expect("joined"), Ok(text("slow")));
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_blocks_is_named_in_the_log() {
+    let log = Log::default();
+    // All tasks of this test run on this thread.
+    let _captured = log.capture();
+    for (name, is_late) in [("blocks-first", false), ("blocks-later", true)] {
+        let two = two().await;
+        let blocks = Blocks {
+            // Blocking is logged from 100 ms on.
+            time: Duration::from_millis(150),
+            is_late,
+            calls: Arc::default(),
+        };
+        let _blocks = serve_as(&two.b, name, blocks).await;
+        link(&two.lattice, "blocked", name).await;
+        let blocked = two.a.caller("blocked").expect("valid");
+        let context = Context::new(Duration::from_secs(20));
+        let answer = call(&blocked, &echo(), text("slow"), context).await;
+        assert_eq!(answer, Ok(text("slow")));
+        let text = log.text();
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.contains(&format!("component={name} ")));
+        let line = line.unwrap_or_else(|| panic!("{name} isn't named: {text}"));
+        for says in ["WARN", "blocked its thread", "spawn_blocking", "count=1 "] {
+            assert!(line.contains(says), "{says}: {line}");
+        }
     }
 }

@@ -1,14 +1,12 @@
-//! Components that are linked to themselves or in a ring, and wait for their own calls.
+//! Components that are linked to themselves and wait for their own calls.
 
 use super::*;
 use bytes::Bytes;
 use lattice_core::{
-    call::{CallError, Context, FunctionRef, MAX_HOPS, Ran, Turns},
+    call::{CallError, Context, FunctionRef, MAX_HOPS, Turns},
     client::Caller,
-    name::ComponentId,
-    node::Node,
     serve::{Answer, Request, Service},
-    server::{ServeHandle, ServeLimits},
+    server::ServeLimits,
     types::ComponentTypes,
     value::{from_bytes, to_bytes},
 };
@@ -22,9 +20,9 @@ use std::{
 };
 use tokio::{task::yield_now, time::Instant};
 
-const BOUNCE: &str = "func(hops: u32) -> u32";
+pub(super) const BOUNCE: &str = "func(hops: u32) -> u32";
 
-fn bounce() -> FunctionRef {
+pub(super) fn bounce() -> FunctionRef {
     function("bounce", BOUNCE)
 }
 
@@ -80,7 +78,7 @@ impl Scene {
     }
 }
 
-fn too_many(outcome: &Outcome) -> bool {
+pub(super) fn too_many(outcome: &Outcome) -> bool {
     // The innermost call is refused. The calls around it have run.
     matches!(outcome, Err(CallError::CalleeFailed { reason }) if reason.contains("hops"))
 }
@@ -179,89 +177,4 @@ async fn a_circle_over_calls_and_instances_is_refused_at_once() {
     assert!(first.is_err(), "{first:?}");
     assert_eq!(second, Ok(Bytes::from_static(b"\0")));
     assert!(start.elapsed() < Duration::from_secs(1), "they waited");
-}
-
-/// Serves each call with an instance of its own pool, which calls the other component of a ring.
-struct Ring {
-    id: ComponentId,
-    caller: Caller,
-    pool: Arc<Turns>,
-}
-
-impl Service for Ring {
-    fn types(&self) -> Arc<ComponentTypes> {
-        Arc::new(types(&[("bounce", BOUNCE)]))
-    }
-
-    fn call(&self, request: Request) -> Answer {
-        let (hops,) = from_bytes::<(u32,)>(&request.args).expect("a number");
-        let (caller, mut context) = (self.caller.clone(), request.context);
-        let (id, pool) = (self.id.clone(), self.pool.clone());
-        Answer::Later(Box::pin(async move {
-            let _instance = pool.take(&id, &mut context).await?;
-            if hops == 0 {
-                return Ok(to_bytes(&0_u32).expect("a number encodes"));
-            }
-            let next = to_bytes(&(hops - 1,)).expect("a number encodes");
-            call(&caller, &bounce(), next, context.nested()).await
-        }))
-    }
-}
-
-/// Serves a component of a ring, with so many instances.
-async fn serve_ring(node: &Node, name: &str, instances: usize) -> ServeHandle {
-    let ring = Ring {
-        id: id(name),
-        caller: node.caller(id(name)).expect("valid"),
-        pool: Arc::new(Turns::new(instances)),
-    };
-    serve_as(node, name, ring).await
-}
-
-async fn bounced(caller: &Caller, hops: u32, context: Context) -> Outcome {
-    let args = to_bytes(&(hops,)).expect("a number encodes");
-    call(caller, &bounce(), args, context).await
-}
-
-#[tokio::test]
-async fn a_ring_of_two_components_that_holds_all_instances_is_refused_at_once() {
-    for instances in [1, 4, 16] {
-        let lattice = lattice().await;
-        let node = host(&lattice, "a").await;
-        let _ping = serve_ring(&node, "ping", instances).await;
-        let _pong = serve_ring(&node, "pong", instances).await;
-        for (source, target) in [("caller", "ping"), ("ping", "pong"), ("pong", "ping")] {
-            link(&lattice, source, target).await;
-        }
-        let caller = node.caller("caller").expect("valid");
-        let bounce = |hops| bounced(&caller, hops, Context::new(Duration::from_secs(5)));
-        let deepest = u32::try_from(2 * instances - 1).expect("small");
-        assert_eq!(bounce(deepest).await, Ok(Bytes::from_static(b"\0")));
-        let start = Instant::now();
-        let (circle, other) = tokio::join!(bounce(deepest + 1), bounce(0));
-        assert!(too_many(&circle), "{circle:?}");
-        assert_eq!(other, Ok(Bytes::from_static(b"\0")));
-        assert!(start.elapsed() < Duration::from_secs(1), "they waited");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_ring_over_two_hosts_ends_by_its_deadline() {
-    let lattice = lattice().await;
-    let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
-    let _ping = serve_ring(&a, "ping", 1).await;
-    let _pong = serve_ring(&b, "pong", 1).await;
-    for (source, target) in [("caller", "ping"), ("ping", "pong"), ("pong", "ping")] {
-        link(&lattice, source, target).await;
-    }
-    let caller = a.caller("caller").expect("valid");
-    let bounce = |hops| bounced(&caller, hops, Context::new(Duration::from_secs(2)));
-    eventually("the ring works", async || bounce(1).await.is_ok()).await;
-    let start = Instant::now();
-    // The third call waits for the instance of the first one, on the same host.
-    let circle = bounce(2).await.expect_err("it waits for itself");
-    assert_ne!(circle.ran(), Ran::No, "{circle:?}");
-    let took = start.elapsed();
-    assert!(took < Duration::from_millis(2_100), "{took:?}");
-    eventually("others are served", async || bounce(1).await.is_ok()).await;
 }

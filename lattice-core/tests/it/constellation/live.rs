@@ -1,18 +1,23 @@
 //! Views that follow the changes of a lattice.
 
 use super::*;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, future::join_all};
 use lattice_core::{
     bus::{Bus, memory::MemoryNetwork},
     call::Context,
     constellation::{ComponentKind, ComponentStatus, Delta, LinkState, Phase, ReplicaKey, View},
-    name::LatticeName,
+    name::{HostId, LatticeName},
     node::NodeOptions,
     store::MemoryStore,
     subject::Subjects,
 };
 use lattice_sim::fault::FaultBus;
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 use tokio::time::sleep;
 
 /// Applies changes until the view satisfies a condition.
@@ -250,14 +255,16 @@ async fn a_view_serializes_to_json() {
     assert!(delta[1]["host"]["gone"]["id"].is_string(), "{delta}");
 }
 
+/// Joins the lattice in this store as a process of its own.
+async fn on(bus: Arc<dyn Bus>, store: &Arc<MemoryStore>) -> Lattice {
+    let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
+    lattice.await.expect("it opens")
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_does_not_report_in_time_is_known_by_its_heartbeat() {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
-    let on = async |bus: Arc<dyn Bus>| {
-        let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
-        lattice.await.expect("it opens")
-    };
-    let there = on(Arc::new(network.connect())).await;
+    let there = on(Arc::new(network.connect()), &store).await;
     let _host = host(&there, "a").await;
     let subjects = Subjects::new(&LatticeName::new("test").expect("valid"));
     // At any time between two of its heartbeats.
@@ -266,8 +273,90 @@ async fn a_host_that_does_not_report_in_time_is_known_by_its_heartbeat() {
         let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
         let wanted = subjects.report_wanted();
         bus.partition(move |subject| *subject == wanted);
-        let here = on(bus).await;
+        let here = on(bus, &store).await;
         let view = here.constellation().settled().await;
         assert!(view.hosts.contains_key(&host_id("a")), "{offset} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_waits_longer_for_hosts_when_its_process_is_late() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let there = on(Arc::new(network.connect()), &store).await;
+    let _host = host(&there, "a").await;
+    let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
+    bus.partition(|_| true);
+    let here = on(bus.clone(), &store).await;
+    let constellation = here.constellation();
+    let settled = tokio::spawn(async move { constellation.settled().await });
+    sleep(Duration::from_millis(100)).await;
+    // The process gets no time.
+    tokio::time::advance(Duration::from_millis(400)).await;
+    sleep(Duration::from_millis(900)).await;
+    assert!(!settled.is_finished(), "hosts may be late, too");
+    bus.heal();
+    let view = settled.await.expect("it settles");
+    assert!(view.hosts.contains_key(&host_id("a")));
+}
+
+/// Threads that use all of the processor.
+struct Burning {
+    is_over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Burning {
+    fn start(threads: usize) -> Self {
+        let is_over = Arc::<AtomicBool>::default();
+        let burn = |is_over: Arc<AtomicBool>| {
+            move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            }
+        };
+        let threads = (0..threads).map(|_| thread::spawn(burn(is_over.clone())));
+        Self {
+            threads: threads.collect(),
+            is_over,
+        }
+    }
+}
+
+impl Drop for Burning {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().expect("it only burns");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_view_misses_a_live_host_while_the_machine_is_busy() {
+    let (network, store) = (Arc::new(MemoryNetwork::new()), Arc::new(MemoryStore::new()));
+    let mut hosts = Vec::new();
+    for name in ["a", "b", "c"] {
+        let lattice = on(Arc::new(network.connect()), &store).await;
+        hosts.push((host(&lattice, name).await, lattice));
+    }
+    let _burning = Burning::start(4);
+    // Each is a process of its own that joins at another time between two heartbeats.
+    let views = (0..40).map(|number| {
+        let (network, store) = (network.clone(), store.clone());
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(25 * number)).await;
+            let lattice = on(Arc::new(network.connect()), &store).await;
+            let view = lattice.constellation().settled().await;
+            let peers = lattice.peers();
+            let peers = peers.iter().map(|peer| peer.origin.host.clone());
+            let known: BTreeSet<HostId> = view.hosts.keys().cloned().collect();
+            (known, peers.collect::<BTreeSet<HostId>>())
+        })
+    });
+    let all: BTreeSet<HostId> = ["a", "b", "c"].map(host_id).into();
+    for (number, view) in join_all(views).await.into_iter().enumerate() {
+        let (known, peers) = view.expect("it settles");
+        assert_eq!((&known, &peers), (&all, &all), "view {number}");
     }
 }

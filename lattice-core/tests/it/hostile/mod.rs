@@ -180,6 +180,7 @@ fn call_envelope(source: Source) -> CallEnvelope {
         idempotent: false,
         trace: None,
         instance: None,
+        marks: Vec::new(),
         has_handles: false,
         session: None,
         args: text("forged"),

@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    output::{Format, on_one_line, print, print_json},
+    output::{Format, in_one_line, on_one_line, print, print_json},
     registry::{Login, Registries, bar, show},
 };
 use clap::Args;
@@ -225,7 +225,7 @@ impl Inspected {
             let _ = writeln!(out, "\nparts that can't be served");
         }
         for unserved in self.unserved() {
-            let _ = writeln!(out, "  {}", on_one_line(&unserved.to_string()));
+            let _ = writeln!(out, "  {}", in_one_line(&unserved.to_string()));
         }
         out
     }

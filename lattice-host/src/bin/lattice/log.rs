@@ -1,6 +1,7 @@
 //! The log of this process on stderr. It never stops the process: a line that can't be written is
 //! lost, and a line that doesn't fit into the full queue is counted.
 
+use crate::words::in_commands;
 use std::{
     io::{self, Write as _},
     sync::{
@@ -126,7 +127,10 @@ fn write_all(waiting: &Receiver<Entry>, lost: &AtomicU64) {
 impl io::Write for Log {
     /// The subscriber writes each event at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.line(line.to_vec());
+        self.line(match str::from_utf8(line) {
+            Ok(text) => in_commands(text).into_bytes(),
+            Err(_) => line.to_vec(),
+        });
         Ok(line.len())
     }
 
@@ -170,6 +174,26 @@ mod tests {
         }
         assert_eq!(log.lost.load(Ordering::Relaxed), 3);
         log.flush();
+    }
+
+    #[test]
+    fn lines_name_options_in_place_of_names_of_rust() {
+        let (lines, waiting) = sync_channel(2);
+        let mut log = Log {
+            lines,
+            lost: Arc::default(),
+        };
+        let event = b"WARN send less to it, or raise `message_memory` of its connection of=\"x\"\n";
+        let written = log.write(event).expect("it never fails");
+        assert_eq!(written, event.len());
+        let Ok(Entry::Line(line)) = waiting.try_recv() else {
+            panic!("no line");
+        };
+        let shown = String::from_utf8(line).expect("a text");
+        assert_eq!(
+            shown,
+            "WARN send less to it, or start more hosts of=\"x\"\n"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     failure::Failure,
     secrets,
-    words::{for_terminal, harmless_json, is_control},
+    words::{for_terminal, harmless_json, in_commands, is_control},
 };
 use clap::ValueEnum;
 use std::{
@@ -151,7 +151,12 @@ fn cell(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    on_one_line(text)
+    in_one_line(text)
+}
+
+/// Returns a text of the library on one line, in the words of this command.
+pub(crate) fn in_one_line(text: &str) -> String {
+    on_one_line(&in_commands(text))
 }
 
 /// Returns an untrusted text on one line, without characters that move the cursor.

@@ -3,7 +3,7 @@
 use crate::{
     failure::Failure,
     options::{LatticeOptions, duration},
-    output::{Colour, Paint, on_one_line, print, print_json, reader_left},
+    output::{Colour, Paint, in_one_line, print, print_json, reader_left},
 };
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
@@ -203,7 +203,7 @@ impl Printer {
             (Some(_), false) => ("-", Colour::Red),
             _ => return String::new(),
         };
-        let line = on_one_line(&format!("{sign} {thing} {detail}"));
+        let line = in_one_line(&format!("{sign} {thing} {detail}"));
         if is_there {
             self.lines.insert(thing, detail);
         } else {

@@ -54,7 +54,11 @@ async fn results_and_errors_of_a_call_are_printed_and_set_the_exit_code() {
     let sentence =
         "err(other(\"component `greeter` has no link `default` for `lattice:keyvalue/store@";
     assert!(answer.starts_with(sentence), "{answer}");
-    for debug in ["Error::", "Error {", "Other(", "Some("] {
+    assert!(
+        answer.contains("`lattice link add greeter lattice:keyvalue/store@"),
+        "{answer}"
+    );
+    for debug in ["Error::", "Error {", "Other(", "Some(", "Link::"] {
         assert!(!answer.contains(debug), "{answer}");
     }
 

@@ -1,12 +1,12 @@
 //! Connecting to a lattice: options, their variables, and messages about wrong ones.
 
-use super::{Scene, bare, text};
+use super::{Process, Scene, bare, text};
 use crate::{
     certificates::{Authority, Identity},
     nats::{NatsConfig, NatsServer},
 };
 use nkeys::KeyPair;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 const HOSTS: [&str; 2] = ["get", "hosts"];
 
@@ -325,6 +325,54 @@ async fn the_store_has_the_size_that_an_account_wants() {
     assert!(!message.contains("Connect::"), "{message}");
     let output = run(&common, &[("LATTICE_STORE_MAX_BYTES", "8MiB")]);
     assert!(output.status.success(), "{output:?}");
+}
+
+/// `length` returns the number of bytes of a text.
+const LENGTH: &str = r#"(component
+    (core module $m
+        (memory (export "memory") 4)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+        (func (export "length") (param i32 i32) (result i32) (local.get 1)))
+    (core instance $i (instantiate $m))
+    (func $length (param "text" string) (result u32) (canon lift (core func $i "length")
+        (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+    (instance (export "example:text/it@1.0.0") (export "length" (func $length))))"#;
+
+/// Without the option, the server closes the connection of a client that sends a larger message.
+#[tokio::test]
+async fn messages_are_as_small_as_an_option_says() {
+    let accounts = "accounts { small {
+        users: [{user: m, password: p}], jetstream: enabled, limits: { max_payload: 65536 }
+    } }";
+    let mut scene = Scene::new().await;
+    let server = NatsConfig::default().jetstream().text(accounts);
+    scene.nats = server.start().await;
+    let url = format!("nats://m:p@{}", scene.nats.address());
+    let command = |args: &[&str]| {
+        let mut command = scene.command(args);
+        command
+            .env("LATTICE_NATS", &url)
+            .env("LATTICE_NATS_MAX_PAYLOAD", "64KiB")
+            .stdin(Stdio::null());
+        command
+    };
+    let mut host = command(&["up", "--id", "one"]);
+    let _host = Process(host.stderr(Stdio::null()).spawn().expect("starts"));
+    let actor = scene.file("length.wasm", &wat::parse_str(LENGTH).expect("a component"));
+    let manifest = format!("name = \"shop\"\n[actors.length]\nimage = \"file:{actor}\"\n");
+    let manifest = scene.file("app.toml", manifest.as_bytes());
+    let large = format!("\"{}\"", "x".repeat(100_000));
+    for args in [
+        &["apply", &manifest][..],
+        &["watch", "--until", "settled", "--for", "60s"],
+        &["call", "length", "example:text/it@1.0.0#length", &large],
+    ] {
+        let output = command(args).output().expect("runs");
+        assert!(output.status.success(), "{:.40}: {output:?}", args[0]);
+        if args[0] == "call" {
+            assert_eq!(text(&output.stdout), "100000\n");
+        }
+    }
 }
 
 /// One server can't keep three copies.

@@ -131,6 +131,8 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
     let session = block("sh");
     for part in [
         "nats-server -js &",
+        // Where to get one.
+        "https://nats.io",
         ":4222",
         "--http 127.0.0.1:8080",
         ":8080/Ada ",

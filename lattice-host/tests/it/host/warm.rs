@@ -251,3 +251,27 @@ async fn an_actor_that_calls_itself_deeper_than_its_instances_is_refused_at_once
     }
     assert!(start.elapsed() < PATIENCE / 2, "it waited for its deadline");
 }
+
+#[tokio::test]
+async fn actors_on_two_hosts_that_call_each_other_deeper_than_their_instances_are_refused_at_once()
+{
+    let lattice = lattice().await;
+    let _host = host_of(&lattice, "mischief", warm(4)).await;
+    let other = Host::builder(&lattice).actor("other", warm(4)(actor("mischief")));
+    let _other = started(other).await;
+    link(&lattice, "mischief", PEER, "other").await;
+    link(&lattice, "other", PEER, "mischief").await;
+    let bounce = async |hops: u32| -> Result<u32, RpcError> {
+        let bounced = act(&lattice, "call-bounce", (hops,)).await;
+        bounced.expect("answered")
+    };
+    assert_eq!(bounce(6).await, Ok(6), "all eight instances");
+    let start = std::time::Instant::now();
+    for hops in [7, 8, 31, 1_000] {
+        let (deep, other) = tokio::join!(bounce(hops), count(&lattice));
+        let (kind, ran, _, message) = deep.expect_err("it can't end");
+        assert_eq!((kind, ran), (9, 0), "{message}");
+        assert!(other > 0);
+    }
+    assert!(start.elapsed() < PATIENCE / 2, "it waited for its deadline");
+}

@@ -5,7 +5,13 @@ mod json;
 mod types;
 mod wire;
 
-use crate::{failure::Failure, options::LatticeOptions, output, suggest::hint, words::harmless};
+use crate::{
+    failure::Failure,
+    options::LatticeOptions,
+    output,
+    suggest::hint,
+    words::{harmless, in_commands},
+};
 use clap::{Args, ValueEnum};
 use lattice_core::{
     Lattice,
@@ -194,6 +200,12 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
         ValueFormat::Wave => {
             let text = wasm_wave::to_string(&value)
                 .map_err(|error| Failure::failed("the result can't be written as text", &error))?;
+            // A guest may return an error of its own calls.
+            let text = if is_err(ty, &value) {
+                in_commands(&text)
+            } else {
+                text
+            };
             output::print(&format!("{}\n", harmless(&text)))
         }
         ValueFormat::Json => output::print_json(&format!("{:#}", json::json(&ty.wit, &value))),
