@@ -12,7 +12,7 @@ use crate::{call::Context, wire::ChainMark};
 use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc, LazyLock,
+        LazyLock,
         atomic::{AtomicU32, Ordering},
     },
 };
