@@ -1,12 +1,16 @@
 //! Which wormhole has which host name, and the claims that a commit of wormholes needs. Pure.
 
-use super::{Desired, HostClaim, WormholeSpec};
+use super::{Body, Desired, Extra, HostClaim, WormholeSpec};
 use crate::{
     name::WormholeId,
-    store::{Expect, StoreKey},
-    wormhole::canonical_path,
+    store::{
+        Expect, Op, StoreKey,
+        generation::Basis,
+        record::{RecordError, Records},
+    },
+    wormhole::{canonical_path, may_be_generated},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The claims that a commit needs that writes or deletes wormholes.
 #[derive(Debug)]
@@ -16,6 +20,15 @@ pub(crate) struct Claims<'a> {
     after: BTreeMap<&'a WormholeId, Option<&'a WormholeSpec>>,
     /// Names that are claimed although no wormhole has them, so that they are not generated again.
     reserved: Vec<String>,
+}
+
+/// What a commit does to claims.
+#[derive(Debug, Default)]
+pub(crate) struct ClaimWrites {
+    /// The claims to write, and what is expected of their keys.
+    puts: Vec<(String, HostClaim, Expect)>,
+    /// The host names whose claims can be deleted, and what is expected of their keys.
+    free: Vec<(String, Expect)>,
 }
 
 /// A host name and path that another wormhole has.
@@ -57,14 +70,15 @@ impl<'a> Claims<'a> {
         self.reserved.push(name.to_owned());
     }
 
-    /// Returns the claims to write, and what is expected of their keys.
+    /// Returns what the commit does to claims.
     ///
     /// A claim is written whenever a wormhole gains a name, also if the claim says so already: a
-    /// writer that takes the name for free fails then.
+    /// writer that takes the name for free fails then. The claim of a name that no wormhole has any
+    /// more is deleted, unless the name may be generated: only such a claim has to be kept.
     ///
     /// # Errors
     /// Fails with the names that other wormholes have.
-    pub(crate) fn to_write(&self) -> Result<Vec<(String, HostClaim, Expect)>, Vec<Taken>> {
+    pub(crate) fn to_write(&self) -> Result<ClaimWrites, Vec<Taken>> {
         let (wanted, taken) = self.wanted();
         if !taken.is_empty() {
             return Err(taken);
@@ -84,7 +98,36 @@ impl<'a> Claims<'a> {
             let (claim, expect) = self.claim(host, &paths);
             (host.to_owned(), claim, expect)
         };
-        Ok(hosts.into_iter().filter(is_new).map(write).collect())
+        let free = self.free(|host| hosts.contains_key(host));
+        let puts = hosts.into_iter().filter(is_new).map(write).collect();
+        Ok(ClaimWrites { puts, free })
+    }
+
+    /// Returns the names that the commit's wormholes had and no wormhole has after it, whose claims
+    /// needn't be kept.
+    fn free(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Expect)> {
+        let before = self.after.keys().copied();
+        let before = before.filter_map(|id| self.desired.wormholes.get(id));
+        let had: BTreeSet<String> = before.flat_map(|before| before.spec.hosts()).collect();
+        let is_kept = |host: &String| {
+            let is_unreadable = || {
+                let key = StoreKey::wormhole_host(host);
+                self.desired.unreadable.contains_key(&key)
+            };
+            let has_it = |after: &WormholeSpec| after.hosts().any(|own| own == *host);
+            let is_kept = || self.after.values().flatten().any(|after| has_it(after));
+            is_wanted(host.as_str()) || may_be_generated(host) || is_unreadable() || is_kept()
+        };
+        let free = |host: String| {
+            let known = self.desired.claims.get(&host)?;
+            let (claim, _) = self.claim(&host, &[]);
+            let is_free = claim.paths.is_empty() && claim.extra == Extra::default();
+            is_free.then(|| (host, Expect::At(known.revision)))
+        };
+        had.into_iter()
+            .filter(|host| !is_kept(host))
+            .filter_map(free)
+            .collect()
     }
 
     /// Returns the names that the commit's wormholes have, and those that others have already.
@@ -191,6 +234,37 @@ impl<'a> Claims<'a> {
             (None, None) => self.desired.expect_none(&key),
         };
         (claim, expect)
+    }
+}
+
+impl ClaimWrites {
+    /// Returns how many operations the commit needs for them. Deletions can be left out.
+    pub(crate) fn len(&self) -> usize {
+        self.puts.len()
+    }
+
+    /// Returns the host names whose claims are written.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &String> {
+        self.puts.iter().map(|(host, ..)| host)
+    }
+
+    /// Returns the operations that write claims.
+    pub(crate) fn puts(&self, records: &Records, basis: Basis) -> Result<Vec<Op>, RecordError> {
+        let op = |(host, claim, expect): &(String, HostClaim, Expect)| {
+            let key = StoreKey::wormhole_host(host);
+            let body = Body(claim);
+            let value = records.encode(basis.incarnation, &key, basis.generation, &body)?;
+            Ok(Op::put(key, value, *expect))
+        };
+        self.puts.iter().map(op).collect()
+    }
+
+    /// Returns the operations that delete claims.
+    pub(crate) fn deletions(&self, records: &Records, basis: Basis) -> impl Iterator<Item = Op> {
+        self.free.iter().map(move |(host, expect)| {
+            let key = StoreKey::wormhole_host(host);
+            records.deletion(basis.incarnation, key, basis.generation, *expect)
+        })
     }
 }
 

@@ -81,6 +81,21 @@ pub(super) fn as_canonical_host(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// Returns whether a host name has the form of those that are generated, also by versions with other
+/// words: two words and a number of four digits, as in `quiet-harbor-4821`.
+pub(crate) fn may_be_generated(host: &str) -> bool {
+    let is_word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase())
+    };
+    let is_number = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = host.split('-');
+    matches!(
+        (parts.next(), parts.next(), parts.next(), parts.next()),
+        (Some(first), Some(second), Some(number), None)
+            if is_word(first) && is_word(second) && is_number(number)
+    )
+}
+
 /// Returns a path without slashes at the end, or `/` for all paths.
 pub(crate) fn canonical_path(path: &str) -> &str {
     match path.trim_end_matches('/') {
@@ -190,6 +205,26 @@ mod tests {
         assert_eq!(canonical_host("Shop.Example."), "shop.example");
         assert_eq!(as_canonical_host("Shop.Example."), "shop.example");
         assert_eq!(as_canonical_host("shop.example"), "shop.example");
+    }
+
+    #[test]
+    fn names_that_may_be_generated_have_two_words_and_a_number() {
+        for name in ["quiet-harbor-4821", "a-b-0000"] {
+            assert!(may_be_generated(name), "{name}");
+        }
+        for name in [
+            "shop.example",
+            "quiet-harbor",
+            "quiet-harbor-482",
+            "quiet-harbor-48210",
+            "quiet-harbor-4821-x",
+            "quiet-harbor-4821.example",
+            "quiet--4821",
+            "quiet2-harbor-4821",
+            "",
+        ] {
+            assert!(!may_be_generated(name), "{name}");
+        }
     }
 
     #[test]

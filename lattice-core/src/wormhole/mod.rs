@@ -18,8 +18,10 @@
 //! ```
 //!
 //! A claim counts as long as the wormhole that it names has that host name and path, or can't be
-//! read. The claim of a free name stays in the store: a person may choose the name again, but it is
-//! never generated again.
+//! read. The claim of a free name that may be generated, two words and a number, stays in the store:
+//! a person may choose the name again, but it is never generated again. The claim of any other free
+//! name is deleted with the last wormhole that had it. So the store keeps some 100 bytes for each
+//! name that was ever generated, and nothing for those that people have chosen and given up.
 //!
 //! # Unreadable records
 //!
@@ -45,6 +47,8 @@ pub use limits::{Rate, WormholeLimits};
 pub use spec::{WormholeSpec, WormholeState};
 pub use table::{Wormhole, WormholeTable};
 
-pub(crate) use hosts::{canonical_host, canonical_path, check_domains, check_host, check_path};
+pub(crate) use hosts::{
+    canonical_host, canonical_path, check_domains, check_host, check_path, may_be_generated,
+};
 pub(crate) use interfaces::Purpose;
 pub(crate) use reader::WormholeReader;

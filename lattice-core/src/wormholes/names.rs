@@ -71,6 +71,7 @@ mod tests {
     use crate::{
         desired::{Declared, HostClaim},
         store::Revision,
+        wormhole::may_be_generated,
     };
     use std::collections::BTreeSet;
 
@@ -93,6 +94,7 @@ mod tests {
             let name = name(random).expect("a name");
             let parts: Vec<&str> = name.as_str().split('-').collect();
             assert_eq!(parts.len(), 3, "{name}");
+            assert!(may_be_generated(name.as_str()), "its claim is kept");
             assert!(
                 FIRST.contains(&parts[0]) && SECOND.contains(&parts[1]),
                 "{name}"

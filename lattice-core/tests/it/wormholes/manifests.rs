@@ -1,6 +1,6 @@
 //! Wormholes in manifests: fields, problems, plans, and names that another app has.
 
-use super::*;
+use super::{names::is_claimed, *};
 use lattice_core::{
     app::{App, ApplyError, LoadError, PlanError, ProblemKind, Problems, Warning},
     node::NodeOptions,
@@ -195,6 +195,22 @@ async fn a_name_that_another_app_has_is_a_problem_and_of_two_at_once_one_wins() 
         );
         assert!(is_taken, "{problems}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_deleted_leaves_no_claims_of_the_names_that_it_chose() {
+    let programs = Programs::new();
+    let lattice = programs.open().await;
+    let shop = app(
+        "shop",
+        "[wormholes.shop]\nactor = \"shop\"\nhost = \"shop.example\"\n\
+         [wormholes.kept]\nactor = \"shop\"\nhost = \"quiet-harbor-4821\"\n",
+    );
+    lattice.apply(&shop).await.expect("applied");
+    assert!(is_claimed(&programs, "shop.example").await);
+    lattice.delete_app("shop").await.expect("deleted");
+    assert!(!is_claimed(&programs, "shop.example").await);
+    assert!(is_claimed(&programs, "quiet-harbor-4821").await);
 }
 
 #[tokio::test(start_paused = true)]
