@@ -258,7 +258,8 @@ async fn unlinked_binding<P: Provider>(
     let Source::Wormhole(wormhole) = &request.source else {
         return provider.operator().await.ok_or(CallError::OperatorDenied);
     };
-    let binding = provider.wormhole(wormhole).await;
+    let link = request.wormhole_link.clone().unwrap_or_default();
+    let binding = provider.wormhole(wormhole, &link).await;
     binding.ok_or_else(|| CallError::WormholeClosed {
         wormhole: wormhole.clone(),
         reason: format!(

@@ -206,6 +206,9 @@ impl Draft {
                 draft.found.push((ManifestPath::default(), newer));
             }
         }
+        // Nothing is claimed, so no claim is in the way.
+        let claims = claims::of_commit(&draft.puts, &draft.deletes, present.desired);
+        draft.claims = claims.unwrap_or_default();
         Some(draft)
     }
 

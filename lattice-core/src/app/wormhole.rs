@@ -40,7 +40,8 @@ pub struct WormholeManifest {
     /// Serves only requests whose path begins with these segments. `"/"` by default.
     #[serde(default = "root")]
     pub path: String,
-    /// The name of the link that calls in its name carry. `"default"` by default.
+    /// The name of the link, by which a provider tells the wormholes that lead to it apart.
+    /// `"default"` by default.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(with = "String")]
     pub link: LinkName,
@@ -119,7 +120,8 @@ pub struct WormholeAuthManifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub verifier: Option<ComponentId>,
-    /// The name of the link that calls of the verifier carry. `"default"` by default.
+    /// The name of the link, by which a provider tells the wormholes whose verifier it is apart.
+    /// `"default"` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub verifier_link: Option<LinkName>,

@@ -28,7 +28,8 @@ pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) const REREAD: Duration = Duration::from_millis(100);
 /// Longest pauses between two attempts. The last sets about how many writers of one key get through
 /// per second at worst.
-pub(crate) const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
+pub(crate) const PAUSES: Backoff =
+    Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
 
 /// Why a write to the store failed.
 #[derive(Debug, Clone, thiserror::Error)]

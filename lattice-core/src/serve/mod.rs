@@ -8,7 +8,7 @@ use crate::{
     call::{CallError, Context, Ran},
     id::{FunctionKey, Origin, Source},
     link::{Link, LinkKey},
-    name::ComponentId,
+    name::{ComponentId, LinkName},
     stream::{Body, Handles},
     types::ComponentTypes,
 };
@@ -157,6 +157,8 @@ pub struct Request {
     /// The link that grants the call; `None` for an operator and for a wormhole, which `source`
     /// tells apart.
     pub link: Option<Arc<Link>>,
+    /// The name of the link that the record of a wormhole has, if the call is made in its name.
+    pub wormhole_link: Option<LinkName>,
     /// The arguments, encoded as a tuple.
     pub args: Bytes,
     /// The streams and handles in the arguments, in order. There are none if the type of the

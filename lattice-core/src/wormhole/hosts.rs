@@ -81,12 +81,11 @@ pub(super) fn as_canonical_host(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns whether a host name has the form of those that are generated, also by versions with other
-/// words: two words and a number of four digits, as in `quiet-harbor-4821`.
+/// Returns whether a host name has the form of those that are generated, also by versions with
+/// other words: two words and a number of four digits, as in `quiet-harbor-4821`.
 pub(crate) fn may_be_generated(host: &str) -> bool {
-    let is_word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase())
-    };
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     let is_number = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = host.split('-');
     matches!(

@@ -18,10 +18,11 @@
 //! ```
 //!
 //! A claim counts as long as the wormhole that it names has that host name and path, or can't be
-//! read. The claim of a free name that may be generated, two words and a number, stays in the store:
-//! a person may choose the name again, but it is never generated again. The claim of any other free
-//! name is deleted with the last wormhole that had it. So the store keeps some 100 bytes for each
-//! name that was ever generated, and nothing for those that people have chosen and given up.
+//! read. The claim of a free name that may be generated, two words and a number, stays in the
+//! store: a person may choose the name again, but it is never generated again. The claim of any
+//! other free name is deleted with the last wormhole that had it. So the store keeps some 100 bytes
+//! for each name that was ever generated, and nothing for those that people have chosen and given
+//! up.
 //!
 //! # Unreadable records
 //!
@@ -42,7 +43,7 @@ pub const INGRESS_LABEL: &str = "lattice-ingress";
 pub use auth::{HashError, PasswordHash, TokenHash, WormholeAuth};
 pub use claim::HostClaim;
 pub use hosts::{MAX_DOMAINS, MAX_HOST, MAX_PATH, WormholeRuleError};
-pub use interfaces::serves_requests;
+pub use interfaces::{serves_requests, verifies_requests};
 pub use limits::{Rate, WormholeLimits};
 pub use spec::{WormholeSpec, WormholeState};
 pub use table::{Wormhole, WormholeTable};

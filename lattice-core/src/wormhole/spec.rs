@@ -29,7 +29,8 @@ pub struct WormholeSpec {
     pub path: String,
     /// The actor that serves the requests.
     pub actor: ComponentId,
-    /// The name of the link, as calls in the wormhole's name carry it.
+    /// The name of the link. A provider that serves the requests is told it, so that it can tell
+    /// the wormholes that lead to it apart; an actor isn't.
     #[serde(default, skip_serializing_if = "is_default")]
     pub link: LinkName,
     /// Whether requests are let through.

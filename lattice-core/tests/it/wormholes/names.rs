@@ -239,8 +239,14 @@ async fn claims_of_names_that_are_never_generated_go_with_their_last_wormhole() 
     for (id, path) in [("shop", "/"), ("api", "/api")] {
         wormholes.create(named(id, path)).await.expect("created");
     }
-    wormholes.rename("shop", "new.example").await.expect("renamed");
-    assert!(is_claimed(&programs, "shop.example").await, "by the other one");
+    wormholes
+        .rename("shop", "new.example")
+        .await
+        .expect("renamed");
+    assert!(
+        is_claimed(&programs, "shop.example").await,
+        "by the other one"
+    );
     wormholes.delete("api").await.expect("deleted");
     assert!(!is_claimed(&programs, "shop.example").await);
     assert!(is_claimed(&programs, "www.example").await, "as its domain");
