@@ -126,6 +126,10 @@ impl<P: Provider> Service for ProviderService<P> {
         let ended = self.bound.bindings.end(link);
         self.bound.unlink(ended);
     }
+
+    fn streams_ended(&self) -> BoxFuture<'static, ()> {
+        self.homes.streams_ended().boxed()
+    }
 }
 
 impl<P: Provider> Drop for ProviderService<P> {
