@@ -97,9 +97,9 @@ pub trait Service: Send + Sync + 'static {
     fn unlinked(&self, _link: &LinkKey) {}
 
     /// Waits until the streams have ended that it writes and that break when it is dropped. The
-    /// component's calls have ended then, and a shutdown waits for this within its grace. It ends at
-    /// once by default, as for a service whose streams outlive it. One that wraps another passes it
-    /// on.
+    /// component's calls have ended then, and a shutdown waits for this within its grace. It ends
+    /// at once by default, as for a service whose streams outlive it. One that wraps another passes
+    /// it on.
     fn streams_ended(&self) -> BoxFuture<'static, ()> {
         future::ready(()).boxed()
     }
