@@ -142,7 +142,8 @@ fn host_name(authority: &str) -> Option<String> {
         }
         None => authority.split_once(':').unwrap_or((authority, "")),
     };
-    let is_port = port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit());
+    let has_digits = port.bytes().all(|digit| digit.is_ascii_digit());
+    let is_port = port.is_empty() || (has_digits && port.parse::<u16>().is_ok());
     let host = host.strip_suffix('.').unwrap_or(host);
     let is_name = host.starts_with('[')
         || host.split('.').all(|label| {

@@ -178,6 +178,7 @@ fn other(path: &str) -> Option<Response> {
                     header("x-sum", "7"),
                     header("content-length", "3"),
                     header("transfer-encoding", "chunked"),
+                    header("set-cookie", "a=1"),
                 ])
             })),
             ..with(text("hello"), &[("trailer", "x-sum, content-length")])
