@@ -271,6 +271,17 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_user_who_does_not_exist_has_nobodys_password() {
+        // The only hash there is stands in for that of every other user.
+        let users = users(&[("ada", "secret")]);
+        let (passwords, wormhole) = (Passwords::default(), id("a"));
+        for _ in 0..2 {
+            let checked = passwords.verify(&wormhole, &users, "eve", "secret".to_owned());
+            assert_eq!(checked.await.ok(), Some(false));
+        }
+    }
+
     #[test]
     fn users_who_do_not_exist_cost_what_those_who_do_cost() {
         let users = users(&[("ada", "a"), ("bob", "b"), ("eve", "c")]);

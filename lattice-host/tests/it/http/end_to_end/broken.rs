@@ -98,7 +98,7 @@ async fn a_body_whose_host_is_killed_is_reset_over_http2() {
     // Only the stream is reset: the connection goes on.
     let response = client.send_request(get("/")).await;
     let status = response.expect("a response").status();
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(status.is_server_error(), "{status}");
     drop(connection);
 }
 
