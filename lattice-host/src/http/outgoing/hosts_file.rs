@@ -40,7 +40,7 @@ fn contents() -> String {
 fn listed(file: &str, name: &str) -> Vec<IpAddr> {
     let address = |line: &str| {
         let mut words = line.split('#').next()?.split_ascii_whitespace();
-        let address = words.next()?.parse().ok()?;
+        let address: IpAddr = words.next()?.parse().ok()?;
         let is_named = words.any(|word| {
             let word = word.strip_suffix('.').unwrap_or(word);
             word.eq_ignore_ascii_case(name)
