@@ -102,6 +102,33 @@ actor = "shop"
 }
 
 #[test]
+fn the_manifest_in_the_docs_has_every_field() {
+    let docs = include_str!("../../../../lattice-host/docs/http.md");
+    let blocks = docs.split("```toml\n").skip(1);
+    let mut blocks = blocks.filter_map(|block| Some(block.split_once("```")?.0));
+    let wormholes = blocks.next().expect("a manifest");
+    let app = app("shop", wormholes);
+    let wormhole = app.manifest().wormholes.values().next().expect("one");
+    let json = serde_json::to_value(wormhole).expect("it is written");
+    for field in [
+        "actor", "host", "domains", "path", "state", "limits", "auth",
+    ] {
+        assert!(!json[field].is_null(), "{field}: {json}");
+    }
+    for field in [
+        "body",
+        "head-timeout",
+        "total-timeout",
+        "rate",
+        "client-rate",
+    ] {
+        assert!(!json["limits"][field].is_null(), "{field}: {json}");
+    }
+    let links = blocks.next().expect("another one");
+    parse("shop", links).expect("a link to the web");
+}
+
+#[test]
 fn a_password_in_plain_text_is_refused_with_the_command_that_makes_a_hash() {
     for (auth, command) in [
         ("basic = { ada = \"s3cret\" }", "`lattice wormhole hash`"),
