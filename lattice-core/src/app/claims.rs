@@ -43,7 +43,7 @@ pub(super) fn of_commit(
         let taken = taken.into_iter().filter(is_of_another);
         let problem = |taken: Taken| {
             let kind = ProblemKind::HostTaken {
-                host: taken.host,
+                host: taken.host.to_string(),
                 path: taken.path,
                 by: taken.by,
             };
@@ -54,7 +54,7 @@ pub(super) fn of_commit(
     match desired.newer_claim(claims.hosts()) {
         None => Ok(claims),
         Some((host, newer)) => {
-            let (host, reason) = (host.clone(), newer.reason.clone());
+            let (host, reason) = (host.to_string(), newer.reason.clone());
             let newer = ProblemKind::NewerClaim { host, reason };
             Err(vec![(ManifestPath::default(), newer)])
         }

@@ -10,8 +10,8 @@ use crate::{
     name::{ComponentId, LinkName},
     quantity::ByteSize,
     wormhole::{
-        PasswordHash, Rate, TokenHash, WormholeAuth, WormholeLimits, WormholeRuleError,
-        canonical_host, check_domains, check_host, check_path,
+        HostName, PasswordHash, Rate, TokenHash, WormholeAuth, WormholeLimits, WormholeRuleError,
+        check_domains, check_path,
     },
 };
 use schemars::JsonSchema;
@@ -180,11 +180,12 @@ impl WormholeManifest {
                 found.push((path, ProblemKind::BadValue { reason }));
             }
         };
+        let follows_rule = |host: &str| host.parse::<HostName>().map(drop);
         if let Some(host) = &self.host {
-            check(path.field("host"), check_host(&canonical_host(host)));
+            check(path.field("host"), follows_rule(host));
         }
         for domain in &self.domains {
-            check(path.field("domains"), check_host(&canonical_host(domain)));
+            check(path.field("domains"), follows_rule(domain));
         }
         check(path.field("domains"), check_domains(self.domains.len()));
         check(path.field("path"), check_path(&self.path));

@@ -30,6 +30,7 @@
 
 mod auth;
 mod claim;
+mod host_name;
 mod hosts;
 mod interfaces;
 mod limits;
@@ -42,14 +43,13 @@ pub const INGRESS_LABEL: &str = "lattice-ingress";
 
 pub use auth::{HashError, PasswordHash, TokenHash, WormholeAuth};
 pub use claim::HostClaim;
+pub use host_name::HostName;
 pub use hosts::{MAX_DOMAINS, MAX_HOST, MAX_PATH, WormholeRuleError};
 pub use interfaces::{serves_requests, verifies_requests};
 pub use limits::{Rate, WormholeLimits};
 pub use spec::{WormholeSpec, WormholeState};
 pub use table::{Wormhole, WormholeTable};
 
-pub(crate) use hosts::{
-    canonical_host, canonical_path, check_domains, check_host, check_path, may_be_generated,
-};
+pub(crate) use hosts::{canonical_path, check_domains, check_path};
 pub(crate) use interfaces::Purpose;
 pub(crate) use reader::WormholeReader;

@@ -290,7 +290,7 @@ impl<'a> Writer<'a> {
         let claims = claims.to_write().map_err(|taken| taken_by(&taken))?;
         if let Some((host, newer)) = desired.newer_claim(claims.hosts()) {
             return Err(WormholeError::NewerClaim {
-                host: host.clone(),
+                host: host.to_string(),
                 reason: newer.reason.clone(),
             });
         }
@@ -338,7 +338,7 @@ fn expected(desired: &Desired, id: &WormholeId) -> Expect {
 fn taken_by(taken: &[Taken]) -> WormholeError {
     taken.first().map_or(WormholeError::NoFreeName, |taken| {
         WormholeError::HostTaken {
-            host: taken.host.clone(),
+            host: taken.host.to_string(),
             path: taken.path.clone(),
             by: taken.by.clone(),
         }

@@ -72,7 +72,7 @@ impl Destination {
         let mut nameless = None;
         for name in [self.host.as_str()].into_iter().chain(labels) {
             match table.find(name, &self.path) {
-                Some(found) if is_named(found, name) => return Some(found),
+                Some(found) if !found.spec.serves_any_host() => return Some(found),
                 found => nameless = nameless.or(found),
             }
         }
@@ -94,10 +94,6 @@ impl Destination {
 /// Normalises a base domain that someone configured. `None` when it isn't a host name.
 pub(super) fn base_domain(text: &str) -> Option<String> {
     host_name(text.trim_start_matches("*.").trim_start_matches('.'))
-}
-
-fn is_named(wormhole: &Wormhole, name: &str) -> bool {
-    wormhole.spec.host.as_deref() == Some(name) || wormhole.spec.domains.contains(name)
 }
 
 /// Returns the one label that is before `domain`.

@@ -35,7 +35,8 @@ fn text(id: &WormholeId, spec: &WormholeSpec, ingresses: &Ingresses) -> String {
     };
     line("wormhole", id.as_str());
     line("state", state(spec));
-    let mut hosts = spec.hosts().collect::<Vec<_>>().join(", ");
+    let hosts: Vec<String> = spec.hosts().map(|host| host.to_string()).collect();
+    let mut hosts = hosts.join(", ");
     if hosts.is_empty() {
         hosts.push_str("any that no open wormhole has");
     }
