@@ -40,6 +40,10 @@ struct NatsPage;
 #[doc = include_str!("../../lattice-core/docs/leaf-nodes.md")]
 struct LeafNodesPage;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../lattice-host/docs/http.md")]
+struct HttpPage;
+
 pub use report::Report;
 pub use visitor::example::hello::desk;
 

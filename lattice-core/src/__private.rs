@@ -50,6 +50,7 @@ pub fn operator_request(
         function,
         source: Source::Operator,
         link: None,
+        wormhole_link: None,
         args: Bytes::new(),
         handles: Vec::new(),
         caller: CallerInstance::Here,

@@ -73,6 +73,17 @@ impl Homes {
         })
     }
 
+    /// Waits until no stream of the provider is open.
+    pub(crate) fn streams_ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let homes = self.placed.lock();
+        let ended: Vec<_> = homes.iter().map(|home| home.streams_ended()).collect();
+        async move {
+            for ended in ended {
+                ended.await;
+            }
+        }
+    }
+
     /// The provider was taken out of service.
     pub(crate) fn end(&self, reason: &str) {
         let homes = std::mem::take(&mut *self.placed.lock());

@@ -126,6 +126,10 @@ impl<P: Provider> Service for ProviderService<P> {
         let ended = self.bound.bindings.end(link);
         self.bound.unlink(ended);
     }
+
+    fn streams_ended(&self) -> BoxFuture<'static, ()> {
+        self.homes.streams_ended().boxed()
+    }
 }
 
 impl<P: Provider> Drop for ProviderService<P> {
@@ -258,7 +262,8 @@ async fn unlinked_binding<P: Provider>(
     let Source::Wormhole(wormhole) = &request.source else {
         return provider.operator().await.ok_or(CallError::OperatorDenied);
     };
-    let binding = provider.wormhole(wormhole).await;
+    let link = request.wormhole_link.clone().unwrap_or_default();
+    let binding = provider.wormhole(wormhole, &link).await;
     binding.ok_or_else(|| CallError::WormholeClosed {
         wormhole: wormhole.clone(),
         reason: format!(

@@ -327,4 +327,8 @@ impl Service for Leased {
     fn unlinked(&self, link: &LinkKey) {
         self.service.unlinked(link);
     }
+
+    fn streams_ended(&self) -> BoxFuture<'static, ()> {
+        self.service.streams_ended()
+    }
 }

@@ -230,7 +230,7 @@ impl Check<'_> {
                 continue;
             };
             for host in spec.hosts() {
-                let name = (host, spec.path.clone());
+                let name = (host.to_string(), spec.path.clone());
                 let Some(by) = names.get(&name).map(|by| WormholeId::clone(by)) else {
                     names.insert(name, id);
                     continue;

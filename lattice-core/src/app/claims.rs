@@ -6,84 +6,57 @@ use super::{
     resource::Record,
 };
 use crate::{
-    desired::{Body, Claims, Desired, HostClaim},
+    desired::{ClaimWrites, Claims, Desired, Taken},
     name::WormholeId,
-    store::{
-        Expect, KeyKind, Op, StoreKey,
-        generation::Basis,
-        record::{RecordError, Records},
-    },
+    store::{Expect, KeyKind, StoreKey},
 };
 
-/// The claims of a commit.
-#[derive(Debug, Default)]
-pub(super) struct AppClaims(Vec<(String, HostClaim, Expect)>);
-
-impl AppClaims {
-    /// Returns the claims that these writes need, or why they can't be made. Wormholes of the same
-    /// app that want one name are reported with the manifest.
-    pub(super) fn of(
-        puts: &[(StoreKey, Record, Expect)],
-        deletes: &[(StoreKey, Expect)],
-        desired: &Desired,
-    ) -> Result<Self, Vec<Found>> {
-        let id = |key: &StoreKey| match key.kind() {
-            Some(KeyKind::Wormhole(id)) => Some(id),
+/// Returns what these writes do to claims, or why they can't be made. Wormholes of the same app
+/// that want one name are reported with the manifest.
+pub(super) fn of_commit(
+    puts: &[(StoreKey, Record, Expect)],
+    deletes: &[(StoreKey, Expect)],
+    desired: &Desired,
+) -> Result<ClaimWrites, Vec<Found>> {
+    let id = |key: &StoreKey| match key.kind() {
+        Some(KeyKind::Wormhole(id)) => Some(id),
+        _ => None,
+    };
+    let deleted: Vec<WormholeId> = deletes.iter().filter_map(|(key, _)| id(key)).collect();
+    let put: Vec<_> = puts
+        .iter()
+        .filter_map(|(key, record, _)| match record {
+            Record::Wormhole(spec) => Some((id(key)?, spec)),
             _ => None,
-        };
-        let deleted: Vec<WormholeId> = deletes.iter().filter_map(|(key, _)| id(key)).collect();
-        let put: Vec<_> = puts
-            .iter()
-            .filter_map(|(key, record, _)| match record {
-                Record::Wormhole(spec) => Some((id(key)?, spec)),
-                _ => None,
-            })
-            .collect();
-        let mut claims = Claims::new(desired);
-        for id in &deleted {
-            claims.delete(id);
-        }
-        for (id, spec) in &put {
-            claims.put(id, spec);
-        }
-        let path = |id: &WormholeId| ManifestPath::of(["wormholes", id.as_str()]);
-        let claims = claims.to_write().map_err(|taken| {
-            let is_of_another =
-                |taken: &crate::desired::Taken| !put.iter().any(|(id, _)| *id == taken.by);
-            let taken = taken.into_iter().filter(is_of_another);
-            let problem = |taken: crate::desired::Taken| {
-                let kind = ProblemKind::HostTaken {
-                    host: taken.host,
-                    path: taken.path,
-                    by: taken.by,
-                };
-                (path(&taken.wanted_by), kind)
+        })
+        .collect();
+    let mut claims = Claims::new(desired);
+    for id in &deleted {
+        claims.delete(id);
+    }
+    for (id, spec) in &put {
+        claims.put(id, spec);
+    }
+    let path = |id: &WormholeId| ManifestPath::of(["wormholes", id.as_str()]);
+    let claims = claims.to_write().map_err(|taken| {
+        let is_of_another = |taken: &Taken| !put.iter().any(|(id, _)| *id == taken.by);
+        let taken = taken.into_iter().filter(is_of_another);
+        let problem = |taken: Taken| {
+            let kind = ProblemKind::HostTaken {
+                host: taken.host.to_string(),
+                path: taken.path,
+                by: taken.by,
             };
-            taken.map(problem).collect::<Vec<_>>()
-        })?;
-        match desired.newer_claim(claims.iter().map(|(host, ..)| host)) {
-            None => Ok(Self(claims)),
-            Some((host, newer)) => {
-                let (host, reason) = (host.clone(), newer.reason.clone());
-                let newer = ProblemKind::NewerClaim { host, reason };
-                Err(vec![(ManifestPath::default(), newer)])
-            }
-        }
-    }
-
-    /// Returns how many operations they take.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Returns the operations that write them.
-    pub(super) fn ops(&self, records: &Records, basis: Basis) -> Result<Vec<Op>, RecordError> {
-        let op = |(host, claim, expect): &(String, HostClaim, Expect)| {
-            let key = StoreKey::wormhole_host(host);
-            let body = Body(claim);
-            let value = records.encode(basis.incarnation, &key, basis.generation, &body)?;
-            Ok(Op::put(key, value, *expect))
+            (path(&taken.wanted_by), kind)
         };
-        self.0.iter().map(op).collect()
+        taken.map(problem).collect::<Vec<_>>()
+    })?;
+    match desired.newer_claim(claims.hosts()) {
+        None => Ok(claims),
+        Some((host, newer)) => {
+            let (host, reason) = (host.to_string(), newer.reason.clone());
+            let newer = ProblemKind::NewerClaim { host, reason };
+            Err(vec![(ManifestPath::default(), newer)])
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     check::Found,
-    claims::AppClaims,
+    claims,
     plan::{Difference, Plan, PlannedChange},
     problem::{ManifestPath, ProblemKind},
     resource::{Record, ResourceRef},
@@ -10,7 +10,7 @@ use super::{
     warning::Warning,
 };
 use crate::{
-    desired::{ActorSpec, AppRecord, Desired, Image, ProviderKind},
+    desired::{ActorSpec, AppRecord, ClaimWrites, Desired, Image, ProviderKind},
     link::{Link, LinkTable},
     name::{AppName, ComponentId},
     store::{
@@ -36,7 +36,7 @@ pub(super) struct Draft {
     /// The records of the generations of deleted actors that have served, which hosts keep.
     served: Vec<(StoreKey, Expect)>,
     /// The claims to the host names of wormholes.
-    claims: AppClaims,
+    claims: ClaimWrites,
     /// The number of records that the app has after the commit.
     size: usize,
 }
@@ -171,7 +171,7 @@ impl Draft {
         let mut owns: BTreeSet<StoreKey> = unknown.cloned().collect();
         owns.extend(wants.keys().map(ResourceRef::key));
         draft.drop_all(owned.difference(&owns), present);
-        match AppClaims::of(&draft.puts, &draft.deletes, present.desired) {
+        match claims::of_commit(&draft.puts, &draft.deletes, present.desired) {
             Ok(claims) => draft.claims = claims,
             Err(found) => draft.found.extend(found),
         }
@@ -206,6 +206,9 @@ impl Draft {
                 draft.found.push((ManifestPath::default(), newer));
             }
         }
+        // Nothing is claimed, so no claim is in the way.
+        let claims = claims::of_commit(&draft.puts, &draft.deletes, present.desired);
+        draft.claims = claims.unwrap_or_default();
         Some(draft)
     }
 
@@ -218,7 +221,7 @@ impl Draft {
             deletes: Vec::new(),
             statuses: Vec::new(),
             served: Vec::new(),
-            claims: AppClaims::default(),
+            claims: ClaimWrites::default(),
             size: 0,
         }
     }
@@ -475,14 +478,15 @@ impl Draft {
             records.deletion(incarnation, key.clone(), generation, *expect)
         };
         // Records of hosts that don't fit into the commit stay. They refer to a revision or a
-        // generation that is gone, so they do no harm.
+        // generation that is gone, so they do no harm. Nor do claims of names that are free.
         let room = MAX_OPS.saturating_sub(self.ops());
         let status = |key: &StoreKey| Op::delete(key.clone(), Expect::Any);
         let mut ops: Vec<Op> = self.served.iter().map(delete).collect();
         ops.extend(self.statuses.iter().map(status));
+        ops.extend(self.claims.deletions(records, present.basis()));
         ops.truncate(room);
         ops.extend(self.deletes.iter().map(delete));
-        ops.extend(self.claims.ops(records, present.basis())?);
+        ops.extend(self.claims.puts(records, present.basis())?);
         for (key, record, expect) in &self.puts {
             let value = record.encode(records, incarnation, key, generation)?;
             ops.push(Op::put(key.clone(), value, *expect));

@@ -10,8 +10,8 @@ use crate::{
     name::{ComponentId, LinkName},
     quantity::ByteSize,
     wormhole::{
-        PasswordHash, Rate, TokenHash, WormholeAuth, WormholeLimits, WormholeRuleError,
-        canonical_host, check_domains, check_host, check_path,
+        HostName, PasswordHash, Rate, TokenHash, WormholeAuth, WormholeLimits, WormholeRuleError,
+        check_domains, check_path,
     },
 };
 use schemars::JsonSchema;
@@ -40,7 +40,8 @@ pub struct WormholeManifest {
     /// Serves only requests whose path begins with these segments. `"/"` by default.
     #[serde(default = "root")]
     pub path: String,
-    /// The name of the link that calls in its name carry. `"default"` by default.
+    /// The name of the link, by which a provider tells the wormholes that lead to it apart.
+    /// `"default"` by default.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(with = "String")]
     pub link: LinkName,
@@ -119,7 +120,8 @@ pub struct WormholeAuthManifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub verifier: Option<ComponentId>,
-    /// The name of the link that calls of the verifier carry. `"default"` by default.
+    /// The name of the link, by which a provider tells the wormholes whose verifier it is apart.
+    /// `"default"` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub verifier_link: Option<LinkName>,
@@ -178,11 +180,12 @@ impl WormholeManifest {
                 found.push((path, ProblemKind::BadValue { reason }));
             }
         };
+        let follows_rule = |host: &str| host.parse::<HostName>().map(drop);
         if let Some(host) = &self.host {
-            check(path.field("host"), check_host(&canonical_host(host)));
+            check(path.field("host"), follows_rule(host));
         }
         for domain in &self.domains {
-            check(path.field("domains"), check_host(&canonical_host(domain)));
+            check(path.field("domains"), follows_rule(domain));
         }
         check(path.field("domains"), check_domains(self.domains.len()));
         check(path.field("path"), check_path(&self.path));

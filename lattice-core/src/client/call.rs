@@ -137,6 +137,14 @@ impl<'c> Permission<'c> {
             Self::Own | Self::Wormhole(_) => None,
         }
     }
+
+    /// Returns the name of the link that the wormhole which allows the call has.
+    pub(crate) fn wormhole_link(self) -> Option<&'c LinkName> {
+        match self {
+            Self::Wormhole(wormhole) => Some(&wormhole.link),
+            Self::Own | Self::Link(_) => None,
+        }
+    }
 }
 
 impl Client {

@@ -62,6 +62,7 @@ impl Client {
             function: function.key(),
             source: call.source.clone(),
             link: call.permission.link().map(|grant| grant.link.clone()),
+            wormhole_link: call.permission.wormhole_link().cloned(),
             args: call.args.clone(),
             handles,
             caller: call.caller.clone(),

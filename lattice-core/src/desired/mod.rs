@@ -55,6 +55,6 @@ pub use crate::{
     record_format::Extra,
     wormhole::{HostClaim, WormholeSpec, WormholeState},
 };
-pub(crate) use claims::{Claims, Taken};
+pub(crate) use claims::{ClaimWrites, Claims, Taken};
 pub(crate) use generation::{ActorCode, of_actor, of_provider};
 pub(crate) use rules::too_many;

@@ -16,7 +16,7 @@ use crate::{
         record::{RecordError, read_body},
     },
     sync::Mutex,
-    wormhole::{HostClaim, WormholeSpec},
+    wormhole::{HostClaim, HostName, WormholeSpec},
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -152,6 +152,7 @@ impl Desired {
             }
             Some(KeyKind::WormholeHost(host)) => {
                 let claim = read::<HostClaim>(key, body)?;
+                let host = HostName::of_record(&host);
                 self.claims.insert(host, Declared::new(revision, claim));
             }
             Some(KeyKind::Config(name)) => {
@@ -177,7 +178,7 @@ impl Desired {
             Some(KeyKind::Actor(id)) => drop(self.actors.remove(&id)),
             Some(KeyKind::Provider(id)) => drop(self.providers.remove(&id)),
             Some(KeyKind::Wormhole(id)) => drop(self.wormholes.remove(&id)),
-            Some(KeyKind::WormholeHost(host)) => drop(self.claims.remove(&host)),
+            Some(KeyKind::WormholeHost(host)) => drop(self.claims.remove(&*host)),
             Some(KeyKind::Config(name)) => drop(self.configs.remove(&name)),
             Some(KeyKind::App(name)) => drop(self.apps.remove(&name)),
             Some(KeyKind::Served(id)) => drop(self.served.remove(&id)),

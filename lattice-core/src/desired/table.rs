@@ -5,7 +5,7 @@ use crate::{
     link::{LinkKey, LinkTable},
     name::{AppName, ComponentId, ConfigName, WormholeId},
     store::{Expect, Incarnation, Revision, StoreKey, generation::Basis},
-    wormhole::{HostClaim, WormholeSpec},
+    wormhole::{HostClaim, HostName, WormholeSpec},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,7 +31,7 @@ pub struct Desired {
     /// The wormholes.
     pub wormholes: BTreeMap<WormholeId, Arc<Declared<WormholeSpec>>>,
     /// The claims to the host names of wormholes, by host name.
-    pub(crate) claims: BTreeMap<String, Arc<Declared<HostClaim>>>,
+    pub(crate) claims: BTreeMap<HostName, Arc<Declared<HostClaim>>>,
     /// The named configurations.
     pub configs: BTreeMap<ConfigName, Arc<Declared<NamedConfig>>>,
     /// The apps.

@@ -7,3 +7,5 @@ mod write;
 pub use api::ReportError;
 pub use api::{DeleteError, LinkError, Links};
 pub use write::WriteError;
+#[cfg(feature = "apps")]
+pub(crate) use write::{PATIENCE, PAUSES, REREAD, SEEN_WITHIN};

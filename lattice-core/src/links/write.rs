@@ -19,16 +19,17 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long one operation may take: as long as one call to the store may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the replica may lag a write of its own process before the write fails with
 /// [`WriteError::NotSeen`].
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// How long to wait for the replica to agree with a read before reading again: one of the two is
 /// moments behind.
-const REREAD: Duration = Duration::from_millis(100);
+pub(crate) const REREAD: Duration = Duration::from_millis(100);
 /// Longest pauses between two attempts. The last sets about how many writers of one key get through
 /// per second at worst.
-const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
+pub(crate) const PAUSES: Backoff =
+    Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
 
 /// Why a write to the store failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -267,14 +268,7 @@ impl Attempts {
     /// Corrects an error by the attempts made: while an answer is lost, it is unknown whether
     /// something was written.
     pub(super) fn truth(&self, key: &LinkKey, error: WriteError) -> WriteError {
-        match error {
-            error if !self.may_have_written() => error,
-            WriteError::NotSeen { .. } => error,
-            error => WriteError::Unknown {
-                key: store_key(key),
-                source: Box::new(error),
-            },
-        }
+        error.after(&store_key(key), self.may_have_written())
     }
 
     /// Pauses before the next attempt. Fails when the time is up.
@@ -286,11 +280,24 @@ impl Attempts {
 
 impl WriteError {
     /// Returns the error of a rewrite of `key`.
-    fn of(key: &StoreKey, error: RewriteError) -> Self {
+    pub(crate) fn of(key: &StoreKey, error: RewriteError) -> Self {
         match error {
             RewriteError::Store(error) => error.into(),
             RewriteError::Refused(refused) => refused.into(),
             RewriteError::Contended => Self::Contended { key: key.clone() },
+        }
+    }
+
+    /// Corrects an error of writing `key` by the attempts made before: while the answer to one is
+    /// lost, it is unknown whether something was written.
+    pub(crate) fn after(self, key: &StoreKey, may_have_written: bool) -> Self {
+        match self {
+            error if !may_have_written => error,
+            Self::NotSeen { .. } => self,
+            error => Self::Unknown {
+                key: key.clone(),
+                source: Box::new(error),
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     call::{CallError, Context, Ran},
     id::{FunctionKey, Origin, Source},
     link::{Link, LinkKey},
-    name::ComponentId,
+    name::{ComponentId, LinkName},
     stream::{Body, Handles},
     types::ComponentTypes,
 };
@@ -95,6 +95,14 @@ pub trait Service: Send + Sync + 'static {
 
     /// Called when a link to this component was deleted.
     fn unlinked(&self, _link: &LinkKey) {}
+
+    /// Waits until the streams have ended that it writes and that break when it is dropped. The
+    /// component's calls have ended then, and a shutdown waits for this within its grace. It ends
+    /// at once by default, as for a service whose streams outlive it. One that wraps another passes
+    /// it on.
+    fn streams_ended(&self) -> BoxFuture<'static, ()> {
+        future::ready(()).boxed()
+    }
 }
 
 /// Checks the result that `service` has returned. An error with [`Ran::No`] is kept only from a
@@ -157,6 +165,8 @@ pub struct Request {
     /// The link that grants the call; `None` for an operator and for a wormhole, which `source`
     /// tells apart.
     pub link: Option<Arc<Link>>,
+    /// The name of the link that the record of a wormhole has, if the call is made in its name.
+    pub wormhole_link: Option<LinkName>,
     /// The arguments, encoded as a tuple.
     pub args: Bytes,
     /// The streams and handles in the arguments, in order. There are none if the type of the

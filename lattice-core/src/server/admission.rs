@@ -10,7 +10,7 @@ use crate::{
     call::{CallError, Context, MAX_HOPS, ReceivedChain},
     id::Fence,
     link::Link,
-    name::ComponentId,
+    name::{ComponentId, LinkName},
     stream,
     wire::{CallEnvelope, Origin, Source},
 };
@@ -25,6 +25,14 @@ pub(super) struct Admitted {
     pub(super) context: Context,
     /// What its chain has taken here before.
     pub(super) chain: Option<ReceivedChain>,
+}
+
+/// What allows a call, as this host's own copy of the store has it.
+#[derive(Debug, Default)]
+pub(super) struct Granted {
+    pub(super) link: Option<Arc<Link>>,
+    /// The name of the link that the record of a wormhole has.
+    pub(super) wormhole_link: Option<LinkName>,
 }
 
 impl Server {
@@ -81,8 +89,8 @@ impl Server {
         &self,
         component: &RunningComponent,
         call: &CallEnvelope,
-    ) -> Result<Option<Arc<Link>>, CallError> {
-        let link = self.link_of(component, call)?;
+    ) -> Result<Granted, CallError> {
+        let granted = self.grant_of(component, call)?;
         let has_places = || {
             let places = component.exports.places_of(call.function);
             places.is_none_or(|places| places.arguments)
@@ -90,14 +98,14 @@ impl Server {
         if call.has_handles && !has_places() {
             return Err(stream::unplaced_arguments());
         }
-        Ok(link)
+        Ok(granted)
     }
 
-    fn link_of(
+    fn grant_of(
         &self,
         component: &RunningComponent,
         call: &CallEnvelope,
-    ) -> Result<Option<Arc<Link>>, CallError> {
+    ) -> Result<Granted, CallError> {
         let Some(interface) = component.exports.interface_of(call.function) else {
             // The caller knows the names and fills them in.
             return Err(CallError::NotExported {
@@ -108,12 +116,18 @@ impl Server {
         };
         let source = match &call.source {
             Source::Component(source) => source,
-            Source::Operator => return self.allow_operator(&component.id).map(|()| None),
+            Source::Operator => {
+                let allowed = self.allow_operator(&component.id);
+                return allowed.map(|()| Granted::default());
+            }
             // `callee` has checked the host.
-            Source::Host(_) => return Ok(None),
+            Source::Host(_) => return Ok(Granted::default()),
             Source::Wormhole(id) => {
-                let is_let_through = self.let_through(id, &component.id, interface);
-                return is_let_through.map(|()| None);
+                let link = self.let_through(id, &component.id, interface)?;
+                return Ok(Granted {
+                    link: None,
+                    wormhole_link: Some(link),
+                });
             }
         };
         let table = self.connection.replica.links();
@@ -121,7 +135,10 @@ impl Server {
             .resolve(source, interface, &call.link)
             .filter(|grant| grant.link.target == component.id);
         match grant {
-            Some(grant) => Ok(Some(grant.link.clone())),
+            Some(grant) => Ok(Granted {
+                link: Some(grant.link.clone()),
+                wormhole_link: None,
+            }),
             None => Err(CallError::NotLinked {
                 source_id: source.clone(),
                 interface: interface.to_owned(),

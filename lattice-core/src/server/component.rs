@@ -287,4 +287,9 @@ impl RunningComponent {
     pub(crate) async fn idle(&self) {
         self.queue.idle().await;
     }
+
+    /// Waits until the streams of earlier calls have ended that break with the component.
+    pub(crate) async fn streams_ended(&self) {
+        self.service.streams_ended().await;
+    }
 }

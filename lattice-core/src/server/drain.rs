@@ -9,6 +9,7 @@
 
 use super::Server;
 use crate::drained::Drained;
+use futures_util::future::join_all;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,9 +31,13 @@ impl Server {
         let all_idle = async {
             // A call that ends may have been what another component's call waited for: look again.
             let streams = &self.transport.streams;
-            while components.iter().any(|one| one.in_flight() > 0) || streams.open() > 0 {
-                futures_util::future::join_all(components.iter().map(|one| one.idle())).await;
+            loop {
+                join_all(components.iter().map(|one| one.idle())).await;
                 streams.idle().await;
+                join_all(components.iter().map(|one| one.streams_ended())).await;
+                if components.iter().all(|one| one.in_flight() == 0) && streams.open() == 0 {
+                    break;
+                }
             }
         };
         let drained = match timeout(grace, all_idle).await {

@@ -135,12 +135,16 @@ impl ServeHandle {
         });
     }
 
-    /// Takes no new calls, announces that to other hosts, and waits for running calls for at most
-    /// `grace`. Calls that still run then are cut off.
+    /// Takes no new calls, announces that to other hosts, and waits for running calls, and for the
+    /// streams that they have returned, for at most `grace`. What still runs then is cut off.
     pub async fn shutdown(self, grace: Duration) -> Drained {
         self.component.stop();
         self.server.membership.announce_changes();
-        match tokio::time::timeout(grace, self.component.idle()).await {
+        let ended = async {
+            self.component.idle().await;
+            self.component.streams_ended().await;
+        };
+        match tokio::time::timeout(grace, ended).await {
             Ok(()) => Drained::Clean,
             Err(_) => Drained::CutOff,
         }

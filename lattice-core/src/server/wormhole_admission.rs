@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(crate) struct OpenWormhole {
     /// The component that the call goes to.
     pub(crate) target: ComponentId,
-    /// The name of the link that the call carries.
+    /// The name of the link, which its callee is told.
     pub(crate) link: LinkName,
     /// The revision of the wormhole's record, which the callee's host must have seen.
     pub(crate) revision: Revision,
@@ -61,15 +61,16 @@ impl Server {
     }
 
     /// Checks, for the callee, that a wormhole leads to this component through this interface.
+    /// Returns the name of the link that its record has.
     pub(super) fn let_through(
         &self,
         id: &WormholeId,
         component: &ComponentId,
         interface: &str,
-    ) -> Result<(), CallError> {
+    ) -> Result<LinkName, CallError> {
         let open = self.open_wormhole(id, interface)?;
         if open.target == *component {
-            return Ok(());
+            return Ok(open.link);
         }
         let target = open.target;
         Err(refused(

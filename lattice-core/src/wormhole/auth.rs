@@ -32,7 +32,7 @@ pub enum WormholeAuth {
     Verifier {
         /// The actor.
         actor: ComponentId,
-        /// The name of the link, as the calls carry it.
+        /// The name of the link, which a provider that verifies requests is told.
         #[serde(default)]
         link: LinkName,
     },
@@ -71,6 +71,14 @@ impl WormholeAuth {
     pub fn verifier(&self) -> Option<&ComponentId> {
         match self {
             Self::Verifier { actor, .. } => Some(actor),
+            Self::Basic { .. } | Self::Bearer { .. } => None,
+        }
+    }
+
+    /// Returns the name of the link by which the actor that decides is called, if one does.
+    pub fn verifier_link(&self) -> Option<&LinkName> {
+        match self {
+            Self::Verifier { link, .. } => Some(link),
             Self::Basic { .. } | Self::Bearer { .. } => None,
         }
     }

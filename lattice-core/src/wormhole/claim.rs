@@ -4,8 +4,8 @@ use crate::{name::WormholeId, record_format::Extra};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Which wormholes have a host name: `wormhole-host.<name>`. It stays when they are gone, so that
-/// the name isn't generated again.
+/// Which wormholes have a host name: `wormhole-host.<name>`. That of a generated name stays when
+/// they are gone, so that the name isn't generated again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostClaim {

@@ -45,9 +45,32 @@ pub fn serves_requests(interface: &InterfaceName) -> bool {
     )
 }
 
+/// Returns whether a component that exports this interface decides about HTTP requests, so that it
+/// can be the verifier of a wormhole.
+pub fn verifies_requests(interface: &InterfaceName) -> bool {
+    let compat = interface.compat();
+    compat.split_once('@').map_or(&*compat, |(name, _)| name) == VERIFIER
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn handlers_serve_and_verifiers_verify() {
+        for (interface, serves, verifies) in [
+            ("lattice:http/handler@0.1.0", true, false),
+            ("wasi:http/incoming-handler@0.2.6", true, false),
+            ("wasi:http/handler@0.3.0", true, false),
+            ("lattice:http/verifier@0.1.0", false, true),
+            ("wasi:http/types@0.2.6", false, false),
+            ("other:http/verifier@0.1.0", false, false),
+        ] {
+            let name = InterfaceName::new(interface).expect("a name");
+            let found = (serves_requests(&name), verifies_requests(&name));
+            assert_eq!(found, (serves, verifies), "{interface}");
+        }
+    }
 
     #[test]
     fn only_interfaces_of_http_can_be_called() {

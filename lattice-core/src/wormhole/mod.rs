@@ -18,8 +18,11 @@
 //! ```
 //!
 //! A claim counts as long as the wormhole that it names has that host name and path, or can't be
-//! read. The claim of a free name stays in the store: a person may choose the name again, but it is
-//! never generated again.
+//! read. The claim of a free name that may be generated, two words and a number, stays in the
+//! store: a person may choose the name again, but it is never generated again. The claim of any
+//! other free name is deleted with the last wormhole that had it. So the store keeps some 100 bytes
+//! for each name that was ever generated, and nothing for those that people have chosen and given
+//! up.
 //!
 //! # Unreadable records
 //!
@@ -27,6 +30,7 @@
 
 mod auth;
 mod claim;
+mod host_name;
 mod hosts;
 mod interfaces;
 mod limits;
@@ -39,12 +43,13 @@ pub const INGRESS_LABEL: &str = "lattice-ingress";
 
 pub use auth::{HashError, PasswordHash, TokenHash, WormholeAuth};
 pub use claim::HostClaim;
+pub use host_name::HostName;
 pub use hosts::{MAX_DOMAINS, MAX_HOST, MAX_PATH, WormholeRuleError};
-pub use interfaces::serves_requests;
+pub use interfaces::{serves_requests, verifies_requests};
 pub use limits::{Rate, WormholeLimits};
 pub use spec::{WormholeSpec, WormholeState};
 pub use table::{Wormhole, WormholeTable};
 
-pub(crate) use hosts::{canonical_host, canonical_path, check_domains, check_host, check_path};
+pub(crate) use hosts::{canonical_path, check_domains, check_path};
 pub(crate) use interfaces::Purpose;
 pub(crate) use reader::WormholeReader;

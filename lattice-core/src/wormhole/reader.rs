@@ -4,7 +4,7 @@
 //! desired state keeps its last known value. The table only knows which requests were for it.
 
 use super::{
-    HostClaim, Wormhole, WormholeSpec, WormholeTable,
+    HostClaim, HostName, Wormhole, WormholeSpec, WormholeTable,
     table::{Unreadable, names},
 };
 use crate::{
@@ -139,6 +139,7 @@ fn unreadable(records: &RecordTable, all: &BTreeMap<WormholeId, Arc<Wormhole>>) 
         let claim: Option<HostClaim> = read(key, body);
         let paths = claim.into_iter().flat_map(|claim| claim.paths);
         let paths = paths.filter(|(_, id)| never_read.contains(id));
+        let host = HostName::of_record(&host);
         unreadable.extend(paths.map(|(path, _)| (Some(host.clone()), path)));
     }
     unreadable

@@ -1,8 +1,6 @@
 //! The record of a wormhole.
 
-use super::{
-    WormholeAuth, WormholeLimits, WormholeRuleError, canonical_host, canonical_path, hosts,
-};
+use super::{HostName, WormholeAuth, WormholeLimits, WormholeRuleError, canonical_path, hosts};
 use crate::{
     name::{AppName, ComponentId, LinkName},
     record_format::Extra,
@@ -29,7 +27,8 @@ pub struct WormholeSpec {
     pub path: String,
     /// The actor that serves the requests.
     pub actor: ComponentId,
-    /// The name of the link, as calls in the wormhole's name carry it.
+    /// The name of the link. A provider that serves the requests is told it, so that it can tell
+    /// the wormholes that lead to it apart; an actor isn't.
     #[serde(default, skip_serializing_if = "is_default")]
     pub link: LinkName,
     /// Whether requests are let through.
@@ -78,17 +77,15 @@ impl WormholeSpec {
         self.state == WormholeState::Open
     }
 
-    /// Returns every host name that leads to it, in the form in which names are compared: the
-    /// `host` first. There are none if it serves any host name.
-    pub fn hosts(&self) -> impl Iterator<Item = String> {
-        let domains = self.domains.iter().filter(|domain| {
-            let host = self.host.as_deref().map(canonical_host);
-            host != Some(canonical_host(domain))
-        });
-        self.host
-            .iter()
-            .chain(domains)
-            .map(|host| canonical_host(host))
+    /// Returns every host name that leads to it, the `host` first. There are none if it serves any
+    /// host name.
+    pub fn hosts(&self) -> impl Iterator<Item = HostName> {
+        let host = self.host.as_deref().map(HostName::of_record);
+        let domains = self.domains.iter();
+        let domains = domains.map(|domain| HostName::of_record(domain));
+        let first = host.clone();
+        let domains = domains.filter(move |domain| first.as_ref() != Some(domain));
+        host.into_iter().chain(domains)
     }
 
     /// Returns whether it serves requests for any host name.
@@ -96,9 +93,10 @@ impl WormholeSpec {
         self.host.is_none() && self.domains.is_empty()
     }
 
-    /// Returns whether it has this host name and path, both in the form in which they are compared.
-    pub(crate) fn has(&self, host: &str, path: &str) -> bool {
-        canonical_path(&self.path) == path && self.hosts().any(|own| own == host)
+    /// Returns whether it has this host name and path, which is in the form in which it is
+    /// compared.
+    pub(crate) fn has(&self, host: &HostName, path: &str) -> bool {
+        canonical_path(&self.path) == path && self.hosts().any(|own| own == *host)
     }
 
     /// Brings the host names and the path into the form in which they are compared: host names in
@@ -108,10 +106,7 @@ impl WormholeSpec {
     /// Fails with a [`WormholeRuleError`] if a host name, the path, or an entry of `auth` breaks
     /// its rule.
     pub fn checked(mut self) -> Result<Self, WormholeRuleError> {
-        let check = |host: &String| {
-            let host = canonical_host(host);
-            hosts::check_host(&host).map(|()| host)
-        };
+        let check = |host: &String| host.parse::<HostName>().map(|host| host.to_string());
         self.host = self.host.as_ref().map(check).transpose()?;
         let domains: Result<BTreeSet<String>, _> = self.domains.iter().map(check).collect();
         self.domains = domains?;

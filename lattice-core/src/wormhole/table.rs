@@ -1,7 +1,7 @@
 //! The wormholes that one process knows.
 
 use super::{
-    Purpose, WormholeAuth, WormholeSpec,
+    HostName, Purpose, WormholeAuth, WormholeSpec,
     hosts::{as_canonical_host, canonical_path, is_within},
 };
 use crate::{
@@ -31,7 +31,7 @@ pub struct Wormhole {
 pub struct WormholeTable {
     incarnation: Incarnation,
     all: BTreeMap<WormholeId, Arc<Wormhole>>,
-    by_host: HashMap<Box<str>, Routes>,
+    by_host: HashMap<HostName, Routes>,
     of_any_host: Routes,
 }
 
@@ -47,7 +47,7 @@ struct Route {
 }
 
 /// The host name, if it isn't any, and the path of a wormhole whose record can't be read.
-pub(super) type Unreadable = (Option<String>, String);
+pub(super) type Unreadable = (Option<HostName>, String);
 
 impl WormholeTable {
     /// Makes the table of these wormholes.
@@ -56,10 +56,10 @@ impl WormholeTable {
         all: BTreeMap<WormholeId, Arc<Wormhole>>,
         unreadable: impl IntoIterator<Item = Unreadable>,
     ) -> Self {
-        let mut by_host: HashMap<Box<str>, Routes> = HashMap::new();
+        let mut by_host: HashMap<HostName, Routes> = HashMap::new();
         let mut of_any_host = Routes::default();
-        let mut add = |host: Option<String>, route: Route| match host {
-            Some(host) => by_host.entry(host.into()).or_default().0.push(route),
+        let mut add = |host: Option<HostName>, route: Route| match host {
+            Some(host) => by_host.entry(host).or_default().0.push(route),
             None => of_any_host.0.push(route),
         };
         for wormhole in all.values() {
@@ -130,7 +130,7 @@ impl WormholeTable {
 }
 
 /// Returns the host names of a wormhole, or `None` for any.
-pub(super) fn names(spec: &WormholeSpec) -> impl Iterator<Item = Option<String>> {
+pub(super) fn names(spec: &WormholeSpec) -> impl Iterator<Item = Option<HostName>> {
     let any = spec.serves_any_host().then_some(None);
     spec.hosts().map(Some).chain(any)
 }

@@ -71,6 +71,7 @@ mod tests {
     use crate::{
         desired::{Declared, HostClaim},
         store::Revision,
+        wormhole::HostName,
     };
     use std::collections::BTreeSet;
 
@@ -93,6 +94,8 @@ mod tests {
             let name = name(random).expect("a name");
             let parts: Vec<&str> = name.as_str().split('-').collect();
             assert_eq!(parts.len(), 3, "{name}");
+            let host = HostName::of_record(name.as_str());
+            assert!(host.may_be_generated(), "its claim is kept");
             assert!(
                 FIRST.contains(&parts[0]) && SECOND.contains(&parts[1]),
                 "{name}"
@@ -111,7 +114,8 @@ mod tests {
         let (used, unused_name) = (name(1).expect("a name"), name(2).expect("a name"));
         // Its wormhole is deleted, and the claim has stayed.
         let claim = Declared::new(Revision(1), HostClaim::default());
-        desired.claims.insert(used.to_string(), claim);
+        let host = HostName::of_record(used.as_str());
+        desired.claims.insert(host, claim);
         let mut numbers = [1, 1, 2].into_iter();
         let found = unused(&desired, || numbers.next()).expect("a name");
         assert_eq!(found, unused_name);

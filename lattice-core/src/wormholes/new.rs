@@ -70,7 +70,8 @@ impl NewWormhole {
         self
     }
 
-    /// Sets the name of the link, as calls in its name carry it.
+    /// Sets the name of the link, by which a provider tells the wormholes that lead to it apart.
+    /// `default` unless it is set.
     ///
     /// # Errors
     /// Fails with a [`NameError`] if the name isn't valid.

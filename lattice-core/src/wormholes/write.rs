@@ -3,31 +3,20 @@
 
 use super::{NewWormhole, WormholeError, names};
 use crate::{
-    backoff::Backoff,
     connection::Connection,
-    desired::{Body, Claims, Declared, Desired, Unreadable, WormholeSpec},
+    desired::{Body, Claims, Declared, Desired, Taken, Unreadable, WormholeSpec},
     link::LinkTable,
-    links::WriteError,
+    links::{PATIENCE, PAUSES, REREAD, SEEN_WITHIN, WriteError},
     name::WormholeId,
     store::{
         Expect, Op, Revision, StoreKey,
         generation::{Basis, unseen},
-        rewrite::{Rewrite, RewriteError},
+        rewrite::Rewrite,
     },
 };
 use futures_util::future::try_join;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::Instant;
-
-/// How long one operation may take: as long as one call to the store may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long this process's copy may lag behind its own write before that fails with
-/// [`WriteError::NotSeen`].
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
-/// How long to wait for another writer's write before deciding again.
-const REREAD: Duration = Duration::from_millis(100);
-/// Longest pauses between two attempts, as for links.
-const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(4), Duration::from_millis(200));
 
 /// Writes wormholes and their claims.
 pub(super) struct Writer<'a> {
@@ -191,12 +180,8 @@ impl<'a> Writer<'a> {
         let mut key = None;
         let written = self.attempts(&mut rewrite, &mut decide, &mut key).await;
         match (written, key) {
-            // While an answer is lost, it is unknown whether something was written.
-            (Err(WormholeError::Write(error)), Some(key))
-                if rewrite.may_have_written() && !matches!(error, WriteError::NotSeen { .. }) =>
-            {
-                let source = Box::new(error);
-                Err(WriteError::Unknown { key, source }.into())
+            (Err(WormholeError::Write(error)), Some(key)) => {
+                Err(error.after(&key, rewrite.may_have_written()).into())
             }
             (written, _) => written,
         }
@@ -225,7 +210,7 @@ impl<'a> Writer<'a> {
             let is_recent = self.is_recent(basis).await?;
             if is_recent {
                 let committed = rewrite.commit(&self.connection.records, ops).await;
-                match committed.map_err(|error| failed(error, &key))? {
+                match committed.map_err(|error| WriteError::of(&key, error))? {
                     // A process that was paused since it decided may lack any number of writes.
                     Some(revision) if unseen(basis.generation, revision).is_some() => {
                         rewrite.was_refused();
@@ -242,11 +227,12 @@ impl<'a> Writer<'a> {
             let moved = |table: &LinkTable| table.revision().0 > basis.generation;
             replica.until(Instant::now() + REREAD, moved).await;
             if let Err(error) = rewrite.again().await {
-                return Err(if is_recent {
-                    failed(error, &key)
+                let error = if is_recent {
+                    WriteError::of(&key, error)
                 } else {
-                    WriteError::Behind { key }.into()
-                });
+                    WriteError::Behind { key }
+                };
+                return Err(error.into());
             }
         }
     }
@@ -302,21 +288,15 @@ impl<'a> Writer<'a> {
             claims.reserve(name);
         }
         let claims = claims.to_write().map_err(|taken| taken_by(&taken))?;
-        let hosts = claims.iter().map(|(host, ..)| host);
-        if let Some((host, newer)) = desired.newer_claim(hosts) {
+        if let Some((host, newer)) = desired.newer_claim(claims.hosts()) {
             return Err(WormholeError::NewerClaim {
-                host: host.clone(),
+                host: host.to_string(),
                 reason: newer.reason.clone(),
             });
         }
         let unencodable = |error| WormholeError::from(WriteError::Unencodable(error));
-        let mut ops = Vec::with_capacity(claims.len() + 1);
-        for (host, claim, expect) in &claims {
-            let key = StoreKey::wormhole_host(host);
-            let body = Body(claim);
-            let value = records.encode(basis.incarnation, &key, basis.generation, &body);
-            ops.push(Op::put(key, value.map_err(unencodable)?, *expect));
-        }
+        let mut ops = claims.puts(records, basis).map_err(unencodable)?;
+        ops.extend(claims.deletions(records, basis));
         let (key, expect) = (StoreKey::wormhole(id), expected(desired, id));
         ops.push(match spec {
             Some(spec) => {
@@ -355,21 +335,12 @@ fn expected(desired: &Desired, id: &WormholeId) -> Expect {
 }
 
 /// Returns the error of names that are taken. There is at least one.
-fn taken_by(taken: &[crate::desired::Taken]) -> WormholeError {
+fn taken_by(taken: &[Taken]) -> WormholeError {
     taken.first().map_or(WormholeError::NoFreeName, |taken| {
         WormholeError::HostTaken {
-            host: taken.host.clone(),
+            host: taken.host.to_string(),
             path: taken.path.clone(),
             by: taken.by.clone(),
         }
     })
-}
-
-fn failed(error: RewriteError, key: &StoreKey) -> WormholeError {
-    let error = match error {
-        RewriteError::Store(error) => WriteError::from(error),
-        RewriteError::Refused(refused) => refused.into(),
-        RewriteError::Contended => WriteError::Contended { key: key.clone() },
-    };
-    error.into()
 }

@@ -102,8 +102,8 @@ impl Host {
         .await
     }
 
-    /// Stops a component: it takes no new calls, and those that run may finish within `grace`.
-    /// Calls that are still running after that are cut off.
+    /// Stops a component: it takes no new calls, and those that run may finish within `grace`, with
+    /// the streams that a provider has returned. What is still running after that is cut off.
     ///
     /// # Errors
     /// Fails with [`HostError::NotHere`] when this host does not serve it.
@@ -139,8 +139,9 @@ impl Host {
     }
 
     /// Hands over the components that desired state assigned to this host, leaves the lattice,
-    /// takes no new calls, and finishes those that run. All of this takes up to `grace`, half of
-    /// which is for other hosts to take over. Calls that are still running then are cut off.
+    /// takes no new calls, and finishes those that run, with the streams that they have returned.
+    /// All of this takes up to `grace`, half of which is for other hosts to take over. What is
+    /// still running then is cut off.
     ///
     /// Its ingresses take no new connections meanwhile, and finish the requests that run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {

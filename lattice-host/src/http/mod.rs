@@ -4,6 +4,8 @@
 //! deadlines, drains and limits are those of every call. `exchange` has the form of these calls,
 //! and `authorities` chooses the link for a request.
 //!
+//! `docs/http.md` in the repository describes all of it for users, with every option.
+//!
 //! # Requests that come in
 //!
 //! A host with an [`Ingress`] takes requests for the *wormholes* of its lattice, which are public

@@ -66,6 +66,24 @@ pub struct Home {
     most: usize,
     state: Mutex<State>,
     end: watch::Sender<Option<Arc<str>>>,
+    /// How many streams and futures are sent to others.
+    open: Arc<watch::Sender<usize>>,
+}
+
+/// Counts a stream as open until it is dropped.
+pub(super) struct OpenStream(Arc<watch::Sender<usize>>);
+
+impl OpenStream {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|count| *count += 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +119,7 @@ impl Home {
             most,
             state: Mutex::default(),
             end: watch::Sender::new(None),
+            open: Arc::new(watch::Sender::new(0)),
         })
     }
 
@@ -244,6 +263,20 @@ impl Home {
             let reason = end.wait_for(Option::is_some).await;
             let reason = reason.ok().and_then(|reason| reason.clone());
             reason.unwrap_or_else(stopped)
+        }
+    }
+
+    /// Counts one more stream as open.
+    pub(super) fn open_stream(&self) -> OpenStream {
+        OpenStream::new(&self.open)
+    }
+
+    /// Waits until no stream is open.
+    pub(crate) fn streams_ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut open = self.open.subscribe();
+        async move {
+            // Without a sender, there is none.
+            let _ = open.wait_for(|count| *count == 0).await;
         }
     }
 

@@ -6,6 +6,7 @@
 use super::{
     Element, Env,
     elements::{Batch, most},
+    home::OpenStream,
 };
 use bytes::{Buf, Bytes};
 use futures_util::{
@@ -76,6 +77,9 @@ struct Outlet {
     writer: Writer,
     /// The provider was taken out of service.
     ended: BoxFuture<'static, Arc<str>>,
+    /// Counted as open at the provider, which isn't dropped before its streams have ended if it is
+    /// given time.
+    _open: Option<OpenStream>,
 }
 
 /// Why nothing more is sent.
@@ -92,7 +96,12 @@ impl Outlet {
             Some(home) => home.ended().boxed(),
             None => future::pending().boxed(),
         };
-        Self { writer, ended }
+        let open = env.home.as_ref().map(|home| home.open_stream());
+        Self {
+            writer,
+            ended,
+            _open: open,
+        }
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {

@@ -21,6 +21,7 @@ pub struct Call<P: Provider> {
     component: ComponentId,
     source: Source,
     link: Option<Arc<Link>>,
+    wormhole_link: Option<LinkName>,
     context: Context,
     binding: Arc<P::Binding>,
 }
@@ -33,6 +34,7 @@ impl<P: Provider> Call<P> {
             function,
             source,
             link,
+            wormhole_link,
             args,
             handles,
             context,
@@ -43,6 +45,7 @@ impl<P: Provider> Call<P> {
             component,
             source,
             link,
+            wormhole_link,
             context,
             binding,
         };
@@ -77,10 +80,11 @@ impl<P: Provider> Call<P> {
         self.link.as_deref()
     }
 
-    /// Returns the name of the link that grants the call, or `None` if an operator or a wormhole
-    /// calls.
+    /// Returns the name of the link that grants the call, or the one in the record of the wormhole
+    /// in whose name it is made. `None` if an operator calls.
     pub fn link_name(&self) -> Option<&LinkName> {
-        self.link().map(|link| &link.name)
+        let link = self.link().map(|link| &link.name);
+        link.or(self.wormhole_link.as_ref())
     }
 
     /// Returns the id under which this provider was called.

@@ -1,7 +1,11 @@
 //! The traits that a provider implements, and the life of its links.
 
 use crate::{flow::ResourceType, homes::Arguments, world::WitWorld};
-use lattice_core::{link::Link, name::WormholeId, serve::Answer};
+use lattice_core::{
+    link::Link,
+    name::{LinkName, WormholeId},
+    serve::Answer,
+};
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
@@ -71,10 +75,17 @@ pub trait Provider: Sized + Send + Sync + 'static {
     }
 
     /// Returns the binding for one call in the name of a wormhole: a public endpoint that leads to
-    /// this provider, or whose verifier it is. Such a call has no link. `None`, the default, denies
-    /// the call.
-    fn wormhole(&self, id: &WormholeId) -> impl Future<Output = Option<Self::Binding>> + Send {
-        let _ = id;
+    /// this provider, or whose verifier it is. `None`, the default, denies the call.
+    ///
+    /// Such a call has no link, and therefore no config. It has the name of a link, by which one
+    /// provider tells the wormholes that lead to it apart: `link` in the wormhole's record, or
+    /// `verifier-link` if it is called as its verifier, and `default` if the record has none.
+    fn wormhole(
+        &self,
+        id: &WormholeId,
+        link: &LinkName,
+    ) -> impl Future<Output = Option<Self::Binding>> + Send {
+        let _ = (id, link);
         async { None }
     }
 
@@ -125,7 +136,7 @@ impl<P: Stateless> Provider for P {
         Some(())
     }
 
-    async fn wormhole(&self, _: &WormholeId) -> Option<()> {
+    async fn wormhole(&self, _: &WormholeId, _: &LinkName) -> Option<()> {
         Some(())
     }
 

@@ -38,6 +38,7 @@ fn request() -> Request {
         function: FunctionRef::new(interface, function, "func()").key(),
         source: Source::Operator,
         link: None,
+        wormhole_link: None,
         args: Bytes::new(),
         handles: Vec::new(),
         caller: CallerInstance::Here,

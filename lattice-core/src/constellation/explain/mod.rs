@@ -50,8 +50,8 @@ pub enum Subject {
 pub struct Mismatches {
     /// Links whose two ends don't.
     pub links: BTreeMap<LinkKey, String>,
-    /// Wormholes whose actor serves no requests.
-    pub wormholes: BTreeMap<WormholeId, String>,
+    /// Wormholes whose actor serves no requests, or whose verifier verifies none.
+    pub wormholes: BTreeMap<WormholeId, Vec<String>>,
 }
 
 /// An explanation of whether something runs or can be reached, and why not. Displayed as one line,
@@ -321,10 +321,9 @@ pub(crate) async fn mismatches(
     let mut mismatches = Mismatches::default();
     let wormholes = view.wormholes.values().filter(|wormhole| leads(wormhole));
     for wormhole in wormholes.take(MAX_COMPARED) {
-        let types = connection.types.of(&wormhole.actor).await.ok().flatten();
-        let reason = types.and_then(|types| wormhole::mismatch(wormhole, &types));
-        if let Some(reason) = reason {
-            mismatches.wormholes.insert(wormhole.id.clone(), reason);
+        let reasons = wormhole::mismatches(connection, wormhole).await;
+        if !reasons.is_empty() {
+            mismatches.wormholes.insert(wormhole.id.clone(), reasons);
         }
     }
     let links = view.links.values().filter(|link| bears(link));

@@ -2,12 +2,12 @@
 
 use super::{Finding, Inquiry, similar};
 use crate::{
+    connection::Connection,
     constellation::items::WormholeView,
     desired::WormholeState,
-    name::{HostId, WormholeId},
+    name::{ComponentId, HostId, InterfaceName, WormholeId},
     store::StoreKey,
-    types::ComponentTypes,
-    wormhole::{INGRESS_LABEL, serves_requests},
+    wormhole::{INGRESS_LABEL, serves_requests, verifies_requests},
 };
 
 impl Inquiry<'_> {
@@ -37,10 +37,11 @@ impl Inquiry<'_> {
             });
         }
         self.ingress();
-        if let Some(reason) = self.mismatches.wormholes.get(id) {
+        let reasons = self.mismatches.wormholes.get(id).cloned();
+        for reason in reasons.unwrap_or_default() {
             self.found(Finding::WormholeMismatch {
                 wormhole: id.clone(),
-                reason: reason.clone(),
+                reason,
             });
         }
         self.component(&wormhole.actor);
@@ -62,13 +63,33 @@ impl Inquiry<'_> {
     }
 }
 
-/// Returns why a wormhole can't lead to an actor with these types, if it can't.
-pub(super) fn mismatch(wormhole: &WormholeView, actor: &ComponentTypes) -> Option<String> {
-    let serves = actor.exports.keys().any(serves_requests);
-    (!serves).then(|| {
-        format!(
-            "actor `{}` serves no HTTP requests; have it export `wasi:http/incoming-handler` or `wasi:http/handler`, or lead the wormhole to another actor",
-            wormhole.actor
-        )
-    })
+/// Returns why a wormhole can't lead to its actor or ask its verifier, by the types that these have
+/// published.
+pub(super) async fn mismatches(connection: &Connection, wormhole: &WormholeView) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let actor = &wormhole.actor;
+    if !exports(connection, actor, serves_requests).await {
+        reasons.push(format!(
+            "actor `{actor}` serves no HTTP requests; have it export `wasi:http/incoming-handler` or `wasi:http/handler`, or lead the wormhole to another actor"
+        ));
+    }
+    if let Some(verifier) = &wormhole.verifier
+        && !exports(connection, verifier, verifies_requests).await
+    {
+        reasons.push(format!(
+            "its verifier `{verifier}` decides about no requests, so none is let through; have it export `lattice:http/verifier`, or name another one"
+        ));
+    }
+    reasons
+}
+
+/// Returns whether a component exports such an interface, or may do so because its types aren't
+/// known.
+async fn exports(
+    connection: &Connection,
+    component: &ComponentId,
+    is_such: fn(&InterfaceName) -> bool,
+) -> bool {
+    let types = connection.types.of(component).await.ok().flatten();
+    types.is_none_or(|types| types.exports.keys().any(is_such))
 }

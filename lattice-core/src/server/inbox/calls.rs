@@ -3,7 +3,7 @@
 use super::{
     super::{
         Arguments, Server,
-        admission::Admitted,
+        admission::{Admitted, Granted},
         blocking,
         component::RunningComponent,
         queue::QueueSlot,
@@ -14,7 +14,6 @@ use super::{
 use crate::{
     budget::Held,
     call::{CallError, Context, Part, Ran, ReceivedChain},
-    link::Link,
     serve::{CallerInstance, Request},
     stream::{Body, Handles, Holder},
     transport::{
@@ -135,8 +134,8 @@ impl Server {
             self.run_apart(path, admitted, false);
             return None;
         }
-        let link = match self.granted(&admitted.component, &admitted.call) {
-            Ok(link) => link,
+        let granted = match self.granted(&admitted.component, &admitted.call) {
+            Ok(granted) => granted,
             Err(error) => return self.transport.reply(path, id, Err(error)),
         };
         let Admitted {
@@ -150,7 +149,7 @@ impl Server {
         *runner.runs.lock() = Some(component.clone());
         let ending = Ending::of(&call, (slot, chain), context.deadline);
         let caller = caller(&call, &path.caller);
-        let request = request(call, (link, context), (caller, Handles::new()));
+        let request = request(call, (granted, context), (caller, Handles::new()));
         let progress = component.begin(request, now);
         *runner.runs.lock() = None;
         component.blocking.kept_runner(&component.id, now.elapsed());
@@ -186,8 +185,8 @@ impl Server {
         let from = path.caller.clone();
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
-            let link = server.granted(&component, &call)?;
-            let run = server.run_call(&component, call, (link, context), (&from, None));
+            let granted = server.granted(&component, &call)?;
+            let run = server.run_call(&component, call, (granted, context), (&from, None));
             run.await
         };
         let work = if may_block {
@@ -204,7 +203,7 @@ impl Server {
         &self,
         component: &RunningComponent,
         mut call: CallEnvelope,
-        granted: (Option<Arc<Link>>, Context),
+        granted: (Granted, Context),
         (from, session): (&Origin, Option<Opened>),
     ) -> Outcome {
         let (mut handles, mut lent) = (Handles::new(), Vec::new());
@@ -304,14 +303,15 @@ impl Ending {
 
 fn request(
     call: CallEnvelope,
-    (link, context): (Option<Arc<Link>>, Context),
+    (granted, context): (Granted, Context),
     (caller, handles): (CallerInstance, Handles),
 ) -> Request {
     Request {
         component: call.target,
         function: call.function,
         source: call.source,
-        link,
+        link: granted.link,
+        wormhole_link: granted.wormhole_link,
         args: call.args,
         handles,
         caller,

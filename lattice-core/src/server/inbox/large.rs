@@ -103,11 +103,12 @@ impl Server {
         let may_block = component.blocking.runs_apart();
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
-            let link = server.granted(&component, &call)?;
+            let granted = server.granted(&component, &call)?;
             let arguments = receive(&session, size, deadline, &call.target);
             let arguments = component.unless_cut_off(arguments).await;
             call.args = arguments??;
-            let run = server.run_call(&component, call, (link, context), (&from, Some(session)));
+            let granted = (granted, context);
+            let run = server.run_call(&component, call, granted, (&from, Some(session)));
             if may_block {
                 blocking::apart(run).await
             } else {

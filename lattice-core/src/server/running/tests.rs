@@ -92,6 +92,7 @@ fn request() -> Request {
         function: FunctionKey(7),
         source: Source::Operator,
         link: None,
+        wormhole_link: None,
         args: Bytes::new(),
         handles: Handles::new(),
         caller: CallerInstance::Here,

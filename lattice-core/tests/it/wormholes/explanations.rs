@@ -3,8 +3,9 @@
 use super::*;
 use lattice_core::{
     constellation::{Severity, Subject},
+    name::LinkName,
     node::NodeOptions,
-    wormhole::INGRESS_LABEL,
+    wormhole::{INGRESS_LABEL, WormholeAuth},
 };
 
 /// Waits until the explanation of wormhole `shop` has this severity and says all of this: the view
@@ -59,6 +60,21 @@ async fn an_explanation_says_what_keeps_requests_away() {
         .expect("valid")
         .label(INGRESS_LABEL, "127.0.0.1:8080");
     let _edge = lattice.node(options).await.expect("it joins");
+    explained(&lattice, Severity::Fine, &["requests come in at `edge`"]).await;
+
+    let verified_by = |verifier: &str| {
+        let auth = WormholeAuth::Verifier {
+            actor: id(verifier),
+            link: LinkName::default(),
+        };
+        move |spec: &mut WormholeSpec| spec.auth = Some(auth.clone())
+    };
+    let by_greeter = verified_by("greeter");
+    wormholes.update("shop", by_greeter).await.expect("changed");
+    let says = ["its verifier `greeter` decides about no requests"];
+    explained(&lattice, Severity::Fault, &says).await;
+    let by_web = verified_by("web");
+    wormholes.update("shop", by_web).await.expect("changed");
     explained(&lattice, Severity::Fine, &["requests come in at `edge`"]).await;
 
     wormholes.close("shop").await.expect("closed");

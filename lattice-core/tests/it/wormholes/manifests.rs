@@ -1,6 +1,6 @@
 //! Wormholes in manifests: fields, problems, plans, and names that another app has.
 
-use super::*;
+use super::{names::is_claimed, *};
 use lattice_core::{
     app::{App, ApplyError, LoadError, PlanError, ProblemKind, Problems, Warning},
     node::NodeOptions,
@@ -102,6 +102,33 @@ actor = "shop"
 }
 
 #[test]
+fn the_manifest_in_the_docs_has_every_field() {
+    let docs = include_str!("../../../../lattice-host/docs/http.md");
+    let blocks = docs.split("```toml\n").skip(1);
+    let mut blocks = blocks.filter_map(|block| Some(block.split_once("```")?.0));
+    let wormholes = blocks.next().expect("a manifest");
+    let app = app("shop", wormholes);
+    let wormhole = app.manifest().wormholes.values().next().expect("one");
+    let json = serde_json::to_value(wormhole).expect("it is written");
+    for field in [
+        "actor", "host", "domains", "path", "state", "limits", "auth",
+    ] {
+        assert!(!json[field].is_null(), "{field}: {json}");
+    }
+    for field in [
+        "body",
+        "head-timeout",
+        "total-timeout",
+        "rate",
+        "client-rate",
+    ] {
+        assert!(!json["limits"][field].is_null(), "{field}: {json}");
+    }
+    let links = blocks.next().expect("another one");
+    parse("shop", links).expect("a link to the web");
+}
+
+#[test]
 fn a_password_in_plain_text_is_refused_with_the_command_that_makes_a_hash() {
     for (auth, command) in [
         ("basic = { ada = \"s3cret\" }", "`lattice wormhole hash`"),
@@ -195,6 +222,22 @@ async fn a_name_that_another_app_has_is_a_problem_and_of_two_at_once_one_wins() 
         );
         assert!(is_taken, "{problems}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_deleted_leaves_no_claims_of_the_names_that_it_chose() {
+    let programs = Programs::new();
+    let lattice = programs.open().await;
+    let shop = app(
+        "shop",
+        "[wormholes.shop]\nactor = \"shop\"\nhost = \"shop.example\"\n\
+         [wormholes.kept]\nactor = \"shop\"\nhost = \"quiet-harbor-4821\"\n",
+    );
+    lattice.apply(&shop).await.expect("applied");
+    assert!(is_claimed(&programs, "shop.example").await);
+    lattice.delete_app("shop").await.expect("deleted");
+    assert!(!is_claimed(&programs, "shop.example").await);
+    assert!(is_claimed(&programs, "quiet-harbor-4821").await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -220,6 +220,51 @@ async fn a_deleted_wormhole_leaves_a_claim_that_keeps_its_name_from_being_genera
     assert_eq!(claim, json!({ "paths": { "/": "chosen" } }));
 }
 
+/// Returns whether the store has a claim of a host name.
+pub(super) async fn is_claimed(programs: &Programs, host: &str) -> bool {
+    let life = programs.store.incarnation().await.expect("there");
+    let entry = programs.store.read(StoreKey::wormhole_host(host)).await;
+    let entry = entry.expect("read");
+    entry.is_some_and(|entry| programs.records().decode::<String>(life, &entry).is_ok())
+}
+
+#[tokio::test]
+async fn claims_of_names_that_are_never_generated_go_with_their_last_wormhole() {
+    let programs = Programs::new();
+    let wormholes = programs.open().await.wormholes();
+    let named = |id: &str, path: &str| {
+        let new = new("web").id(id).expect("valid").path(path);
+        new.host("shop.example").domain("www.example")
+    };
+    for (id, path) in [("shop", "/"), ("api", "/api")] {
+        wormholes.create(named(id, path)).await.expect("created");
+    }
+    wormholes
+        .rename("shop", "new.example")
+        .await
+        .expect("renamed");
+    assert!(
+        is_claimed(&programs, "shop.example").await,
+        "by the other one"
+    );
+    wormholes.delete("api").await.expect("deleted");
+    assert!(!is_claimed(&programs, "shop.example").await);
+    assert!(is_claimed(&programs, "www.example").await, "as its domain");
+    wormholes.delete("shop").await.expect("deleted");
+    for host in ["www.example", "new.example"] {
+        assert!(!is_claimed(&programs, host).await, "{host}");
+    }
+    // They are free, also for programs that start later, and a claim is made again.
+    let later = programs.open().await.wormholes();
+    later.create(named("shop", "/")).await.expect("created");
+    assert!(is_claimed(&programs, "shop.example").await);
+    let taken = wormholes.create(named("other", "/")).await;
+    assert!(
+        matches!(taken, Err(WormholeError::HostTaken { .. })),
+        "{taken:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_wormhole_of_an_older_version_has_its_name_without_a_claim() {
     let programs = Programs::new();

@@ -226,7 +226,7 @@ pub(crate) fn wormholes(lattice: &Lattice) -> Listing {
     let table = lattice.wormholes().table();
     let rows = table.iter().map(|wormhole| {
         let spec = &wormhole.spec;
-        let hosts: Vec<String> = spec.hosts().collect();
+        let hosts: Vec<String> = spec.hosts().map(|host| host.to_string()).collect();
         vec![
             wormhole.id.to_string(),
             if hosts.is_empty() {

@@ -16,6 +16,34 @@ const OF_CONNECTION: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
 ];
 
+/// Headers that say how a message is framed, routed, authorized or read, so that they can't come
+/// after it, by RFC 9110: a receiver that adds trailers to the headers would believe them too late,
+/// or for another message.
+const NOT_IN_TRAILERS: [HeaderName; 22] = [
+    header::AGE,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::DATE,
+    header::EXPECT,
+    header::EXPIRES,
+    header::HOST,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::RETRY_AFTER,
+    header::SET_COOKIE,
+    header::TE,
+    header::TRAILER,
+    header::VARY,
+    header::WARNING,
+    header::WWW_AUTHENTICATE,
+];
+
 /// Returns whether a header is about one connection, so that it is never passed on.
 pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
     OF_CONNECTION.contains(name)
@@ -79,13 +107,13 @@ fn is_passed_on(name: &HeaderName, value: &HeaderValue, section: Section) -> boo
     }
     match section {
         Section::Request if *name == header::HOST => false,
+        // What the ingress says about a client isn't the client's to say.
+        Section::Trailers => {
+            !NOT_IN_TRAILERS.contains(name) && !name.as_str().starts_with("x-forwarded-")
+        }
         // It says whether trailers can be passed on, and everything else in it is of the
         // connection.
         _ if *name == header::TE => value.as_bytes().eq_ignore_ascii_case(b"trailers"),
-        // What frames or routes a message can't come after it.
-        Section::Trailers => {
-            *name != header::CONTENT_LENGTH && *name != header::HOST && *name != header::TRAILER
-        }
         Section::Request | Section::Response => true,
     }
 }
@@ -134,7 +162,15 @@ mod tests {
         let passed = to_wire(&headers, Section::Request);
         assert_eq!(names(&passed), ["te", "accept", "accept"]);
         assert_eq!(passed[2].value, "b");
-        let trailers = map(&[("content-length", "3"), ("grpc-status", "0"), ("host", "a")]);
+        let trailers = map(&[
+            ("content-length", "3"),
+            ("grpc-status", "0"),
+            ("host", "a"),
+            ("te", "trailers"),
+            ("authorization", "Bearer x"),
+            ("set-cookie", "a=1"),
+            ("x-forwarded-for", "192.0.2.1"),
+        ]);
         assert_eq!(
             names(&to_wire(&trailers, Section::Trailers)),
             ["grpc-status"]

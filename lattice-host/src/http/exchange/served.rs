@@ -140,6 +140,10 @@ impl Service for ServedAs {
     fn unlinked(&self, link: &LinkKey) {
         self.service.unlinked(link);
     }
+
+    fn streams_ended(&self) -> BoxFuture<'static, ()> {
+        self.service.streams_ended()
+    }
 }
 
 #[cfg(test)]

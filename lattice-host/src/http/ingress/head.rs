@@ -4,7 +4,7 @@ use super::{config::IngressLimits, respond::Rejection};
 use crate::http::exchange::named_by_connection;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING, UPGRADE},
     request, response,
 };
 
@@ -50,6 +50,17 @@ pub(super) fn wants_upgrade(parts: &request::Parts) -> bool {
         !protocols.all(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
     };
     parts.method == Method::CONNECT || parts.headers.get_all(UPGRADE).iter().any(is_other)
+}
+
+/// Returns whether the body of a request is in another form than in chunks, or in chunks several
+/// times. hyper refuses the former, and reads the latter as if it were one time, which another
+/// server before this one may not do.
+pub(super) fn has_other_codings(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let (Some(first), second) = (values.next(), values.next()) else {
+        return false;
+    };
+    second.is_some() || !first.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
 
 /// Returns how long the body of a request is, as its head says.
@@ -127,6 +138,28 @@ mod tests {
         remove_named_by_connection(&mut headers);
         assert_eq!(headers.len(), 1, "{headers:?}");
         assert_eq!(headers["accept"], "*/*");
+    }
+
+    #[test]
+    fn a_body_is_in_chunks_once_or_not_at_all() {
+        for (headers, is_other) in [
+            (&[][..], false),
+            (&[("transfer-encoding", "chunked")], false),
+            (&[("transfer-encoding", "Chunked")], false),
+            (&[("transfer-encoding", "chunked, chunked")], true),
+            (&[("transfer-encoding", "gzip, chunked")], true),
+            (&[("transfer-encoding", "")], true),
+            (
+                &[
+                    ("transfer-encoding", "chunked"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                true,
+            ),
+        ] {
+            let headers = parts("POST", headers).headers;
+            assert_eq!(has_other_codings(&headers), is_other, "{headers:?}");
+        }
     }
 
     #[test]

@@ -63,6 +63,15 @@ impl Rejection {
         Self::new(StatusCode::NOT_IMPLEMENTED, text)
     }
 
+    /// The body of the request has a form that isn't understood in one way.
+    pub(super) fn bad_coding() -> Self {
+        let text = "the request has transfer codings other than chunked, once";
+        Self {
+            closes: true,
+            ..Self::new(StatusCode::BAD_REQUEST, text)
+        }
+    }
+
     /// The head of the request is too large.
     pub(super) fn too_many_headers() -> Self {
         let text = "the request has too many headers, or too large ones";

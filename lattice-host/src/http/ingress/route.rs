@@ -72,7 +72,7 @@ impl Destination {
         let mut nameless = None;
         for name in [self.host.as_str()].into_iter().chain(labels) {
             match table.find(name, &self.path) {
-                Some(found) if is_named(found, name) => return Some(found),
+                Some(found) if !found.spec.serves_any_host() => return Some(found),
                 found => nameless = nameless.or(found),
             }
         }
@@ -94,10 +94,6 @@ impl Destination {
 /// Normalises a base domain that someone configured. `None` when it isn't a host name.
 pub(super) fn base_domain(text: &str) -> Option<String> {
     host_name(text.trim_start_matches("*.").trim_start_matches('.'))
-}
-
-fn is_named(wormhole: &Wormhole, name: &str) -> bool {
-    wormhole.spec.host.as_deref() == Some(name) || wormhole.spec.domains.contains(name)
 }
 
 /// Returns the one label that is before `domain`.
@@ -142,7 +138,8 @@ fn host_name(authority: &str) -> Option<String> {
         }
         None => authority.split_once(':').unwrap_or((authority, "")),
     };
-    let is_port = port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit());
+    let has_digits = port.bytes().all(|digit| digit.is_ascii_digit());
+    let is_port = port.is_empty() || (has_digits && port.parse::<u16>().is_ok());
     let host = host.strip_suffix('.').unwrap_or(host);
     let is_name = host.starts_with('[')
         || host.split('.').all(|label| {

@@ -7,8 +7,8 @@ use super::{
     config::{IngressLimits, Settings},
     forwarded::{Client, REQUEST_ID},
     head::{
-        announced, check_head, has_no_body, is_too_large, join_cookies, remove_named_by_connection,
-        wants_upgrade,
+        announced, check_head, has_no_body, has_other_codings, is_too_large, join_cookies,
+        remove_named_by_connection, wants_upgrade,
     },
     limit::Rates,
     network::IpNetwork,
@@ -283,6 +283,9 @@ impl Inner {
     ) -> Result<Arc<Wormhole>, Rejection> {
         if wants_upgrade(parts) {
             return Err(Rejection::upgrade());
+        }
+        if has_other_codings(&parts.headers) {
+            return Err(Rejection::bad_coding());
         }
         if is_too_large(parts, &self.settings.limits) {
             return Err(Rejection::too_many_headers());

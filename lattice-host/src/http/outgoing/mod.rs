@@ -59,7 +59,8 @@
 //! | of the host itself (`127/8`, `::1`) | with `private`, if `allow` has the host of the request itself: `localhost`, or such an address. Patterns and other names don't suffice |
 //! | all others: unspecified, link-local, multicast, broadcast, reserved, for documentation, metadata services, IPv4 in IPv6 | never |
 //!
-//! Of a name with several addresses, only those that may be reached are tried.
+//! Of a name with several addresses, only those that may be reached are tried. Names are whole: the
+//! search domains of the machine aren't tried. A name in its file of hosts has the addresses there.
 //!
 //! # What is sent
 //!
@@ -80,6 +81,7 @@ mod config;
 mod connect;
 mod failure;
 mod head;
+mod hosts_file;
 mod permits;
 mod pool;
 mod provider;

@@ -1,5 +1,6 @@
 //! From names to addresses.
 
+use super::hosts_file;
 use futures_util::future::{BoxFuture, FutureExt};
 use std::{
     io,
@@ -45,13 +46,23 @@ impl Resolve for SystemResolver {
             let lookup = tokio::task::spawn_blocking(move || {
                 // For as long as the thread is taken, also when nobody waits any more.
                 let _taken = (own, any);
-                let found = (name.as_str(), 0).to_socket_addrs()?;
+                let known = hosts_file::known(&name);
+                if !known.is_empty() {
+                    return Ok(known);
+                }
+                let found = (absolute(&name).as_str(), 0).to_socket_addrs()?;
                 Ok(found.map(|address| address.ip()).collect())
             });
             lookup.await.map_err(io::Error::other)?
         }
         .boxed()
     }
+}
+
+/// Returns the name with the dot that says that it is whole, so that the search domains of the
+/// machine don't make another name of it.
+fn absolute(name: &str) -> String {
+    format!("{name}.")
 }
 
 #[cfg(test)]
@@ -63,5 +74,11 @@ mod tests {
         let found = SystemResolver::default().resolve("localhost").await;
         let found = found.expect("resolved");
         assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback));
+    }
+
+    #[test]
+    fn search_domains_have_no_part_in_a_name() {
+        assert_eq!(absolute("api.example"), "api.example.");
+        assert_eq!(absolute("api"), "api.");
     }
 }

@@ -222,6 +222,14 @@ async fn passwords_and_tokens_come_from_the_environment_or_a_pipe_and_are_not_sh
             "{shown}"
         );
     }
+    let guard = ["--verifier", "guard", "--verifier-link", "strict"];
+    scene.prints(&[&["wormhole", "open", "web"][..], &guard].concat());
+    let shown = scene.prints(&["wormhole", "show", "web"]);
+    assert!(
+        shown.contains("verifier: guard over link strict"),
+        "{shown}"
+    );
+    one.until(503, "shop.localhost", "");
     scene.prints(&["wormhole", "open", "web", "--no-auth"]);
     one.until(200, "shop.localhost", "");
 }

@@ -13,7 +13,7 @@ mod life;
 mod limits;
 mod links;
 mod outliving;
-mod output;
+pub(crate) mod output;
 pub(crate) mod over_nats;
 mod placed;
 mod published;

@@ -47,6 +47,21 @@ async fn says_hello(path: &str, language: &str, kinds: &[Instances]) {
     }
 }
 
+/// Asks a handler for what only the platform has that its toolchain is for: each path is answered
+/// with the interface for which there is no link.
+async fn is_denied(path: &str, asked: &[(&str, &str)]) {
+    let Ok(actor) = built(path) else {
+        return println!("skipped, because there is no `{path}`");
+    };
+    let door = Door::to(actor).await;
+    for (path, interface) in asked {
+        let response = door.get(path).await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        let expected = format!("has no link `default` for `{interface}`");
+        assert!(response.contains(&expected), "{path}: {response}");
+    }
+}
+
 /// Fresh and warm ones.
 fn both() -> [Instances; 2] {
     [Instances::Fresh, Instances::warm()]
@@ -76,4 +91,26 @@ async fn a_handler_of_wasi_0_3_in_python_serves_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_of_wasi_0_3_in_javascript_serves_requests() {
     says_hello("javascript/hello_http_p3", "JavaScript", &both()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_of_spins_sdk_serves_requests_and_is_denied_what_only_spin_has() {
+    let path = "wasm32-wasip2/release/http_spin";
+    says_hello(path, "Spin", &both()).await;
+    let asked = [
+        ("/store", "spin:key-value/key-value@3.0.0"),
+        ("/variable", "spin:variables/variables@3.0.0"),
+    ];
+    is_denied(path, &asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_of_wasmclouds_crate_serves_requests_and_is_denied_what_only_wasmcloud_has() {
+    let path = "wasm32-wasip2/release/http_wasmcloud";
+    says_hello(path, "wasmCloud", &both()).await;
+    let asked = [
+        ("/store", "wasi:keyvalue/store@0.2.0-draft"),
+        ("/links", "wasmcloud:bus/lattice@2.0.0"),
+    ];
+    is_denied(path, &asked).await;
 }

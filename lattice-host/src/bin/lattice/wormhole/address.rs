@@ -32,7 +32,7 @@ impl Ingresses {
 
     /// Returns the URLs of a wormhole at these hosts. Without any host, the names alone.
     pub(super) fn urls(&self, spec: &WormholeSpec) -> Vec<String> {
-        let hosts: Vec<String> = spec.hosts().collect();
+        let hosts: Vec<String> = spec.hosts().map(|host| host.to_string()).collect();
         let path = &spec.path;
         if self.is_empty() {
             return hosts.iter().map(|host| format!("{host}{path}")).collect();

@@ -6,7 +6,7 @@ use crate::{
     output::{Format, on_one_line, print as print_to_stdout, print_json},
 };
 use lattice_core::{
-    name::{AppName, ComponentId, WormholeId},
+    name::{AppName, ComponentId, LinkName, WormholeId},
     wormhole::{Rate, WormholeAuth, WormholeSpec},
 };
 use lattice_host::ByteSize;
@@ -35,7 +35,8 @@ fn text(id: &WormholeId, spec: &WormholeSpec, ingresses: &Ingresses) -> String {
     };
     line("wormhole", id.as_str());
     line("state", state(spec));
-    let mut hosts = spec.hosts().collect::<Vec<_>>().join(", ");
+    let hosts: Vec<String> = spec.hosts().map(|host| host.to_string()).collect();
+    let mut hosts = hosts.join(", ");
     if hosts.is_empty() {
         hosts.push_str("any that no open wormhole has");
     }
@@ -82,6 +83,7 @@ fn json(id: &WormholeId, spec: &WormholeSpec, ingresses: &Ingresses) -> Json {
             "users": users(auth),
             "tokens": tokens(auth),
             "verifier": auth.verifier().map(ComponentId::as_str),
+            "verifier_link": auth.verifier_link().map(LinkName::as_str),
         })),
         "limits": {
             "body": limits.body.map(ByteSize::as_u64),
@@ -110,7 +112,8 @@ fn auth(spec: &WormholeSpec) -> String {
         return format!("{kind}: {tokens} of them");
     }
     let actor = auth.verifier().map_or("", ComponentId::as_str);
-    format!("{kind}: {actor}")
+    let link = auth.verifier_link().map_or("", LinkName::as_str);
+    format!("{kind}: {actor} over link {link}")
 }
 
 fn users(auth: &WormholeAuth) -> Option<Vec<&str>> {

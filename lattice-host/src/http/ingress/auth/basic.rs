@@ -90,7 +90,8 @@ impl Default for Passwords {
 
 impl Passwords {
     /// Returns whether `password` is that of the user `user`. That takes as long for users that
-    /// don't exist.
+    /// don't exist: each has the hash of one of those who do, always the same one, so that the
+    /// costs of hashes tell as little.
     pub(super) async fn verify(
         &self,
         wormhole: &WormholeId,
@@ -99,7 +100,7 @@ impl Passwords {
         password: String,
     ) -> Result<bool, Stopped> {
         let own = users.get(user);
-        let Some(hash) = own.or_else(|| users.values().next()) else {
+        let Some(hash) = own.or_else(|| self.stand_in(wormhole, users, user)) else {
             return Ok(false);
         };
         let key = self.verified.key(&[hash.as_str(), user, &password]);
@@ -112,6 +113,20 @@ impl Passwords {
             self.verified.insert(key);
         }
         Ok(is_right)
+    }
+
+    /// Returns the hash that is checked for a user who doesn't exist.
+    fn stand_in<'u>(
+        &self,
+        wormhole: &WormholeId,
+        users: &'u BTreeMap<String, PasswordHash>,
+        user: &str,
+    ) -> Option<&'u PasswordHash> {
+        let [a, b, c, d, ..] = self
+            .verified
+            .key(&["no such user", wormhole.as_str(), user]);
+        let at = u32::from_le_bytes([a, b, c, d]) as usize;
+        users.values().nth(at.checked_rem(users.len())?)
     }
 
     /// Checks a password when it is its turn.
@@ -254,6 +269,32 @@ mod tests {
             let checked = checked.await;
             assert_eq!(checked.ok(), Some(passes), "{user}:{password}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_user_who_does_not_exist_has_nobodys_password() {
+        // The only hash there is stands in for that of every other user.
+        let users = users(&[("ada", "secret")]);
+        let (passwords, wormhole) = (Passwords::default(), id("a"));
+        for _ in 0..2 {
+            let checked = passwords.verify(&wormhole, &users, "eve", "secret".to_owned());
+            assert_eq!(checked.await.ok(), Some(false));
+        }
+    }
+
+    #[test]
+    fn users_who_do_not_exist_cost_what_those_who_do_cost() {
+        let users = users(&[("ada", "a"), ("bob", "b"), ("eve", "c")]);
+        let (passwords, wormhole) = (Passwords::default(), id("a"));
+        let names: Vec<String> = (0..300).map(|number| format!("user-{number}")).collect();
+        let of = |name: &str| passwords.stand_in(&wormhole, &users, name);
+        for hash in users.values() {
+            let count = names.iter().filter(|name| of(name) == Some(hash));
+            assert!(count.count() > 30, "each stands in for its share");
+        }
+        let of_all = || names.iter().map(|name| of(name)).collect::<Vec<_>>();
+        assert_eq!(of_all(), of_all(), "a name always has the same cost");
+        assert_eq!(passwords.stand_in(&wormhole, &BTreeMap::new(), "x"), None);
     }
 
     #[tokio::test]

@@ -161,6 +161,12 @@ mod tests {
         write(&key_file, &key, now + RELOAD);
         assert_eq!(files.stamps(), broken, "the change can't be seen");
         tokio::time::sleep(RELOAD * 3).await;
-        assert_ne!(before.cert, certificates.fallback().cert);
+        let good = certificates.fallback();
+        assert_ne!(before.cert, good.cert);
+
+        fs::remove_file(&key_file).expect("it is there");
+        tokio::time::sleep(RELOAD * 3).await;
+        let still = certificates.fallback();
+        assert!(Arc::ptr_eq(&good, &still), "a missing file changes nothing");
     }
 }

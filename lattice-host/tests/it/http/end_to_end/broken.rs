@@ -77,6 +77,32 @@ async fn a_body_whose_host_is_killed_is_cut_visibly() {
 }
 
 #[tokio::test]
+async fn a_body_whose_host_is_killed_is_reset_over_http2() {
+    let scene = Scene::in_memory().await;
+    let stream = TcpStream::connect(scene.address).await.expect("connected");
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let shaken = hyper::client::conn::http2::handshake(executor, io).await;
+    let (mut client, connection) = shaken.expect("a handshake");
+    let connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+    let get = |path: &str| {
+        let request = hyper::Request::get(format!("http://{WORLD}{path}"));
+        let body = http_body_util::Empty::<bytes::Bytes>::new();
+        request.body(body).expect("a request")
+    };
+    let response = client.send_request(get("/pour")).await;
+    let mut body = response.expect("a response").into_body();
+    first(&mut body).await;
+    scene.actors.kill();
+    assert_breaks(body).await;
+    // Only the stream is reset: the connection goes on.
+    let response = client.send_request(get("/")).await;
+    let status = response.expect("a response").status();
+    assert!(status.is_server_error(), "{status}");
+    drop(connection);
+}
+
+#[tokio::test]
 async fn a_body_whose_host_is_a_killed_process_is_cut_visibly() {
     let mut remote = Remote::start().await;
     let mut client = Client::open(remote.address).await;

@@ -43,6 +43,47 @@ async fn an_answer_that_cannot_be_passed_on_is_502_and_says_nothing_of_the_insid
 }
 
 #[tokio::test]
+async fn the_log_says_under_the_request_id_what_the_client_is_not_told() {
+    let log = crate::host::output::Log::default();
+    let _guard = log.start();
+    let scene = Scene::new().await;
+    let mut wire = scene.connect().await;
+    for (path, status, reason) in [
+        ("/code", 502, "secret"),
+        ("/panic", 502, "panicked"),
+        ("/status/101", 502, "the response has the status 101"),
+    ] {
+        let answer = wire.get(SITE, path).await;
+        assert_eq!(answer.status, status, "{path}");
+        let id = answer.header("x-request-id").expect("an id");
+        let lines = log.lines(id);
+        let is_told = |line: &String| {
+            let parts = [
+                "WARN",
+                reason,
+                "component=site",
+                &format!("status={status}"),
+            ];
+            parts.iter().all(|part| line.contains(part))
+        };
+        assert!(lines.iter().any(is_told), "{path}: {lines:?}");
+    }
+    // A response that breaks after its head has been sent, too.
+    wire.send(&format!("GET /broken HTTP/1.1\nhost: {SITE}\n\n"))
+        .await;
+    let head = wire.head().await;
+    let id = head.header("x-request-id").expect("an id").to_owned();
+    let _ = wire.rest().await;
+    crate::wait::until("the log says why", || {
+        let lines = log.lines(&id);
+        lines
+            .iter()
+            .any(|line| line.contains("broke after its head"))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn headers_of_a_connection_are_not_passed_on() {
     let scene = Scene::new().await;
     let mut wire = scene.connect().await;

@@ -113,6 +113,43 @@ async fn every_byte_is_the_same() {
     }
 }
 
+/// A closed wormhole asks for no credentials and counts no requests, and costs what none costs. The
+/// two are asked in turn, so that what else the machine does slows both.
+#[tokio::test]
+async fn a_closed_wormhole_takes_as_long_as_none() {
+    const ROUNDS: usize = 200;
+    let scene = Scene::new().await;
+    let hash = lattice_host::http::hash_password("secret");
+    let users = [("ada".to_owned(), hash.parse().expect("a hash"))];
+    let auth = lattice_core::wormhole::WormholeAuth::Basic {
+        users: users.into(),
+    };
+    scene
+        .open(|new| new.host(NAMES[0]).closed().auth(auth))
+        .await;
+    let mut wire = scene.connect().await;
+    let mut times: [Vec<std::time::Duration>; 2] = Default::default();
+    for _ in 0..ROUNDS {
+        for (times, name) in times.iter_mut().zip([NAMES[0], NAMES[3]]) {
+            let request = format!(
+                "GET /hello HTTP/1.1\nhost: {name}\nauthorization: Basic YWRhOnMzY3JldA==\n\n"
+            );
+            let begun = std::time::Instant::now();
+            wire.send(&request).await;
+            assert_eq!(wire.answer().await.status, 404, "{name}");
+            times.push(begun.elapsed());
+        }
+    }
+    let [closed, none] = times.map(|mut times| {
+        times.sort();
+        times[ROUNDS / 2]
+    });
+    assert!(
+        closed < none * 2 && none < closed * 2,
+        "{closed:?} for a closed one, {none:?} for none"
+    );
+}
+
 #[tokio::test]
 async fn every_byte_is_the_same_over_tls() {
     let authority = Authority::new();

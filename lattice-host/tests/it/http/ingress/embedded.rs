@@ -1,12 +1,57 @@
 //! The service inside another server.
 
-use super::{scene::SITE, site::Site, wire::within};
+use super::{
+    scene::SITE,
+    site::Site,
+    wire::{PATIENCE, within},
+};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use lattice_core::{Lattice, wormholes::NewWormhole};
-use lattice_host::http::{ClientAddress, WormholeService, wormhole_service};
+use lattice_host::{
+    Host,
+    http::{ClientAddress, WormholeService, wormhole_service},
+};
 use lattice_provider_sdk::serve;
+use std::time::Duration;
 use tower_service::Service as _;
+
+#[tokio::test]
+async fn a_host_that_leaves_finishes_the_responses_of_a_service_beside_it() {
+    let lattice = Lattice::in_memory("test").await.expect("a lattice");
+    let site = Site::default();
+    let host = Host::builder(&lattice).provider("site", site.clone());
+    let host = host.start().await.expect("it starts");
+    let new = NewWormhole::new("site").expect("an id").host(SITE);
+    let created = lattice.wormholes().create(new).await;
+    created.expect("it is created");
+    let request = http::Request::get(format!("http://{SITE}/parts"));
+    let request = request.body(Empty::<Bytes>::new()).expect("a request");
+    let response = within(wormhole_service(&lattice).call(request)).await;
+    let mut body = response.expect("it never fails").into_body();
+    let first = within(body.frame()).await.expect("a part").expect("whole");
+    assert_eq!(first.into_data().expect("data"), "one part");
+
+    let goes_on = async {
+        // Once the host takes nothing new, it is leaving.
+        while status(&lattice, "/hello").await == 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        site.state().gate.add_permits(1);
+        body.collect().await
+    };
+    let (drained, rest) = within(async { tokio::join!(host.shutdown(PATIENCE), goes_on) }).await;
+    assert_eq!(rest.expect("it is whole").to_bytes(), ", and the other");
+    assert!(drained.is_clean());
+}
+
+/// Returns the status of a request through a service of its own.
+async fn status(lattice: &Lattice, path: &str) -> u16 {
+    let request = http::Request::get(format!("http://{SITE}{path}"));
+    let request = request.body(Empty::<Bytes>::new()).expect("a request");
+    let response = within(wormhole_service(lattice).call(request)).await;
+    response.expect("it never fails").status().as_u16()
+}
 
 #[tokio::test]
 async fn a_service_answers_without_a_host_and_an_address() {

@@ -134,6 +134,38 @@ async fn an_address_that_cannot_be_used_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_component_that_is_stopped_finishes_its_responses() {
+    let scene = Scene::new().await;
+    let mut wire = scene.connect().await;
+    wire.send(&format!("GET /parts HTTP/1.1\nhost: {SITE}\n\n"))
+        .await;
+    assert_eq!(wire.head().await.status, 200);
+    // Its call has ended, and its body has not.
+    let stops = scene.host.stop("site", PATIENCE);
+    let goes_on = async {
+        let mut other = scene.connect().await;
+        assert_eq!(other.get(SITE, "/hello").await.status, 503, "it stops");
+        scene.site.state().gate.add_permits(1);
+        within(wire.rest_of_chunks()).await
+    };
+    let (stopped, body) = within(async { tokio::join!(stops, goes_on) }).await;
+    assert_eq!(body, Body::Whole("one part, and the other".to_owned()));
+    assert!(stopped.expect("it was there").is_clean());
+}
+
+#[tokio::test]
+async fn a_component_whose_response_takes_too_long_is_cut_and_not_said_to_be_clean() {
+    let scene = Scene::new().await;
+    let mut wire = scene.connect().await;
+    wire.send(&format!("GET /parts HTTP/1.1\nhost: {SITE}\n\n"))
+        .await;
+    assert_eq!(wire.head().await.status, 200);
+    let stopped = within(scene.host.stop("site", Duration::from_millis(50))).await;
+    assert!(!stopped.expect("it was there").is_clean());
+    assert!(matches!(wire.rest_of_chunks().await, Body::Cut(_)));
+}
+
+#[tokio::test]
 async fn a_component_that_dies_cuts_its_response() {
     let scene = Scene::new().await;
     let started = scene

@@ -56,6 +56,17 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
         "POST /read HTTP/1.1\nhost: SITE\ntransfer-encoding: gzip\n\nhello",
         "POST /read HTTP/1.1\nhost: SITE\ntransfer-encoding: chunked, gzip\n\n0\n\n",
         "POST /read HTTP/1.0\nhost: SITE\ntransfer-encoding: chunked\n\n0\n\n",
+        "POST /read HTTP/1.1\nhost: SITE\ntransfer-encoding : chunked\n\n0\n\n",
+        "POST /read HTTP/1.1\nhost: SITE\ntransfer-encoding: xchunked\n\n0\n\n",
+        "POST /read HTTP/1.1\nhost: SITE\ncontent-length: +5\n\nhello",
+        "POST /read HTTP/1.1\nhost: SITE\ncontent-length: 5 5\n\nhello",
+        "POST /read HTTP/1.1\nhost: SITE\ncontent-length: 18446744073709551616\n\nhello",
+        "GET /hello HTTP/1.1\nhost: SITE\nx: a\n b\n\n",
+        "GET /hello HTTP/1.1\nhost: SITE\n: x\n\n",
+        "GET /hello HTTP/1.1\n host: SITE\n\n",
+        " GET /hello HTTP/1.1\nhost: SITE\n\n",
+        "GET  /hello HTTP/1.1\nhost: SITE\n\n",
+        "GET /hel lo HTTP/1.1\nhost: SITE\n\n",
     ] {
         let (status, mut wire) = ask(&scene, request).await;
         assert_eq!(status, 400, "{request}");
@@ -69,6 +80,35 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
             .load(std::sync::atomic::Ordering::SeqCst),
         0
     );
+}
+
+#[tokio::test]
+async fn chunks_that_are_none_break_the_request_and_end_the_connection() {
+    let scene = Scene::new().await;
+    let next = "GET /hello HTTP/1.1\r\nhost: site.example\r\n\r\n";
+    for (coding, body) in [
+        ("chunked", "fffffffffffffffff\r\nhello"),
+        ("chunked", "-5\r\nhello\r\n0\r\n\r\n"),
+        ("chunked", " 5\r\nhello\r\n0\r\n\r\n"),
+        ("chunked", "5\r\nhelloX\r\n0\r\n\r\n"),
+        ("chunked, chunked", "5\r\nhello\r\n0\r\n\r\n"),
+        (
+            "chunked\ntransfer-encoding: chunked",
+            "5\r\nhello\r\n0\r\n\r\n",
+        ),
+    ] {
+        let mut wire = scene.connect().await;
+        wire.send(&format!(
+            "POST /read HTTP/1.1\nhost: {SITE}\ntransfer-encoding: {coding}\n\n"
+        ))
+        .await;
+        let _ = wire.send_bytes(format!("{body}{next}").as_bytes()).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 400, "{coding} {body:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{coding}");
+        let (rest, _) = wire.rest().await;
+        assert!(!rest.contains("HTTP/1.1 "), "{coding} {body:?}: {rest}");
+    }
 }
 
 #[tokio::test]

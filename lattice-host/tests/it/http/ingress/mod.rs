@@ -8,6 +8,7 @@ mod life;
 mod limits;
 mod malformed;
 mod requests;
+mod retries;
 mod scene;
 mod site;
 mod slow;

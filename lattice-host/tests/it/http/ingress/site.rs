@@ -32,7 +32,7 @@ pub(super) struct State {
     /// How many bodies of requests `/read` has begun to read and not seen the end of: they broke,
     /// or the call was cancelled.
     pub(super) broken: Arc<AtomicUsize>,
-    /// What `/gate` waits for.
+    /// What `/gate` waits for, and `/parts` after the first part.
     pub(super) gate: Semaphore,
 }
 
@@ -80,6 +80,7 @@ impl Handler for Site {
                 Ok(text("through"))
             }
             "/ever" => Ok(self.ever()),
+            "/parts" => Ok(self.parts()),
             "/code" => Err(ErrorCode::InternalError(Some("secret".to_owned()))),
             "/panic" => panic!("secret"),
             path => other(path).ok_or(ErrorCode::DestinationNotFound),
@@ -102,6 +103,17 @@ impl Site {
         }
         unread.disarm();
         Ok(text(&bytes.to_string()))
+    }
+
+    /// A body whose second part waits for the gate.
+    fn parts(&self) -> Response {
+        let state = self.0.clone();
+        streamed(move |mut writer| async move {
+            let _ = writer.send(Bytes::from_static(b"one part")).await;
+            let _turn = state.gate.acquire().await;
+            let _ = writer.send(Bytes::from_static(b", and the other")).await;
+            writer.end();
+        })
     }
 
     /// A body that goes on until its reader is gone.
@@ -166,6 +178,7 @@ fn other(path: &str) -> Option<Response> {
                     header("x-sum", "7"),
                     header("content-length", "3"),
                     header("transfer-encoding", "chunked"),
+                    header("set-cookie", "a=1"),
                 ])
             })),
             ..with(text("hello"), &[("trailer", "x-sum, content-length")])

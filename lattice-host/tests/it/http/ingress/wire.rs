@@ -163,6 +163,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Body::Whole(text(self.received.drain(..length).collect()))
     }
 
+    /// Receives a body in chunks whose head was received.
+    pub(super) async fn rest_of_chunks(&mut self) -> Body {
+        self.chunks().await
+    }
+
     async fn chunks(&mut self) -> Body {
         let mut all = String::new();
         loop {
