@@ -304,6 +304,37 @@ mod tests {
     }
 
     #[test]
+    fn handles_without_numbers_are_told_apart_by_what_stands_for_their_owners() {
+        let (a, b) = (component("a"), component("b"));
+        let lost = || {
+            let (owner, _) = held_by(&a);
+            let resource = ResourceRef::new(owner.clone(), 0, "a:b/c/r".into());
+            (owner, resource)
+        };
+        for is_given in [true, false] {
+            let ((one, first), (other, second)) = (lost(), lost());
+            assert!(first.is(&second), "their names are the same");
+            let second = if is_given {
+                Handle::Own(Owned::new(second))
+            } else {
+                Handle::Borrow(second)
+            };
+            let mut handles = vec![Handle::Own(Owned::new(first)), second];
+            is_once(&handles).expect("two resources");
+            let lent = pass(&mut handles, &a, &b).expect("two resources");
+            assert_eq!(*one.holder.lock(), b);
+            let has_second = *other.holder.lock() == b || !other.lent.lock().is_empty();
+            assert!(has_second);
+            drop(lent);
+        }
+        let (owner, resource) = lost();
+        let twice = [resource.clone(), resource].map(|it| Handle::Own(Owned::new(it)));
+        let refused = pass(&mut Vec::from(twice), &a, &b).expect_err("it is used twice");
+        assert!(refused.to_string().contains("used again"), "{refused}");
+        assert_eq!(*owner.holder.lock(), a);
+    }
+
+    #[test]
     fn only_what_is_held_is_dropped_when_it_is_refused() {
         let (a, b) = (component("a"), component("b"));
         for (by, is_dropped) in [(&a, true), (&b, false)] {
