@@ -3,6 +3,7 @@
 use super::{Handle, Handles, Holder, ResourceRef, Stale};
 use crate::call::CallError;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc};
 
 /// The arguments or the result of a call: an encoded value, and the handles in it.
@@ -160,7 +161,11 @@ pub(super) fn is_once(handles: &[Handle]) -> Result<(), CallError> {
 }
 
 fn used_twice(handles: &[Handle]) -> Option<ResourceRef> {
-    let mut seen = HashMap::new();
+    // Most values with handles have one: the resource of a method.
+    if handles.len() < 2 {
+        return None;
+    }
+    let mut seen: HashMap<_, bool, RandomState> = HashMap::default();
     handles.iter().find_map(|handle| {
         let resource = handle.resource()?;
         let is_given = matches!(handle, Handle::Own(_));
