@@ -123,8 +123,9 @@ impl Driver {
             let over = pin!(self.over());
             let served = pin!(self.serve(&mut instance, &mut inbox));
             tokio::select! {
-                reason = over => Ok(reason),
+                biased;
                 error = served => Err(error),
+                reason = over => Ok(reason),
             }
         };
         // Recorded before the store is dropped, which breaks its channels.
@@ -213,6 +214,7 @@ impl Driver {
                 let call_ended = functions.call_ended.clone();
                 loop {
                     tokio::select! {
+                        biased;
                         () = call_ended.notified(), if has_lent => return Ok(Left::CallEnded),
                         job = inbox.recv() => match job {
                             Some(Job::Call(call)) => {
