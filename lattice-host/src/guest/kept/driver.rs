@@ -6,6 +6,7 @@
 
 use super::{
     CallingInstance, KeptCall, KeptPool, Warm,
+    aside::Aside,
     driven::Driven,
     home::{End, Home, Job, Reply, Use},
 };
@@ -121,6 +122,7 @@ impl Driver {
         };
         let reason = {
             let over = pin!(self.over());
+            let over = Aside::new(over);
             let served = pin!(self.serve(&mut instance, &mut inbox));
             tokio::select! {
                 biased;

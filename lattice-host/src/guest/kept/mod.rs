@@ -13,6 +13,7 @@
 //! used it for [`Limits::kept`](crate::Limits::kept). A warm one then waits for another call first.
 //! When it ends in another way, its streams and futures are broken, and what it held is dropped.
 
+mod aside;
 mod driven;
 mod driver;
 mod home;
