@@ -2,6 +2,7 @@
 //! checker.
 
 mod broken;
+mod passing;
 mod repeats;
 mod seeds;
 mod sessions;
