@@ -216,9 +216,10 @@ impl Desks {
 impl Flow {
     fn random(random: &mut Random) -> Self {
         let size = random.below([10, 2_000, 40_000][random.below(3) as usize]) as u32;
-        let pause = match random.below(3) {
-            0 => random.up_to(Duration::from_millis(100)),
-            _ => Duration::ZERO,
+        let pause = if random.below(3) == 0 {
+            random.up_to(Duration::from_millis(100))
+        } else {
+            Duration::ZERO
         };
         let stops = [(); 2].map(|()| {
             let stops = random.below(5) == 0;
