@@ -77,7 +77,8 @@ pub(super) struct UnderWay(Holdings);
 pub(super) struct Sight {
     pub(super) running: BTreeSet<Boot>,
     pub(super) paused: BTreeSet<HostIndex>,
-    /// Hosts between which messages pass, in this direction.
+    /// Hosts between which messages pass, in this direction. A host that is connected reaches
+    /// itself.
     pub(super) open: BTreeSet<(HostIndex, HostIndex)>,
 }
 
@@ -86,7 +87,7 @@ pub(super) struct Sight {
 enum Hearing {
     Heard,
     Silent,
-    /// The owner is paused, and counts no time.
+    /// The owner is paused or without a bus, and counts no time.
     Stopped,
 }
 
@@ -332,7 +333,8 @@ impl Log {
 
 impl Sight {
     fn hearing(&self, (owner, holder): (Boot, Boot)) -> Hearing {
-        if self.paused.contains(&owner.host) {
+        let is_connected = self.open.contains(&(owner.host, owner.host));
+        if self.paused.contains(&owner.host) || !is_connected {
             return Hearing::Stopped;
         }
         let both = [(owner.host, holder.host), (holder.host, owner.host)];

@@ -2,6 +2,7 @@
 //! checker.
 
 mod broken;
+mod middle;
 mod passing;
 mod repeats;
 mod seeds;
