@@ -17,6 +17,7 @@ mod output;
 pub(crate) mod over_nats;
 mod placed;
 mod published;
+mod refused;
 mod room;
 mod served;
 mod shapes;
