@@ -5,6 +5,7 @@ mod async_calls;
 mod budgets;
 mod calls;
 mod endings;
+mod endless;
 mod engines;
 mod failures;
 mod flow;
