@@ -16,7 +16,7 @@ use lattice_core::{
     link::Link,
     name::{ComponentId, FunctionName, InterfaceName},
     serve::{Answer, Request},
-    stream::{Body, Chunk, Handle, Handles, Holder, Reader, Stale, Writer, channel},
+    stream::{Body, Chunk, Handle, Handles, Holder, Owner as _, Reader, Stale, Writer, channel},
     sync::Mutex,
     types::InterfaceTypes,
     value::{Decode, Encode, from_bytes, to_bytes},
