@@ -58,7 +58,7 @@ fetch() {
 
 wit() {
     case $name in
-    bucket_user) return ;;
+    bucket_user) return 0 ;;
     *_p3) version=0.3.0 ;;
     # The only one that works: its engine was built for it.
     *) version=0.2.3 ;;
