@@ -2,9 +2,10 @@
 # usage: .ci/javascript-guests.sh
 #
 # Builds the guests in JavaScript into target/guests/javascript/NAME.wasm: `hello_http` of the
-# examples with jco from npm, and `hello_http_p3` of the host's tests with componentize-qjs. Where
-# these can't be had, it writes the reason to target/guests/javascript/NAME.missing.txt and
-# succeeds: the tests that need the guest print the reason and are skipped.
+# examples with jco from npm, and `hello_http_p3` and `bucket_user` of the host's tests with
+# componentize-qjs. Where these can't be had, it writes the reason to
+# target/guests/javascript/NAME.missing.txt and succeeds: the tests that need the guest print the
+# reason and are skipped.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,13 +13,14 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 jco='@bytecodealliance/jco@1.25.2'
 qjs='componentize-qjs@0.4.5'
 hello=$root/examples/guests/hello-javascript
-hello_p3=$root/lattice-host/tests/guests/hello-p3
+tests=$root/lattice-host/tests/guests
 out=$root/target/guests/javascript
 
 main() {
     mkdir -p "$out"
     guest hello_http jco "$jco" "$hello"
-    guest hello_http_p3 componentize-qjs "$qjs" "$hello_p3"
+    guest hello_http_p3 componentize-qjs "$qjs" "$tests/hello-p3"
+    guest bucket_user componentize-qjs "$qjs" "$tests/bucket-javascript"
 }
 
 # usage: guest NAME TOOL PACKAGE SOURCE
@@ -40,7 +42,8 @@ guest() {
 }
 
 is_new() {
-    [ -e "$wasm" ] && [ -z "$(find "$source" "$root/.ci/wasi-wit.sh" -newer "$wasm")" ]
+    [ -e "$wasm" ] &&
+        [ -z "$(find "$source" "$tests/bucket" "$root/.ci/wasi-wit.sh" -newer "$wasm")" ]
 }
 
 has_tool() { run --help >/dev/null 2>&1; }
@@ -55,6 +58,7 @@ fetch() {
 
 wit() {
     case $name in
+    bucket_user) return 0 ;;
     *_p3) version=0.3.0 ;;
     # The only one that works: its engine was built for it.
     *) version=0.2.3 ;;
@@ -69,6 +73,10 @@ hello_http() {
 
 hello_http_p3() {
     run --js "$source/hello.js" --wit "$out/$name/wit" --world javascript --output "$wasm.new"
+}
+
+bucket_user() {
+    run --js "$source/guest.js" --wit "$tests/bucket" --world bucket-user --output "$wasm.new"
 }
 
 missing() {

@@ -89,11 +89,12 @@
 //! Imports have the same names, so that `import run: func();` is linked to such an export with a
 //! link for `lattice:world/functions`.
 //!
-//! An import that no link can serve (with `error-context`, or with resources of the host's) traps
-//! the actor when the actor calls it. The rest of the actor is served. [`ComponentCheck`] lists
-//! what can't be served, before the actor is started, and so does the log when it is started. It
-//! fails to start if none of its exports can be called
-//! ([`NothingToCall`](ActorError::NothingToCall)).
+//! An import that no link can serve (with a `borrow` in a stream, or with resources of the host's)
+//! traps the actor when the actor calls it. The rest of the actor is served. [`ComponentCheck`]
+//! lists what can't be served, before the actor is started, and so does the log when it is started.
+//! It fails to start if none of its exports can be called
+//! ([`NothingToCall`](ActorError::NothingToCall)), or if it has an `error-context` or a
+//! `stream<char>` in any type.
 //!
 //! A host publishes the types and the WIT of the components that it runs. Tools get them with
 //! `lattice.operator().component(id).types()`.

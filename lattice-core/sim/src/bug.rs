@@ -28,6 +28,15 @@ pub enum InjectedBug {
     /// Components return other bytes than they were given. Violates
     /// [`Invariant::KeepsBytes`](crate::Invariant::KeepsBytes).
     DamagesBytes,
+    /// Owners of resources keep those that are dropped. Violates
+    /// [`Invariant::EndsLeases`](crate::Invariant::EndsLeases).
+    KeepsDropped,
+    /// Owners of resources drop those that are used. Violates
+    /// [`Invariant::KeepsHandles`](crate::Invariant::KeepsHandles).
+    DropsUsed,
+    /// Components lose elements of streams, and end them as if they hadn't. Violates
+    /// [`Invariant::KeepsBytes`](crate::Invariant::KeepsBytes).
+    LosesElements,
     /// A call with a deadline far in the future never returns. Violates
     /// [`Invariant::EndsIdle`](crate::Invariant::EndsIdle).
     NeverAnswers,

@@ -11,6 +11,7 @@ use super::{
 use lattice_core::{
     app::{App, ApplyError},
     desired::{Desired, Replicas},
+    link::Link,
     links::DeleteError,
     sync::Mutex,
 };
@@ -101,8 +102,14 @@ impl Edits {
         }
     }
 
-    /// Applies the first version, and puts all links.
-    pub(super) fn begin(&mut self, sim: &mut Sim, host: HostIndex, bug: Option<InjectedBug>) {
+    /// Applies the first version, and puts all links, and some `more`.
+    pub(super) fn begin(
+        &mut self,
+        sim: &mut Sim,
+        host: HostIndex,
+        bug: Option<InjectedBug>,
+        more: Vec<Link>,
+    ) {
         let version = Version {
             image: Image::Good(0),
             greeters: 2,
@@ -111,6 +118,7 @@ impl Edits {
         self.start(sim, host, async move |up| {
             let mut all = links();
             all.push(guest());
+            all.extend(more);
             if bug == Some(InjectedBug::UndeclaredLink) {
                 all.push(undeclared());
             }

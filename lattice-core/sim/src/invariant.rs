@@ -21,8 +21,15 @@ pub enum Invariant {
     OneHolder,
     /// Desired state that was written stays until it is changed.
     KeepsDesired,
-    /// No byte of large arguments or of a large result is lost, doubled or in another place.
+    /// No byte of large arguments, of a large result or of a stream that ends cleanly is lost,
+    /// doubled or in another place.
     KeepsBytes,
+    /// No handle outlives its lease: a resource is dropped at most 10 s after its holder has died
+    /// or was cut off for as long as the lease, and within a minute after its last handle is gone.
+    EndsLeases,
+    /// A resource is there as long as a host holds it that is not cut off for nearly as long as the
+    /// lease, and its handle leads to it.
+    KeepsHandles,
     /// Some time after the last trouble every replica runs exactly once, all hosts agree on where,
     /// and all calls succeed.
     Settles,

@@ -124,6 +124,8 @@
 //! }
 //! ```
 //!
+//! With [`Scenario::passing`], resources and streams pass between hosts, too.
+//!
 //! `make test` in the repository runs 500 seeds; `LATTICE_SIM_SEED=500..9000` in front of it runs
 //! others.
 //!
@@ -155,11 +157,14 @@ mod bug;
 mod check;
 pub mod conformance;
 mod edits;
+mod errands;
 pub mod fault;
 mod history;
+mod holdings;
 mod host;
 mod invariant;
 mod network;
+mod passing;
 mod record;
 mod scenario;
 mod schedule;

@@ -168,6 +168,13 @@ impl Network {
         }
     }
 
+    /// Returns whether messages pass from one host to another.
+    pub(super) fn is_open(&self, from: HostIndex, to: HostIndex) -> bool {
+        let state = self.lock();
+        let is_up = |host| state.state(host) == BusState::Connected;
+        is_up(from) && is_up(to) && state.way(from, to) == Path::Open
+    }
+
     /// Returns whether a host reaches the store, which is never on the side that is cut off.
     pub(super) fn reaches_store(&self, host: HostIndex) -> bool {
         let state = self.lock();

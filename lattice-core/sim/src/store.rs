@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One boot of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Boot {
     pub(super) host: HostIndex,
     pub(super) number: u64,

@@ -1,14 +1,22 @@
 //! The components and calls of a [`Scenario`](super::Scenario).
 
 use super::{
-    bug::InjectedBug, history::History, host::RunningHost, invariant::Invariant, record::Via,
-    schedule::HostIndex, store::Boot,
+    bug::InjectedBug,
+    history::History,
+    holdings::Holdings,
+    host::RunningHost,
+    invariant::Invariant,
+    passing::{self, Passing},
+    record::Via,
+    schedule::HostIndex,
+    store::Boot,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use lattice_core::{
     agent::{Prepared, Runtime, RuntimeError, Work, WorkItem},
     call::{CallError, Context, FunctionRef},
+    id::Origin,
     link::Link,
     name::{ComponentId, FunctionName, InterfaceName, LinkName},
     serve::{Answer, Request, Service},
@@ -39,7 +47,7 @@ pub(super) const GREETER: &str = "greeter";
 pub(super) const EVERYWHERE: &str = "everywhere";
 pub(super) const LEDGER: &str = "ledger";
 /// The source of the links that always exist.
-const FRONT: &str = "front";
+pub(super) const FRONT: &str = "front";
 /// The source of a link that comes and goes.
 const GUEST: &str = "guest";
 /// A source without links.
@@ -105,6 +113,8 @@ pub(super) struct Native {
     pub(super) boot: Boot,
     pub(super) history: History,
     pub(super) bug: Option<InjectedBug>,
+    /// If components pass resources and streams.
+    pub(super) holdings: Option<Holdings>,
 }
 
 impl Runtime for Native {
@@ -129,6 +139,9 @@ impl Runtime for Native {
                 bug: self.bug,
                 works: [ONCE, AGAIN].map(|name| function(name, WORKS)),
                 carries: function(CARRY, CARRIES),
+                passing: self.holdings.clone().map(|holdings| {
+                    Passing::new(self.boot, (self.history.clone(), holdings), self.bug)
+                }),
             };
             Ok(Prepared {
                 service: Arc::new(service),
@@ -146,6 +159,7 @@ struct Worker {
     bug: Option<InjectedBug>,
     works: [FunctionRef; 2],
     carries: FunctionRef,
+    passing: Option<Passing>,
 }
 
 impl Worker {
@@ -183,17 +197,29 @@ impl Service for Worker {
             .map(|(name, text)| (name, text.to_owned()))
             .collect();
         let interface = InterfaceName::new(WORK).expect("an interface of this file");
+        let mut exports = BTreeMap::from([(interface, InterfaceTypes { functions })]);
+        exports.extend(self.passing.as_ref().map(|_| passing::exports()));
         Arc::new(ComponentTypes {
-            exports: BTreeMap::from([(interface, InterfaceTypes { functions })]),
+            exports,
             ..ComponentTypes::default()
         })
+    }
+
+    fn placed(&self, component: &ComponentId, on: &Origin) {
+        if let Some(passing) = &self.passing {
+            passing.placed(component, on);
+        }
     }
 
     fn errors_are_its_own(&self) -> bool {
         true
     }
 
-    fn call(&self, request: Request) -> Answer {
+    fn call(&self, mut request: Request) -> Answer {
+        let passing = self.passing.as_ref();
+        if let Some(answer) = passing.and_then(|passing| passing.call(&mut request)) {
+            return answer;
+        }
         let bad = |reason: String| Err(CallError::BadArguments { reason });
         if self.carries.key() == request.function {
             return self.carry(&request);

@@ -5,6 +5,7 @@
 //! too, as long as that replica is there.
 
 use crate::{id::Origin, name::ComponentId, sync::Mutex};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// Instances whose calls are remembered. An instance that keeps something takes megabytes, so no
@@ -15,7 +16,10 @@ const TARGETS: usize = 64;
 
 /// The boots on which components have something to do with instances of this process.
 #[derive(Debug, Default)]
-pub(super) struct Affinity(Mutex<HashMap<u64, Vec<(ComponentId, Origin)>>>);
+pub(super) struct Affinity(Mutex<ByInstance>);
+
+/// The targets of each instance. Its numbers are this process's own, and read on every call.
+type ByInstance = HashMap<u64, Vec<(ComponentId, Origin)>, RandomState>;
 
 impl Affinity {
     /// Returns where this instance was last served by `target`, if they have passed handles.
@@ -34,7 +38,10 @@ impl Affinity {
         }
         let targets = known.entry(instance).or_default();
         if let Some((_, known)) = targets.iter_mut().find(|(known, _)| known == target) {
-            known.clone_from(origin);
+            // Nearly always it is there already.
+            if known != origin {
+                known.clone_from(origin);
+            }
             return;
         }
         if targets.len() >= TARGETS {

@@ -3,6 +3,7 @@
 use super::{Handle, Handles, Holder, ResourceRef, Stale};
 use crate::call::CallError;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc};
 
 /// The arguments or the result of a call: an encoded value, and the handles in it.
@@ -160,7 +161,11 @@ pub(super) fn is_once(handles: &[Handle]) -> Result<(), CallError> {
 }
 
 fn used_twice(handles: &[Handle]) -> Option<ResourceRef> {
-    let mut seen = HashMap::new();
+    // Most values with handles have one: the resource of a method.
+    if handles.len() < 2 {
+        return None;
+    }
+    let mut seen: HashMap<_, bool, RandomState> = HashMap::default();
     handles.iter().find_map(|handle| {
         let resource = handle.resource()?;
         let is_given = matches!(handle, Handle::Own(_));
@@ -301,6 +306,37 @@ mod tests {
             assert_eq!(*owner.holder.lock(), a);
             assert!(!*owner.is_dropped.lock());
         }
+    }
+
+    #[test]
+    fn handles_without_numbers_are_told_apart_by_what_stands_for_their_owners() {
+        let (a, b) = (component("a"), component("b"));
+        let lost = || {
+            let (owner, _) = held_by(&a);
+            let resource = ResourceRef::new(owner.clone(), 0, "a:b/c/r".into());
+            (owner, resource)
+        };
+        for is_given in [true, false] {
+            let ((one, first), (other, second)) = (lost(), lost());
+            assert!(first.is(&second), "their names are the same");
+            let second = if is_given {
+                Handle::Own(Owned::new(second))
+            } else {
+                Handle::Borrow(second)
+            };
+            let mut handles = vec![Handle::Own(Owned::new(first)), second];
+            is_once(&handles).expect("two resources");
+            let lent = pass(&mut handles, &a, &b).expect("two resources");
+            assert_eq!(*one.holder.lock(), b);
+            let has_second = *other.holder.lock() == b || !other.lent.lock().is_empty();
+            assert!(has_second);
+            drop(lent);
+        }
+        let (owner, resource) = lost();
+        let twice = [resource.clone(), resource].map(|it| Handle::Own(Owned::new(it)));
+        let refused = pass(&mut Vec::from(twice), &a, &b).expect_err("it is used twice");
+        assert!(refused.to_string().contains("used again"), "{refused}");
+        assert_eq!(*owner.holder.lock(), a);
     }
 
     #[test]

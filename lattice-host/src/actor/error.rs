@@ -26,7 +26,7 @@ pub enum ActorError {
         found: Found,
     },
     /// It looks like a component, but it isn't valid, or needs a feature that isn't enabled.
-    #[error("the component is not valid: {reason}; build it again with a current toolchain")]
+    #[error("the component is not valid: {reason}; {}", remedy(reason))]
     Invalid {
         /// The compiler's message.
         reason: String,
@@ -136,6 +136,17 @@ pub enum ActorError {
         /// The memory for one actor.
         limit: ByteSize,
     },
+}
+
+/// Returns what to do about a component that is not valid.
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("error-context") {
+        "error contexts are not supported between components yet: pass a `string`, or another type made of plain values"
+    } else if reason.contains("stream<char>") {
+        "pass a `stream<u8>` with UTF-8, or a `stream<string>`"
+    } else {
+        "build it again with a current toolchain"
+    }
 }
 
 /// Returns a limit on memory as a manifest has it, in whole MiB.

@@ -1,5 +1,6 @@
 //! Tracks the calls that an instance is serving.
 
+use foldhash::fast::RandomState;
 use lattice_core::{
     call::{Context, FunctionRef},
     name::{InterfaceName, LinkName},
@@ -47,18 +48,21 @@ impl Spent {
 #[derive(Default)]
 pub(super) struct ChosenLinks(Vec<(String, LinkName)>);
 
+/// A map by task, which is read on every call. Their ids are wasmtime's own.
+type ByTask<K, T> = HashMap<K, T, RandomState>;
+
 /// Calls that one instance serves concurrently, distinguished by their tasks.
 #[derive(Default)]
 pub(super) struct ConcurrentCalls {
-    running: HashMap<GuestTaskId, ConcurrentCall>,
+    running: ByTask<GuestTaskId, ConcurrentCall>,
     /// Ticks that belong to no call, because a task continues after its call has ended. There are
     /// at most as many entries as tasks, because task ids are reused.
-    leftover: HashMap<Option<GuestTaskId>, u32>,
+    leftover: ByTask<Option<GuestTaskId>, u32>,
     /// Ticks of the destructor that runs. Each has the budget of a call.
     destructor: Option<u32>,
     /// The calls that have ended, for tasks that outlive them. There are at most as many entries as
     /// tasks, because task ids are reused.
-    ended: HashMap<GuestTaskId, EndedCall>,
+    ended: ByTask<GuestTaskId, EndedCall>,
     /// The context of the last one.
     last_ended: Option<Context>,
 }

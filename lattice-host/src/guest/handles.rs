@@ -3,6 +3,7 @@
 
 use super::{kept::Home, state::Guest};
 use crate::transcode::{ChannelGuard, HandleStore, ResourceIndex, Resources};
+use foldhash::fast::RandomState;
 use lattice_core::{
     id::Source,
     stream::{Handle, Owned, Owner as _, ResourceRef, Stale},
@@ -28,10 +29,10 @@ pub(super) struct HandleTable {
     /// The types of resources as this instance has them. Its own are known once it has started.
     types: Vec<(ResourceType, ResourceIndex)>,
     /// Resources of others, by the number that stands for them in the store.
-    held: HashMap<u32, Handle>,
+    held: HashMap<u32, Handle, RandomState>,
     last_held: u32,
     /// Its own resources that others hold, by id.
-    exported: HashMap<u64, Exported>,
+    exported: HashMap<u64, Exported, RandomState>,
     /// What the call that is being prepared has been lent.
     lent: LentToCall,
 }
@@ -58,9 +59,9 @@ impl HandleTable {
             types: types.collect(),
             home,
             resources,
-            held: HashMap::new(),
+            held: HashMap::default(),
             last_held: 0,
-            exported: HashMap::new(),
+            exported: HashMap::default(),
             lent: LentToCall::default(),
         }
     }

@@ -26,6 +26,7 @@ pub struct Scenario {
     hosts: usize,
     trouble: Duration,
     bug: Option<InjectedBug>,
+    passes: bool,
 }
 
 /// The result of a run in which every invariant held.
@@ -45,6 +46,12 @@ pub struct Summary {
     pub double_holders: usize,
     /// How long after the last trouble everything had recovered.
     pub settled_after: Duration,
+    /// Resources that components have opened, when they [pass](Scenario::passing) any.
+    pub resources: usize,
+    /// Calls that have used one.
+    pub uses: usize,
+    /// Streams that have ended cleanly.
+    pub streams: usize,
 }
 
 /// A violated invariant, and how to reproduce it.
@@ -69,7 +76,15 @@ impl Scenario {
             hosts: hosts.max(1),
             trouble: Duration::from_secs(25),
             bug: None,
+            passes: false,
         }
+    }
+
+    /// Has hosts pass resources and streams, too: they open resources of components, use, keep,
+    /// give and drop them, and send streams through components, of which some break.
+    pub fn passing(mut self) -> Self {
+        self.passes = true;
+        self
     }
 
     /// Sets how long there is trouble.

@@ -1,5 +1,7 @@
 //! A running scenario.
 
+mod passing;
+
 use super::{Scenario, Summary};
 use crate::{
     bug::InjectedBug,
@@ -14,6 +16,7 @@ use crate::{
     world::Sim,
 };
 use lattice_core::{__private::Random, store::StoreKey};
+use passing::PassingRun;
 use std::{sync::Arc, time::Duration};
 
 /// How long hosts may take to start and settle at first.
@@ -42,19 +45,25 @@ pub(super) struct Running {
     next_call: Duration,
     next_look: Duration,
     held_by: Vec<HostIndex>,
+    passing: Option<PassingRun>,
 }
 
 impl Running {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let mut sim = Sim::new(seed);
         let history = History::new(sim.store.clone());
+        let passing = scenario
+            .passes
+            .then(|| PassingRun::new(seed, history.clone()));
         for _ in 0..scenario.hosts {
             let (history, bug) = (history.clone(), scenario.bug);
+            let holdings = passing.as_ref().map(PassingRun::holdings);
             sim.add(move |host, number| {
                 Arc::new(Native {
                     boot: Boot { host, number },
                     history: history.clone(),
                     bug,
+                    holdings: holdings.clone(),
                 })
             });
         }
@@ -69,6 +78,7 @@ impl Running {
             next_call: Duration::ZERO,
             next_look: Duration::ZERO,
             held_by: Vec::new(),
+            passing,
         }
     }
 
@@ -79,12 +89,16 @@ impl Running {
         self.check_desired()?;
         self.settle()?;
         self.call_everything()?;
+        self.check_holdings()?;
         self.check_idle()?;
-        let counts = self.history.counts();
+        let (counts, done) = (self.history.counts(), self.has_passed());
         Ok(Summary {
             calls: counts.calls,
             answered: counts.answered,
             runs: counts.runs,
+            resources: done.opened,
+            uses: done.used,
+            streams: done.whole,
             ..self.summary.clone()
         })
     }
@@ -102,7 +116,9 @@ impl Running {
                 .is_none()
                 .then(|| "it is not".to_owned())
         })?;
-        self.edits.begin(&mut self.sim, first, self.bug);
+        let more = self.passing.as_ref().map(PassingRun::links);
+        let more = more.unwrap_or_default();
+        self.edits.begin(&mut self.sim, first, self.bug, more);
         self.wait(START, "all is declared", |running| {
             running.edits.has_begun().err()
         })?;
@@ -122,6 +138,7 @@ impl Running {
             }
         }
         self.sim.play(schedule);
+        self.note_leaves(begun, schedule);
         if self.bug == Some(InjectedBug::SlowClock) {
             self.sim.set_drift(HostIndex(0), -500_000);
         }
@@ -135,6 +152,7 @@ impl Running {
                 let (host, plan) = self.random_call();
                 self.call(host, plan);
             }
+            self.begin_errand((begun + self.trouble).saturating_sub(self.sim.now()));
             self.step()?;
         }
         Ok(())
@@ -276,6 +294,7 @@ impl Running {
         if self.sim.now() >= self.next_look {
             self.next_look = self.sim.now() + HOLDERS;
             self.look_at_holders();
+            self.look_at_holdings();
         }
         self.verdict()
     }

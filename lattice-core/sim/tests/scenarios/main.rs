@@ -2,6 +2,8 @@
 //! checker.
 
 mod broken;
+mod middle;
+mod passing;
 mod repeats;
 mod seeds;
 mod sessions;

@@ -1,5 +1,6 @@
 //! Who holds resources across hosts, and what happens to them when hosts go away.
 
+mod given;
 mod leases;
 mod paused;
 mod places;

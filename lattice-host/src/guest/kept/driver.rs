@@ -6,6 +6,7 @@
 
 use super::{
     CallingInstance, KeptCall, KeptPool, Warm,
+    aside::Aside,
     driven::Driven,
     home::{End, Home, Job, Reply, Use},
 };
@@ -121,10 +122,12 @@ impl Driver {
         };
         let reason = {
             let over = pin!(self.over());
+            let over = Aside::new(over);
             let served = pin!(self.serve(&mut instance, &mut inbox));
             tokio::select! {
-                reason = over => Ok(reason),
+                biased;
                 error = served => Err(error),
+                reason = over => Ok(reason),
             }
         };
         // Recorded before the store is dropped, which breaks its channels.
@@ -213,6 +216,7 @@ impl Driver {
                 let call_ended = functions.call_ended.clone();
                 loop {
                     tokio::select! {
+                        biased;
                         () = call_ended.notified(), if has_lent => return Ok(Left::CallEnded),
                         job = inbox.recv() => match job {
                             Some(Job::Call(call)) => {

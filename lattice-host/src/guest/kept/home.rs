@@ -2,6 +2,7 @@
 //! resources.
 
 use crate::transcode::ChannelGuard;
+use foldhash::fast::RandomState;
 use lattice_core::{
     call::CallError,
     id::Source,
@@ -38,7 +39,7 @@ pub(crate) struct Home {
 
 #[derive(Default)]
 struct HomeState {
-    resources: HashMap<u64, Held>,
+    resources: HashMap<u64, Held, RandomState>,
     last: u64,
     /// Calls that are waited for, ends of channels, and resources about to be dropped.
     uses: usize,

@@ -13,6 +13,7 @@
 //! used it for [`Limits::kept`](crate::Limits::kept). A warm one then waits for another call first.
 //! When it ends in another way, its streams and futures are broken, and what it held is dropped.
 
+mod aside;
 mod driven;
 mod driver;
 mod home;
@@ -23,6 +24,7 @@ use super::{HostedActor, settings::Instances};
 use crate::transcode::{Arguments, FunctionPlan, Places};
 use driven::Driven;
 use driver::Kept;
+use foldhash::fast::RandomState;
 use home::{End, Job, Use};
 use lattice_core::{
     call::{CallError, Context},
@@ -62,9 +64,9 @@ struct Warm {
 
 #[derive(Default)]
 struct KeptInstances {
-    open: HashMap<u64, Kept>,
+    open: HashMap<u64, Kept, RandomState>,
     /// The instances that serve instances of others.
-    serving: HashMap<CallingInstance, u64>,
+    serving: HashMap<CallingInstance, u64, RandomState>,
     ended: VecDeque<(u64, Arc<str>)>,
 }
 

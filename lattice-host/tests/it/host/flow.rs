@@ -39,7 +39,7 @@ impl Flow {
         }
     }
 
-    async fn new(adjust: impl Fn(Actor) -> Actor) -> Self {
+    pub(super) async fn new(adjust: impl Fn(Actor) -> Actor) -> Self {
         let lattice = lattice().await;
         let host = Host::builder(&lattice)
             .actor("taker", adjust(actor("taker")))

@@ -29,7 +29,7 @@ const KEEP: &str = "lattice-test:flow-remote/keep@0.1.0";
 const ANY: &str = "func(any: list<stream<u8>>) -> list<stream<u8>>";
 
 /// Connections to one lattice, like those of as many programs.
-async fn programs<const N: usize>() -> [Lattice; N] {
+pub(super) async fn programs<const N: usize>() -> [Lattice; N] {
     let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
     let mut all = Vec::new();
     for _ in 0..N {
@@ -41,8 +41,8 @@ async fn programs<const N: usize>() -> [Lattice; N] {
 }
 
 /// `giver` on one host, and `taker` on another one.
-struct Far {
-    flow: Flow,
+pub(super) struct Far {
+    pub(super) flow: Flow,
     giver: Host,
 }
 
@@ -52,7 +52,11 @@ impl Far {
         Self::across(&one, other, adjust).await
     }
 
-    async fn across(one: &Lattice, other: Lattice, adjust: impl Fn(Actor) -> Actor) -> Self {
+    pub(super) async fn across(
+        one: &Lattice,
+        other: Lattice,
+        adjust: impl Fn(Actor) -> Actor,
+    ) -> Self {
         let giver = Host::builder(one).id("giver-host");
         let giver = started(giver.actor("giver", adjust(actor("giver")))).await;
         let taker = Host::builder(&other).id("taker-host");
@@ -65,7 +69,7 @@ impl Far {
     }
 
     /// Waits until other hosts hold no resource of the giver's host.
-    async fn nothing_is_held(&self, limit: Duration) {
+    pub(super) async fn nothing_is_held(&self, limit: Duration) {
         let until = Instant::now() + limit;
         while self.giver.node().handles().0 > 0 {
             assert!(Instant::now() < until, "handles are held");

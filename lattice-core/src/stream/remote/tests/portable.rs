@@ -224,3 +224,31 @@ async fn a_handle_with_a_token_over_the_limit_does_not_leave() {
         }
     }
 }
+
+/// Its number is 0, which no owner knows: a drop of it would be repeated until the owner is lost.
+#[tokio::test(start_paused = true)]
+async fn a_refused_handle_of_which_only_the_token_is_left_is_owed_to_no_one() {
+    let ([x, b, c], user) = (sides(), component("user"));
+    let (_shelf, owned) = given(&x, &b, &user).await;
+    let sent = b.send_for(Handle::Own(owned), &user, &c, Some(source("user")));
+    let sent = sent.expect("it is held");
+    let numbered = sent.name().clone();
+    let lost = ResourceName {
+        id: 0,
+        ..numbered.clone()
+    };
+    let of_receiver = ResourceName {
+        holder: Some(c.node.clone()),
+        ..lost.clone()
+    };
+    for (name, from) in [(&lost, &x), (&of_receiver, &b)] {
+        c.ledger.refuse(name, (&from.node, &c.node));
+        let work = c.ledger.work(&c.node, |_| Life::Live);
+        assert!(work.drops.is_empty() && !work.is_busy, "{work:?}");
+        assert!(c.ledger.owners(&c.node).is_empty());
+        assert!(c.ledger.send_drops(&c.node, &x.node).is_none());
+    }
+    // One with a number is dropped at its owner.
+    c.ledger.refuse(&numbered, (&x.node, &c.node));
+    assert_eq!(c.flush(&x), 1);
+}

@@ -50,6 +50,8 @@ impl Guest for Taker {
             "trapped-with-many" => trapped_with_many().await,
             "drained" => drained().await,
             "hoard" => hoard(2_000).await,
+            "endless-streams" => endless_streams().await,
+            "endless-handles" => endless_handles(),
             _ => unreachable!(),
         }
     }
@@ -402,6 +404,22 @@ async fn drained() {
         wit_bindgen::yield_async().await;
     }
     drop(bucket);
+}
+
+/// Opens streams, and keeps all of them, until it may not.
+async fn endless_streams() {
+    let mut all = Vec::new();
+    loop {
+        all.push(pipes::make_bytes(1, 1).await);
+    }
+}
+
+/// The same with resources.
+fn endless_handles() {
+    let mut all = Vec::new();
+    loop {
+        all.push(Bucket::new("b"));
+    }
 }
 
 async fn hoard(count: u32) {

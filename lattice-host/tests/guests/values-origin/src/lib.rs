@@ -157,6 +157,8 @@ macro_rules! future_of {
     }};
 }
 
+mod places;
+
 impl flows::Guest for Origin {
     async fn bytes(count: u64, size: u32) -> StreamReader<u8> {
         stream_of!((0..count).map(|at| at as u8), size)

@@ -4,6 +4,7 @@ wit_bindgen::generate!({ path: "../values", world: "user" });
 
 mod endings;
 mod passing;
+mod places;
 mod resources;
 mod streams;
 
@@ -38,6 +39,13 @@ impl Guest for User {
             "future through three" => passing::future().await,
             "rest passed on" => passing::rest().await,
             "middle traps" => passing::middle_traps().await,
+            "two types of resources" => places::two_types().await,
+            "records in streams" => places::records().await,
+            "resources in elements" => places::holdings().await,
+            "futures that fail" => places::promises().await,
+            "large elements" => places::large_elements().await,
+            "streams in values" => places::in_values().await,
+            "handles in a record" => places::in_a_record().await,
             other => panic!("there is no check `{other}`"),
         }
     }

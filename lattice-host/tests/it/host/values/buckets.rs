@@ -1,5 +1,5 @@
 //! A key-value store with buckets, in the shape of `wasi:keyvalue`, end to end: a store as an
-//! actor and as a native provider, and users of it in Rust and in Python.
+//! actor and as a native provider, and users of it in Rust, Python and JavaScript.
 
 use super::{
     native::Buckets,
@@ -70,16 +70,26 @@ async fn a_guest_in_rust_uses_buckets_of_a_provider() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_in_python_uses_buckets() {
-    let python = match python() {
-        Ok(python) => python,
+    check_guest("python").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_in_javascript_uses_buckets() {
+    check_guest("javascript").await;
+}
+
+/// Lets the guest in this language check both kinds of stores, if it was built.
+async fn check_guest(language: &str) {
+    let guest = match built(language) {
+        Ok(guest) => guest,
         Err(reason) => {
-            println!("skipped, because there is no guest in Python: {reason}");
+            println!("skipped, because there is no guest in {language}: {reason}");
             return;
         }
     };
     for store in [Store::Actor, Store::Provider] {
         for instances in [Instances::Fresh, Instances::warm()] {
-            check_everywhere(&python, store, instances).await;
+            check_everywhere(&guest, store, instances).await;
         }
     }
 }
@@ -126,10 +136,11 @@ async fn a_bucket_of_a_provider_survives_its_host() {
     }
 }
 
-/// Returns the actor that `.ci/python-guests.sh` has built, or why it hasn't.
-fn python() -> Result<Actor, String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/python");
-    let folder = PathBuf::from(folder);
+/// Returns the actor that `.ci/python-guests.sh` or `.ci/javascript-guests.sh` has built, or why it
+/// hasn't.
+fn built(language: &str) -> Result<Actor, String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests");
+    let folder = PathBuf::from(folder).join(language);
     let file = folder.join("bucket_user.wasm");
     if !file.exists() {
         let reason = std::fs::read_to_string(folder.join("bucket_user.missing.txt"));

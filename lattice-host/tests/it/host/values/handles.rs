@@ -11,6 +11,7 @@ use std::time::Duration;
 
 const THINGS: &str = "lattice-test:values/things@0.1.0";
 const FLOWS: &str = "lattice-test:values/flows@0.1.0";
+const PLACES: &str = "lattice-test:values/places@0.1.0";
 const PASSING: &str = "lattice-test:values/passing@0.1.0";
 const CHECKS: &str = "lattice-test:values/checks@0.1.0";
 
@@ -28,7 +29,7 @@ enum Ends {
     },
 }
 
-const ALL: [(&str, Ends); 22] = [
+const ALL: [(&str, Ends); 29] = [
     ("handles", Ends::Well),
     ("handles in values", Ends::Well),
     ("drops", Ends::Well),
@@ -63,6 +64,13 @@ const ALL: [(&str, Ends); 22] = [
     ("future through three", Ends::Well),
     ("rest passed on", Ends::Well),
     ("middle traps", Ends::Well),
+    ("two types of resources", Ends::Well),
+    ("records in streams", Ends::Well),
+    ("resources in elements", Ends::Well),
+    ("futures that fail", Ends::Well),
+    ("large elements", Ends::Well),
+    ("streams in values", Ends::Well),
+    ("handles in a record", Ends::Well),
 ];
 
 impl Ends {
@@ -82,6 +90,55 @@ impl Ends {
     }
 }
 
+/// What a component passes that exports the interface that it imports.
+const WRAPPED: [&str; 4] = [
+    "handles",
+    "handles in values",
+    "drops",
+    "drop during a call",
+];
+
+/// Runs checks, twice, of things of `wrapper`, each of which stands for one of `origin`.
+async fn run_wrapped(hosts: Hosts, [wrapper, origin]: [On; 2], instances: Instances) {
+    let part = |id, on| {
+        let guest = format!("values_{id}");
+        Part::actor(id, on, actor(&guest).instances(instances))
+    };
+    let parts = vec![
+        part("user", On::First),
+        part("wrapper", wrapper),
+        part("origin", origin),
+    ];
+    let links = [("user", THINGS, "wrapper"), ("wrapper", THINGS, "origin")];
+    let scene = Scene::start(hosts, parts, &links).await;
+    let user = scene.lattice.operator().component("user");
+    for round in 1..=2 {
+        for check in WRAPPED {
+            let outcome = user.call::<()>(CHECKS, "check", (check,)).timeout(SOON);
+            let outcome = outcome.await;
+            outcome.unwrap_or_else(|error| panic!("{check}, round {round}: {error}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_exports_the_resources_that_it_imports() {
+    for instances in [Instances::Fresh, Instances::warm()] {
+        run_wrapped(Hosts::One, [On::First; 2], instances).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_exports_the_resources_that_it_imports_from_another_host() {
+    run_wrapped(Hosts::OverMemory, [On::First, On::Second], Instances::Fresh).await;
+    run_wrapped(
+        Hosts::OverMemory,
+        [On::Second, On::First],
+        Instances::warm(),
+    )
+    .await;
+}
+
 /// Runs all checks, twice, with `relay` and `origin` on these hosts, and `user` on the first one.
 async fn run_all(hosts: Hosts, [relay, origin]: [On; 2], instances: Instances) {
     let part = |id, on| {
@@ -96,6 +153,7 @@ async fn run_all(hosts: Hosts, [relay, origin]: [On; 2], instances: Instances) {
     let links = [
         ("user", THINGS, "origin"),
         ("user", FLOWS, "origin"),
+        ("user", PLACES, "origin"),
         ("user", PASSING, "relay"),
         ("relay", THINGS, "origin"),
         ("relay", FLOWS, "origin"),
