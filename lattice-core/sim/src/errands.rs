@@ -215,7 +215,8 @@ impl Desks {
 
 impl Flow {
     fn random(random: &mut Random) -> Self {
-        let size = random.below([10, 2_000, 40_000][random.below(3) as usize]) as u32;
+        let most = [10, 2_000, 40_000][random.below(3) as usize];
+        let size = random.below(most) as u32;
         let pause = if random.below(3) == 0 {
             random.up_to(Duration::from_millis(100))
         } else {

@@ -391,13 +391,13 @@ fn all_are_whole(found: &Found) {
 }
 
 /// The owner's side has learned that no one waits for the three any more.
-fn no_one_waits(there: &There) {
+fn no_one_waits(there: There) {
     let cancelled = There {
         returned: Some(false),
         written: Some(false),
         came: Some(false),
     };
-    assert_eq!(*there, cancelled);
+    assert_eq!(there, cancelled);
 }
 
 fn has_lost_its_lease(found: &Found) {
@@ -422,7 +422,7 @@ fn what_is_under_way_is_cut_off_when_its_owner_is_killed() {
 #[test]
 fn what_is_under_way_is_cancelled_when_its_caller_is_killed() {
     let found = during(Trouble::Kill(CALLER), Duration::from_secs(10));
-    no_one_waits(&found.there);
+    no_one_waits(found.there);
     assert_eq!(found.left, 0);
 }
 
@@ -453,7 +453,7 @@ fn what_is_under_way_is_cut_off_when_its_owner_is_paused_and_its_handle_is_good_
 fn what_is_under_way_is_cut_off_when_its_caller_is_paused_and_its_lease_is_over() {
     let found = during(Trouble::Pause(CALLER), LONG);
     all_are_cut_off(&found.here);
-    no_one_waits(&found.there);
+    no_one_waits(found.there);
     has_lost_its_lease(&found);
 }
 
@@ -467,7 +467,7 @@ fn what_is_under_way_is_cut_off_when_its_hosts_do_not_hear_each_other_for_longer
         println!("{cut}");
         let found = during(cut, LONG);
         all_are_cut_off(&found.here);
-        no_one_waits(&found.there);
+        no_one_waits(found.there);
         has_lost_its_lease(&found);
     }
 }

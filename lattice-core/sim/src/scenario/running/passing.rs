@@ -47,7 +47,7 @@ impl PassingRun {
     }
 
     /// Returns the links of errands.
-    pub(super) fn links(&self) -> Vec<Link> {
+    pub(super) fn links() -> Vec<Link> {
         links(FRONT, &[GREETER, EVERYWHERE, LEDGER])
     }
 }

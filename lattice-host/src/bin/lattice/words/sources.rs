@@ -145,7 +145,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
             if !["bin", "tests"].contains(&name) {
                 found.extend(sources(&path));
             }
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|is| is == "rs") && !name.ends_with("tests.rs") {
             let code = fs::read_to_string(&path).expect("a source");
             found.push((path, code));
         }
