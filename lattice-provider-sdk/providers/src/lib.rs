@@ -1,0 +1,2 @@
+//! The standard capability providers of a lattice, written with `lattice-provider-sdk` as any other
+//! provider is.

@@ -1,0 +1,2 @@
+//! Tests of the standard providers, against real servers.
+
