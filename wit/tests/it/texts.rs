@@ -81,6 +81,18 @@ fn the_standard_interfaces_are_as_published() {
          get-all: func() -> result<list<tuple<string, string>>, error>; } \
          world imports { import store; }"
     );
+    assert_eq!(
+        declared(&lattice_wit::WASMCLOUD_MESSAGING),
+        "package wasmcloud:messaging@0.2.0; \
+         interface types { \
+         record broker-message { subject: string, body: list<u8>, reply-to: option<string>, } } \
+         interface handler { use types.{broker-message}; \
+         handle-message: func(msg: broker-message) -> result<_, string>; } \
+         interface consumer { use types.{broker-message}; \
+         request: func(subject: string, body: list<u8>, timeout-ms: u32) \
+         -> result<broker-message, string>; \
+         publish: func(msg: broker-message) -> result<_, string>; }"
+    );
 }
 
 #[test]
