@@ -410,6 +410,7 @@ pub mod world;
 
 pub use bytes::Bytes;
 pub use client::{ClientCall, Invoke};
+pub use config::link_config;
 pub use flow::{
     Attached, ByteReader, ByteWriter, Element, FutureReader, FutureWriter, Lent, Own, StreamReader,
     StreamWriter,

@@ -38,7 +38,7 @@
 //! | [`lattice:schedule`](LATTICE_SCHEDULE) | `handler` | work that is due at times |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
-//! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages to and from a broker |
+//! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
 //!
 //! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their documentation is
 //! our own. Without features, the crate has no dependencies and no code except the lookups below.
