@@ -19,6 +19,7 @@ mod lagging;
 mod large;
 mod local;
 mod memory;
+mod replicas;
 mod routes;
 mod storm;
 
