@@ -2,6 +2,7 @@
 
 mod backend;
 mod connect;
+mod site;
 
 #[cfg(feature = "disk")]
 pub use backend::OnDisk;
@@ -289,13 +290,10 @@ impl Lattice {
     }
 
     async fn join(&self, options: NodeOptions, announce: Announce) -> Result<Node, BusError> {
-        Node::join(
-            self.0.seat.connection(&self.0.connection).await?,
-            options,
-            announce,
-            &self.0.same_process,
-        )
-        .await
+        let connection = self.0.seat.connection(&self.0.connection).await?;
+        let node = Node::join(connection, options, announce, &self.0.same_process).await?;
+        site::attach(&node, self, announce);
+        Ok(node)
     }
 }
 
