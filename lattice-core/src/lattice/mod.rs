@@ -2,6 +2,8 @@
 
 mod backend;
 mod connect;
+#[cfg(feature = "nats")]
+mod invitation;
 mod site;
 
 #[cfg(feature = "disk")]
@@ -10,6 +12,8 @@ pub use backend::OnDisk;
 pub use backend::OnNats;
 pub use backend::{Backend, Custom, InMemory};
 pub use connect::{Connect, ConnectError};
+#[cfg(feature = "nats")]
+pub use invitation::{Invitation, InvitationError};
 
 use crate::{
     budget::Budget,
@@ -58,6 +62,8 @@ pub(crate) struct JoinedLattice {
     node: OnceCell<Node>,
     same_process: SameProcess,
     seat: backend::Seat,
+    #[cfg(feature = "nats")]
+    invitation: Option<Invitation>,
 }
 
 impl Lattice {

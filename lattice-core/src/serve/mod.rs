@@ -81,6 +81,14 @@ pub trait Service: Send + Sync + 'static {
         future::ready(()).boxed()
     }
 
+    /// Returns whether the component is served elsewhere, by a process that this service only looks
+    /// after: as another node, which joins the lattice by itself. Then this node counts it among
+    /// its replicas, and takes no calls for it. Called once, when the component is put into
+    /// service. A service that wraps another passes it on.
+    fn is_apart(&self) -> bool {
+        false
+    }
+
     /// Returns whether it has a [`health`](Self::health) to ask for. Called once, when the
     /// component is put into service. A service that wraps another passes it on.
     fn has_health(&self) -> bool {

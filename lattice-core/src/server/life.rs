@@ -42,6 +42,8 @@ const CHECK_WITHIN: Duration = Duration::from_secs(5);
 /// A service, and how far its life has come.
 pub(crate) struct Life {
     service: Arc<dyn Service>,
+    /// Another process serves the component.
+    is_apart: bool,
     site: OnceLock<Site>,
     /// It was started, and not stopped yet.
     is_due: AtomicBool,
@@ -52,6 +54,7 @@ pub(crate) struct Life {
 impl Life {
     pub(super) fn new(service: Arc<dyn Service>) -> Self {
         Self {
+            is_apart: service.is_apart(),
             service,
             site: OnceLock::new(),
             is_due: AtomicBool::new(false),
@@ -61,6 +64,11 @@ impl Life {
 
     pub(super) fn service(&self) -> &dyn Service {
         &*self.service
+    }
+
+    /// Whether another process serves the component.
+    pub(super) fn is_apart(&self) -> bool {
+        self.is_apart
     }
 
     /// Starts the service. Returns the reason if that fails.

@@ -111,9 +111,10 @@ impl Server {
         self.home.get_or_init(|| home);
     }
 
-    /// The component with this id, if it is in service here.
+    /// The component with this id, if it is in service here, and not in a process of its own.
     pub(crate) fn component(&self, id: &ComponentId) -> Option<Arc<RunningComponent>> {
-        self.registry.get(id)
+        let component = self.registry.get(id);
+        component.filter(|component| !component.life.is_apart())
     }
 
     /// Ends everything that runs here at once.

@@ -134,7 +134,7 @@ impl ServeHandle {
         let was_current = server.registry.put(component);
         server.registry.added.notify_one();
         server.membership.announce_changes();
-        if was_current {
+        if was_current || component.life.is_apart() {
             return;
         }
         let (types, component) = (server.connection.types.clone(), component.clone());
@@ -194,7 +194,7 @@ impl Server {
             component: component.clone(),
             host: host(),
         };
-        if if_serving == IfServing::Reject && self.component(&component).is_some() {
+        if if_serving == IfServing::Reject && self.registry.get(&component).is_some() {
             return Err(already());
         }
         self.check_room(&component)?;
@@ -268,6 +268,9 @@ impl Server {
     }
 
     async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
+        if component.life.is_apart() {
+            return Ok(());
+        }
         let (id, types) = (&component.id, &component.exports.types);
         let published = self.connection.types.publish(id, types).await;
         published.map(drop).map_err(|source| ServeError::Publish {

@@ -133,6 +133,10 @@ impl Service for ServedAs {
         self.service.stopped(site)
     }
 
+    fn is_apart(&self) -> bool {
+        self.service.is_apart()
+    }
+
     fn has_health(&self) -> bool {
         self.service.has_health()
     }
