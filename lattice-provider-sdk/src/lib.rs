@@ -402,6 +402,7 @@ mod config;
 mod dispatch;
 mod flow;
 mod homes;
+pub mod process;
 mod provider;
 mod secret;
 mod serve;
