@@ -94,9 +94,9 @@ impl HostBuilder {
     /// creates it from its configuration, and fails when that is invalid.
     ///
     /// With the feature `http`, each host has `http`, the provider that sends requests to the web:
-    /// [`OutgoingHttp`](crate::http::OutgoingHttp). With the feature `providers`, it has the standard
-    /// providers, under the names that `lattice-provider` prints. One that is added under the name of
-    /// another replaces it.
+    /// [`OutgoingHttp`](crate::http::OutgoingHttp). With the feature `providers`, it has the
+    /// standard providers, under the names that `lattice-provider` prints. One that is added under
+    /// the name of another replaces it.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,

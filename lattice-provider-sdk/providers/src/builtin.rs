@@ -11,8 +11,8 @@ use lattice_core::serve::Service;
 pub type Make =
     Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, Refusal> + Send + Sync>;
 
-/// A provider that a manifest can name, as `builtin = "keyvalue-memory"`, and that `lattice-provider
-/// keyvalue-memory` serves. Cheap to clone.
+/// A provider that a manifest can name, as `builtin = "keyvalue-memory"`, and that the command
+/// `lattice-provider keyvalue-memory` serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Builtin {
     /// Its name.

@@ -8,8 +8,8 @@
 //!
 //! # Three ways to run one
 //!
-//! * In a host, by its name in a manifest. The command `lattice` has all of them, and so does a host
-//!   with the feature `providers` of `lattice-mesh-host`:
+//! * In a host, by its name in a manifest. The command `lattice` has all of them, and so does a
+//!   host with the feature `providers` of `lattice-mesh-host`:
 //!
 //!   ```toml
 //!   [providers.store]
@@ -17,15 +17,15 @@
 //!   config = { max-size = "64MiB" }
 //!   ```
 //!
-//! * In a host or any other Rust program, as a value: `Host::builder(&lattice).provider("store", …)`
-//!   or [`serve`](lattice_provider_sdk::serve).
+//! * In a host or any other Rust program, as a value: with
+//!   `Host::builder(&lattice).provider("store", …)`, or [`serve`](lattice_provider_sdk::serve).
 //! * In a process of its own: `lattice-provider keyvalue-memory --id store --set max-size=64MiB`.
 //!
 //! A provider has *settings*, which are the same for all links, such as the address of a server.
 //! They are fields of a public type, with their defaults. A link has a *config*, which is the
 //! caller's own, such as a prefix or a bucket. Settings and configs with unknown names are refused.
-//! A password in either is a [`Secret`](lattice_provider_sdk::Secret): it may also be in a file or a
-//! variable, and is never printed.
+//! A password in either is a [`Secret`](lattice_provider_sdk::Secret): it may also be in a file or
+//! a variable, and is never printed.
 //!
 //! # A backend that is away
 //!

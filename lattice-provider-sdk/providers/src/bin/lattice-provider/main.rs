@@ -1,7 +1,7 @@
 //! `lattice-provider`: serves a standard provider in a process of its own.
 
 use clap::Parser;
-use lattice_core::{Lattice, auth::LatticeKey, error::chain, nats::NatsOptions};
+use lattice_core::{Lattice, auth::LatticeKey, nats::NatsOptions};
 use lattice_provider_sdk::{Refusal, process, serve};
 use lattice_providers::{Builtin, builtins};
 use std::{
@@ -197,8 +197,7 @@ impl Options {
             )));
         };
         let lattice = connect.await?;
-        let other = |error| Refusal::new(chain(&error));
-        lattice.replica().check_key().map_err(other)?;
+        lattice.replica().check_key()?;
         Ok(lattice)
     }
 }
