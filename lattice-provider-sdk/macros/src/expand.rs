@@ -339,7 +339,10 @@ pub(crate) mod tests {
         let text = "package a:b@0.1.0; interface i { f: func(); } world w { import i; }";
         let code = expand(Macro::Provider, quote!({ inline: #text })).expect("valid");
         let code = code.to_string();
-        assert!(code.contains("IClient") && code.contains("pub enum World"), "{code}");
+        assert!(
+            code.contains("IClient") && code.contains("pub enum World"),
+            "{code}"
+        );
         assert!(!code.contains("match call"), "{code}");
         syn::parse_str::<syn::File>(&code).expect("a Rust file");
     }

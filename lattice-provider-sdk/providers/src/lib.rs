@@ -37,6 +37,16 @@
 
 mod builtin;
 mod builtins;
+#[cfg(feature = "messaging")]
+pub mod messaging;
+#[cfg(any(feature = "messaging", feature = "schedule"))]
+mod outgoing;
+#[cfg(any(feature = "messaging", feature = "schedule"))]
+mod period;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;
+#[cfg(any(feature = "messaging", feature = "schedule"))]
+pub use period::Period;

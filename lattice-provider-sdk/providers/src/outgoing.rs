@@ -198,7 +198,8 @@ impl<F> Tasks<F> {
         match &entry.status {
             LinkStatus::Rejected { reason } => {
                 let to = &entry.link.target;
-                self.problems.set(target, format!("`{to}` refuses it: {reason}"));
+                self.problems
+                    .set(target, format!("`{to}` refuses it: {reason}"));
             }
             _ => self.problems.clear(&target),
         }

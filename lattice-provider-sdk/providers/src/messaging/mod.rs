@@ -114,11 +114,11 @@ pub const CONSUMER: &str = "wasmcloud:messaging/consumer@0.2.0";
 
 /// Returns the providers of this module that manifests can name.
 pub(crate) fn builtins() -> Vec<Builtin> {
-    vec![
+    Vec::from([
         Builtin::new("messaging-lattice", LatticeMessaging::new),
         #[cfg(feature = "messaging-nats")]
         Builtin::new("messaging-nats", NatsMessaging::new),
-    ]
+    ])
 }
 
 /// The config of a link from an actor to a messaging provider.

@@ -45,9 +45,11 @@ impl Plan {
                 ticks.attempts
             )));
         }
-        ticks
-            .timeout
-            .check("timeout", Duration::from_millis(1), Duration::from_hours(24))?;
+        ticks.timeout.check(
+            "timeout",
+            Duration::from_millis(1),
+            Duration::from_hours(24),
+        )?;
         let times = match (&ticks.cron, ticks.every) {
             (Some(expression), None) => Times::Cron(Box::new(parse(expression)?)),
             (None, Some(every)) => {
@@ -178,7 +180,10 @@ mod tests {
         let every = plan(r#"{"every": "7s"}"#).expect("valid");
         assert_eq!(times(&every, 0, 3), [7_000, 14_000, 21_000]);
         assert_eq!(times(&every, 13_999, 1), [14_000]);
-        assert_eq!((every.by(13_999), every.by(14_000)), (Some(7_000), Some(14_000)));
+        assert_eq!(
+            (every.by(13_999), every.by(14_000)),
+            (Some(7_000), Some(14_000))
+        );
         assert_eq!(every.after(u64::MAX), None);
     }
 
@@ -221,13 +226,19 @@ mod tests {
         for (json, expected) in [
             ("{}", "either `cron`"),
             (r#"{"cron": "* * * * *", "every": "1s"}"#, "either `cron`"),
-            (r#"{"cron": "61 * * * *"}"#, "`cron` isn't a cron expression"),
+            (
+                r#"{"cron": "61 * * * *"}"#,
+                "`cron` isn't a cron expression",
+            ),
             (r#"{"cron": ""}"#, "`cron` isn't a cron expression"),
             (r#"{"every": "1ms"}"#, "`every` is 1ms"),
             (r#"{"every": "1s", "jitter": "2s"}"#, "`jitter` is 2s"),
             (r#"{"every": "1s", "attempts": 0}"#, "`attempts` is 0"),
             (r#"{"every": "1s", "timeout": "0s"}"#, "`timeout` is 0ms"),
-            (r#"{"every": "1s", "timezone": "Europe/Berlin"}"#, "`timezone` isn't `UTC`"),
+            (
+                r#"{"every": "1s", "timezone": "Europe/Berlin"}"#,
+                "`timezone` isn't `UTC`",
+            ),
         ] {
             let refusal = plan(json).expect_err(json);
             assert!(refusal.reason().contains(expected), "{json}: {refusal}");

@@ -11,7 +11,11 @@ use lattice_core::{
     series::{Series, SeriesError, Taken},
 };
 use lattice_provider_sdk::{Caller, Instance, Refusal};
-use std::{fmt, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::sleep;
 
 /// How often the clock is read while a tick is waited for, because it may be set.
@@ -37,7 +41,9 @@ impl Clock {
     /// Returns the milliseconds since 1970, or zero before that.
     fn now(&self) -> u64 {
         let since = (self.0)().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        since.map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
     }
 
     /// Waits until this time.

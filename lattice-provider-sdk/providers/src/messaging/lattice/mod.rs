@@ -21,7 +21,13 @@ pub use subscription::Subscription;
 
 use super::{
     INBOX, Publishing,
-    bindings::{World, wasmcloud::messaging::{consumer::{self, Consumer}, types::BrokerMessage}},
+    bindings::{
+        World,
+        wasmcloud::messaging::{
+            consumer::{self, Consumer},
+            types::BrokerMessage,
+        },
+    },
     handler_interface,
 };
 use crate::outgoing::Outgoing;
@@ -229,7 +235,10 @@ fn publish_function() -> FunctionRef {
     let interface = consumer::INTERFACE.name().parse();
     FunctionRef::new(
         interface.expect("the macro has checked the name"),
-        publish.name.parse().expect("the macro has checked the name"),
+        publish
+            .name
+            .parse()
+            .expect("the macro has checked the name"),
         publish.signature,
     )
 }

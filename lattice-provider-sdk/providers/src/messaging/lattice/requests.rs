@@ -143,7 +143,14 @@ mod tests {
 
     #[test]
     fn other_subjects_have_no_host() {
-        for subject in ["_INBOX", "_INBOX.", "_INBOX.a", "_INBOX..b", "_INBOX.a.b.c", "a.b.c"] {
+        for subject in [
+            "_INBOX",
+            "_INBOX.",
+            "_INBOX.a",
+            "_INBOX..b",
+            "_INBOX.a.b.c",
+            "a.b.c",
+        ] {
             assert_eq!(host_of(subject), None, "{subject}");
         }
     }

@@ -81,7 +81,11 @@ impl Router {
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        let mut all = self.router.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .router
+            .0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         all.retain(|subscriber| !Arc::ptr_eq(subscriber, &self.subscriber));
     }
 }
@@ -135,7 +139,10 @@ mod tests {
         let (_two, mut two) = router.subscribe(key("two"), &subscription(&["a"], 1));
         assert_eq!(router.publish(&message("a")), Ok(2));
         let refusal = router.publish(&message("a")).expect_err("full");
-        assert!(refusal.contains("(two) is full with 1 messages"), "{refusal}");
+        assert!(
+            refusal.contains("(two) is full with 1 messages"),
+            "{refusal}"
+        );
         one.try_recv().expect("the first message");
         assert!(one.try_recv().is_err(), "the second one reached no link");
         two.try_recv().expect("the first message");

@@ -87,7 +87,11 @@ impl Subscription {
         for (name, value, most) in [
             ("queue", queue, MOST_QUEUED),
             ("max-in-flight", in_flight, MOST_IN_FLIGHT),
-            ("max-deliver", self.max_deliver as usize, MOST_DELIVERIES as usize),
+            (
+                "max-deliver",
+                self.max_deliver as usize,
+                MOST_DELIVERIES as usize,
+            ),
         ] {
             if !(1..=most).contains(&value) {
                 return Err(Refusal::new(format!(
@@ -96,8 +100,10 @@ impl Subscription {
             }
         }
         let milli = Duration::from_millis(1);
-        self.timeout.check("timeout", milli, Duration::from_hours(1))?;
-        self.backoff.check("backoff", milli, Duration::from_hours(1))?;
+        self.timeout
+            .check("timeout", milli, Duration::from_hours(1))?;
+        self.backoff
+            .check("backoff", milli, Duration::from_hours(1))?;
         if let Some(subject) = &self.dead_letter {
             crate::messaging::subject::check(subject).map_err(Refusal::new)?;
             if self.subjects.matches(subject) {
@@ -120,25 +126,43 @@ mod tests {
         assert_eq!(parsed, Subscription::to(["a.*"]).expect("valid"));
         parsed.check().expect("defaults are within bounds");
         let text = serde_json::to_string(&parsed).expect("JSON");
-        assert_eq!(serde_json::from_str::<Subscription>(&text).expect("JSON"), parsed);
+        assert_eq!(
+            serde_json::from_str::<Subscription>(&text).expect("JSON"),
+            parsed
+        );
     }
 
     #[test]
     fn a_wrong_config_is_refused_by_name() {
         for (text, expected) in [
             (r#"{"subjects": "a", "queue": 0}"#, "`queue` is 0"),
-            (r#"{"subjects": "a", "max-in-flight": 1001}"#, "`max-in-flight` is 1001"),
-            (r#"{"subjects": "a", "max-deliver": 0}"#, "`max-deliver` is 0"),
+            (
+                r#"{"subjects": "a", "max-in-flight": 1001}"#,
+                "`max-in-flight` is 1001",
+            ),
+            (
+                r#"{"subjects": "a", "max-deliver": 0}"#,
+                "`max-deliver` is 0",
+            ),
             (r#"{"subjects": "a", "timeout": "0s"}"#, "`timeout` is 0ms"),
-            (r#"{"subjects": "a", "dead-letter": "b.*"}"#, "isn't a subject"),
-            (r#"{"subjects": "a.>", "dead-letter": "a.dead"}"#, "own subjects"),
+            (
+                r#"{"subjects": "a", "dead-letter": "b.*"}"#,
+                "isn't a subject",
+            ),
+            (
+                r#"{"subjects": "a.>", "dead-letter": "a.dead"}"#,
+                "own subjects",
+            ),
         ] {
             let parsed: Subscription = serde_json::from_str(text).expect(text);
             let refusal = parsed.check().expect_err(text);
             assert!(refusal.reason().contains(expected), "{refusal}");
         }
         for text in ["{}", r#"{"subjects": "a", "cron": "* * * * *"}"#, "null"] {
-            assert!(serde_json::from_str::<Subscription>(text).is_err(), "{text}");
+            assert!(
+                serde_json::from_str::<Subscription>(text).is_err(),
+                "{text}"
+            );
         }
     }
 }

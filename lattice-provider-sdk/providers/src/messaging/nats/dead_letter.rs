@@ -21,10 +21,22 @@ pub(super) fn headers_of(
 ) -> HeaderMap {
     let mut headers = headers(reason, &message.subject);
     insert(&mut headers, "Lattice-Stream", info.stream);
-    insert(&mut headers, "Lattice-Sequence", &info.stream_sequence.to_string());
-    insert(&mut headers, "Lattice-Deliveries", &info.delivered.to_string());
+    insert(
+        &mut headers,
+        "Lattice-Sequence",
+        &info.stream_sequence.to_string(),
+    );
+    insert(
+        &mut headers,
+        "Lattice-Deliveries",
+        &info.delivered.to_string(),
+    );
     let (stream, number, consumer) = (info.stream, info.stream_sequence, info.consumer);
-    insert(&mut headers, "Nats-Msg-Id", &format!("{stream}-{number}-{consumer}"));
+    insert(
+        &mut headers,
+        "Nats-Msg-Id",
+        &format!("{stream}-{number}-{consumer}"),
+    );
     headers
 }
 
@@ -47,6 +59,9 @@ mod tests {
         let headers = headers(&long, "a.b");
         let reason = headers.get("Lattice-Reason").expect("a reason").as_str();
         assert!(reason.starts_with("first  second é") && reason.len() <= LONGEST);
-        assert_eq!(headers.get("Lattice-Subject").expect("a subject").as_str(), "a.b");
+        assert_eq!(
+            headers.get("Lattice-Subject").expect("a subject").as_str(),
+            "a.b"
+        );
     }
 }

@@ -135,11 +135,18 @@ impl Settings {
                 path.display()
             )));
         }
-        Ok(options.add_root_certificates(path.clone()).require_tls(true))
+        Ok(options
+            .add_root_certificates(path.clone())
+            .require_tls(true))
     }
 
     async fn login(&self, options: ConnectOptions) -> Result<ConnectOptions, Refusal> {
-        match (&self.credentials_file, &self.user, &self.password, &self.token) {
+        match (
+            &self.credentials_file,
+            &self.user,
+            &self.password,
+            &self.token,
+        ) {
             (None, None, None, None) => Ok(options),
             (Some(path), None, None, None) => {
                 let login = options.credentials_file(path).await;
@@ -206,7 +213,10 @@ mod tests {
             let shown = format!("{settings:?}");
             let reason = refusal(settings).await;
             assert!(reason.contains(expected), "{reason}");
-            assert!(!reason.contains(secret) && !shown.contains(secret), "{reason} {shown}");
+            assert!(
+                !reason.contains(secret) && !shown.contains(secret),
+                "{reason} {shown}"
+            );
         }
     }
 

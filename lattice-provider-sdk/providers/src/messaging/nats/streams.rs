@@ -82,7 +82,9 @@ impl Worker {
         failures: &mut u32,
     ) -> Result<(), String> {
         let client = self.connection.connected()?;
-        let consumer = self.consumer(self.connection.streams(client.clone())).await?;
+        let consumer = self
+            .consumer(self.connection.streams(client.clone()))
+            .await?;
         self.link.problem.clear();
         *failures = 0;
         let most = self.subscription.max_in_flight;
@@ -207,12 +209,7 @@ impl Worker {
     }
 
     /// Returns the answer to a message whose handler has failed.
-    async fn failed(
-        &self,
-        message: &jetstream::Message,
-        info: &Info<'_>,
-        reason: &str,
-    ) -> AckKind {
+    async fn failed(&self, message: &jetstream::Message, info: &Info<'_>, reason: &str) -> AckKind {
         let deliveries = u32::try_from(info.delivered).unwrap_or(u32::MAX);
         let (link, sequence) = (self.link.link.key(), info.stream_sequence);
         let stream = info.stream;
@@ -264,11 +261,7 @@ impl Worker {
     }
 
     /// Waits for `work`, and tells the server meanwhile that the message is being handled.
-    async fn holding<T>(
-        &self,
-        message: &jetstream::Message,
-        work: impl Future<Output = T>,
-    ) -> T {
+    async fn holding<T>(&self, message: &jetstream::Message, work: impl Future<Output = T>) -> T {
         let often = self.subscription.ack_wait.length() / 3;
         let mut progress = interval_at(Instant::now() + often, often);
         let mut work = pin!(work);

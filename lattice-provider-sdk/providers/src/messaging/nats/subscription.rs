@@ -124,7 +124,11 @@ impl Subscription {
     pub(super) fn check(&self) -> Result<(), Refusal> {
         for (name, value, most) in [
             ("max-in-flight", self.max_in_flight, MOST_IN_FLIGHT),
-            ("max-deliver", self.max_deliver as usize, MOST_DELIVERIES as usize),
+            (
+                "max-deliver",
+                self.max_deliver as usize,
+                MOST_DELIVERIES as usize,
+            ),
         ] {
             if !(1..=most).contains(&value) {
                 return Err(Refusal::new(format!(
@@ -196,15 +200,39 @@ mod tests {
     #[test]
     fn a_wrong_config_is_refused_by_name() {
         for (text, expected) in [
-            (r#"{"subjects": "a", "max-in-flight": 0}"#, "`max-in-flight` is 0"),
-            (r#"{"subjects": "a", "max-deliver": 0}"#, "`max-deliver` is 0"),
-            (r#"{"subjects": "a", "ack-wait": "1ms"}"#, "`ack-wait` is 1ms"),
-            (r#"{"subjects": "a", "stream": "a.b"}"#, "`stream` isn't a name"),
+            (
+                r#"{"subjects": "a", "max-in-flight": 0}"#,
+                "`max-in-flight` is 0",
+            ),
+            (
+                r#"{"subjects": "a", "max-deliver": 0}"#,
+                "`max-deliver` is 0",
+            ),
+            (
+                r#"{"subjects": "a", "ack-wait": "1ms"}"#,
+                "`ack-wait` is 1ms",
+            ),
+            (
+                r#"{"subjects": "a", "stream": "a.b"}"#,
+                "`stream` isn't a name",
+            ),
             (r#"{"subjects": "a", "durable": "d"}"#, "belong to a stream"),
-            (r#"{"subjects": "a", "stream": "A", "queue-group": "q"}"#, "`queue-group` is"),
-            (r#"{"subjects": "a", "queue-group": "q q"}"#, "`queue-group` isn't a name"),
-            (r#"{"subjects": "a", "dead-letter": "b.*"}"#, "isn't a subject"),
-            (r#"{"subjects": "a.>", "dead-letter": "a.dead"}"#, "own subjects"),
+            (
+                r#"{"subjects": "a", "stream": "A", "queue-group": "q"}"#,
+                "`queue-group` is",
+            ),
+            (
+                r#"{"subjects": "a", "queue-group": "q q"}"#,
+                "`queue-group` isn't a name",
+            ),
+            (
+                r#"{"subjects": "a", "dead-letter": "b.*"}"#,
+                "isn't a subject",
+            ),
+            (
+                r#"{"subjects": "a.>", "dead-letter": "a.dead"}"#,
+                "own subjects",
+            ),
         ] {
             let parsed: Subscription = serde_json::from_str(text).expect(text);
             let refusal = parsed.check().expect_err(text);
