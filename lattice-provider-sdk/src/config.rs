@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 /// The config of a link that was made without one.
 const NONE: &str = "null";
 
-/// Parses the config of a link whose *source* a provider is, such as that of a link from a messaging
-/// provider to an actor, which names the subjects. Links that lead to a provider are parsed before
-/// [`Provider::link`](crate::Provider::link) gets them.
+/// Parses the config of a link whose *source* a provider is, such as that of a link from a
+/// messaging provider to an actor, which names the subjects. Links that lead to a provider are
+/// parsed before [`Provider::link`](crate::Provider::link) gets them.
 ///
 /// A link without config parses as an empty one: as a type whose fields all have defaults.
 ///

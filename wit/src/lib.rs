@@ -40,8 +40,9 @@
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
 //!
-//! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their documentation is
-//! our own. Without features, the crate has no dependencies and no code except the lookups below.
+//! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
+//! documentation is our own. Without features, the crate has no dependencies and no code except the
+//! lookups below.
 //! The feature `binary` adds the encoding in which a component publishes its own WIT, the feature
 //! `signature` the canonical text of a function's type.
 //!

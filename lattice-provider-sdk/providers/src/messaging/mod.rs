@@ -30,8 +30,8 @@
 //! struct Counter(mpsc::Sender<String>);
 //! impl Stateless for Counter { type World = counter::World; }
 //! impl Handler for Counter {
-//!     async fn handle_message(&self, _: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
-//!         self.0.send(message.subject).await.map_err(|error| error.to_string())
+//!     async fn handle_message(&self, _: &Call<Self>, new: BrokerMessage) -> Result<(), String> {
+//!         self.0.send(new.subject).await.map_err(|error| error.to_string())
 //!     }
 //! }
 //!

@@ -10,7 +10,8 @@ const LONGEST: usize = 1_024;
 const MOST: usize = 64;
 
 /// A pattern of subjects. A subject is one or more tokens separated by `.`, such as
-/// `orders.created`. In a pattern, `*` stands for any one token, and `>` at the end for one or more.
+/// `orders.created`. In a pattern, `*` stands for any one token, and `>` at the end for one or
+/// more.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 

@@ -185,7 +185,7 @@ impl Worker {
         let info = match message.info() {
             Ok(info) => info,
             Err(error) => {
-                // It can't be acknowledged, so the server delivers it again if it is one of its own.
+                // It can't be acknowledged; a server delivers one of its own again.
                 tracing::warn!(link = %self.link.link.key(), %error, "a message without an origin");
                 return;
             }
