@@ -101,7 +101,7 @@ impl Outgoing {
         let stopped = CancellationToken::new();
         let at_end = stopped.clone().drop_guard();
         let following = tokio::spawn(async move {
-            tasks.follow(interface).await;
+            tasks.follow::<C, R>(interface).await;
             drop(at_end);
         });
         Self {
@@ -165,7 +165,7 @@ impl<F> Tasks<F> {
             let entry = change.entry().clone();
             let is_own = entry.link.source == *self.instance.id();
             if is_own && entry.link.interface.is_compatible(&interface) {
-                self.take(&change, &entry);
+                self.take::<C, R>(&change, &entry);
             }
         }
         let links: Vec<_> = self.running.keys().cloned().collect();
@@ -191,7 +191,7 @@ impl<F> Tasks<F> {
             _ => {
                 self.end(&entry.key);
                 self.problems.forget(&entry.key);
-                self.start(entry);
+                self.start::<C, R>(entry);
             }
         }
         let target = (LinkKey::clone(&entry.key), Topic::Target);

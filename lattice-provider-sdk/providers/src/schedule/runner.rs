@@ -45,17 +45,6 @@ impl Clock {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
     }
-
-    /// Waits until this time.
-    async fn until(&self, time: u64) {
-        loop {
-            let left = time.saturating_sub(self.now());
-            if left == 0 {
-                return;
-            }
-            sleep(Duration::from_millis(left).min(LOOK)).await;
-        }
-    }
 }
 
 impl Default for Clock {
@@ -114,12 +103,16 @@ impl Runner {
                     "the schedule has no further tick; change `cron` in the link's config",
                 ));
             };
-            tokio::select! {
-                biased;
-                () = self.link.ending.cancelled() => return Ok(()),
-                () = self.clock.until(self.plan.begin(next)) => {}
+            let now = self.clock.now();
+            let left = Duration::from_millis(self.plan.begin(next).saturating_sub(now));
+            if !left.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = self.link.ending.cancelled() => return Ok(()),
+                    () = sleep(left.min(LOOK)) => continue,
+                }
             }
-            let due = self.plan.latest(next, self.clock.now());
+            let due = self.plan.latest(next, now);
             passed = self.tick(due).await.max(due);
         }
     }
@@ -236,9 +229,9 @@ impl Runner {
         let ahead = passed.saturating_sub(self.clock.now());
         if ahead > AHEAD {
             self.link.problem.set(format!(
-                "the last tick was due {} s from now by this host's clock, and none runs before; \
+                "the last tick was due {} min from now by this host's clock, and none runs before; \
                  check the clocks of the hosts, or put the link under another name",
-                ahead / 1_000
+                ahead / 60_000
             ));
         }
     }

@@ -229,9 +229,9 @@ impl Running {
 
 /// Returns the function by which a replica passes a reply to another.
 fn publish_function() -> FunctionRef {
-    let functions = consumer::INTERFACE.functions().iter();
-    let mut publish = functions.filter(|function| function.name == "publish");
-    let publish = publish.next().expect("the interface has this function");
+    let mut functions = consumer::INTERFACE.functions().iter();
+    let publish = functions.find(|function| function.name == "publish");
+    let publish = publish.expect("the interface has this function");
     let interface = consumer::INTERFACE.name().parse();
     FunctionRef::new(
         interface.expect("the macro has checked the name"),
