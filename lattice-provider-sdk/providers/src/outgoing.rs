@@ -122,7 +122,7 @@ impl Outgoing {
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         // Whether they have ended in time makes no difference here.
-        drop(timeout(STOP, self.stopped.cancelled()).await);
+        let _ = timeout(STOP, self.stopped.cancelled()).await;
     }
 }
 

@@ -46,14 +46,14 @@ impl Connection {
     /// Returns the client if it is connected.
     pub(super) fn connected(&self) -> Result<Client, String> {
         let client = self.client();
-        match client.connection_state() {
-            State::Connected => Ok(client),
-            State::Pending | State::Disconnected => Err(
-                "there is no connection to the NATS server: it is away, or refuses the login of \
-                 the messaging provider; try again later"
-                    .to_owned(),
-            ),
+        if client.connection_state() == State::Connected {
+            return Ok(client);
         }
+        Err(
+            "there is no connection to the NATS server: it is away, or refuses the login of the \
+             messaging provider; try again later"
+                .to_owned(),
+        )
     }
 
     /// Returns the streams of the server.

@@ -70,7 +70,7 @@ pub(crate) struct Scene {
     pub(crate) backend: Backend,
     pub(crate) lattice: Lattice,
     pub(crate) provider: Arc<dyn Service>,
-    pub(crate) _serving: ServeHandle,
+    _serving: ServeHandle,
 }
 
 impl Scene {
