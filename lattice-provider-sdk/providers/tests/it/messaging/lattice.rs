@@ -115,6 +115,24 @@ async fn a_reply_finds_the_replica_that_made_the_request() {
 }
 
 #[tokio::test]
+async fn a_link_to_an_actor_without_a_handler_is_shown() {
+    let scene = Scene::new(Backend::Lattice).await;
+    // The link is put before anything is known about its target.
+    scene
+        .subscribe("other", &json!({ "subjects": "a", "max-deliver": 1 }))
+        .await;
+    let other = LatticeMessaging::default();
+    let _other = serve(&scene.lattice, "other", other).await.expect("serves");
+    eventually("it is shown", async || {
+        // It is shown at the latest when a message can't be delivered.
+        let _ = scene.publish("a", "x").await;
+        let health = scene.provider.health().await;
+        health.is_err_and(|reason| reason.contains("export"))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn requests_are_bounded() {
     let lattice = Lattice::in_memory("test").await.expect("opens");
     let settings = Settings { requests: 1 };
