@@ -19,7 +19,7 @@ use async_nats::{
         stream,
     },
 };
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -102,7 +102,13 @@ impl Worker {
             loop {
                 let message = tokio::select! {
                     biased;
-                    () = ending.cancelled() => return Ok(()),
+                    () = ending.cancelled() => {
+                        // What has just arrived goes to another replica at once.
+                        while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+                            self.answer(&message, AckKind::Nak(None)).await;
+                        }
+                        return Ok(());
+                    }
                     Some(_) = handled.join_next() => continue,
                     message = messages.next() => message,
                     _ = check.tick() => {
