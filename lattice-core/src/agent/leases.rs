@@ -340,6 +340,10 @@ impl Service for Leased {
         self.service.health()
     }
 
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        self.service.health_changed()
+    }
+
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
         self.service.linked(link)
     }

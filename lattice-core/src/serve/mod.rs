@@ -106,6 +106,13 @@ pub trait Service: Send + Sync + 'static {
         future::ready(Ok(())).boxed()
     }
 
+    /// Waits until the service should be asked for its health before its time, because something
+    /// has changed since it was asked last. By default, it never is. A service that wraps another
+    /// passes it on.
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        future::pending().boxed()
+    }
+
     /// Returns whether it [restores](Self::restore) portable resources. Called once, when the
     /// component is put into service. A service that wraps another passes it on.
     fn restores(&self) -> bool {

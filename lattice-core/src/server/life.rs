@@ -18,10 +18,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    runtime::Handle,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
 /// How long a start may take: long enough to open files and read credentials. Connections to
 /// servers should be made later, because they may be away.
@@ -211,7 +208,9 @@ pub(super) async fn watch_health(server: Arc<Server>, component: Arc<RunningComp
                 }
                 _ => {}
             }
-            sleep(pause).await;
+            let changed = component.service().health_changed();
+            // That it was not in time is the usual case.
+            let _ = timeout(pause, changed).await;
         }
     };
     let _: Option<()> = component.end.run_until_cancelled(checks).await;

@@ -145,6 +145,10 @@ impl Service for ServedAs {
         self.service.health()
     }
 
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        self.service.health_changed()
+    }
+
     fn restores(&self) -> bool {
         self.service.restores()
     }
