@@ -1,1 +1,3 @@
 //! Tests of the standard providers, against real servers.
+
+mod names;
