@@ -148,7 +148,7 @@ fn quoted(names: &[&str]) -> String {
 /// Returns whether one name may be a misspelling of the other.
 fn are_close(one: &str, other: &str) -> bool {
     let alike = |name: &str| name.replace('_', "-").to_lowercase();
-    alike(one) == alike(other) || distance(one, other) * 3 <= one.len().max(other.len())
+    alike(one) == alike(other) || distance(one, other) * 2 <= one.len().max(other.len()) + 1
 }
 
 /// Returns how many characters have to be changed, added or removed to get from one name to the
