@@ -37,6 +37,7 @@
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
+//! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
 //! The `wasi:` packages have the names and types of the published drafts; their documentation is
 //! our own. Without features, the crate has no dependencies and no code except the lookups below.
@@ -101,6 +102,7 @@ pub const PACKAGES: &[Package] = &[
     LATTICE_HTTP,
     WASI_LOGGING,
     WASI_CONFIG,
+    WASMCLOUD_SECRETS,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -166,6 +168,16 @@ pub const WASI_CONFIG: Package = Package {
     files: &[File {
         path: "wasi-config/store.wit",
         text: include_str!("../wasi-config/store.wit"),
+    }],
+};
+
+/// `wasmcloud:secrets`: secrets under keys.
+pub const WASMCLOUD_SECRETS: Package = Package {
+    name: "wasmcloud:secrets",
+    version: "0.1.0-draft",
+    files: &[File {
+        path: "wasmcloud-secrets/secrets.wit",
+        text: include_str!("../wasmcloud-secrets/secrets.wit"),
     }],
 };
 

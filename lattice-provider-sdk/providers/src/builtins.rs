@@ -8,7 +8,10 @@ use crate::Builtin;
 /// `lattice-mesh-host`.
 pub fn builtins() -> Vec<Builtin> {
     // One line for each module, behind its feature.
-    let all: [Vec<Builtin>; _] = [];
+    let all: [Vec<Builtin>; _] = [
+        #[cfg(feature = "secrets")]
+        crate::secrets::builtins(),
+    ];
     let mut all = all.concat();
     all.sort_by_key(|builtin| builtin.name);
     all

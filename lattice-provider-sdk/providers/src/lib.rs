@@ -37,6 +37,8 @@
 
 mod builtin;
 mod builtins;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;

@@ -1,3 +1,4 @@
 //! Tests of the standard providers, against real servers.
 
 mod names;
+mod secrets;
