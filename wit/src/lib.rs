@@ -39,6 +39,7 @@
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
+//! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
 //! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
 //! documentation is our own. Without features, the crate has no dependencies and no code except the
@@ -106,6 +107,7 @@ pub const PACKAGES: &[Package] = &[
     WASI_LOGGING,
     WASI_CONFIG,
     WASMCLOUD_MESSAGING,
+    WASMCLOUD_SECRETS,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -191,6 +193,16 @@ pub const WASMCLOUD_MESSAGING: Package = Package {
     files: &[File {
         path: "wasmcloud-messaging/messaging.wit",
         text: include_str!("../wasmcloud-messaging/messaging.wit"),
+    }],
+};
+
+/// `wasmcloud:secrets`: secrets under keys.
+pub const WASMCLOUD_SECRETS: Package = Package {
+    name: "wasmcloud:secrets",
+    version: "0.1.0-draft",
+    files: &[File {
+        path: "wasmcloud-secrets/secrets.wit",
+        text: include_str!("../wasmcloud-secrets/secrets.wit"),
     }],
 };
 

@@ -13,6 +13,8 @@ pub fn builtins() -> Vec<Builtin> {
         crate::messaging::builtins(),
         #[cfg(feature = "schedule")]
         crate::schedule::builtins(),
+        #[cfg(feature = "secrets")]
+        crate::secrets::builtins(),
     ];
     let mut all = all.concat();
     all.sort_by_key(|builtin| builtin.name);

@@ -45,6 +45,8 @@ mod outgoing;
 mod period;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;

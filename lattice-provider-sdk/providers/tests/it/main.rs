@@ -8,3 +8,6 @@ mod schedule;
 #[cfg(any(feature = "keyvalue-nats", feature = "messaging-nats"))]
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
+
+mod names;
+mod secrets;
