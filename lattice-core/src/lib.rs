@@ -44,6 +44,7 @@
 //! | states that change | [`Watch`] |
 //! | the errors of a call | [`call::CallError`] |
 //! | desired state: manifests, plans, records | [`app`], [`desired`] |
+//! | doing something once, whichever replica does it | [`series`] |
 //! | public endpoints that lead to actors | [`wormhole`], [`wormholes`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
@@ -112,6 +113,7 @@ pub mod place;
 mod record_format;
 #[doc(hidden)]
 pub mod replica;
+pub mod series;
 pub mod serve;
 pub mod server;
 pub mod store;
@@ -139,10 +141,10 @@ pub use client::Component;
 pub use drained::Drained;
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
-#[cfg(feature = "nats")]
-pub use lattice::OnNats;
 pub use lattice::{
     Backend, Connect, ConnectError, Custom, InMemory, Lattice, MessageMemory, Serve,
 };
+#[cfg(feature = "nats")]
+pub use lattice::{Invitation, InvitationError, OnNats};
 pub use replica::{FollowError, OtherKey, Replica, ReplicaHealth, ReplicaState};
 pub use watch::Watch;

@@ -1,10 +1,23 @@
 //! Parses a link's config from JSON into the provider's type.
 
 use crate::provider::Refusal;
+use lattice_core::link::Link;
 use serde::de::DeserializeOwned;
 
 /// The config of a link that was made without one.
 const NONE: &str = "null";
+
+/// Parses the config of a link whose *source* a provider is, such as that of a link from a
+/// messaging provider to an actor, which names the subjects. Links that lead to a provider are
+/// parsed before [`Provider::link`](crate::Provider::link) gets them.
+///
+/// A link without config parses as an empty one: as a type whose fields all have defaults.
+///
+/// # Errors
+/// Fails with the reason, which repeats no text of the config.
+pub fn link_config<C: DeserializeOwned>(link: &Link) -> Result<C, Refusal> {
+    parse(&link.config)
+}
 
 /// Parses a link's config. `null` means that there is none: for a type that can't be `null`, an
 /// empty object is parsed, so that its defaults apply.
@@ -29,7 +42,7 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
 
 /// Returns the error without its position, because the config may have been given as a value, and
 /// without texts from the config, which may be secrets: every member can read it.
-fn brief(error: &serde_json::Error) -> String {
+pub(crate) fn brief(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     without_texts(text.strip_suffix(&position).unwrap_or(&text))

@@ -36,6 +36,8 @@
 //! `Lattice::connect("nats://…", "prod").key(key)` in place of [`Lattice::in_memory`] joins a
 //! lattice on NATS. The rest of the program stays the same.
 //!
+//! [A guide](guide) leads from an empty folder to a link.
+//!
 //! # Config and bindings
 //!
 //! A link can carry a config. A [`Provider`] defines the type of the config and turns it into a
@@ -401,15 +403,21 @@ mod client;
 mod config;
 mod dispatch;
 mod flow;
+#[doc = include_str!("../docs/write-a-provider.md")]
+pub mod guide {}
 mod homes;
+pub mod process;
 mod provider;
+mod secret;
 mod serve;
 mod service;
+mod settings;
 pub mod value;
 pub mod world;
 
 pub use bytes::Bytes;
 pub use client::{ClientCall, Invoke};
+pub use config::link_config;
 pub use flow::{
     Attached, ByteReader, ByteWriter, Element, FutureReader, FutureWriter, Lent, Own, StreamReader,
     StreamWriter,
@@ -425,9 +433,13 @@ pub use lattice_core::{
     stream::{Broken, NotSent},
 };
 pub use lattice_provider_macros::{client, provider};
-pub use provider::{Call, Dispatch, Portable, PortableTypes, Provider, Refusal, Stateless};
+pub use provider::{
+    Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal, Stateless,
+};
+pub use secret::Secret;
 pub use serve::{serve, serve_within};
 pub use service::IntoService;
+pub use settings::settings;
 
 /// Used by generated code, and by `lattice-host`. Not part of the public API.
 #[doc(hidden)]

@@ -35,11 +35,15 @@
 //! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
+//! | [`lattice:schedule`](LATTICE_SCHEDULE) | `handler` | work that is due at times |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
+//! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
+//! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
-//! The `wasi:` packages have the names and types of the published drafts; their documentation is
-//! our own. Without features, the crate has no dependencies and no code except the lookups below.
+//! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
+//! documentation is our own. Without features, the crate has no dependencies and no code except the
+//! lookups below.
 //! The feature `binary` adds the encoding in which a component publishes its own WIT, the feature
 //! `signature` the canonical text of a function's type.
 //!
@@ -99,8 +103,11 @@ pub const PACKAGES: &[Package] = &[
     LATTICE_RPC,
     LATTICE_KEYVALUE,
     LATTICE_HTTP,
+    LATTICE_SCHEDULE,
     WASI_LOGGING,
     WASI_CONFIG,
+    WASMCLOUD_MESSAGING,
+    WASMCLOUD_SECRETS,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -149,6 +156,16 @@ pub const LATTICE_HTTP: Package = Package {
     ],
 };
 
+/// `lattice:schedule`: work that is due at times.
+pub const LATTICE_SCHEDULE: Package = Package {
+    name: "lattice:schedule",
+    version: "0.1.0",
+    files: &[File {
+        path: "lattice-schedule/handler.wit",
+        text: include_str!("../lattice-schedule/handler.wit"),
+    }],
+};
+
 /// `wasi:logging`: messages to the host's log.
 pub const WASI_LOGGING: Package = Package {
     name: "wasi:logging",
@@ -166,6 +183,26 @@ pub const WASI_CONFIG: Package = Package {
     files: &[File {
         path: "wasi-config/store.wit",
         text: include_str!("../wasi-config/store.wit"),
+    }],
+};
+
+/// `wasmcloud:messaging`: messages to and from a broker.
+pub const WASMCLOUD_MESSAGING: Package = Package {
+    name: "wasmcloud:messaging",
+    version: "0.2.0",
+    files: &[File {
+        path: "wasmcloud-messaging/messaging.wit",
+        text: include_str!("../wasmcloud-messaging/messaging.wit"),
+    }],
+};
+
+/// `wasmcloud:secrets`: secrets under keys.
+pub const WASMCLOUD_SECRETS: Package = Package {
+    name: "wasmcloud:secrets",
+    version: "0.1.0-draft",
+    files: &[File {
+        path: "wasmcloud-secrets/secrets.wit",
+        text: include_str!("../wasmcloud-secrets/secrets.wit"),
     }],
 };
 

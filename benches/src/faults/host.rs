@@ -1,7 +1,10 @@
 //! The other processes. They serve until their standard input is closed, which happens when the
 //! first process ends.
 
-use crate::faults::local::{Answers, LEDGER, Ledger, LocalCalls, ask_ledger};
+use crate::faults::{
+    local::{Answers, LEDGER, Ledger, LocalCalls, ask_ledger},
+    record::Recorder,
+};
 use crate::{
     Failure, bare, flow,
     guests::Guest,
@@ -11,6 +14,10 @@ use lattice_core::{Lattice, auth::LatticeKey};
 use lattice_host::{
     Actor, ByteSize, Engine, Host, Instances,
     http::{Ingress, IngressLimits},
+};
+use lattice_providers::{
+    messaging::{NatsMessaging, nats::Settings},
+    schedule::Schedule,
 };
 use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
@@ -83,6 +90,12 @@ enum Serves {
     Sink,
     /// An actor that serves HTTP.
     Hello,
+    /// An actor that records the messages and ticks that it gets.
+    Recorder,
+    /// The provider of messages over NATS, on the server of the lattice.
+    Messages,
+    /// The provider of schedules.
+    Schedule,
     /// Not a component: an ingress of the host.
     Ingress,
 }
@@ -107,6 +120,9 @@ impl FromStr for Component {
             "source" => Serves::Source,
             "sink" => Serves::Sink,
             "hello" => Serves::Hello,
+            "recorder" => Serves::Recorder,
+            "messages" => Serves::Messages,
+            "schedule" => Serves::Schedule,
             "ingress" => Serves::Ingress,
             _ => return Err(format!("there is no component of kind `{kind}`").into()),
         };
@@ -139,6 +155,12 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::Source => host.actor(id, flow::source()?),
             Serves::Sink => host.actor(id, flow::sink()?),
             Serves::Hello => host.actor(id, actor(Guest::HttpHello)?),
+            Serves::Recorder => host.provider(id, Recorder::open(&std::env::var(URL)?)?),
+            Serves::Messages => {
+                let settings = Settings::server(std::env::var(URL)?);
+                host.provider(id, NatsMessaging::new(settings))
+            }
+            Serves::Schedule => host.provider(id, Schedule::new()),
             Serves::Ingress => host.ingress(ingress()),
         };
     }

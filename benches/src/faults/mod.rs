@@ -15,6 +15,8 @@
 //! | `fault.memory.*` | an actor fills its memory, or passes a buffer a thousand times; a queue is full of large messages | the same calls without it |
 //! | `stream.slow.growth_MiB` | the readers of a thousand streams stop | none |
 //! | `resource.lease.leaked` | a host is killed that holds 10^5 resources of another one | none |
+//! | `messaging.jetstream.*` | hosts of the provider and of the actor are killed in turn while messages come from a stream | none |
+//! | `schedule.*` | hosts of the provider are killed and stopped in turn while ticks are due | none |
 //! | `http.kill.failed`, `http.rolling.failed` | hosts that serve HTTP are killed, restarted and updated | none |
 //! | `http.stalled.p99` | clients read nothing of their responses | the same requests without it |
 //! | `http.idle.growth_MiB` | 10,000 connections stay open and do nothing | none |
@@ -33,16 +35,19 @@ mod lease;
 mod local;
 mod memory;
 mod mesh;
+mod messages;
 mod nats;
 mod options;
 mod paced;
 mod queues;
+mod record;
 mod report;
 mod scale;
 mod slow;
 mod soak;
 mod spin;
 mod stall;
+mod ticks;
 mod traffic;
 mod way;
 
@@ -94,6 +99,12 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("resource.lease") {
         lease::measure(&options, &mut report).await?;
+    }
+    if options.wants("messaging.jetstream") {
+        messages::measure(&options, &mut report).await?;
+    }
+    if options.wants("schedule") {
+        ticks::measure(&options, &mut report).await?;
     }
     if options.wants("heal") {
         heal::measure(&options, &mut report).await?;

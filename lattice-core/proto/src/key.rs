@@ -11,6 +11,7 @@
 //! wormhole-host.<host name>                  which wormholes have a host name, or had it
 //! config.<name>                              configuration values that components share
 //! lease.<component>                          the host that may run a component that runs once
+//! series.<component>.<name>                  the last step of a component's series
 //! app.<name>                                 an app, and the keys that it owns
 //! served.<component>                         the generations of an actor that have served
 //! host.<host>                                the epoch of its last boot, if its id was chosen
@@ -67,6 +68,13 @@ pub enum KeyKind {
     Config(ConfigName),
     /// The lease of a component that runs once.
     Lease(ComponentId),
+    /// A series of a component.
+    Series {
+        /// The component.
+        component: ComponentId,
+        /// The name of the series.
+        name: String,
+    },
     /// An app.
     App(AppName),
     /// The last boot of a host.
@@ -141,6 +149,11 @@ impl StoreKey {
         Self(format!("lease.{id}").into())
     }
 
+    /// Returns the key of a series. Any text can be a name.
+    pub fn series(id: &ComponentId, name: &str) -> Self {
+        Self(format!("series.{id}.{}", escape(name)).into())
+    }
+
     /// Returns the key of an app's record.
     pub fn app(name: &AppName) -> Self {
         Self(format!("app.{name}").into())
@@ -213,6 +226,12 @@ impl StoreKey {
                 Some(KeyKind::Config(ConfigName::new(name).ok()?))
             }
             ("lease", [Some(id), None, ..]) => Some(KeyKind::Lease(ComponentId::new(id).ok()?)),
+            ("series", [Some(id), Some(name), None, ..]) if !name.is_empty() => {
+                Some(KeyKind::Series {
+                    component: ComponentId::new(id).ok()?,
+                    name: unescape(name)?,
+                })
+            }
             ("app", [Some(name), None, ..]) => Some(KeyKind::App(AppName::new(name).ok()?)),
             ("host", [Some(id), None, ..]) => Some(KeyKind::Host(HostId::new(id).ok()?)),
             ("served", [Some(id), None, ..]) => Some(KeyKind::Served(ComponentId::new(id).ok()?)),
@@ -359,6 +378,14 @@ mod tests {
                 KeyKind::Served(id.clone()),
             ),
             (StoreKey::host(&host), "host.edge", KeyKind::Host(host)),
+            (
+                StoreKey::series(&id, "every day"),
+                "series.greeter.every=20day",
+                KeyKind::Series {
+                    component: id.clone(),
+                    name: "every day".to_owned(),
+                },
+            ),
         ] {
             assert_eq!(key.as_str(), text);
             assert_eq!(key.kind(), Some(kind));
@@ -389,6 +416,9 @@ mod tests {
             "actor.a.b",
             "app.",
             "config.a=2eb",
+            "series.a",
+            "series.a.",
+            "series.a.b.c",
             "wormhole-host",
             "wormhole-host.",
             "wormhole-host.a.b",

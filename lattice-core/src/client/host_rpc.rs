@@ -1,12 +1,40 @@
 //! Calls to another host in this host's own name.
 
-use super::{Client, OutgoingCall};
+use super::{Caller, Client, OutgoingCall};
 use crate::{
     call::{CallError, Context, FunctionRef},
+    name::ComponentId,
     stream::Body,
     wire::{Origin, Source},
 };
 use bytes::Bytes;
+
+impl Caller {
+    /// Calls a function of another replica of the calling component, which needs no link. The
+    /// replica sees a call of the host on which this one runs, and accepts it while it knows from
+    /// heartbeats that the host serves the component.
+    ///
+    /// # Errors
+    /// A [`CallError`], by the context's deadline.
+    ///
+    /// # Cancel safety
+    /// As [`invoke`](Self::invoke).
+    pub async fn invoke_replica(
+        &self,
+        on: &Origin,
+        function: &FunctionRef,
+        args: Bytes,
+        context: Context,
+    ) -> Result<Bytes, CallError> {
+        let Source::Component(component) = self.source() else {
+            return Err(CallError::OperatorDenied);
+        };
+        let client = self.handle().client(context.deadline).await?;
+        client
+            .call_on(on, component, function, (args, context))
+            .await
+    }
+}
 
 impl Client {
     /// Calls the service for host RPC on another host.
@@ -18,8 +46,19 @@ impl Client {
         context: Context,
     ) -> Result<Bytes, CallError> {
         let target = host.host.as_component();
+        self.call_on(host, &target, function, (args, context)).await
+    }
+
+    /// Calls a component on another host in this host's own name.
+    async fn call_on(
+        &self,
+        host: &Origin,
+        target: &ComponentId,
+        function: &FunctionRef,
+        (args, context): (Bytes, Context),
+    ) -> Result<Bytes, CallError> {
         let source = Source::Host(self.origin().host.clone());
-        let call = OutgoingCall::ungranted(&source, &target, function, args, context);
+        let call = OutgoingCall::ungranted(&source, target, function, args, context);
         self.check(&call)?;
         let peer = self.transport.peer(host);
         let result = self.call_remote(&peer, &call, 0).await;

@@ -243,9 +243,11 @@ impl Intake {
                 let change = put(entry, RecordContent::Body(body));
                 Ok((TableEvent::Other { revision }, Some(change)))
             }
-            KeyKind::Component(_) | KeyKind::Types(_) | KeyKind::Lease(_) | KeyKind::Host(_) => {
-                Ok((TableEvent::Other { revision }, None))
-            }
+            KeyKind::Component(_)
+            | KeyKind::Types(_)
+            | KeyKind::Lease(_)
+            | KeyKind::Series { .. }
+            | KeyKind::Host(_) => Ok((TableEvent::Other { revision }, None)),
         }
     }
 

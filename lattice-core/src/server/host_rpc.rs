@@ -5,6 +5,9 @@
 //! own lane. Only live hosts that call in their own name are served. The service decides which
 //! requests it accepts.
 //!
+//! A component also takes calls of hosts that serve another replica of it: replicas of a provider
+//! pass each other what was meant for one of them.
+//!
 //! Each node also serves requests about handles, which have a function of their own. These are also
 //! served for nodes that send no heartbeats, because a node that only calls can hold handles too.
 
@@ -62,7 +65,13 @@ impl Server {
                                 .to_owned(),
                     });
                 }
-                about_handles.or_else(|| self.host_rpc.load_full())
+                let is_host_rpc = call.target == self.origin().host.as_component();
+                let is_replica = !is_host_rpc && peers.serving(&call.target).contains(sender);
+                if is_replica && about_handles.is_none() {
+                    self.component(&call.target)
+                } else {
+                    about_handles.or_else(|| self.host_rpc.load_full())
+                }
             }
             _ => self.component(&call.target),
         };

@@ -67,6 +67,20 @@ pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
             .map(|function| arm(world, interface, function))
     });
     let resources = resources(world);
+    // A provider that only calls others is itself called for nothing.
+    let answer = if served.is_empty() {
+        quote! {
+            ::core::mem::drop((provider, args));
+            ::lattice_provider_sdk::__private::unknown(&call)
+        }
+    } else {
+        quote! {
+            match call.function().0 {
+                #(#arms)*
+                _ => ::lattice_provider_sdk::__private::unknown(&call),
+            }
+        }
+    };
     quote! {
         #docs
         #[derive(Debug)]
@@ -88,10 +102,7 @@ pub(crate) fn world(world: &World<'_>, wit: Option<&[u8]>) -> TokenStream {
                 call: ::lattice_provider_sdk::Call<Provider__>,
                 args: ::lattice_provider_sdk::__private::Arguments,
             ) -> ::lattice_provider_sdk::__private::Answer {
-                match call.function().0 {
-                    #(#arms)*
-                    _ => ::lattice_provider_sdk::__private::unknown(&call),
-                }
+                #answer
             }
 
             #resources

@@ -335,6 +335,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_world_without_exports_is_that_of_a_provider_that_only_calls() {
+        let text = "package a:b@0.1.0; interface i { f: func(); } world w { import i; }";
+        let code = expand(Macro::Provider, quote!({ inline: #text })).expect("valid");
+        let code = code.to_string();
+        assert!(
+            code.contains("IClient") && code.contains("pub enum World"),
+            "{code}"
+        );
+        assert!(!code.contains("match call"), "{code}");
+        syn::parse_str::<syn::File>(&code).expect("a Rust file");
+    }
+
+    #[test]
     fn a_map_with_keys_that_cannot_be_ordered_is_refused() {
         for key in ["f32", "f64", "list<u8>", "result"] {
             let message = refusal(&exporting(&format!("f: func(m: map<{key}, u8>);")));

@@ -1,0 +1,83 @@
+//! Passing messages to handlers.
+
+use super::bindings::wasmcloud::messaging::{handler::HandlerClient, types::BrokerMessage};
+use crate::{outgoing::OutgoingLink, period::Period};
+use lattice_core::call::Ran;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The pauses between attempts while no host can take a message.
+const AWAY: (Period, Duration) = (
+    Period::new(Duration::from_millis(50)),
+    Duration::from_secs(2),
+);
+/// The longest pause before a message is delivered again.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    Handled,
+    /// The handler failed, or may have: this counts as one delivery.
+    Failed(String),
+    /// No host could take the message before the link's task had to end. The handler did not run.
+    NotTaken,
+}
+
+/// Passes a message to the handler at the end of `link`. Waits while no host can take it, which
+/// doesn't count as a delivery: an actor that is being started or moved loses nothing by it.
+pub(super) async fn deliver(
+    link: &OutgoingLink,
+    message: &BrokerMessage,
+    within: Period,
+) -> Delivered {
+    let handler = HandlerClient::new(link.caller.clone());
+    let mut waits = 0;
+    loop {
+        let call = handler.handle_message(message).timeout(within.length());
+        let error = match call.await {
+            Ok(Ok(())) => {
+                link.problem.clear();
+                return Delivered::Handled;
+            }
+            Ok(Err(reason)) => {
+                link.problem.clear();
+                return Delivered::Failed(format!("the handler returned an error: {reason}"));
+            }
+            Err(error) => error,
+        };
+        if error.ran() != Ran::No {
+            return Delivered::Failed(error.to_string());
+        }
+        link.problem.set(error.to_string());
+        if !error.is_retryable() {
+            return Delivered::Failed(error.to_string());
+        }
+        waits += 1;
+        let (first, longest) = AWAY;
+        tokio::select! {
+            () = link.ending.cancelled() => return Delivered::NotTaken,
+            () = sleep(pause(first, waits).min(longest)) => {}
+        }
+    }
+}
+
+/// Returns the pause after this many deliveries of a message have failed: `first`, doubled each
+/// time, and a minute at most.
+pub(super) fn pause(first: Period, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let pause = first.length().saturating_mul(1 << doublings);
+    pause.min(LONGEST.max(first.length()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        let pauses = [1, 2, 3, 7, 60].map(|failures| pause(Period::seconds(1), failures).as_secs());
+        assert_eq!(pauses, [1, 2, 4, 60, 60]);
+        assert_eq!(pause(Period::seconds(90), 3).as_secs(), 90);
+    }
+}

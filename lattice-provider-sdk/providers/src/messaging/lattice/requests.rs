@@ -1,0 +1,157 @@
+//! Requests that wait for their replies.
+//!
+//! A request expects its reply at a subject of its own, `_INBOX.<host>.<number>`. The host is the
+//! one on which the replica of the provider runs that took the request. The number is random, so
+//! that no component can guess where the replies of others go.
+
+use super::{INBOX, LatticeMessaging};
+use crate::messaging::bindings::wasmcloud::messaging::types::BrokerMessage;
+use lattice_provider_sdk::Call;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// The requests of one replica, by the subjects of their replies.
+#[derive(Debug, Clone)]
+pub(super) struct Requests {
+    waiting: Arc<Mutex<HashMap<String, oneshot::Sender<BrokerMessage>>>>,
+    most: usize,
+}
+
+/// The reply to one request. Dropping it gives the request up.
+#[derive(Debug)]
+pub(super) struct Reply {
+    requests: Requests,
+    inbox: String,
+    reply: oneshot::Receiver<BrokerMessage>,
+}
+
+impl Requests {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            waiting: Arc::default(),
+            most,
+        }
+    }
+
+    /// Opens a request of the replica on `host`. Returns the subject of its reply.
+    pub(super) fn open(&self, host: &str) -> Result<(String, Reply), String> {
+        let inbox = format!("{INBOX}{host}.{:016x}{:016x}", random(), random());
+        let (sender, reply) = oneshot::channel();
+        let mut waiting = self.waiting();
+        if waiting.len() >= self.most {
+            return Err(format!(
+                "{} requests wait for their replies, which is the most at once; try again later, \
+                 or raise `requests` of the messaging provider",
+                self.most
+            ));
+        }
+        waiting.insert(inbox.clone(), sender);
+        drop(waiting);
+        let reply = Reply {
+            requests: self.clone(),
+            inbox: inbox.clone(),
+            reply,
+        };
+        Ok((inbox, reply))
+    }
+
+    /// Ends the request that expects this reply. Only the first reply counts.
+    pub(super) fn resolve(&self, reply: BrokerMessage) {
+        let request = self.waiting().remove(&reply.subject);
+        if let Some(request) = request {
+            // The caller may have given up meanwhile.
+            let _ = request.send(reply);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<BrokerMessage>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reply {
+    /// Waits for the reply until `timeout_ms`, or until the call ends.
+    pub(super) async fn within(
+        mut self,
+        call: &Call<LatticeMessaging>,
+        timeout_ms: u32,
+    ) -> Result<BrokerMessage, String> {
+        let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        match timeout(patience, &mut self.reply).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_)) => Err("the messaging provider is stopping; try again".to_owned()),
+            Err(_) => Err(format!("no reply within {} ms", patience.as_millis())),
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.requests.waiting().remove(&self.inbox);
+    }
+}
+
+/// Returns the host in the subject of a reply, or `None` if it isn't the subject of one.
+pub(super) fn host_of(inbox: &str) -> Option<&str> {
+    let (host, number) = inbox.strip_prefix(INBOX)?.split_once('.')?;
+    (!host.is_empty() && !number.contains('.')).then_some(host)
+}
+
+/// Returns a number that others can't predict: a keyed hash, whose key the standard library draws
+/// from the operating system's randomness.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(subject: &str) -> BrokerMessage {
+        BrokerMessage {
+            subject: subject.to_owned(),
+            body: "reply".into(),
+            reply_to: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_reply_ends_a_request_and_later_ones_are_dropped() {
+        let requests = Requests::new(8);
+        let (inbox, mut reply) = requests.open("edge").expect("room");
+        assert_eq!(host_of(&inbox), Some("edge"));
+        requests.resolve(message("_INBOX.edge.another"));
+        requests.resolve(message(&inbox));
+        requests.resolve(message(&inbox));
+        assert_eq!((&mut reply.reply).await, Ok(message(&inbox)));
+    }
+
+    #[test]
+    fn requests_are_bounded_and_given_up_when_they_are_dropped() {
+        let requests = Requests::new(1);
+        let open = requests.open("edge").expect("room");
+        let refusal = requests.open("edge").expect_err("no room");
+        assert!(refusal.contains("raise `requests`"), "{refusal}");
+        drop(open);
+        requests.open("edge").expect("room again");
+    }
+
+    #[test]
+    fn other_subjects_have_no_host() {
+        for subject in [
+            "_INBOX",
+            "_INBOX.",
+            "_INBOX.a",
+            "_INBOX..b",
+            "_INBOX.a.b.c",
+            "a.b.c",
+        ] {
+            assert_eq!(host_of(subject), None, "{subject}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `messaging-nats`: messages over NATS, with and without streams.
+//!
+//! Without a stream, messages are those of core NATS: delivered at most once, to those who listen.
+//! With a stream of `JetStream`, each message is delivered until its handler has succeeded, or has
+//! failed `max-deliver` times. All replicas of the provider share one durable consumer per link, so
+//! what a killed one was handling is delivered to another.
+//!
+//! The settings of an instance are [`Settings`], the config of a link to an actor is a
+//! [`Subscription`], and that of a link from an actor is
+//! [`Publishing`](crate::messaging::Publishing).
+//!
+//! # Streams
+//!
+//! ```text
+//! delivered ──► handler ──► ok ─────────────────► acknowledged
+//!     ▲            │
+//!     │            └──► error, or it may have run ──► deliveries < max-deliver? ──► after a pause ─┐
+//!     │                                                        │ no                                │
+//!     │                                                        ▼                                   │
+//!     │                                              dead-letter, then acknowledged                │
+//!     └────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! * The consumer is created on the server, and updated when the link's config changes. It stays
+//!   there when the link is deleted, so that nothing is lost by a link that is put again: delete it
+//!   with the tools of NATS.
+//! * While no host can take a message, it waits and isn't counted as delivered, and the provider's
+//!   health says so.
+//! * A message that was set aside has the headers `Lattice-Reason`, `Lattice-Subject`,
+//!   `Lattice-Stream`, `Lattice-Sequence` and `Lattice-Deliveries`. To replay it, publish its body
+//!   to the subject that `Lattice-Subject` has.
+//! * If setting it aside fails, the message isn't acknowledged, it is tried again, and the
+//!   provider's health says so.
+//! * Messages of one subject are handled in their order with `max-in-flight` 1. One that is
+//!   delivered again comes after those that were delivered meanwhile.
+
+mod connection;
+mod dead_letter;
+mod settings;
+mod streams;
+mod subjects;
+mod subscription;
+
+pub use settings::Settings;
+pub use subscription::Subscription;
+
+use super::{
+    Publishing,
+    bindings::{
+        World,
+        wasmcloud::messaging::{consumer::Consumer, types::BrokerMessage},
+    },
+    handler_interface,
+};
+use crate::outgoing::{Outgoing, OutgoingLink};
+use async_nats::StatusCode;
+use bytes::Bytes;
+use connection::Connection;
+use futures_util::StreamExt as _;
+use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal};
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// How long a check of the server's health may take.
+const HEALTH: Duration = Duration::from_secs(3);
+
+/// The provider; see the [module](self).
+#[derive(Debug, Default)]
+pub struct NatsMessaging {
+    settings: Settings,
+    running: Mutex<Option<Arc<Running>>>,
+}
+
+/// The provider between its start and its stop.
+#[derive(Debug)]
+struct Running {
+    instance: Instance,
+    connection: Arc<Connection>,
+    outgoing: Outgoing,
+}
+
+impl NatsMessaging {
+    /// Creates the provider.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            running: Mutex::default(),
+        }
+    }
+
+    fn running(&self) -> Result<Arc<Running>, String> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = running.clone();
+        running.ok_or_else(|| "the messaging provider has stopped here; try again".to_owned())
+    }
+}
+
+impl Provider for NatsMessaging {
+    type World = World;
+    type Config = Publishing;
+    type Binding = Publishing;
+
+    async fn start(&self, instance: &Instance) -> Result<(), Refusal> {
+        let lattice = instance.lattice().name().to_string();
+        let name = format!("{lattice}/{}", instance.id());
+        let connection = Arc::new(Connection::open(&self.settings, name).await?);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = &*running {
+            return Err(Refusal::new(format!(
+                "this provider is served as `{}` already; make another one",
+                before.instance.id()
+            )));
+        }
+        let shared = connection.clone();
+        let run = move |link: OutgoingLink, subscription: Subscription| {
+            receive(shared.clone(), lattice.clone(), link, subscription)
+        };
+        *running = Some(Arc::new(Running {
+            instance: instance.clone(),
+            connection,
+            outgoing: Outgoing::follow(instance, handler_interface(), run),
+        }));
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        let running = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.take()
+        };
+        if let Some(running) = running {
+            running.outgoing.stop().await;
+            // Acknowledgements that were just sent leave before the connection ends.
+            drop(timeout(HEALTH, running.connection.client().flush()).await);
+        }
+    }
+
+    async fn health(&self) -> Result<(), Refusal> {
+        let Ok(running) = self.running() else {
+            return Ok(());
+        };
+        let client = running.connection.connected().map_err(Refusal::new)?;
+        match timeout(HEALTH, client.flush()).await {
+            Ok(Ok(())) => running.outgoing.health(),
+            Ok(Err(error)) => Err(Refusal::new(format!("the NATS server: {error}"))),
+            Err(_) => Err(Refusal::new("the NATS server doesn't take messages")),
+        }
+    }
+
+    async fn link(&self, _: &Link, config: Publishing) -> Result<Publishing, Refusal> {
+        Ok(config)
+    }
+
+    /// Operators may publish to any subject.
+    async fn operator(&self) -> Option<Publishing> {
+        Some(Publishing::default())
+    }
+}
+
+async fn receive(
+    connection: Arc<Connection>,
+    lattice: String,
+    link: OutgoingLink,
+    subscription: Subscription,
+) -> Result<(), Refusal> {
+    subscription.check()?;
+    let name = Subscription::name_of(&lattice, &link.link.key());
+    if subscription.stream.is_some() {
+        streams::run(connection, name, link, subscription).await;
+    } else {
+        subjects::run(connection, name, link, subscription).await;
+    }
+    Ok(())
+}
+
+impl Consumer for NatsMessaging {
+    async fn request(
+        &self,
+        call: &Call<Self>,
+        subject: String,
+        body: Bytes,
+        timeout_ms: u32,
+    ) -> Result<BrokerMessage, String> {
+        call.binding().check(&subject)?;
+        let running = self.running()?;
+        let client = running.connection.connected()?;
+        let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        let answered = async {
+            // One subscription per request, because the client's own requests keep an entry for
+            // each reply that never comes.
+            let inbox = client.new_inbox();
+            let mut replies = client.subscribe(inbox.clone()).await.map_err(failed)?;
+            let sent = client.publish_with_reply(subject.clone(), inbox, body);
+            sent.await.map_err(failed)?;
+            let reply = replies.next().await;
+            reply.ok_or_else(|| "the connection to the NATS server was closed".to_owned())
+        };
+        let reply = timeout(patience, answered)
+            .await
+            .map_err(|_| format!("no reply within {} ms", patience.as_millis()))??;
+        if reply.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(format!("nothing listens at `{subject}`"));
+        }
+        Ok(message(reply))
+    }
+
+    async fn publish(&self, call: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
+        let config = call.binding();
+        config.check(&message.subject)?;
+        if let Some(reply_to) = &message.reply_to {
+            super::subject::check(reply_to)?;
+        }
+        let running = self.running()?;
+        let connection = &running.connection;
+        let client = connection.connected()?;
+        let patience = connection.patience().min(call.time_left());
+        let published = async {
+            if config.stored {
+                return store(connection, client, message).await;
+            }
+            let BrokerMessage {
+                subject,
+                body,
+                reply_to,
+            } = message;
+            let sent = match reply_to {
+                Some(reply_to) => client.publish_with_reply(subject, reply_to, body).await,
+                None => client.publish(subject, body).await,
+            };
+            sent.map_err(failed)?;
+            client.flush().await.map_err(failed)
+        };
+        let late = || "the NATS server did not take the message in time; try again".to_owned();
+        timeout(patience, published)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// Publishes a message, and waits until a stream has stored it.
+async fn store(
+    connection: &Connection,
+    client: async_nats::Client,
+    message: BrokerMessage,
+) -> Result<(), String> {
+    if message.reply_to.is_some() {
+        return Err(
+            "a message that a stream stores has no `reply-to`; publish it over a link without \
+             `stored`"
+                .to_owned(),
+        );
+    }
+    let streams = connection.streams(client);
+    let sent = streams.publish(message.subject, message.body).await;
+    sent.map_err(failed)?.await.map_err(failed)?;
+    Ok(())
+}
+
+/// Returns the text of an error of the client. They name subjects and streams, and no login.
+fn failed(error: impl Display) -> String {
+    format!("NATS: {error}")
+}
+
+/// Returns a message of the server as handlers and requests get it.
+fn message(message: async_nats::Message) -> BrokerMessage {
+    BrokerMessage {
+        subject: message.subject.to_string(),
+        body: message.payload,
+        reply_to: message.reply.map(|reply| reply.to_string()),
+    }
+}
