@@ -425,7 +425,7 @@ pub use lattice_core::{
     stream::{Broken, NotSent},
 };
 pub use lattice_provider_macros::{client, provider};
-pub use provider::{Call, Dispatch, Portable, PortableTypes, Provider, Refusal, Stateless};
+pub use provider::{Both, Call, Dispatch, Portable, PortableTypes, Provider, Refusal, Stateless};
 pub use serve::{serve, serve_within};
 pub use service::IntoService;
 

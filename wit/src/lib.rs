@@ -37,6 +37,7 @@
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
+//! | `wasi:keyvalue` [`0.2.0-draft`](WASI_KEYVALUE), [`-draft2`](WASI_KEYVALUE_DRAFT2) | `store`, `atomics`, `batch`, `watcher` | buckets of bytes under keys |
 //!
 //! The `wasi:` packages have the names and types of the published drafts; their documentation is
 //! our own. Without features, the crate has no dependencies and no code except the lookups below.
@@ -101,6 +102,8 @@ pub const PACKAGES: &[Package] = &[
     LATTICE_HTTP,
     WASI_LOGGING,
     WASI_CONFIG,
+    WASI_KEYVALUE,
+    WASI_KEYVALUE_DRAFT2,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -169,7 +172,56 @@ pub const WASI_CONFIG: Package = Package {
     }],
 };
 
-/// Returns the package with this name, such as `lattice:rpc`, if the crate has it.
+/// `wasi:keyvalue`: buckets of bytes under keys, as wasmCloud has them.
+pub const WASI_KEYVALUE: Package = Package {
+    name: "wasi:keyvalue",
+    version: "0.2.0-draft",
+    files: &[
+        File {
+            path: "wasi-keyvalue/store.wit",
+            text: include_str!("../wasi-keyvalue/store.wit"),
+        },
+        File {
+            path: "wasi-keyvalue/atomics.wit",
+            text: include_str!("../wasi-keyvalue/atomics.wit"),
+        },
+        File {
+            path: "wasi-keyvalue/batch.wit",
+            text: include_str!("../wasi-keyvalue/batch.wit"),
+        },
+        File {
+            path: "wasi-keyvalue/watcher.wit",
+            text: include_str!("../wasi-keyvalue/watcher.wit"),
+        },
+    ],
+};
+
+/// `wasi:keyvalue`: the next draft, with compare and swap. Spin has it with another `get-many`.
+pub const WASI_KEYVALUE_DRAFT2: Package = Package {
+    name: "wasi:keyvalue",
+    version: "0.2.0-draft2",
+    files: &[
+        File {
+            path: "wasi-keyvalue-draft2/store.wit",
+            text: include_str!("../wasi-keyvalue-draft2/store.wit"),
+        },
+        File {
+            path: "wasi-keyvalue-draft2/atomics.wit",
+            text: include_str!("../wasi-keyvalue-draft2/atomics.wit"),
+        },
+        File {
+            path: "wasi-keyvalue-draft2/batch.wit",
+            text: include_str!("../wasi-keyvalue-draft2/batch.wit"),
+        },
+        File {
+            path: "wasi-keyvalue-draft2/watcher.wit",
+            text: include_str!("../wasi-keyvalue-draft2/watcher.wit"),
+        },
+    ],
+};
+
+/// Returns the package with this name, such as `lattice:rpc`, if the crate has it: of several
+/// versions, the oldest.
 pub fn package(name: &str) -> Option<Package> {
     PACKAGES
         .iter()

@@ -5,9 +5,11 @@ use lattice_core::{link::Link, name::WormholeId, serve::Answer};
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
+mod both;
 mod call;
 mod portable;
 
+pub use both::Both;
 pub use call::Call;
 pub use portable::{Portable, PortableTypes};
 pub(crate) use portable::{Restore, Wanted};
