@@ -1,0 +1,299 @@
+//! Buckets in Redis.
+//!
+//! ```text
+//! <prefix>{<bucket>}:values    hash: key ──► value
+//! <prefix>{<bucket>}:keys      sorted set of the keys, all with score 0: by their bytes
+//! ```
+//! Both are written together, in a transaction or a script. The braces keep them on one node of a
+//! cluster. `SCAN` would give keys in no order, so that pages of a changing bucket couldn't be told
+//! apart without reading all of it each time.
+
+mod config;
+mod scripts;
+
+pub use config::RedisConfig;
+
+use super::{
+    backend::{Addition, Backend, Failure, KeyRange, Place, Seen},
+    provider::KeyValue,
+};
+use bytes::Bytes;
+use lattice_core::sync::Mutex;
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, aio::ConnectionManager,
+};
+use scripts::Scripts;
+use std::fmt;
+
+/// Buckets in Redis, or in a server that speaks its protocol.
+pub struct Redis {
+    config: RedisConfig,
+    connection: Mutex<Connection>,
+    scripts: Scripts,
+}
+
+/// What connects with the first operation, and again when the connection is lost.
+#[derive(Default)]
+struct Connection {
+    manager: Option<ConnectionManager>,
+    /// How many there were before.
+    number: u64,
+}
+
+/// A key-value provider with its buckets in Redis.
+pub type RedisKeyValue = KeyValue<Redis>;
+
+impl KeyValue<Redis> {
+    /// Creates a provider with its buckets in Redis. It connects when it starts.
+    pub fn new(config: RedisConfig) -> Self {
+        let limits = config.limits();
+        let redis = Redis {
+            config,
+            connection: Mutex::new(Connection::default()),
+            scripts: Scripts::new(),
+        };
+        Self::with_backend(redis, limits)
+    }
+}
+
+/// The names of a bucket's keys in Redis.
+struct Names {
+    values: String,
+    keys: String,
+}
+
+impl Redis {
+    /// Returns the connection with its number.
+    fn connection(&self) -> Result<(ConnectionManager, u64), Failure> {
+        let mut connection = self.connection.lock();
+        let manager = match &connection.manager {
+            Some(manager) => manager.clone(),
+            None => {
+                let manager = self.config.connect()?;
+                connection.manager = Some(manager.clone());
+                manager
+            }
+        };
+        Ok((manager, connection.number))
+    }
+
+    /// Returns the failure of an operation. The manager connects again by itself when a connection
+    /// is lost, and not when it was refused or is silent.
+    fn failed(&self, number: u64, error: &RedisError) -> Failure {
+        let is_final = error.is_timeout()
+            || matches!(
+                error.kind(),
+                ErrorKind::AuthenticationFailed
+                    | ErrorKind::Parse
+                    | ErrorKind::Server(
+                        ServerErrorKind::BusyLoading
+                            | ServerErrorKind::MasterDown
+                            | ServerErrorKind::ReadOnly
+                    )
+            );
+        let failure = failure(error);
+        if is_final || matches!(failure, Failure::Refused { .. }) {
+            let mut connection = self.connection.lock();
+            if connection.number == number {
+                connection.manager = None;
+                connection.number += 1;
+            }
+        }
+        failure
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let (mut connection, number) = self.connection()?;
+        let reply = command.query_async(&mut connection).await;
+        reply.map_err(|error| self.failed(number, &error))
+    }
+
+    async fn all(&self, pipeline: &Pipeline) -> Result<(), Failure> {
+        let (mut connection, number) = self.connection()?;
+        let reply = pipeline.exec_async(&mut connection).await;
+        reply.map_err(|error| self.failed(number, &error))
+    }
+
+    fn names(&self, bucket: &str) -> Names {
+        let prefix = &self.config.prefix;
+        // A brace would end the part that says the node, which is harmless: both have the same.
+        Names {
+            values: format!("{prefix}{{{bucket}}}:values"),
+            keys: format!("{prefix}{{{bucket}}}:keys"),
+        }
+    }
+}
+
+impl Backend for Redis {
+    const NAME: &'static str = "keyvalue-redis";
+    const IS_LASTING: bool = true;
+
+    async fn start(&self) -> Result<(), Failure> {
+        self.connection().map(drop)
+    }
+
+    async fn check(&self) -> Result<(), Failure> {
+        let pong: String = self.ask(&redis::cmd("PING")).await?;
+        if pong == "PONG" {
+            return Ok(());
+        }
+        Err(Failure::Damaged {
+            backend: Self::NAME,
+            reason: "it doesn't answer as Redis does".to_owned(),
+        })
+    }
+
+    async fn get(&self, at: Place<'_>) -> Result<Option<Bytes>, Failure> {
+        let names = self.names(at.bucket);
+        self.ask(redis::cmd("HGET").arg(&names.values).arg(at.key))
+            .await
+    }
+
+    async fn read(&self, at: Place<'_>) -> Result<Seen, Failure> {
+        let value = self.get(at).await?;
+        Ok(Seen { value, revision: 0 })
+    }
+
+    async fn exists(&self, at: Place<'_>) -> Result<bool, Failure> {
+        let names = self.names(at.bucket);
+        self.ask(redis::cmd("HEXISTS").arg(&names.values).arg(at.key))
+            .await
+    }
+
+    async fn set(&self, at: Place<'_>, value: Bytes) -> Result<(), Failure> {
+        let names = self.names(at.bucket);
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.cmd("HSET").arg(&names.values).arg(at.key);
+        pipeline.arg(&*value).ignore();
+        pipeline.cmd("ZADD").arg(&names.keys).arg(0).arg(at.key);
+        pipeline.ignore();
+        self.all(&pipeline).await
+    }
+
+    async fn delete(&self, at: Place<'_>) -> Result<(), Failure> {
+        self.delete_many(at.bucket, &[at.key.to_owned()]).await
+    }
+
+    async fn add(&self, at: Place<'_>, addition: Addition) -> Result<i64, Failure> {
+        let (mut connection, number) = self.connection()?;
+        let names = self.names(at.bucket);
+        let mut script = self.scripts.add.key(&names.values);
+        script.key(&names.keys).arg(at.key);
+        script.arg(addition.delta).arg(addition.least);
+        let sum: Result<String, _> = script.invoke_async(&mut connection).await;
+        let sum = sum.map_err(|error| {
+            counter_failure(&error).unwrap_or_else(|| self.failed(number, &error))
+        })?;
+        sum.parse().map_err(|_| Failure::NotACounter)
+    }
+
+    async fn swap(&self, at: Place<'_>, seen: &Seen, value: Bytes) -> Result<bool, Failure> {
+        let (mut connection, number) = self.connection()?;
+        let names = self.names(at.bucket);
+        let mut script = self.scripts.swap.key(&names.values);
+        script.key(&names.keys).arg(at.key).arg(&*value);
+        if let Some(seen) = &seen.value {
+            script.arg(&**seen);
+        }
+        let swapped = script.invoke_async(&mut connection).await;
+        swapped.map_err(|error| self.failed(number, &error))
+    }
+
+    async fn keys(&self, bucket: &str, range: KeyRange<'_>) -> Result<Vec<String>, Failure> {
+        let names = self.names(bucket);
+        let first = match range.after {
+            Some(after) if after >= range.prefix => format!("({after}"),
+            _ => format!("[{}", range.prefix),
+        };
+        let mut command = redis::cmd("ZRANGEBYLEX");
+        command.arg(&names.keys).arg(first).arg("+");
+        command.arg("LIMIT").arg(0).arg(range.most);
+        let mut keys: Vec<String> = self.ask(&command).await?;
+        let end = keys.iter().position(|key| !key.starts_with(range.prefix));
+        keys.truncate(end.unwrap_or(keys.len()));
+        Ok(keys)
+    }
+
+    async fn get_many(
+        &self,
+        bucket: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<Bytes>>, Failure> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = self.names(bucket);
+        self.ask(redis::cmd("HMGET").arg(&names.values).arg(keys))
+            .await
+    }
+
+    async fn set_many(&self, bucket: &str, entries: Vec<(String, Bytes)>) -> Result<(), Failure> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let names = self.names(bucket);
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.cmd("HSET").arg(&names.values);
+        for (key, value) in &entries {
+            pipeline.arg(key).arg(&**value);
+        }
+        pipeline.ignore().cmd("ZADD").arg(&names.keys);
+        for (key, _) in &entries {
+            pipeline.arg(0).arg(key);
+        }
+        pipeline.ignore();
+        self.all(&pipeline).await
+    }
+
+    async fn delete_many(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let names = self.names(bucket);
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.cmd("HDEL").arg(&names.values).arg(keys).ignore();
+        pipeline.cmd("ZREM").arg(&names.keys).arg(keys).ignore();
+        self.all(&pipeline).await
+    }
+}
+
+/// Returns the failure of an increment, if it is one of those that only increments have.
+fn counter_failure(error: &RedisError) -> Option<Failure> {
+    let text = error.to_string();
+    if text.contains("hash value is not an integer") {
+        Some(Failure::NotACounter)
+    } else if text.contains("would overflow") {
+        Some(Failure::CounterOverflow)
+    } else {
+        None
+    }
+}
+
+/// Returns what an error of the client is. Its texts have addresses in them, and no passwords.
+fn failure(error: &RedisError) -> Failure {
+    let (backend, reason) = (Redis::NAME, error.to_string());
+    match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            Failure::Refused { backend, reason }
+        }
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Failure::Damaged { backend, reason },
+        ErrorKind::InvalidClientConfig => Failure::Config(reason),
+        _ => match error.code() {
+            Some("OOM") => Failure::Full { backend, reason },
+            Some("NOAUTH" | "WRONGPASS") => Failure::Refused { backend, reason },
+            Some("WRONGTYPE") => Failure::Damaged { backend, reason },
+            _ => Failure::Unavailable { backend, reason },
+        },
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
