@@ -123,7 +123,9 @@ impl<B: Backend> Atomics for KeyValue<B> {
         cas: Cas<B>,
         value: Bytes,
     ) -> Result<(), CasError<Own<Cas<B>>>> {
-        let failed = |failure: Failure| CasError::StoreError(failure.into());
+        let failed = |failure: Failure| -> CasError<Own<Cas<B>>> {
+            CasError::StoreError(failure.into())
+        };
         let Cas { bucket, key, seen } = cas;
         let swapped = bucket.swap(call, key.clone(), (seen, value)).await;
         if swapped.map_err(failed)? {

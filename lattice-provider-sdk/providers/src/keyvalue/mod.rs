@@ -89,10 +89,10 @@ pub use config::{Binding, Limits, LinkConfig};
 pub use file::{File, FileConfig, FileKeyValue};
 pub use memory::{Memory, MemoryConfig, MemoryKeyValue};
 #[cfg(feature = "keyvalue-nats")]
-pub use nats::{Nats, NatsConfig, NatsKeyValue};
+pub use self::nats::{Nats, NatsConfig, NatsKeyValue};
 pub use provider::{Bucket, Cas, KeyValue};
 #[cfg(feature = "keyvalue-redis")]
-pub use redis::{Redis, RedisConfig, RedisKeyValue};
+pub use self::redis::{Redis, RedisConfig, RedisKeyValue};
 
 use crate::builtin::Builtin;
 

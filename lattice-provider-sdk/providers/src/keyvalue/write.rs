@@ -41,10 +41,10 @@ impl Write {
     pub(super) fn keys(&self) -> Vec<&str> {
         match self {
             Self::Set(key, _) | Self::Delete(key) | Self::Add(key, _) | Self::Swap(key, ..) => {
-                vec![key]
+                vec![key.as_str()]
             }
-            Self::SetMany(entries) => entries.iter().map(|(key, _)| &**key).collect(),
-            Self::DeleteMany(keys) => keys.iter().map(|key| &**key).collect(),
+            Self::SetMany(entries) => entries.iter().map(|(key, _)| key.as_str()).collect(),
+            Self::DeleteMany(keys) => keys.iter().map(String::as_str).collect(),
         }
     }
 

@@ -93,8 +93,8 @@ impl NatsConfig {
     pub(super) fn addresses(&self) -> Result<Vec<ServerAddr>, Failure> {
         let servers = self.servers.expose().split(',');
         // The error may have parts of the address.
-        let parsed = servers.map(|server| server.trim().parse());
-        let parsed: Result<_, _> = parsed.collect();
+        let parsed = servers.map(|server| server.trim().parse::<ServerAddr>());
+        let parsed: Result<Vec<_>, _> = parsed.collect();
         parsed.map_err(|_| invalid("`servers` isn't valid; write `nats://host:port`"))
     }
 
