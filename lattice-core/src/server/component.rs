@@ -5,6 +5,7 @@
 
 use super::{
     blocking::Blocking,
+    life::Life,
     limits::ServeLimits,
     link_admission::{LinkAdmission, LinkState},
     meter::Meter,
@@ -41,7 +42,7 @@ pub(crate) struct RunningComponent {
     /// The fence of its lease, if it needs one.
     pub(crate) fence: Option<Fence>,
     pub(crate) exports: Exports,
-    service: Arc<dyn Service>,
+    pub(crate) life: Life,
     /// Opens the tokens of portable resources.
     pub(super) auth: Auth,
     queue: CallQueue,
@@ -90,7 +91,8 @@ impl Exports {
             .iter()
             .flat_map(|(interface, functions)| {
                 let compat: Arc<str> = interface.compat().into();
-                let signatures = move |name| functions.signatures(name).map(move |text| (name, text));
+                let signatures =
+                    move |name| functions.signatures(name).map(move |text| (name, text));
                 let exported = move |(name, text): (&FunctionName, &str)| {
                     let exported = Exported {
                         interface: compat.clone(),
@@ -98,7 +100,11 @@ impl Exports {
                     };
                     (FunctionKey::new(interface, name, text), exported)
                 };
-                functions.functions.keys().flat_map(signatures).map(exported)
+                functions
+                    .functions
+                    .keys()
+                    .flat_map(signatures)
+                    .map(exported)
             })
             .collect();
         let mut restoring = Vec::new();
@@ -146,7 +152,7 @@ impl RunningComponent {
             id,
             fence,
             exports: Exports::new(&*service),
-            service,
+            life: Life::new(service),
             auth: auth.clone(),
             queue: CallQueue::new(&limits, budget),
             max_result: limits.result,
@@ -159,7 +165,7 @@ impl RunningComponent {
     }
 
     pub(super) fn service(&self) -> &dyn Service {
-        &*self.service
+        self.life.service()
     }
 
     pub(super) fn queue(&self) -> &CallQueue {
@@ -226,7 +232,7 @@ impl RunningComponent {
         link: Arc<Link>,
         within: Duration,
     ) -> impl Future<Output = LinkState> + Send + use<> {
-        let decision = self.links.offer(&*self.service, link, within);
+        let decision = self.links.offer(self.service(), link, within);
         let component = self.clone();
         async move { component.links.settle(decision.await) }
     }
@@ -241,7 +247,7 @@ impl RunningComponent {
         if !self.links.remove(key) {
             return;
         }
-        let notified = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
+        let notified = std::panic::catch_unwind(AssertUnwindSafe(|| self.service().unlinked(key)));
         if notified.is_err() {
             tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was removed");
         }

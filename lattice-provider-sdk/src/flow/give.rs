@@ -19,5 +19,10 @@ pub(crate) fn give<T: Send + Sync + 'static, H: Decode>(
     let owned = home.export(Arc::new(value))?;
     let refuse = |reason| CallError::BadArguments { reason };
     let env = Env::of_client(caller);
-    decode(&Bytes::from_static(&[0]), vec![Handle::Own(owned)], &env, refuse)
+    decode(
+        &Bytes::from_static(&[0]),
+        vec![Handle::Own(owned)],
+        &env,
+        refuse,
+    )
 }

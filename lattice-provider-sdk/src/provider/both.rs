@@ -44,7 +44,9 @@ impl<A: WitWorld, B: WitWorld> WitWorld for Both<A, B> {
 impl<P: Provider, A: Dispatch<P>, B: Dispatch<P>> Dispatch<P> for Both<A, B> {
     fn dispatch(provider: Arc<P>, call: Call<P>, args: Arguments) -> Answer {
         let key = call.function().0;
-        let mut functions = B::EXPORTS.iter().flat_map(|interface| interface.functions());
+        let mut functions = B::EXPORTS
+            .iter()
+            .flat_map(|interface| interface.functions());
         if functions.any(|function| function.key == key) {
             B::dispatch(provider, call, args)
         } else {
