@@ -5,14 +5,15 @@ use crate::{flow::ResourceType, homes::Arguments, world::WitWorld};
 use lattice_core::{serve::Answer, types::ComponentTypes};
 use std::{marker::PhantomData, sync::Arc};
 
-/// The world of a provider that serves two generated worlds: `type World = Both<World, also::World>`.
+/// The world of a provider that serves two generated worlds:
+/// `type World = Both<World, also::World>`.
 ///
-/// One WIT text can't have a package twice. So a provider needs two worlds for an interface that was
-/// published with two types under one name and version. Callers find the function of the type that
-/// they were built against.
+/// One WIT text can't have a package twice. So a provider needs two worlds for an interface that
+/// was published with two types under one name and version. Callers find the function of the type
+/// that they were built against.
 ///
-/// `A` is the world whose WIT is published, for tools. A function that is in both is served as that
-/// of `B`. One Rust type has to stand for a resource that is in both.
+/// `A` is the world whose WIT is published, for tools. A function that is in both is served as
+/// that of `B`. One Rust type has to stand for a resource that is in both.
 #[derive(Debug)]
 pub struct Both<A, B>(PhantomData<fn() -> (A, B)>);
 

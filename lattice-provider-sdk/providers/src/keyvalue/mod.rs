@@ -40,28 +40,28 @@
 //! * Keys are listed in the order of their bytes, 500 a page. A key that is there all the time is
 //!   listed once, whatever happens to others. Each page of `keyvalue-nats` reads all keys of its
 //!   bucket. Cursors of the first draft are numbers, of which a replica remembers the latest 4,096.
-//! * Batches have at most 1,000 keys. On Redis and in a file they are written as a whole; elsewhere,
-//!   one that fails may have been written in part.
+//! * Batches have at most 1,000 keys. On Redis and in a file they are written as a whole;
+//!   elsewhere, one that fails may have been written in part.
 //! * Effects aren't fenced: a write of a provider that has lost its lease may still be made.
-//! * An operation ends with its call, and after `timeout`. When a backend can't be reached, it fails
-//!   with `error::other`, as does [health](lattice_provider_sdk::Provider::health); the provider
-//!   recovers by itself.
+//! * An operation ends shortly before its call does, and after `timeout`. When a backend can't be
+//!   reached, it fails with `error::other`, as does
+//!   [health](lattice_provider_sdk::Provider::health). The provider recovers by itself.
 //! * NATS keeps a small marker of each deleted key.
 //!
 //! # Watchers
 //!
 //! A link from the provider to a component with `wasi:keyvalue/watcher`, with the config
 //! `{ "bucket": "carts", "key-prefix": "user/" }`, has it called for each change that is made
-//! through the provider: `on-set` also for increments and swaps, `on-delete` also when there was no
-//! such key. The bucket is named as in the backend, with the prefix of links.
+//! through the provider: `on-set` also for increments and swaps, `on-delete` also when there was
+//! no such key. The bucket is named as in the backend, with the prefix of links.
 //!
 //! * The changes of a key that one replica makes are told in their order. Every replica tells its
 //!   own.
-//! * No change is made that can't be told: a write waits for room in the queue of a watcher that is
-//!   behind, and fails after one second.
-//! * A watcher that can't be called is tried for 30 s. Then the change is left out, which is logged,
-//!   and so are those after it until the watcher can be called again. A call that may have run isn't
-//!   repeated.
+//! * No change is made that can't be told: a write waits for room in the queue of a watcher that
+//!   is behind, and fails after one second.
+//! * A watcher that can't be called is tried for 30 s. Then the change is left out, which is
+//!   logged, and so are those after it until the watcher can be called again. A call that may have
+//!   run isn't repeated.
 //! * Changes that others make in the backend aren't seen, nor those of a write that failed and yet
 //!   was done.
 

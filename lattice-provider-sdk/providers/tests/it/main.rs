@@ -1,1 +1,10 @@
 //! Tests of the standard providers, against real servers.
+
+#[cfg(feature = "keyvalue")]
+mod keyvalue;
+#[cfg(any(feature = "keyvalue-redis", feature = "keyvalue-nats"))]
+mod servers;
+
+#[cfg(feature = "keyvalue-nats")]
+#[path = "../../../../lattice-core/tests/support/nats.rs"]
+mod nats;

@@ -13,13 +13,13 @@ use std::{path::PathBuf, time::Duration};
 /// How long an attempt to connect may take at most.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The config of a provider with its buckets in NATS. Its connection is its own, and not that of the
-/// lattice.
+/// The config of a provider with its buckets in NATS. Its connection is its own, and not that of
+/// the lattice.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NatsConfig {
-    /// The servers: `nats://host:port`, with commas between several; `tls://` with TLS. They may have
-    /// a user and a password in them, which is why they are a secret.
+    /// The servers: `nats://host:port`, with commas between several; `tls://` with TLS. They may
+    /// have a user and a password in them, which is why they are a secret.
     pub servers: Secret,
     /// The content of a file with credentials, as `nsc` writes it.
     #[serde(default)]

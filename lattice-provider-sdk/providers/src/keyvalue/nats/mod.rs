@@ -18,7 +18,7 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use lattice_core::{error::chain, sync};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -30,6 +30,8 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// How long nothing is tried after a failed attempt to connect.
 const COOLDOWN: Duration = Duration::from_millis(200);
+/// How many keys of a batch are sent together.
+const TOGETHER: usize = 32;
 /// Most buckets that are kept open. All are closed when there are more.
 const MOST_OPEN: usize = 256;
 
@@ -247,6 +249,64 @@ impl Backend for Nats {
         let store = self.make(at.bucket).await?;
         let key = names::key(at.key);
         self.swap_in(&store, &key, (seen.revision, value)).await
+    }
+
+    async fn get_many(
+        &self,
+        bucket: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<Bytes>>, Failure> {
+        let Some(store) = self.find(bucket).await? else {
+            return Ok(vec![None; keys.len()]);
+        };
+        let names: Vec<_> = keys.iter().map(|key| names::key(key)).collect();
+        let reader = store.clone();
+        let gets = names.into_iter().map(move |key| {
+            let store = reader.clone();
+            async move { store.get(key).await }
+        });
+        let mut gets = stream::iter(gets).buffered(TOGETHER);
+        let mut values = Vec::with_capacity(keys.len());
+        while let Some(value) = gets.next().await {
+            values.push(value.map_err(|error| self.failed(&store, &error))?);
+        }
+        Ok(values)
+    }
+
+    async fn set_many(&self, bucket: &str, entries: Vec<(String, Bytes)>) -> Result<(), Failure> {
+        let store = self.make(bucket).await?;
+        // They are sent together, so only the last value of each key is.
+        let entries = entries.into_iter();
+        let last: HashMap<String, Bytes> = entries
+            .map(|(key, value)| (names::key(&key), value))
+            .collect();
+        let writer = store.clone();
+        let puts = last.into_iter().map(move |(key, value)| {
+            let store = writer.clone();
+            async move { store.put(key, value).await }
+        });
+        let mut puts = stream::iter(puts).buffer_unordered(TOGETHER);
+        while let Some(put) = puts.next().await {
+            put.map_err(|error| self.failed(&store, &error))?;
+        }
+        Ok(())
+    }
+
+    async fn delete_many(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
+        let Some(store) = self.find(bucket).await? else {
+            return Ok(());
+        };
+        let names: Vec<_> = keys.iter().map(|key| names::key(key)).collect();
+        let writer = store.clone();
+        let deletes = names.into_iter().map(move |key| {
+            let store = writer.clone();
+            async move { store.delete(key).await }
+        });
+        let mut deletes = stream::iter(deletes).buffer_unordered(TOGETHER);
+        while let Some(deleted) = deletes.next().await {
+            deleted.map_err(|error| self.failed(&store, &error))?;
+        }
+        Ok(())
     }
 
     async fn keys(&self, bucket: &str, range: KeyRange<'_>) -> Result<Vec<String>, Failure> {

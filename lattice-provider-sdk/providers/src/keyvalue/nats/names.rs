@@ -4,8 +4,8 @@
 //! `=` and two hexadecimal digits, and the empty key is `=`. So most keys are the same in NATS, and
 //! the encoding of a key is never that of another.
 //!
-//! A bucket has letters, digits and `-`. Every other byte is `_` and two hexadecimal digits, and the
-//! empty name is `_`.
+//! A bucket has letters, digits and `-`. Every other byte is `_` and two hexadecimal digits, and
+//! the empty name is `_`.
 
 use super::super::backend::Failure;
 use std::fmt::Write as _;

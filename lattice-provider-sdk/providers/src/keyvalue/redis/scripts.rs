@@ -5,8 +5,8 @@ use redis::Script;
 /// `KEYS`: the hash of values, the set of keys. `ARGV`: the key, the addition, the lowest sum.
 ///
 /// The sum is returned as text, because a number of Lua has no more than 53 bits. The comparison
-/// with the lowest sum needs only its sign: it is 0, or the lowest number of all. A sum below 0 of an
-/// addition to nothing can't be: what is added then isn't below 0.
+/// with the lowest sum needs only its sign: it is 0, or the lowest number of all. A sum below 0 of
+/// an addition to nothing can't be: what is added then isn't below 0.
 const ADD: &str = r"
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2])
