@@ -56,11 +56,7 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Sets the value of a key.
-    fn set(
-        &self,
-        at: Place<'_>,
-        value: Bytes,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn set(&self, at: Place<'_>, value: Bytes) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Deletes a key, if it exists.
     fn delete(&self, at: Place<'_>) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -314,7 +310,17 @@ mod tests {
         let most = i64::MAX.to_string();
         assert_eq!(add(Some(&most), 0, 0), Ok(i64::MAX));
         assert_eq!(add(Some(&most), 1, 0), Err(Failure::CounterOverflow));
-        for value in ["", " 1", "1 ", "+1", "007", "-0", "1.0", "9223372036854775808", "x"] {
+        for value in [
+            "",
+            " 1",
+            "1 ",
+            "+1",
+            "007",
+            "-0",
+            "1.0",
+            "9223372036854775808",
+            "x",
+        ] {
             let sum = add(Some(value), 1, i64::MIN);
             assert_eq!(sum, Err(Failure::NotACounter), "{value:?}");
         }

@@ -35,12 +35,7 @@ impl<B: Backend> store::Bucket<KeyValue<B>> for Bucket<B> {
         Ok(self.value(call, &key).await?)
     }
 
-    async fn set(
-        &self,
-        call: &Call<KeyValue<B>>,
-        key: String,
-        value: Bytes,
-    ) -> Result<(), Error> {
+    async fn set(&self, call: &Call<KeyValue<B>>, key: String, value: Bytes) -> Result<(), Error> {
         self.put(call, key, value).await?;
         Ok(())
     }

@@ -51,12 +51,7 @@ impl<B: Backend> store::Bucket<KeyValue<B>> for Bucket<B> {
         Ok(self.value(call, &key).await?)
     }
 
-    async fn set(
-        &self,
-        call: &Call<KeyValue<B>>,
-        key: String,
-        value: Bytes,
-    ) -> Result<(), Error> {
+    async fn set(&self, call: &Call<KeyValue<B>>, key: String, value: Bytes) -> Result<(), Error> {
         self.put(call, key, value).await?;
         Ok(())
     }
@@ -123,9 +118,8 @@ impl<B: Backend> Atomics for KeyValue<B> {
         cas: Cas<B>,
         value: Bytes,
     ) -> Result<(), CasError<Own<Cas<B>>>> {
-        let failed = |failure: Failure| -> CasError<Own<Cas<B>>> {
-            CasError::StoreError(failure.into())
-        };
+        let failed =
+            |failure: Failure| -> CasError<Own<Cas<B>>> { CasError::StoreError(failure.into()) };
         let Cas { bucket, key, seen } = cas;
         let swapped = bucket.swap(call, key.clone(), (seen, value)).await;
         if swapped.map_err(failed)? {

@@ -126,10 +126,8 @@ impl File {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        self.run(move |open| {
-            open.with(|database| work(&database.begin_read().map_err(failure)?))
-        })
-        .await
+        self.run(move |open| open.with(|database| work(&database.begin_read().map_err(failure)?)))
+            .await
     }
 
     /// Runs an operation that writes. What it has written counts only if it succeeds.
@@ -380,8 +378,9 @@ fn failure(error: impl Into<redb::Error>) -> Failure {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
             Failure::Unavailable {
                 backend,
-                reason: "another provider or process has the file open; give each a file of its own"
-                    .to_owned(),
+                reason:
+                    "another provider or process has the file open; give each a file of its own"
+                        .to_owned(),
             }
         }
         redb::Error::Io(error) => match error.kind() {

@@ -89,7 +89,13 @@ mod tests {
     fn a_cursor_belongs_to_its_prefix() {
         assert_eq!(behind("2:ab:c", "ab"), Some("ab:c"));
         assert_eq!(behind("0:", ""), Some(""));
-        for (cursor, prefix) in [("2:ab", "a"), ("2:ab", "ac"), ("ab", ""), ("", ""), ("02:ab", "ab")] {
+        for (cursor, prefix) in [
+            ("2:ab", "a"),
+            ("2:ab", "ac"),
+            ("ab", ""),
+            ("", ""),
+            ("02:ab", "ab"),
+        ] {
             assert_eq!(behind(cursor, prefix), None, "{cursor} {prefix}");
         }
     }

@@ -83,16 +83,16 @@ mod watch;
 mod worlds;
 mod write;
 
+#[cfg(feature = "keyvalue-nats")]
+pub use self::nats::{Nats, NatsConfig, NatsKeyValue};
+#[cfg(feature = "keyvalue-redis")]
+pub use self::redis::{Redis, RedisConfig, RedisKeyValue};
 pub use backend::{Addition, Backend, Failure, KeyRange, Place, Seen};
 pub use config::{Binding, Limits, LinkConfig};
 #[cfg(feature = "keyvalue-file")]
 pub use file::{File, FileConfig, FileKeyValue};
 pub use memory::{Memory, MemoryConfig, MemoryKeyValue};
-#[cfg(feature = "keyvalue-nats")]
-pub use self::nats::{Nats, NatsConfig, NatsKeyValue};
 pub use provider::{Bucket, Cas, KeyValue};
-#[cfg(feature = "keyvalue-redis")]
-pub use self::redis::{Redis, RedisConfig, RedisKeyValue};
 
 use crate::builtin::Builtin;
 

@@ -134,11 +134,7 @@ impl<B: Backend> Bucket<B> {
     }
 
     /// Returns the value of a key, so that it can be swapped.
-    pub(super) async fn read(
-        &self,
-        call: &Call<KeyValue<B>>,
-        key: &str,
-    ) -> Result<Seen, Failure> {
+    pub(super) async fn read(&self, call: &Call<KeyValue<B>>, key: &str) -> Result<Seen, Failure> {
         let at = self.place(key)?;
         self.within(call, self.shared.backend.read(at)).await
     }

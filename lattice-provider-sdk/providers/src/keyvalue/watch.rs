@@ -155,7 +155,8 @@ impl Watchers {
         }
         let watches: Vec<_> = {
             let all = self.watches.read();
-            let is_told = |watch: &&Arc<Watch>| keys.iter().any(|key| watch.config.has(bucket, key));
+            let is_told =
+                |watch: &&Arc<Watch>| keys.iter().any(|key| watch.config.has(bucket, key));
             all.iter().filter(is_told).cloned().collect()
         };
         let size: usize = write.sizes().iter().map(|size| size / 1_024).sum();
@@ -246,10 +247,14 @@ fn watch<B: Backend>(
     link: &Link,
 ) -> Result<Watch, String> {
     let config: WatchConfig = serde_json::from_str(&link.config).map_err(|error| {
-        format!("its config doesn't fit: {error}; it is `{{\"bucket\": \"…\", \"key-prefix\": \"…\"}}`")
+        format!(
+            "its config doesn't fit: {error}; it is `{{\"bucket\": \"…\", \"key-prefix\": \"…\"}}`"
+        )
     })?;
     if config.bucket.len() > MAX_BUCKET {
-        return Err(format!("the name of a bucket has at most {MAX_BUCKET} bytes"));
+        return Err(format!(
+            "the name of a bucket has at most {MAX_BUCKET} bytes"
+        ));
     }
     let draft = Draft::of(link).ok_or("it doesn't lead to a watcher")?;
     let caller = instance.caller().via(link.name.clone());

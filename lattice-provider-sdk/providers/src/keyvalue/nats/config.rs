@@ -109,7 +109,12 @@ impl NatsConfig {
             .connection_timeout(CONNECT.min(self.timeout))
             .request_timeout(Some(self.timeout))
             .max_reconnects(None);
-        match (&self.credentials, &self.username, &self.password, &self.token) {
+        match (
+            &self.credentials,
+            &self.username,
+            &self.password,
+            &self.token,
+        ) {
             (None, None, None, None) => {}
             (Some(credentials), None, None, None) => {
                 // The error may have parts of the credentials.
@@ -137,7 +142,9 @@ impl NatsConfig {
 }
 
 fn invalid(reason: &str) -> Failure {
-    Failure::Config(format!("the config of `keyvalue-nats` can't work: {reason}"))
+    Failure::Config(format!(
+        "the config of `keyvalue-nats` can't work: {reason}"
+    ))
 }
 
 #[cfg(test)]

@@ -251,11 +251,7 @@ impl Backend for Nats {
         self.swap_in(&store, &key, (seen.revision, value)).await
     }
 
-    async fn get_many(
-        &self,
-        bucket: &str,
-        keys: &[String],
-    ) -> Result<Vec<Option<Bytes>>, Failure> {
+    async fn get_many(&self, bucket: &str, keys: &[String]) -> Result<Vec<Option<Bytes>>, Failure> {
         let Some(store) = self.find(bucket).await? else {
             return Ok(vec![None; keys.len()]);
         };
@@ -355,7 +351,11 @@ fn failure(error: &(dyn Error + 'static)) -> Failure {
                 .to_owned(),
         );
     }
-    if says(&["maximum bytes exceeded", "insufficient resources", "insufficient storage"]) {
+    if says(&[
+        "maximum bytes exceeded",
+        "insufficient resources",
+        "insufficient storage",
+    ]) {
         return Failure::Full {
             backend: Nats::NAME,
             reason,

@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn other_encodings_are_nobodys() {
-        for encoded in ["=61", "a=", "a=2", "a=2e", "a=C3", "==", ".a", "a..b", "=+1"] {
+        for encoded in [
+            "=61", "a=", "a=2", "a=2e", "a=C3", "==", ".a", "a..b", "=+1",
+        ] {
             assert_eq!(decoded(encoded), None, "{encoded}");
         }
     }

@@ -108,7 +108,10 @@ impl RedisConfig {
             }
             Some(path) => {
                 let root_cert = fs::read(path).map_err(|error| {
-                    invalid(&format!("`ca-file` {} can't be read: {error}", path.display()))
+                    invalid(&format!(
+                        "`ca-file` {} can't be read: {error}",
+                        path.display()
+                    ))
                 })?;
                 let certificates = TlsCertificates {
                     client_tls: None,
@@ -123,7 +126,9 @@ impl RedisConfig {
 }
 
 fn invalid(reason: &str) -> Failure {
-    Failure::Config(format!("the config of `keyvalue-redis` can't work: {reason}"))
+    Failure::Config(format!(
+        "the config of `keyvalue-redis` can't work: {reason}"
+    ))
 }
 
 #[cfg(test)]

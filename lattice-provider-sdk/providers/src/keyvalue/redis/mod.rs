@@ -215,11 +215,7 @@ impl Backend for Redis {
         Ok(keys)
     }
 
-    async fn get_many(
-        &self,
-        bucket: &str,
-        keys: &[String],
-    ) -> Result<Vec<Option<Bytes>>, Failure> {
+    async fn get_many(&self, bucket: &str, keys: &[String]) -> Result<Vec<Option<Bytes>>, Failure> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

@@ -48,7 +48,11 @@ wait $server
 impl RedisServer {
     /// Starts a server with more options. Returns none, and prints why, if it isn't installed.
     pub(crate) async fn start(options: &[&str]) -> Option<Self> {
-        if Command::new("redis-server").arg("--version").output().is_err() {
+        if Command::new("redis-server")
+            .arg("--version")
+            .output()
+            .is_err()
+        {
             println!("skipped: no redis-server on PATH (install redis-server)");
             return None;
         }
