@@ -162,6 +162,13 @@ impl Drop for Order {
 /// What it prints becomes the component's log. It starts a runtime of its own, with a thread for
 /// each core. A failure is printed, and the host starts the process again, with growing pauses.
 pub fn run<C: DeserializeOwned, P: IntoService>(make: impl FnOnce(C) -> P) -> ExitCode {
+    try_run(|settings| Ok(make(settings)))
+}
+
+/// Serves a provider like [`run`]. `make` may fail, and says why.
+pub fn try_run<C: DeserializeOwned, P: IntoService>(
+    make: impl FnOnce(C) -> Result<P, Refusal>,
+) -> ExitCode {
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&Refusal::from(error)),
@@ -182,7 +189,7 @@ fn failed(refusal: &Refusal) -> ExitCode {
 }
 
 async fn serve<C: DeserializeOwned, P: IntoService>(
-    make: impl FnOnce(C) -> P,
+    make: impl FnOnce(C) -> Result<P, Refusal>,
 ) -> Result<(), Refusal> {
     let (first, mut end) = follow_input();
     let line = timeout(FIRST_LINE, first).await;
@@ -192,7 +199,7 @@ async fn serve<C: DeserializeOwned, P: IntoService>(
     let mut terminated = Terminated::listen()?;
     let serving = async {
         let invitation = Invitation::from_text(&order.invitation)?;
-        let provider = make(settings(&order.settings)?).into_service();
+        let provider = make(settings(&order.settings)?)?.into_service();
         let lattice = invitation.join().await?;
         let node = lattice.node(NodeOptions::default().host(order.node.clone())?);
         let node = node.await?;

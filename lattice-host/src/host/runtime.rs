@@ -152,13 +152,8 @@ impl HostRuntime {
                 "a host runs a provider only from a file, and not from `{image}`; name the program as `file:/path`, which each host that is to run it has"
             )));
         };
-        if digest.is_some() {
-            return Err(RuntimeError::new(format!(
-                "the digest of the provider `{image}` can't be checked, because its file may change until it runs; remove the digest"
-            )));
-        }
         let mut settings = job.config.clone();
-        let program = Program::new(path, &mut settings).await;
+        let program = Program::new(path, digest, &mut settings).await;
         let program = program.map_err(|error| RuntimeError::of(&error))?;
         let node = &self.launcher.node;
         let (component, host) = (job.component.clone(), node.host_id().clone());
@@ -176,7 +171,11 @@ impl HostRuntime {
     }
 
     #[cfg(not(feature = "process"))]
-    #[expect(clippy::unused_async, reason = "it waits with the feature")]
+    #[expect(
+        clippy::unused_async,
+        clippy::unused_self,
+        reason = "it does something with the feature"
+    )]
     async fn process(
         &self,
         _: &WorkItem,

@@ -5,11 +5,11 @@
 //! Supervisor ──┤                        │
 //!              └─ waits ◄── `serving` ──┴── other lines ──► log of the component
 //! ```
-//! States: *starting* → *serving* → (its process ended) *away* → *starting* … → *stopped*. The
-//! first start belongs to placement: if it fails, so does the start of the component, and the agent tries
-//! again. After that, the supervisor starts the process again: at once after it had served for a
-//! while, and with growing pauses if it keeps ending. The reason is the component's condition until
-//! it serves again.
+//! States: *starting* → *serving* → *away* (its process ended) → *starting* → … → *stopped*. The
+//! first start belongs to placement: if it fails, so does the start of the component, and the
+//! agent tries again. After that, the supervisor starts the process again: at once after it had
+//! served for a while, and with growing pauses if it keeps ending. The reason is the component's
+//! condition until it serves again.
 //!
 //! | file | what it does |
 //! | --- | --- |

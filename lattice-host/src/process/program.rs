@@ -1,11 +1,10 @@
 //! The program of a provider, and what it gets from its host.
 
-use crate::limits::ByteSize;
+use crate::{artifact::ImageDigest, limits::ByteSize};
 use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// Settings with this prefix are the host's, and aren't passed to the provider.
@@ -46,6 +45,19 @@ pub(crate) enum ProgramError {
         /// Its path.
         path: PathBuf,
     },
+    /// The file has changed since the app was applied.
+    #[error(
+        "`{}` has other contents than when its app was applied: {found} and not {expected}; apply the app again, or put the file back",
+        path.display()
+    )]
+    Changed {
+        /// Its path.
+        path: PathBuf,
+        /// The declared digest.
+        expected: ImageDigest,
+        /// The one of its contents.
+        found: ImageDigest,
+    },
     /// A setting for the process doesn't fit.
     #[error("the setting `{setting}` doesn't fit: it should be {expected}")]
     Setting {
@@ -57,9 +69,11 @@ pub(crate) enum ProgramError {
 }
 
 impl Program {
-    /// Takes the settings for the process out of those of a provider, and checks its file.
+    /// Takes the settings for the process out of those of a provider, and checks its file, which
+    /// has to have this digest, if one is declared.
     pub(crate) async fn new(
         path: &Path,
+        digest: Option<ImageDigest>,
         settings: &mut BTreeMap<String, String>,
     ) -> Result<Self, ProgramError> {
         let own: Vec<String> = settings
@@ -68,7 +82,7 @@ impl Program {
             .cloned()
             .collect();
         let mut program = Self {
-            path: checked(path).await?,
+            path: checked(path, digest).await?,
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             memory: None,
@@ -125,23 +139,34 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
-/// Returns the full path of an executable file.
-async fn checked(path: &Path) -> Result<PathBuf, ProgramError> {
-    let owned = Arc::new(path.to_owned());
-    let shared = owned.clone();
+/// Returns the full path of an executable file with this digest.
+async fn checked(path: &Path, digest: Option<ImageDigest>) -> Result<PathBuf, ProgramError> {
+    let owned = path.to_owned();
     let found = tokio::task::spawn_blocking(move || {
         // A name without a folder would be looked up in the search path.
-        let full = shared.canonicalize()?;
-        let metadata = full.metadata()?;
-        Ok::<_, io::Error>((is_executable(&metadata), full))
+        let full = owned.canonicalize()?;
+        if !is_executable(&full.metadata()?) {
+            return Ok(None);
+        }
+        let found = match digest {
+            Some(_) => Some(ImageDigest::of(&std::fs::read(&full)?)),
+            None => None,
+        };
+        Ok::<_, io::Error>(Some((full, found)))
     });
-    let found = found
-        .await
-        .unwrap_or_else(|lost| Err(io::Error::other(lost)));
-    let path = PathBuf::clone(&owned);
+    let found = found.await;
+    let found = found.unwrap_or_else(|lost| Err(io::Error::other(lost)));
+    let path = path.to_owned();
     match found {
-        Ok((true, full)) => Ok(full),
-        Ok((false, _)) => Err(ProgramError::NotExecutable { path }),
+        Ok(None) => Err(ProgramError::NotExecutable { path }),
+        Ok(Some((full, found))) => match (digest, found) {
+            (Some(expected), Some(found)) if expected != found => Err(ProgramError::Changed {
+                path,
+                expected,
+                found,
+            }),
+            _ => Ok(full),
+        },
         Err(source) => Err(ProgramError::File { path, source }),
     }
 }
@@ -174,7 +199,7 @@ mod tests {
             ("lattice.arguments", r#"["-v", "x y"]"#),
             ("lattice.env.RUST_LOG", "debug"),
         ]);
-        let program = Program::new(Path::new("/bin/sh"), &mut all).await;
+        let program = Program::new(Path::new("/bin/sh"), None, &mut all).await;
         let program = program.expect("it fits");
         assert_eq!(all, settings(&[("url", "db:1")]));
         assert_eq!(program.memory, Some(ByteSize::mib(64)));
@@ -206,10 +231,22 @@ mod tests {
                 "one of `lattice.memory`",
             ),
         ] {
-            let made = Program::new(Path::new(path), &mut settings(&[entry])).await;
+            let made = Program::new(Path::new(path), None, &mut settings(&[entry])).await;
             let error = made.expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_changed_after_it_was_declared_is_refused() {
+        let other = Some(ImageDigest::of(b"another program"));
+        let made = Program::new(Path::new("/bin/sh"), other, &mut BTreeMap::new()).await;
+        let error = made.expect_err("it has changed");
+        assert!(matches!(error, ProgramError::Changed { .. }), "{error}");
+        let contents = std::fs::read("/bin/sh").expect("it can be read");
+        let its_own = Some(ImageDigest::of(&contents));
+        let made = Program::new(Path::new("/bin/sh"), its_own, &mut BTreeMap::new()).await;
+        made.expect("it is the declared one");
     }
 }

@@ -98,7 +98,7 @@ use crate::builtin::Builtin;
 
 /// The providers that manifests can name.
 pub(crate) fn builtins() -> Vec<Builtin> {
-    vec![
+    Vec::from([
         Builtin::new(Memory::NAME, MemoryKeyValue::new),
         #[cfg(feature = "keyvalue-file")]
         Builtin::new(File::NAME, FileKeyValue::new),
@@ -106,5 +106,5 @@ pub(crate) fn builtins() -> Vec<Builtin> {
         Builtin::new(Nats::NAME, NatsKeyValue::new),
         #[cfg(feature = "keyvalue-redis")]
         Builtin::new(Redis::NAME, RedisKeyValue::new),
-    ]
+    ])
 }

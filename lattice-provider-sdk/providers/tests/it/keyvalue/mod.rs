@@ -3,6 +3,7 @@
 
 mod faults;
 mod file;
+mod pages;
 mod stage;
 mod suite;
 mod watching;
@@ -76,12 +77,13 @@ mod flat {
 macro_rules! backend {
     ($module:ident, $kind:ident) => {
         mod $module {
-            use super::{Kind, Stage, suite, watching};
+            use super::{Kind, Stage, pages, suite, watching};
 
             backend!(@ $kind; suite:
                 values, limits, counters, counters_under_contention, swaps,
-                swaps_under_contention, pages, pages_while_keys_change, batches, links
+                swaps_under_contention, batches, links
             );
+            backend!(@ $kind; pages: all_keys_are_listed_once, keys_may_change_meanwhile);
             backend!(@ $kind; watching: changes_are_told_in_order);
         }
     };
