@@ -130,7 +130,7 @@ impl Watchers {
     }
 
     /// Returns whether somebody watches a bucket.
-    pub(super) fn watch(&self, bucket: &str) -> bool {
+    pub(super) fn is_watched(&self, bucket: &str) -> bool {
         let watches = self.watches.read();
         watches.iter().any(|watch| watch.config.bucket == bucket)
     }

@@ -158,7 +158,7 @@ mod tests {
         assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
         let mut config = NatsConfig::new("nats://localhost");
         config.credentials = Some(Secret::new("s3cret".to_owned()));
-        let error = config.options().err().expect("no credentials");
+        let error = config.options().expect_err("no credentials");
         assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
     }
 

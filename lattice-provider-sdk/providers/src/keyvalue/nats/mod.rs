@@ -346,7 +346,7 @@ fn failure(error: &(dyn Error + 'static)) -> Failure {
     let reason = chain(error);
     let says = |words: &[&str]| words.iter().any(|words| reason.contains(words));
     if says(&["max payload", "message size exceeds"]) {
-        return Failure::InvalidKey(
+        return Failure::Config(
             "the value is larger than a message may be on the NATS server; lower `max-value-size`, or raise `max_payload` there"
                 .to_owned(),
         );

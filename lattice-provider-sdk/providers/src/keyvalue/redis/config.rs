@@ -139,7 +139,7 @@ mod tests {
     fn errors_and_debug_never_show_the_url() {
         for url in ["redis://:s3cret@[bad/", "http://joe:s3cret@host", "s3cret"] {
             let config = RedisConfig::new(url);
-            let error = config.client().err().expect("invalid");
+            let error = config.client().expect_err("invalid");
             assert!(error.to_string().contains("`url`"), "{error}");
             assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
         }
@@ -149,10 +149,10 @@ mod tests {
     fn a_ca_file_needs_tls_and_has_to_be_there() {
         let mut config = RedisConfig::new("redis://localhost");
         config.ca_file = Some("/does/not/exist.pem".into());
-        let error = config.client().err().expect("without TLS").to_string();
+        let error = config.client().expect_err("without TLS").to_string();
         assert!(error.contains("rediss://"), "{error}");
         config.url = Secret::new("rediss://localhost".to_owned());
-        let error = config.client().err().expect("no file").to_string();
+        let error = config.client().expect_err("no file").to_string();
         assert!(error.contains("/does/not/exist.pem"), "{error}");
     }
 }

@@ -268,21 +268,24 @@ fn counter_failure(error: &RedisError) -> Option<Failure> {
     }
 }
 
-/// Returns what an error of the client is. Its texts have addresses in them, and no passwords.
+/// Returns what an error of the client is. Its texts have addresses in them, and no passwords. The
+/// error of a transaction has those of its commands in its text, and no code.
 fn failure(error: &RedisError) -> Failure {
     let (backend, reason) = (Redis::NAME, error.to_string());
-    match error.kind() {
-        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            Failure::Refused { backend, reason }
-        }
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Failure::Damaged { backend, reason },
-        ErrorKind::InvalidClientConfig => Failure::Config(reason),
-        _ => match error.code() {
-            Some("OOM") => Failure::Full { backend, reason },
-            Some("NOAUTH" | "WRONGPASS") => Failure::Refused { backend, reason },
-            Some("WRONGTYPE") => Failure::Damaged { backend, reason },
-            _ => Failure::Unavailable { backend, reason },
-        },
+    let says = |codes: &[&str]| codes.iter().any(|code| reason.contains(code));
+    let kind = error.kind();
+    if kind == ErrorKind::AuthenticationFailed || says(&["NOAUTH", "WRONGPASS", "NOPERM"]) {
+        Failure::Refused { backend, reason }
+    } else if says(&["OOM"]) {
+        Failure::Full { backend, reason }
+    } else if says(&["WRONGTYPE"])
+        || matches!(kind, ErrorKind::Parse | ErrorKind::UnexpectedReturnType)
+    {
+        Failure::Damaged { backend, reason }
+    } else if kind == ErrorKind::InvalidClientConfig {
+        Failure::Config(reason)
+    } else {
+        Failure::Unavailable { backend, reason }
     }
 }
 

@@ -26,6 +26,7 @@ struct Served {
     store: StoreClient<Caller>,
     bucket: BucketClient,
     _serving: ServeHandle,
+    _lattice: Lattice,
 }
 
 impl Served {
@@ -41,6 +42,7 @@ impl Served {
             store,
             bucket,
             _serving: serving,
+            _lattice: lattice,
         }
     }
 
@@ -64,7 +66,7 @@ impl Served {
     /// Waits until a write succeeds, which it does by itself once the server is well.
     async fn recovers(&self) {
         let well = async {
-            while self.bucket.set("key", b"value").await != Ok(Ok(())) {
+            while !matches!(self.bucket.set("key", b"value").await, Ok(Ok(()))) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -109,7 +111,12 @@ async fn a_redis_that_is_down_is_told_and_waited_for() {
     assert!(health.reason().contains("keyvalue-redis"), "{health}");
     server.restart().await;
     served.recovers().await;
-    provider.health().await.expect("it is well");
+    let well = async {
+        while provider.health().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, well).await.expect("it is well");
 
     // It goes while it is used, and comes back with what it had.
     server.stop();

@@ -45,7 +45,7 @@ async fn a_file_that_another_provider_has_open_is_refused_until_it_stops() {
         Lattice::in_memory("two").await.expect("a lattice"),
     );
     let first = served(&one, &path).await.expect("served");
-    let error = served(&two, &path).await.err().expect("it is locked");
+    let error = served(&two, &path).await.expect_err("it is locked");
     assert!(error.contains("another provider or process"), "{error}");
     assert!(first.shutdown(PATIENCE).await.is_clean());
     served(&two, &path).await.expect("it is free");
@@ -57,7 +57,7 @@ async fn a_file_that_is_something_else_is_refused_and_kept() {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
     let path = folder.path().join("kv.redb");
     fs::write(&path, vec![b'x'; 100_000]).expect("written");
-    let error = served(&lattice, &path).await.err().expect("no database");
+    let error = served(&lattice, &path).await.expect_err("no database");
     assert!(error.contains("can't read"), "{error}");
     assert_eq!(fs::read(&path).expect("read"), vec![b'x'; 100_000]);
     // Of a database, but cut off.
@@ -68,9 +68,9 @@ async fn a_file_that_is_something_else_is_refused_and_kept() {
     content.truncate(1_000);
     let path = folder.path().join("part.redb");
     fs::write(&path, content).expect("written");
-    let error = served(&lattice, &path).await.err().expect("a part");
+    let error = served(&lattice, &path).await.expect_err("a part");
     assert!(error.contains("keyvalue-file"), "{error}");
     let missing = folder.path().join("no/such/folder/kv.redb");
-    let error = served(&lattice, &missing).await.err().expect("no folder");
+    let error = served(&lattice, &missing).await.expect_err("no folder");
     assert!(error.contains("keyvalue-file"), "{error}");
 }

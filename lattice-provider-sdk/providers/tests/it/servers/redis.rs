@@ -59,7 +59,7 @@ impl RedisServer {
         let mut server = Self {
             folder: tempfile::tempdir().expect("a folder"),
             port: free_port(),
-            options: options.iter().map(ToString::to_string).collect(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
             running: None,
         };
         server.restart().await;
@@ -104,7 +104,8 @@ impl RedisServer {
     pub(crate) fn signal(&self, name: &str) {
         let pid = fs::read_to_string(self.folder.path().join("server.pid")).expect("a process");
         let status = Command::new("kill")
-            .args([&format!("-{name}"), pid.trim()])
+            .arg(format!("-{name}"))
+            .arg(pid.trim())
             .status();
         assert!(status.expect("the kill command").success());
     }
