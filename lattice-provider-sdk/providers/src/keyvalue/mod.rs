@@ -63,7 +63,7 @@
 //!   logged, and so are those after it until the watcher can be called again. A call that may have
 //!   run isn't repeated.
 //! * Changes that others make in the backend aren't seen, nor those of a write that failed and yet
-//!   was done.
+//!   was done. A link that is put again begins anew: what waits in its queue isn't told.
 
 mod backend;
 mod config;

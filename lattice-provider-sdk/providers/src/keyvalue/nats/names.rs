@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(key(plain), expected);
             assert_eq!(decoded(expected).as_deref(), Some(plain));
         }
-        let all: String = (0..=0x2_ff).filter_map(char::from_u32).collect();
+        let all: String = (0..=0x2ff).filter_map(char::from_u32).collect();
         assert_eq!(decoded(&key(&all)), Some(all));
     }
 

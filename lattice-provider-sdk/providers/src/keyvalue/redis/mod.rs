@@ -1,8 +1,8 @@
 //! Buckets in Redis.
 //!
 //! ```text
-//! <prefix>{<bucket>}:values    hash: key ──► value
-//! <prefix>{<bucket>}:keys      sorted set of the keys, all with score 0: by their bytes
+//! <prefix>{kv:<bucket>}:values    hash: key ──► value
+//! <prefix>{kv:<bucket>}:keys      sorted set of the keys, all with score 0: by their bytes
 //! ```
 //! Both are written together, in a transaction or a script. The braces keep them on one node of a
 //! cluster. `SCAN` would give keys in no order, so that pages of a changing bucket couldn't be told
@@ -66,14 +66,11 @@ impl Redis {
     /// Returns the connection with its number.
     fn connection(&self) -> Result<(ConnectionManager, u64), Failure> {
         let mut connection = self.connection.lock();
-        let manager = match &connection.manager {
-            Some(manager) => manager.clone(),
-            None => {
-                let manager = self.config.connect()?;
-                connection.manager = Some(manager.clone());
-                manager
-            }
-        };
+        if let Some(manager) = &connection.manager {
+            return Ok((manager.clone(), connection.number));
+        }
+        let manager = self.config.connect()?;
+        connection.manager = Some(manager.clone());
         Ok((manager, connection.number))
     }
 
@@ -116,10 +113,10 @@ impl Redis {
 
     fn names(&self, bucket: &str) -> Names {
         let prefix = &self.config.prefix;
-        // A brace would end the part that says the node, which is harmless: both have the same.
+        // A brace in the name ends the part that says the node, which is never empty.
         Names {
-            values: format!("{prefix}{{{bucket}}}:values"),
-            keys: format!("{prefix}{{{bucket}}}:keys"),
+            values: format!("{prefix}{{kv:{bucket}}}:values"),
+            keys: format!("{prefix}{{kv:{bucket}}}:keys"),
         }
     }
 }

@@ -212,7 +212,7 @@ async fn data_of_others_and_servers_of_others_fail_typed() {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
-    assert_eq!(server.run(&["SET", "lattice:{a}:values", "text"]), "OK");
+    assert_eq!(server.run(&["SET", "lattice:{kv:a}:values", "text"]), "OK");
     let text = served.error().await;
     assert!(text.contains("can't read"), "{text}");
     // Other buckets aren't concerned.
