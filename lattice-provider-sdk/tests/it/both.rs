@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 mod newer {
     lattice_provider_sdk::provider!({ inline: "
         package test:both@0.1.0;
-        interface boxes {
-            resource box;
-            open: func(name: string) -> box;
-            name: func(of: borrow<box>) -> option<string>;
+        interface parcels {
+            resource parcel;
+            open: func(name: string) -> parcel;
+            name: func(of: borrow<parcel>) -> option<string>;
             show: func(name: string) -> result<string, string>;
         }
-        world newer { import boxes; export boxes; }
+        world newer { import parcels; export parcels; }
     " });
 }
 
@@ -22,38 +22,38 @@ mod newer {
 mod older {
     lattice_provider_sdk::provider!({ inline: "
         package test:both@0.1.0;
-        interface boxes {
-            resource box;
-            open: func(name: string) -> box;
-            name: func(of: borrow<box>) -> string;
+        interface parcels {
+            resource parcel;
+            open: func(name: string) -> parcel;
+            name: func(of: borrow<parcel>) -> string;
         }
-        interface viewer { use boxes.{box}; view: func(it: box) -> string; }
-        world older { import boxes; export boxes; import viewer; }
+        interface viewer { use parcels.{parcel}; view: func(it: parcel) -> string; }
+        world older { import parcels; export parcels; import viewer; }
     " });
 }
 
-/// A component that is given a box, and asks for its name.
+/// A component that is given a parcel, and asks for its name.
 mod viewing {
     lattice_provider_sdk::provider!({ inline: "
         package test:both@0.1.0;
-        interface boxes {
-            resource box;
-            name: func(of: borrow<box>) -> string;
+        interface parcels {
+            resource parcel;
+            name: func(of: borrow<parcel>) -> string;
         }
-        interface viewer { use boxes.{box}; view: func(it: box) -> string; }
-        world viewing { import boxes; export viewer; }
+        interface viewer { use parcels.{parcel}; view: func(it: parcel) -> string; }
+        world viewing { import parcels; export viewer; }
     " });
 }
 
-use newer::test::both::boxes as new;
-use older::test::both::{boxes as old, viewer};
+use newer::test::both::parcels as new;
+use older::test::both::{parcels as old, viewer};
 
 #[derive(Default)]
-struct Boxes(OnceLock<Instance>);
+struct Parcels(OnceLock<Instance>);
 
-struct Box(String);
+struct Parcel(String);
 
-impl Provider for Boxes {
+impl Provider for Parcels {
     type World = Both<newer::World, older::World>;
     type Config = ();
     type Binding = ();
@@ -68,44 +68,44 @@ impl Provider for Boxes {
     }
 }
 
-impl new::Boxes for Boxes {
-    type Box = Box;
+impl new::Parcels for Parcels {
+    type Parcel = Parcel;
 
-    async fn open(&self, _: &Call<Self>, name: String) -> Box {
-        Box(name)
+    async fn open(&self, _: &Call<Self>, name: String) -> Parcel {
+        Parcel(name)
     }
 
-    async fn name(&self, _: &Call<Self>, of: &Box) -> Option<String> {
+    async fn name(&self, _: &Call<Self>, of: &Parcel) -> Option<String> {
         Some(of.0.clone())
     }
 
     async fn show(&self, _: &Call<Self>, name: String) -> Result<String, String> {
         let instance = self.0.get().ok_or("it has not started")?;
-        let given: old::BoxClient = instance
-            .give(Box(name))
+        let given: old::ParcelClient = instance
+            .give(Parcel(name))
             .map_err(|error| error.to_string())?;
-        let wrong = instance.give::<u8, old::BoxClient>(1);
+        let wrong = instance.give::<u8, old::ParcelClient>(1);
         assert!(wrong.is_err(), "no resource is a number");
         let viewed = viewer::ViewerClient::new(instance.caller()).view(given);
         viewed.await.map_err(|error| error.to_string())
     }
 }
 
-impl new::Box<Boxes> for Box {}
+impl new::Parcel<Parcels> for Parcel {}
 
-impl old::Boxes for Boxes {
-    type Box = Box;
+impl old::Parcels for Parcels {
+    type Parcel = Parcel;
 
-    async fn open(&self, _: &Call<Self>, name: String) -> Box {
-        Box(name)
+    async fn open(&self, _: &Call<Self>, name: String) -> Parcel {
+        Parcel(name)
     }
 
-    async fn name(&self, _: &Call<Self>, of: &Box) -> String {
+    async fn name(&self, _: &Call<Self>, of: &Parcel) -> String {
         of.0.clone()
     }
 }
 
-impl old::Box<Boxes> for Box {}
+impl old::Parcel<Parcels> for Parcel {}
 
 struct Viewer(lattice_provider_sdk::Caller);
 
@@ -114,20 +114,20 @@ impl Stateless for Viewer {
 }
 
 impl viewing::test::both::viewer::Viewer for Viewer {
-    async fn view(&self, _: &Call<Self>, it: viewing::test::both::boxes::BoxClient) -> String {
-        let boxes = viewing::test::both::boxes::BoxesClient::new(self.0.clone());
-        let name = boxes.name(&it).await;
-        format!("a box named {}", name.expect("it is called"))
+    async fn view(&self, _: &Call<Self>, it: viewing::test::both::parcels::ParcelClient) -> String {
+        let parcels = viewing::test::both::parcels::ParcelsClient::new(self.0.clone());
+        let name = parcels.name(&it).await;
+        format!("a parcel named {}", name.expect("it is called"))
     }
 }
 
 async fn served() -> (Lattice, lattice_provider_sdk::ServeHandle) {
     let lattice = Lattice::in_memory("test").await.expect("a lattice");
-    let serving = serve(&lattice, "boxes", Boxes::default()).await;
+    let serving = serve(&lattice, "parcels", Parcels::default()).await;
     for (source, interface, target) in [
-        ("app", new::INTERFACE.name(), "boxes"),
-        ("viewer", new::INTERFACE.name(), "boxes"),
-        ("boxes", viewer::INTERFACE.name(), "viewer"),
+        ("app", new::INTERFACE.name(), "parcels"),
+        ("viewer", new::INTERFACE.name(), "parcels"),
+        ("parcels", viewer::INTERFACE.name(), "viewer"),
     ] {
         let link = Link::new(source, interface, target).expect("valid");
         lattice.links().put(link).await.expect("put");
@@ -140,8 +140,8 @@ async fn a_function_with_two_types_is_served_with_both() -> Result<(), CallError
     let (lattice, _serving) = served().await;
     let caller = lattice.caller("app").expect("an id");
     let (newer, older) = (
-        new::BoxesClient::new(caller.clone()),
-        old::BoxesClient::new(caller),
+        new::ParcelsClient::new(caller.clone()),
+        old::ParcelsClient::new(caller),
     );
     let one = newer.open("one").await?;
     assert_eq!(newer.name(&one).await?, Some("one".to_owned()));
@@ -155,7 +155,10 @@ async fn a_provider_gives_its_resources_in_calls_of_its_own() -> Result<(), Call
     let (lattice, _serving) = served().await;
     let caller = lattice.caller("viewer").expect("an id");
     let _viewing = serve(&lattice, "viewer", Viewer(caller)).await;
-    let app = new::BoxesClient::new(lattice.caller("app").expect("an id"));
-    assert_eq!(app.show("gift").await?, Ok("a box named gift".to_owned()));
+    let app = new::ParcelsClient::new(lattice.caller("app").expect("an id"));
+    assert_eq!(
+        app.show("gift").await?,
+        Ok("a parcel named gift".to_owned())
+    );
     Ok(())
 }
