@@ -328,8 +328,8 @@ impl Service for Leased {
         self.service.stopped(site)
     }
 
-    fn is_apart(&self) -> bool {
-        self.service.is_apart()
+    fn is_elsewhere(&self) -> bool {
+        self.service.is_elsewhere()
     }
 
     fn has_health(&self) -> bool {
@@ -338,6 +338,10 @@ impl Service for Leased {
 
     fn health(&self) -> BoxFuture<'static, Result<(), String>> {
         self.service.health()
+    }
+
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        self.service.health_changed()
     }
 
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {

@@ -85,7 +85,7 @@ pub trait Service: Send + Sync + 'static {
     /// after: as another node, which joins the lattice by itself. Then this node counts it among
     /// its replicas, and takes no calls for it. Called once, when the component is put into
     /// service. A service that wraps another passes it on.
-    fn is_apart(&self) -> bool {
+    fn is_elsewhere(&self) -> bool {
         false
     }
 
@@ -104,6 +104,13 @@ pub trait Service: Send + Sync + 'static {
     /// What is wrong.
     fn health(&self) -> BoxFuture<'static, Result<(), String>> {
         future::ready(Ok(())).boxed()
+    }
+
+    /// Waits until the service should be asked for its health before its time, because something
+    /// has changed since it was asked last. By default, it never is. A service that wraps another
+    /// passes it on.
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        future::pending().boxed()
     }
 
     /// Returns whether it [restores](Self::restore) portable resources. Called once, when the

@@ -18,10 +18,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    runtime::Handle,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
 /// How long a start may take: long enough to open files and read credentials. Connections to
 /// servers should be made later, because they may be away.
@@ -43,7 +40,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Life {
     service: Arc<dyn Service>,
     /// Another process serves the component.
-    is_apart: bool,
+    is_elsewhere: bool,
     site: OnceLock<Site>,
     /// It was started, and not stopped yet.
     is_due: AtomicBool,
@@ -54,7 +51,7 @@ pub(crate) struct Life {
 impl Life {
     pub(super) fn new(service: Arc<dyn Service>) -> Self {
         Self {
-            is_apart: service.is_apart(),
+            is_elsewhere: service.is_elsewhere(),
             service,
             site: OnceLock::new(),
             is_due: AtomicBool::new(false),
@@ -67,8 +64,8 @@ impl Life {
     }
 
     /// Whether another process serves the component.
-    pub(super) fn is_apart(&self) -> bool {
-        self.is_apart
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     /// Starts the service. Returns the reason if that fails.
@@ -211,7 +208,9 @@ pub(super) async fn watch_health(server: Arc<Server>, component: Arc<RunningComp
                 }
                 _ => {}
             }
-            sleep(pause).await;
+            let changed = component.service().health_changed();
+            // That it was not in time is the usual case.
+            let _ = timeout(pause, changed).await;
         }
     };
     let _: Option<()> = component.end.run_until_cancelled(checks).await;

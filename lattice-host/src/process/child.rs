@@ -16,9 +16,6 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a process may take until it serves. Shorter than the time that the node gives a
-/// service, so that the reason has the process's last lines.
-const START: Duration = Duration::from_secs(9);
 /// How long a process may take to stop by itself. It gives its calls 2 s.
 const STOP: Duration = Duration::from_millis(4_000);
 /// How long the last lines may take after the end of a process. Another process may have its pipes.
@@ -41,7 +38,7 @@ impl Running {
         order: &str,
         log: &Arc<ActorLog>,
     ) -> Result<Self, String> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + program.start;
         let mut running = Self::spawn(program, log).map_err(|error| {
             format!(
                 "the program `{}` can't be run: {}",
@@ -65,7 +62,8 @@ impl Running {
             Err(_) => {
                 let last = output.last_lines();
                 Err(format!(
-                    "it does not serve within {START:?}, and was killed; {last}"
+                    "it does not serve within {:?}, and was killed; {last}",
+                    program.start
                 ))
             }
         }

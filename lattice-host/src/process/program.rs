@@ -5,16 +5,23 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Settings with this prefix are the host's, and aren't passed to the provider.
 const OWN: &str = "lattice.";
 /// The one with the most memory that the process may map.
 const MEMORY: &str = "lattice.memory";
+/// The one with the longest time until it serves, in seconds.
+const START: &str = "lattice.start-seconds";
 /// The one with the program's arguments, a list in JSON.
 const ARGUMENTS: &str = "lattice.arguments";
 /// Those with variables of its environment, by their names.
 const VARIABLE: &str = "lattice.env.";
+
+/// How long a process may take by default until it serves. Shorter than the time that the node
+/// gives a service, so that the reason has the last lines of the process.
+const START_WITHIN: Duration = Duration::from_secs(9);
 
 /// A program that a host can run as a provider.
 #[derive(Clone)]
@@ -25,6 +32,8 @@ pub(crate) struct Program {
     pub(super) environment: BTreeMap<String, String>,
     /// The most memory that it may map, if that is limited.
     pub(super) memory: Option<ByteSize>,
+    /// The longest time until it serves.
+    pub(super) start: Duration,
 }
 
 /// Why a program can't be run as a provider.
@@ -86,6 +95,7 @@ impl Program {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             memory: None,
+            start: START_WITHIN,
         };
         for key in own {
             let value = settings.remove(&key).unwrap_or_default();
@@ -104,6 +114,10 @@ impl Program {
                 Ok(memory) => self.memory = Some(memory),
                 Err(_) => return Err(wrong("a size, such as `512MiB`")),
             },
+            START => match value.parse().map(Duration::try_from_secs_f64) {
+                Ok(Ok(start)) if start <= START_WITHIN => self.start = start,
+                _ => return Err(wrong("a number of seconds, at most 9")),
+            },
             ARGUMENTS => match serde_json::from_str::<Vec<String>>(&value) {
                 Ok(arguments) if !arguments.iter().any(|one| one.contains('\0')) => {
                     self.arguments = arguments;
@@ -116,7 +130,7 @@ impl Program {
                 }
                 Some(_) => return Err(wrong("a variable, whose name has no `=`")),
                 None => {
-                    let expected = "one of `lattice.memory`, `lattice.arguments` and `lattice.env.NAME`, which are for the process";
+                    let expected = "one of `lattice.memory`, `lattice.start-seconds`, `lattice.arguments` and `lattice.env.NAME`, which are for the process";
                     return Err(wrong(expected));
                 }
             },
@@ -223,6 +237,8 @@ mod tests {
                 ("lattice.arguments", "hunter2"),
                 "a list in JSON",
             ),
+            ("/bin/sh", ("lattice.start-seconds", "hunter2"), "at most 9"),
+            ("/bin/sh", ("lattice.start-seconds", "-1"), "at most 9"),
             ("/bin/sh", ("lattice.env.", "hunter2"), "a variable"),
             ("/bin/sh", ("lattice.env.A=B", "hunter2"), "a variable"),
             (

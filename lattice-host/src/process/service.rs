@@ -18,7 +18,7 @@ use lattice_core::{
 use lattice_provider_sdk::process::Order;
 use std::{
     collections::BTreeMap,
-    process,
+    future, process,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -126,7 +126,7 @@ impl Service for ProcessService {
         }))
     }
 
-    fn is_apart(&self) -> bool {
+    fn is_elsewhere(&self) -> bool {
         true
     }
 
@@ -152,12 +152,31 @@ impl Service for ProcessService {
     }
 
     fn health(&self) -> BoxFuture<'static, Result<(), String>> {
-        let supervised = self.0.supervised.lock();
+        let mut supervised = self.0.supervised.lock();
         let condition = supervised
-            .as_ref()
-            .and_then(|supervised| supervised.state.borrow().condition());
+            .as_mut()
+            .and_then(|supervised| supervised.state.borrow_and_update().condition());
         drop(supervised);
         async move { condition.map_or(Ok(()), Err) }.boxed()
+    }
+
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        let supervised = self.0.supervised.lock();
+        // It has seen what the last check has.
+        let state = supervised
+            .as_ref()
+            .map(|supervised| supervised.state.clone());
+        drop(supervised);
+        let changed = async move {
+            let is_known = match state {
+                Some(mut state) => state.changed().await.is_ok(),
+                None => false,
+            };
+            if !is_known {
+                future::pending::<()>().await;
+            }
+        };
+        changed.boxed()
     }
 }
 
