@@ -11,7 +11,7 @@ pub(super) const MAX_KEY: usize = 1_024;
 pub(super) const MAX_BUCKET: usize = 255;
 /// Most keys of a batch.
 pub(super) const MAX_BATCH: usize = 1_000;
-/// Most keys of a page. Together they have at most 1 MiB, as have the results of calls.
+/// Most keys of a page. Together they have at most 500 KiB.
 pub(super) const PAGE: usize = 500;
 
 /// What is the same for every backend: the limits of values, and how long an operation may take.

@@ -103,20 +103,21 @@ impl Nats {
         }
     }
 
-    async fn context(&self) -> Result<jetstream::Context, Failure> {
-        let mut context = jetstream::new(self.client().await?);
+    fn context(&self, client: Client) -> jetstream::Context {
+        let mut context = jetstream::new(client);
         context.set_timeout(self.config.timeout);
-        Ok(context)
+        context
     }
 
     /// Returns a bucket, if it exists.
     async fn find(&self, bucket: &str) -> Result<Option<Store>, Failure> {
         let name = names::bucket(&self.config.prefix, bucket)?;
-        let context = self.context().await?;
+        // Also for a bucket that is known: a lost connection is told at once.
+        let client = self.client().await?;
         if let Some(store) = self.open.lock().get(&name) {
             return Ok(Some(store.clone()));
         }
-        match context.get_key_value(&name).await {
+        match self.context(client).get_key_value(&name).await {
             Ok(store) => {
                 self.keep(name, &store);
                 Ok(Some(store))
@@ -139,7 +140,8 @@ impl Nats {
             num_replicas: self.config.replicas,
             ..kv::Config::default()
         };
-        let created = self.context().await?.create_key_value(config).await;
+        let context = self.context(self.client().await?);
+        let created = context.create_key_value(config).await;
         let store = created.map_err(|error| failure(&error))?;
         self.keep(name, &store);
         Ok(store)
@@ -206,7 +208,7 @@ impl Backend for Nats {
     }
 
     async fn check(&self) -> Result<(), Failure> {
-        let context = self.context().await?;
+        let context = self.context(self.client().await?);
         let account = context.query_account().await;
         account.map(drop).map_err(|error| failure(&error))
     }
