@@ -240,6 +240,12 @@ pub enum Failure {
         /// The limit.
         limit: usize,
     },
+    /// The values of a batch are too large together.
+    #[error("the values of these keys have more than {limit} bytes together; ask for fewer keys")]
+    BatchTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// The value at the key isn't a counter.
     #[error("the value isn't a counter: a decimal number from -2^63 to 2^63 - 1")]
     NotACounter,

@@ -40,8 +40,8 @@
 //! * Keys are listed in the order of their bytes, 500 a page. A key that is there all the time is
 //!   listed once, whatever happens to others. Each page of `keyvalue-nats` reads all keys of its
 //!   bucket. Cursors of the first draft are numbers, of which a replica remembers the latest 4,096.
-//! * Batches have at most 1,000 keys. On Redis and in a file they are written as a whole;
-//!   elsewhere, one that fails may have been written in part.
+//! * Batches have at most 1,000 keys, and those that read at most 16 MiB of values. On Redis and in
+//!   a file they are written as a whole; elsewhere, one that fails may have been written in part.
 //! * Effects aren't fenced: a write of a provider that has lost its lease may still be made.
 //! * An operation ends shortly before its call does, and after `timeout`. When a backend can't be
 //!   reached, it fails with `error::other`, as does

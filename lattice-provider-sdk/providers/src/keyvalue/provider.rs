@@ -204,9 +204,8 @@ impl<B: Backend> Bucket<B> {
                 let more = self.shared.backend.get_many(&self.name, keys).await?;
                 size += more.iter().flatten().map(Bytes::len).sum::<usize>();
                 if size > MAX_BATCH_BYTES {
-                    return Err(Failure::TooLarge {
-                        size: size as u64,
-                        limit: MAX_BATCH_BYTES as u64,
+                    return Err(Failure::BatchTooLarge {
+                        limit: MAX_BATCH_BYTES,
                     });
                 }
                 values.extend(more);

@@ -182,6 +182,17 @@ pub(super) async fn limits(stage: Stage) {
         matches!(&error, Error::Other(text) if text.contains("1000")),
         "{error:?}"
     );
+    let many = vec!["large".to_owned(); 20];
+    let get = clients
+        .batch
+        .get_many(&bucket, &many)
+        .timeout(PATIENCE)
+        .await;
+    let error = refused(get);
+    assert!(
+        matches!(&error, Error::Other(text) if text.contains("fewer keys")),
+        "{error:?}"
+    );
     let error = refused(clients.store.open(&"b".repeat(256)).await);
     assert!(
         matches!(&error, Error::Other(text) if text.contains("255 bytes")),
