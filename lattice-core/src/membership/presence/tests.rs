@@ -192,7 +192,11 @@ fn a_component_that_is_served_elsewhere_is_known_and_gets_no_calls_there() {
     let (mut p, now) = (Presence::default(), Instant::now());
     let mut keeps = beat(&["kept", "x"]);
     keeps.components[0].digest = Served::ELSEWHERE;
-    keeps.components[0].replica_counts = vec![count(1, 1)];
+    keeps.components[0].replica_counts = vec![crate::wire::ReplicaCount {
+        generation: 1,
+        serving: 1,
+        kept: 1,
+    }];
     p.beat(&origin("keeper", 1), keeps, now);
     p.beat(&origin("process", 1), beat(&["kept"]), now);
     assert_eq!(serving(&p, "kept"), [origin("process", 1)]);
