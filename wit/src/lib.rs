@@ -38,6 +38,7 @@
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | `wasi:keyvalue` [`0.2.0-draft`](WASI_KEYVALUE), [`-draft2`](WASI_KEYVALUE_DRAFT2) | `store`, `atomics`, `batch`, `watcher` | buckets of bytes under keys |
+//! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
 //! The `wasi:` packages have the names and types of the published drafts; their documentation is
 //! our own. Without features, the crate has no dependencies and no code except the lookups below.
@@ -104,6 +105,7 @@ pub const PACKAGES: &[Package] = &[
     WASI_CONFIG,
     WASI_KEYVALUE,
     WASI_KEYVALUE_DRAFT2,
+    WASMCLOUD_SECRETS,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -218,6 +220,16 @@ pub const WASI_KEYVALUE_DRAFT2: Package = Package {
             text: include_str!("../wasi-keyvalue-draft2/watcher.wit"),
         },
     ],
+};
+
+/// `wasmcloud:secrets`: secrets under keys.
+pub const WASMCLOUD_SECRETS: Package = Package {
+    name: "wasmcloud:secrets",
+    version: "0.1.0-draft",
+    files: &[File {
+        path: "wasmcloud-secrets/secrets.wit",
+        text: include_str!("../wasmcloud-secrets/secrets.wit"),
+    }],
 };
 
 /// Returns the package with this name, such as `lattice:rpc`, if the crate has it: of several

@@ -11,6 +11,8 @@ pub fn builtins() -> Vec<Builtin> {
     let all: [Vec<Builtin>; _] = [
         #[cfg(feature = "keyvalue")]
         crate::keyvalue::builtins(),
+        #[cfg(feature = "secrets")]
+        crate::secrets::builtins(),
     ];
     let mut all = all.concat();
     all.sort_by_key(|builtin| builtin.name);

@@ -39,6 +39,8 @@ mod builtin;
 mod builtins;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;

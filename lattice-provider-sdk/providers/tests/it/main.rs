@@ -9,3 +9,4 @@ mod names;
 #[cfg(feature = "keyvalue-nats")]
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
+mod secrets;
