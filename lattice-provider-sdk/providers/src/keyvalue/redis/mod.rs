@@ -4,9 +4,9 @@
 //! <prefix>{kv:<bucket>}:values    hash: key ──► value
 //! <prefix>{kv:<bucket>}:keys      sorted set of the keys, all with score 0: by their bytes
 //! ```
-//! Both are written together, in a transaction or a script. The braces keep them on one node of a
-//! cluster. `SCAN` would give keys in no order, so that pages of a changing bucket couldn't be told
-//! apart without reading all of it each time.
+//! Both are written together, by a script. The braces keep them on one node of a cluster. `SCAN`
+//! would give keys in no order, so that pages of a changing bucket couldn't be told apart without
+//! reading all of it each time.
 
 mod config;
 mod scripts;
@@ -20,7 +20,7 @@ use super::{
 use bytes::Bytes;
 use lattice_core::sync::Mutex;
 use redis::{
-    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, aio::ConnectionManager,
+    Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, aio::ConnectionManager,
 };
 use scripts::Scripts;
 use std::fmt;
@@ -105,9 +105,21 @@ impl Redis {
         reply.map_err(|error| self.failed(number, &error))
     }
 
-    async fn all(&self, pipeline: &Pipeline) -> Result<(), Failure> {
+    /// Runs a script with the keys of a bucket.
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        bucket: &str,
+        arguments: &[&[u8]],
+    ) -> Result<T, Failure> {
         let (mut connection, number) = self.connection()?;
-        let reply = pipeline.exec_async(&mut connection).await;
+        let names = self.names(bucket);
+        let mut call = script.key(&names.values);
+        call.key(&names.keys);
+        for argument in arguments {
+            call.arg(*argument);
+        }
+        let reply = call.invoke_async(&mut connection).await;
         reply.map_err(|error| self.failed(number, &error))
     }
 
@@ -158,43 +170,26 @@ impl Backend for Redis {
     }
 
     async fn set(&self, at: Place<'_>, value: Bytes) -> Result<(), Failure> {
-        let names = self.names(at.bucket);
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline.cmd("HSET").arg(&names.values).arg(at.key);
-        pipeline.arg(&*value).ignore();
-        pipeline.cmd("ZADD").arg(&names.keys).arg(0).arg(at.key);
-        pipeline.ignore();
-        self.all(&pipeline).await
+        let arguments = [at.key.as_bytes(), &*value];
+        self.run(&self.scripts.put, at.bucket, &arguments).await
     }
 
     async fn delete(&self, at: Place<'_>) -> Result<(), Failure> {
-        self.delete_many(at.bucket, &[at.key.to_owned()]).await
+        let arguments = [at.key.as_bytes()];
+        self.run(&self.scripts.delete, at.bucket, &arguments).await
     }
 
     async fn add(&self, at: Place<'_>, addition: Addition) -> Result<i64, Failure> {
-        let (mut connection, number) = self.connection()?;
-        let names = self.names(at.bucket);
-        let mut script = self.scripts.add.key(&names.values);
-        script.key(&names.keys).arg(at.key);
-        script.arg(addition.delta).arg(addition.least);
-        let sum: Result<String, _> = script.invoke_async(&mut connection).await;
-        let sum = sum.map_err(|error| {
-            counter_failure(&error).unwrap_or_else(|| self.failed(number, &error))
-        })?;
+        let (delta, least) = (addition.delta.to_string(), addition.least.to_string());
+        let arguments = [at.key, &*delta, &*least].map(str::as_bytes);
+        let sum: String = self.run(&self.scripts.add, at.bucket, &arguments).await?;
         sum.parse().map_err(|_| Failure::NotACounter)
     }
 
     async fn swap(&self, at: Place<'_>, seen: &Seen, value: Bytes) -> Result<bool, Failure> {
-        let (mut connection, number) = self.connection()?;
-        let names = self.names(at.bucket);
-        let mut script = self.scripts.swap.key(&names.values);
-        script.key(&names.keys).arg(at.key).arg(&*value);
-        if let Some(seen) = &seen.value {
-            script.arg(&**seen);
-        }
-        let swapped = script.invoke_async(&mut connection).await;
-        swapped.map_err(|error| self.failed(number, &error))
+        let mut arguments = vec![at.key.as_bytes(), &*value];
+        arguments.extend(seen.value.as_deref());
+        self.run(&self.scripts.swap, at.bucket, &arguments).await
     }
 
     async fn keys(&self, bucket: &str, range: KeyRange<'_>) -> Result<Vec<String>, Failure> {
@@ -222,56 +217,30 @@ impl Backend for Redis {
     }
 
     async fn set_many(&self, bucket: &str, entries: Vec<(String, Bytes)>) -> Result<(), Failure> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let names = self.names(bucket);
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline.cmd("HSET").arg(&names.values);
+        let mut arguments: Vec<&[u8]> = Vec::with_capacity(2 * entries.len());
         for (key, value) in &entries {
-            pipeline.arg(key).arg(&**value);
+            arguments.extend([key.as_bytes(), &**value]);
         }
-        pipeline.ignore().cmd("ZADD").arg(&names.keys);
-        for (key, _) in &entries {
-            pipeline.arg(0).arg(key);
-        }
-        pipeline.ignore();
-        self.all(&pipeline).await
+        self.run(&self.scripts.put, bucket, &arguments).await
     }
 
     async fn delete_many(&self, bucket: &str, keys: &[String]) -> Result<(), Failure> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let names = self.names(bucket);
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline.cmd("HDEL").arg(&names.values).arg(keys).ignore();
-        pipeline.cmd("ZREM").arg(&names.keys).arg(keys).ignore();
-        self.all(&pipeline).await
+        let arguments: Vec<_> = keys.iter().map(String::as_bytes).collect();
+        self.run(&self.scripts.delete, bucket, &arguments).await
     }
 }
 
-/// Returns the failure of an increment, if it is one of those that only increments have.
-fn counter_failure(error: &RedisError) -> Option<Failure> {
-    let text = error.to_string();
-    if text.contains("hash value is not an integer") {
-        Some(Failure::NotACounter)
-    } else if text.contains("would overflow") {
-        Some(Failure::CounterOverflow)
-    } else {
-        None
-    }
-}
-
-/// Returns what an error of the client is. Its texts have addresses in them, and no passwords. The
-/// error of a transaction has those of its commands in its text, and no code.
+/// Returns what an error of the client is. Its texts have addresses in them, and no passwords. That
+/// of a script has what the command in it said.
 fn failure(error: &RedisError) -> Failure {
     let (backend, reason) = (Redis::NAME, error.to_string());
     let says = |codes: &[&str]| codes.iter().any(|code| reason.contains(code));
     let kind = error.kind();
-    if kind == ErrorKind::AuthenticationFailed || says(&["NOAUTH", "WRONGPASS", "NOPERM"]) {
+    if says(&["hash value is not an integer"]) {
+        Failure::NotACounter
+    } else if says(&["increment would overflow", "decrement would overflow"]) {
+        Failure::CounterOverflow
+    } else if kind == ErrorKind::AuthenticationFailed || says(&["NOAUTH", "WRONGPASS", "NOPERM"]) {
         Failure::Refused { backend, reason }
     } else if says(&["OOM"]) {
         Failure::Full { backend, reason }

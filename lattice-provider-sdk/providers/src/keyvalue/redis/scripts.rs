@@ -33,9 +33,27 @@ redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return 1
 ";
 
+/// `KEYS`: the hash of values, the set of keys. `ARGV`: each key with its value.
+const PUT: &str = r"
+for at = 1, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  redis.call('ZADD', KEYS[2], 0, ARGV[at])
+end
+";
+
+/// `KEYS`: the hash of values, the set of keys. `ARGV`: the keys.
+const DELETE: &str = r"
+for at = 1, #ARGV do
+  redis.call('HDEL', KEYS[1], ARGV[at])
+  redis.call('ZREM', KEYS[2], ARGV[at])
+end
+";
+
 /// The scripts, with their digests.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) put: Script,
+    pub(super) delete: Script,
     pub(super) add: Script,
     pub(super) swap: Script,
 }
@@ -43,6 +61,8 @@ pub(super) struct Scripts {
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
+            put: Script::new(PUT),
+            delete: Script::new(DELETE),
             add: Script::new(ADD),
             swap: Script::new(SWAP),
         }
