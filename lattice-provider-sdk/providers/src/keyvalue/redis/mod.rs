@@ -236,11 +236,15 @@ fn failure(error: &RedisError) -> Failure {
     let (backend, reason) = (Redis::NAME, error.to_string());
     let says = |codes: &[&str]| codes.iter().any(|code| reason.contains(code));
     let kind = error.kind();
+    let is_refused = matches!(
+        kind,
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm)
+    );
     if says(&["hash value is not an integer"]) {
         Failure::NotACounter
     } else if says(&["increment would overflow", "decrement would overflow"]) {
         Failure::CounterOverflow
-    } else if kind == ErrorKind::AuthenticationFailed || says(&["NOAUTH", "WRONGPASS", "NOPERM"]) {
+    } else if is_refused || says(&["NOAUTH", "WRONGPASS"]) {
         Failure::Refused { backend, reason }
     } else if says(&["OOM"]) {
         Failure::Full { backend, reason }
