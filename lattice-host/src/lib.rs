@@ -141,6 +141,36 @@
 //! every host has under the name `http`. The config of a link to it lists the hosts to which it
 //! leads.
 //!
+//! # Providers in processes of their own
+//!
+//! With the feature `process`, which is on by default, a manifest can name a program as the image
+//! of a provider. Its `main` calls [`run`](lattice_provider_sdk::process::run) of the provider SDK:
+//!
+//! ```toml
+//! [providers.tally]
+//! image = "file:/usr/lib/shop/tally"
+//! config = { file = "/var/lib/tally", "lattice.memory" = "512MiB" }
+//! ```
+//!
+//! The host starts the process, and gives it its settings and its access to the lattice over its
+//! standard input. The process is a node of its own: calls go to it directly, and never through the
+//! host. The host starts it again when it ends, and ends it when it stops being declared here, or
+//! when the host itself ends, whichever way. What the process prints is the log of the component.
+//!
+//! It inherits no environment. Settings whose names start with `lattice.` are for the process, and
+//! the provider isn't given them:
+//!
+//! | setting | what it sets |
+//! | --- | --- |
+//! | `lattice.memory` | the most memory that the process may map, on Linux. No limit by default |
+//! | `lattice.start-seconds` | how long it may take until it serves. 9 by default, and at most |
+//! | `lattice.arguments` | its arguments, a list in JSON. None by default |
+//! | `lattice.env.NAME` | the variable `NAME` of its environment |
+//!
+//! The lattice has to be on NATS. A provider that runs once can't be a process, because its lease
+//! is checked by the host. A link whose locality is the caller's own host doesn't reach a process,
+//! because that is another node.
+//!
 //! # What an actor can't do
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of

@@ -84,6 +84,20 @@ impl Homes {
         }
     }
 
+    /// Returns the instance of a component on a node.
+    ///
+    /// # Errors
+    /// Fails when the provider isn't served there.
+    pub(crate) fn on(&self, component: &ComponentId, on: &Origin) -> Result<Arc<Home>, CallError> {
+        let homes = self.placed.lock();
+        let is_here =
+            |home: &&Arc<Home>| home.at().component == *component && home.at().origin == *on;
+        let found = homes.iter().rev().find(is_here).cloned();
+        found.ok_or_else(|| CallError::Stopping {
+            component: component.clone(),
+        })
+    }
+
     /// The provider was taken out of service.
     pub(crate) fn end(&self, reason: &str) {
         let homes = std::mem::take(&mut *self.placed.lock());

@@ -434,7 +434,7 @@ pub use lattice_core::{
 };
 pub use lattice_provider_macros::{client, provider};
 pub use provider::{
-    Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal, Stateless,
+    Both, Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal, Stateless,
 };
 pub use secret::Secret;
 pub use serve::{serve, serve_within};

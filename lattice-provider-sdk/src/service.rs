@@ -3,9 +3,10 @@
 use crate::{
     bindings::{AttemptId, Bindings, Bound},
     config,
+    flow::ResourceType,
     homes::{Arguments, Homes},
     provider::{Call, Dispatch, Instance, PortableTypes, Provider, Refusal, Restore, Wanted},
-    world::component_types,
+    world::WitWorld as _,
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -36,7 +37,13 @@ pub trait IntoService {
 impl<P: Provider> IntoService for P {
     fn into_service(self) -> Arc<dyn Service> {
         let portable = P::portable();
-        let mut resources = P::World::resources();
+        let mut resources: Vec<ResourceType> = Vec::new();
+        for resource in P::World::resources() {
+            // Versions of an interface have the same names, and one type may stand for all of them.
+            if !resources.iter().any(|known| known.is_same(&resource)) {
+                resources.push(resource);
+            }
+        }
         portable.mark(&mut resources);
         let homes = Homes::new(resources, self.handles());
         Arc::new(ProviderService {
@@ -47,7 +54,7 @@ impl<P: Provider> IntoService for P {
                 bindings: Bindings::default(),
                 started: AtomicUsize::new(0),
             }),
-            types: Arc::new(component_types::<P::World>()),
+            types: Arc::new(P::World::types()),
         })
     }
 }
@@ -126,7 +133,10 @@ impl<P: Provider> Service for ProviderService<P> {
     }
 
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
-        let (bound, instance) = (self.bound.clone(), Instance::new(site.clone()));
+        let (bound, instance) = (
+            self.bound.clone(),
+            Instance::new(site.clone(), self.homes.clone()),
+        );
         // It may have stopped, and is served again.
         bound.bindings.reopen();
         let starting = async move {

@@ -16,6 +16,24 @@ pub trait WitWorld: 'static {
     const IMPORTS: &'static [&'static Interface];
     /// The world in the standard binary encoding of WIT, for tools; `None` when it exceeds 256 KiB.
     const WIT: Option<&'static [u8]>;
+
+    /// Returns the types that a component of this world publishes.
+    fn types() -> ComponentTypes
+    where
+        Self: Sized,
+    {
+        let types = |interfaces: &[&Interface]| -> BTreeMap<_, _> {
+            interfaces
+                .iter()
+                .map(|interface| (interface.parsed_name(), interface.types()))
+                .collect()
+        };
+        ComponentTypes {
+            exports: types(Self::EXPORTS),
+            imports: types(Self::IMPORTS),
+            wit: Self::WIT.map(Bytes::from_static),
+        }
+    }
 }
 
 /// An interface of a WIT world.
@@ -90,20 +108,5 @@ impl Interface {
 impl Function {
     fn parsed_name(&self) -> FunctionName {
         FunctionName::new(self.name).expect("the macro has checked the name")
-    }
-}
-
-/// Returns the types that a component of world `W` publishes.
-pub(crate) fn component_types<W: WitWorld>() -> ComponentTypes {
-    let types = |interfaces: &[&Interface]| -> BTreeMap<_, _> {
-        interfaces
-            .iter()
-            .map(|interface| (interface.parsed_name(), interface.types()))
-            .collect()
-    };
-    ComponentTypes {
-        exports: types(W::EXPORTS),
-        imports: types(W::IMPORTS),
-        wit: W::WIT.map(Bytes::from_static),
     }
 }

@@ -39,6 +39,7 @@
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
+//! | `wasi:keyvalue` [`0.2.0-draft`](WASI_KEYVALUE), [`-draft2`](WASI_KEYVALUE_DRAFT2) | `store`, `atomics`, `batch`, `watcher` | buckets of bytes under keys |
 //! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
 //! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
@@ -107,6 +108,8 @@ pub const PACKAGES: &[Package] = &[
     WASI_LOGGING,
     WASI_CONFIG,
     WASMCLOUD_MESSAGING,
+    WASI_KEYVALUE,
+    WASI_KEYVALUE_DRAFT2,
     WASMCLOUD_SECRETS,
 ];
 
@@ -196,6 +199,54 @@ pub const WASMCLOUD_MESSAGING: Package = Package {
     }],
 };
 
+/// `wasi:keyvalue`: buckets of bytes under keys, as wasmCloud has them.
+pub const WASI_KEYVALUE: Package = Package {
+    name: "wasi:keyvalue",
+    version: "0.2.0-draft",
+    files: &[
+        File {
+            path: "wasi-keyvalue/store.wit",
+            text: include_str!("../wasi-keyvalue/store.wit"),
+        },
+        File {
+            path: "wasi-keyvalue/atomics.wit",
+            text: include_str!("../wasi-keyvalue/atomics.wit"),
+        },
+        File {
+            path: "wasi-keyvalue/batch.wit",
+            text: include_str!("../wasi-keyvalue/batch.wit"),
+        },
+        File {
+            path: "wasi-keyvalue/watcher.wit",
+            text: include_str!("../wasi-keyvalue/watcher.wit"),
+        },
+    ],
+};
+
+/// `wasi:keyvalue`: the next draft, with compare and swap. Spin has it with another `get-many`.
+pub const WASI_KEYVALUE_DRAFT2: Package = Package {
+    name: "wasi:keyvalue",
+    version: "0.2.0-draft2",
+    files: &[
+        File {
+            path: "wasi-keyvalue-draft2/store.wit",
+            text: include_str!("../wasi-keyvalue-draft2/store.wit"),
+        },
+        File {
+            path: "wasi-keyvalue-draft2/atomics.wit",
+            text: include_str!("../wasi-keyvalue-draft2/atomics.wit"),
+        },
+        File {
+            path: "wasi-keyvalue-draft2/batch.wit",
+            text: include_str!("../wasi-keyvalue-draft2/batch.wit"),
+        },
+        File {
+            path: "wasi-keyvalue-draft2/watcher.wit",
+            text: include_str!("../wasi-keyvalue-draft2/watcher.wit"),
+        },
+    ],
+};
+
 /// `wasmcloud:secrets`: secrets under keys.
 pub const WASMCLOUD_SECRETS: Package = Package {
     name: "wasmcloud:secrets",
@@ -206,7 +257,8 @@ pub const WASMCLOUD_SECRETS: Package = Package {
     }],
 };
 
-/// Returns the package with this name, such as `lattice:rpc`, if the crate has it.
+/// Returns the package with this name, such as `lattice:rpc`, if the crate has it: of several
+/// versions, the oldest.
 pub fn package(name: &str) -> Option<Package> {
     PACKAGES
         .iter()

@@ -25,8 +25,30 @@ pub struct ComponentTypes {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct InterfaceTypes {
     /// The canonical signature of each function, for example `func(name: string) -> result<u32,
-    /// string>`.
+    /// string>`. A function that is exported with several types, because its interface was
+    /// published with each of them, has a line for each.
     pub functions: BTreeMap<FunctionName, String>,
+}
+
+impl InterfaceTypes {
+    /// Returns the signatures of a function: none if it isn't there, and several if it is exported
+    /// with several types.
+    pub fn signatures(&self, function: &FunctionName) -> impl Iterator<Item = &str> {
+        let text = self.functions.get(function).map(String::as_str);
+        text.into_iter().flat_map(str::lines)
+    }
+
+    /// Adds a signature of a function, beside those that it has.
+    pub fn add(&mut self, function: FunctionName, signature: &str) {
+        let text = self.functions.entry(function).or_default();
+        if text.lines().any(|known| known == signature) {
+            return;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(signature);
+    }
 }
 
 /// The BLAKE3 hash of a component's published types.
@@ -80,6 +102,18 @@ fn find<'t>(
 mod tests {
     use super::*;
     use crate::value;
+
+    #[test]
+    fn a_function_may_have_several_types_each_once() {
+        let name = |name| FunctionName::new(name).expect("valid");
+        let mut types = InterfaceTypes::default();
+        for signature in ["func() -> u8", "func() -> u16", "func() -> u8"] {
+            types.add(name("get"), signature);
+        }
+        let found: Vec<_> = types.signatures(&name("get")).collect();
+        assert_eq!(found, ["func() -> u8", "func() -> u16"]);
+        assert_eq!(types.signatures(&name("set")).count(), 0);
+    }
 
     /// These are the bytes and the digest in existing stores, so a change here is a new schema.
     #[test]

@@ -249,7 +249,7 @@ async fn reference(
     let types = client.types_of(target, deadline).await?;
     let signature = types
         .export(&interface)
-        .and_then(|(_, functions)| functions.functions.get(&function))
+        .and_then(|(_, functions)| functions.signatures(&function).next())
         .ok_or_else(|| CallError::not_exported(target, &interface, &function))?;
     Ok(FunctionRef::new(interface, function, signature))
 }

@@ -305,13 +305,15 @@ impl Client {
             .export(function.interface())
             .and_then(|(_, f)| f.functions.get(function.function()));
         match found {
-            Some(found) if found != function.signature() => CallError::SchemaMismatch {
-                component: (*target).clone(),
-                interface: function.interface().to_string(),
-                function: function.function().to_string(),
-                expected: function.signature().to_owned(),
-                found: found.clone(),
-            },
+            Some(found) if found.lines().all(|found| found != function.signature()) => {
+                CallError::SchemaMismatch {
+                    component: (*target).clone(),
+                    interface: function.interface().to_string(),
+                    function: function.function().to_string(),
+                    expected: function.signature().to_owned(),
+                    found: found.clone(),
+                }
+            }
             _ => missing,
         }
     }

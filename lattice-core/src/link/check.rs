@@ -205,7 +205,7 @@ impl Link {
                     exports: exported.functions.keys().cloned().collect(),
                 });
             };
-            if found != expected {
+            if !found.lines().any(|found| found == expected) {
                 return Err(LinkMismatch::SchemaMismatch {
                     source_id: self.source.clone(),
                     target: self.target.clone(),

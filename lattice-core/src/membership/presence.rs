@@ -109,17 +109,20 @@ impl Presence {
             let serving = counts.values().copied();
             (id.clone(), serving.fold(0, u32::saturating_add))
         });
+        let (elsewhere, here): (Vec<Served>, Vec<Served>) = beat
+            .components
+            .into_iter()
+            .partition(|served| served.digest == Served::ELSEWHERE);
         let peer = Peer {
             origin: from.clone(),
             replicas: replicas.collect(),
             generations,
             fences: fences.collect(),
-            components: beat
-                .components
+            components: here
                 .into_iter()
-                .filter(|served| served.digest != Served::ELSEWHERE)
                 .map(|served| (served.id, served.digest))
                 .collect(),
+            elsewhere: elsewhere.into_iter().map(|served| served.id).collect(),
             labels: beat.labels,
             versions: beat.versions,
             duty: beat.duty,

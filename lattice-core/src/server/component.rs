@@ -91,14 +91,20 @@ impl Exports {
             .iter()
             .flat_map(|(interface, functions)| {
                 let compat: Arc<str> = interface.compat().into();
-                let exported = move |(name, text): (&FunctionName, &String)| {
+                let signatures =
+                    move |name| functions.signatures(name).map(move |text| (name, text));
+                let exported = move |(name, text): (&FunctionName, &str)| {
                     let exported = Exported {
                         interface: compat.clone(),
                         places: HandlePlaces::of(text),
                     };
                     (FunctionKey::new(interface, name, text), exported)
                 };
-                functions.functions.iter().map(exported)
+                functions
+                    .functions
+                    .keys()
+                    .flat_map(signatures)
+                    .map(exported)
             })
             .collect();
         let mut restoring = Vec::new();

@@ -13,6 +13,8 @@ pub fn builtins() -> Vec<Builtin> {
         crate::messaging::builtins(),
         #[cfg(feature = "schedule")]
         crate::schedule::builtins(),
+        #[cfg(feature = "keyvalue")]
+        crate::keyvalue::builtins(),
         #[cfg(feature = "secrets")]
         crate::secrets::builtins(),
     ];

@@ -37,6 +37,8 @@
 
 mod builtin;
 mod builtins;
+#[cfg(feature = "keyvalue")]
+pub mod keyvalue;
 #[cfg(feature = "messaging")]
 pub mod messaging;
 #[cfg(any(feature = "messaging", feature = "schedule"))]

@@ -50,6 +50,11 @@ impl ResourceType {
         &self.name
     }
 
+    /// Whether both are the same resource, for which the same Rust type stands.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.rust == other.rust && self.name == other.name
+    }
+
     /// The resource is portable from now on.
     pub(crate) fn make_portable(&mut self, token: TokenOf) {
         self.token = Some(token);

@@ -14,6 +14,7 @@
 //! | `home` | the resources of a provider that others hold |
 //! | `resource` | a provider's own resources in values |
 //! | `remote` | the resources of other components in values |
+//! | `give` | a provider's own resources in calls that it makes |
 //! | `elements` | elements of streams as bytes |
 //! | `pump` | the tasks that send the elements of streams to their readers |
 //! | `stream`, `byte_stream`, `future` | streams and futures in values |
@@ -24,6 +25,7 @@ mod context;
 mod elements;
 mod ends;
 mod future;
+mod give;
 mod home;
 mod pump;
 mod remote;
@@ -35,6 +37,7 @@ pub use context::{Encoded, Env, decode, encode};
 pub use elements::Element;
 pub use ends::{ByteWriter, FutureWriter, StreamWriter};
 pub use future::FutureReader;
+pub(crate) use give::give;
 pub(crate) use home::TokenOf;
 pub use home::{Home, ResourceType};
 pub use remote::{AnyInvoke, Attached, RemoteOwned, RemoteRef};

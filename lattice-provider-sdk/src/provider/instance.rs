@@ -1,7 +1,10 @@
 //! What a running provider knows about itself.
 
-use lattice_core::{Lattice, client::Caller, name::ComponentId, serve::Site};
-use std::fmt;
+use crate::{flow, homes::Homes};
+use lattice_core::{
+    Lattice, call::CallError, client::Caller, name::ComponentId, serve::Site, value::Decode,
+};
+use std::{fmt, sync::Arc};
 
 /// What a running provider knows about itself: one for each component that it is served as. Cheap
 /// to clone.
@@ -9,26 +12,41 @@ use std::fmt;
 /// A provider is given it by [`Provider::start`](super::Provider::start), and may keep it to make
 /// calls of its own until it is [stopped](super::Provider::stop).
 #[derive(Clone)]
-pub struct Instance(Site);
+pub struct Instance {
+    site: Site,
+    homes: Arc<Homes>,
+}
 
 impl Instance {
-    pub(crate) fn new(site: Site) -> Self {
-        Self(site)
+    pub(crate) fn new(site: Site, homes: Arc<Homes>) -> Self {
+        Self { site, homes }
     }
 
     /// Returns the id of the component as which it is served.
     pub fn id(&self) -> &ComponentId {
-        self.0.component()
+        self.site.component()
     }
 
     /// Returns a handle for calls in the provider's own name, over the links whose source it is.
     pub fn caller(&self) -> Caller {
-        self.0.caller()
+        self.site.caller()
     }
 
     /// Returns the lattice in which it is served.
     pub fn lattice(&self) -> &Lattice {
-        self.0.lattice()
+        self.site.lattice()
+    }
+
+    /// Makes a resource of a value, and returns the provider's own handle to it, which a call of
+    /// [`caller`](Self::caller) can give to another component: for the value of a `Bucket`, a
+    /// `BucketClient` of the interface that is called.
+    ///
+    /// # Errors
+    /// Fails when the provider has stopped, when others hold as many of its resources as they may,
+    /// and when `H` is the handle of another resource than `T` stands for.
+    pub fn give<T: Send + Sync + 'static, H: Decode>(&self, value: T) -> Result<H, CallError> {
+        let home = self.homes.on(self.site.component(), self.site.origin())?;
+        flow::give(&home, Arc::new(self.caller()), value)
     }
 }
 

@@ -9,10 +9,12 @@ use lattice_core::{
 use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
+mod both;
 mod call;
 mod instance;
 mod portable;
 
+pub use both::Both;
 pub use call::Call;
 pub use instance::Instance;
 pub use portable::{Portable, PortableTypes};

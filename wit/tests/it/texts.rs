@@ -56,14 +56,16 @@ fn each_item_is_documented() {
     }
 }
 
+/// The text of a package without its documentation.
+fn declared(package: &Package) -> String {
+    let lines = package.files.iter().flat_map(|file| file.text.lines());
+    let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+    let words = code.flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn the_standard_interfaces_are_as_published() {
-    let declared = |package: &Package| -> String {
-        let lines = package.files.iter().flat_map(|file| file.text.lines());
-        let code = lines.filter(|line| !line.trim_start().starts_with("//"));
-        let words = code.flat_map(str::split_whitespace);
-        words.collect::<Vec<_>>().join(" ")
-    };
     assert_eq!(
         declared(&lattice_wit::WASI_LOGGING),
         "package wasi:logging@0.1.0-draft; \
@@ -104,6 +106,59 @@ fn the_standard_interfaces_are_as_published() {
          interface reveal { use store.{secret, secret-value}; \
          reveal: func(s: borrow<secret>) -> secret-value; }"
     );
+}
+
+/// The declarations of a store whose cursor has this type.
+fn keyvalue_store(version: &str, cursor: &str) -> String {
+    format!(
+        "package wasi:keyvalue@{version}; \
+         interface store {{ \
+         variant error {{ no-such-store, access-denied, other(string), }} \
+         record key-response {{ keys: list<string>, cursor: option<{cursor}>, }} \
+         open: func(identifier: string) -> result<bucket, error>; \
+         resource bucket {{ \
+         get: func(key: string) -> result<option<list<u8>>, error>; \
+         set: func(key: string, value: list<u8>) -> result<_, error>; \
+         delete: func(key: string) -> result<_, error>; \
+         exists: func(key: string) -> result<bool, error>; \
+         list-keys: func(cursor: option<{cursor}>) -> result<key-response, error>; }} }} \
+         world imports {{ import store; import atomics; import batch; }} \
+         world watch-service {{ include imports; export watcher; }}"
+    )
+}
+
+#[test]
+fn both_drafts_of_keyvalue_are_as_published() {
+    let batch = "interface batch { use store.{bucket, error}; \
+        get-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<list<option<tuple<string, list<u8>>>>, error>; \
+        set-many: func(bucket: borrow<bucket>, key-values: list<tuple<string, list<u8>>>) -> result<_, error>; \
+        delete-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<_, error>; }";
+    let watcher = "interface watcher { use store.{bucket}; \
+        on-set: func(bucket: bucket, key: string, value: list<u8>); \
+        on-delete: func(bucket: bucket, key: string); }";
+    let atomics = "interface atomics { use store.{bucket, error}; \
+        increment: func(bucket: borrow<bucket>, key: string, delta: u64) -> result<u64, error>; }";
+    let atomics2 = "interface atomics { use store.{bucket, error}; \
+        variant cas-error { store-error(error), cas-failed(cas), } \
+        resource cas { \
+        new: static func(bucket: borrow<bucket>, key: string) -> result<cas, error>; \
+        current: func() -> result<option<list<u8>>, error>; } \
+        increment: func(bucket: borrow<bucket>, key: string, delta: s64) -> result<s64, error>; \
+        swap: func(cas: cas, value: list<u8>) -> result<_, cas-error>; }";
+    for (package, cursor, atomics) in [
+        (lattice_wit::WASI_KEYVALUE, "u64", atomics),
+        (lattice_wit::WASI_KEYVALUE_DRAFT2, "string", atomics2),
+    ] {
+        let version = package.version;
+        let header = format!("package wasi:keyvalue@{version};");
+        let expected = [
+            keyvalue_store(version, cursor),
+            format!("{header} {atomics}"),
+            format!("{header} {batch}"),
+            format!("{header} {watcher}"),
+        ];
+        assert_eq!(declared(&package), expected.join(" "));
+    }
 }
 
 #[test]

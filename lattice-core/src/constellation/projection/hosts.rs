@@ -172,7 +172,8 @@ impl Projection {
         reported.filter(|reported| reported.origin == peer.origin)
     }
 
-    /// Returns the components that the heartbeat lists as served, with the details from the report.
+    /// Returns the components that the heartbeat lists as served, here or by processes that the
+    /// host looks after, with the details from the report.
     fn replicas_on(&self, host: &HostId) -> Vec<ReplicaView> {
         let Some(peer) = self.peers.get(host) else {
             return Vec::new();
@@ -183,9 +184,10 @@ impl Projection {
         // Heartbeats come sooner than reports. A component that only the report lists as serving
         // has just stopped or just begun.
         let reported = reported.filter(|(id, said)| {
-            peer.components.contains_key(*id) || !matches!(said.phase, Phase::Serving)
+            let is_listed = peer.components.contains_key(*id) || peer.elsewhere.contains(*id);
+            is_listed || !matches!(said.phase, Phase::Serving)
         });
-        let silent = peer.components.keys();
+        let silent = peer.components.keys().chain(&peer.elsewhere);
         let silent = silent.filter(|id| reports.is_none_or(|reported| !reported.contains_key(*id)));
         let view = |id: &ComponentId, phase| ReplicaView {
             component: id.clone(),

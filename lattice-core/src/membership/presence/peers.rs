@@ -8,7 +8,7 @@ use crate::{
     wire::{Duty, Origin, Versions},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -20,6 +20,9 @@ pub struct Peer {
     pub origin: Origin,
     /// The components that it serves, each with the digest of its types.
     pub components: BTreeMap<ComponentId, Digest>,
+    /// The components that it looks after, and that processes of their own serve, which are other
+    /// nodes.
+    pub elsewhere: BTreeSet<ComponentId>,
     /// How many replicas of each component serve there, counting those that an app started.
     pub replicas: BTreeMap<ComponentId, u32>,
     /// The generations of those that an app started, with the number of replicas that serve.
@@ -43,6 +46,7 @@ impl Peer {
         Self {
             origin,
             components: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             replicas: BTreeMap::new(),
             generations: BTreeMap::new(),
             fences: BTreeMap::new(),

@@ -186,3 +186,29 @@ fn tombstones_are_bounded() {
     }
     assert_eq!(p.tombstones.len(), TOMBSTONES);
 }
+
+#[test]
+fn a_component_that_is_served_elsewhere_is_known_and_gets_no_calls_there() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let mut keeps = beat(&["kept", "x"]);
+    keeps.components[0].digest = Served::ELSEWHERE;
+    keeps.components[0].replica_counts = vec![crate::wire::ReplicaCount {
+        generation: 1,
+        serving: 1,
+        kept: 1,
+    }];
+    p.beat(&origin("keeper", 1), keeps, now);
+    p.beat(&origin("process", 1), beat(&["kept"]), now);
+    assert_eq!(serving(&p, "kept"), [origin("process", 1)]);
+    let (snapshot, kept) = (p.snapshot(), ComponentId::new("kept").expect("valid"));
+    assert_eq!(snapshot.digest(&kept), Some(Digest([1; 32])));
+    assert_eq!(
+        snapshot.replicas(&kept),
+        1,
+        "the process, and not its host too"
+    );
+    assert_eq!(snapshot.generations(&kept), BTreeMap::from([(1, 1)]));
+    let mut hosts = snapshot.iter();
+    let keeper = hosts.find(|peer| peer.origin == origin("keeper", 1));
+    assert!(keeper.is_some_and(|peer| peer.elsewhere.contains(&kept)));
+}

@@ -1,13 +1,20 @@
 //! Tests of the standard providers, against real servers.
 
+#[cfg(feature = "keyvalue")]
+mod keyvalue;
 #[cfg(feature = "messaging")]
 mod messaging;
+mod names;
 #[cfg(feature = "schedule")]
 mod schedule;
+mod secrets;
 
-#[cfg(any(feature = "keyvalue-nats", feature = "messaging-nats"))]
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "keyvalue-nats",
+    feature = "messaging-nats"
+))]
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
-
-mod names;
-mod secrets;
+#[cfg(any(feature = "keyvalue-redis", feature = "keyvalue-nats"))]
+mod servers;

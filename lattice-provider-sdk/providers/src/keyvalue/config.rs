@@ -1,0 +1,186 @@
+//! What links configure, and what is common to the configs of all backends.
+
+use super::backend::Failure;
+use lattice_core::quantity::{ByteSize, parse_duration};
+use serde::{Deserialize, Deserializer, de};
+use std::time::Duration;
+
+/// Longest key, in bytes. What every backend can have, encoded.
+pub(super) const MAX_KEY: usize = 1_024;
+/// Longest name of a bucket with its prefix, in bytes.
+pub(super) const MAX_BUCKET: usize = 255;
+/// Most keys of a batch.
+pub(super) const MAX_BATCH: usize = 1_000;
+/// Most keys of a page. Together they have at most 500 KiB.
+pub(super) const PAGE: usize = 500;
+
+/// What is the same for every backend: the limits of values, and how long an operation may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest value, in bytes. 1 MiB by default.
+    pub max_value_size: ByteSize,
+    /// How long an operation may take. It ends with its call in any case. 10 s by default.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_value_size: max_value_size(),
+            timeout: timeout(),
+        }
+    }
+}
+
+/// The largest value by default.
+pub(super) fn max_value_size() -> ByteSize {
+    ByteSize::mib(1)
+}
+
+/// How long an operation may take by default.
+pub(super) fn timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// Reads a duration such as `500ms` or `10s`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    let duration = parse_duration(&text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| {
+        de::Error::custom("invalid duration: write a whole number of ms, s, m or h, such as `10s`")
+    })
+}
+
+/// The config of a link to a key-value provider. Everything in it is optional.
+///
+/// ```text
+/// { "bucket-prefix": "shop-", "buckets": ["carts"], "read-only": true, "bucket": "carts" }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LinkConfig {
+    /// What the names of all buckets of this link start with, in the backend. Empty by default.
+    pub bucket_prefix: String,
+    /// The buckets that may be opened, by their names without the prefix. All by default.
+    pub buckets: Option<Vec<String>>,
+    /// Whether the link only reads. False by default.
+    pub read_only: bool,
+    /// The bucket of `lattice:keyvalue/store`, which has no others. `default` by default.
+    pub bucket: String,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            bucket_prefix: String::new(),
+            buckets: None,
+            read_only: false,
+            bucket: "default".to_owned(),
+        }
+    }
+}
+
+/// What a link may do.
+#[derive(Debug, Clone, Default)]
+pub struct Binding(LinkConfig);
+
+impl Binding {
+    /// What a link with this config may do.
+    ///
+    /// # Errors
+    /// Fails when the config contradicts itself.
+    pub(super) fn new(config: LinkConfig) -> Result<Self, Failure> {
+        let mut names = config.buckets.iter().flatten();
+        let long = names.find(|name| config.bucket_prefix.len() + name.len() > MAX_BUCKET);
+        if config.bucket_prefix.len() > MAX_BUCKET || long.is_some() {
+            return Err(Failure::Config(format!(
+                "the name of a bucket with `bucket-prefix` has at most {MAX_BUCKET} bytes; shorten them"
+            )));
+        }
+        Ok(Self(config))
+    }
+
+    /// Returns the name in the backend of a bucket that the link may open.
+    pub(super) fn bucket(&self, name: &str) -> Result<String, Failure> {
+        let is_allowed = |buckets: &Vec<String>| buckets.iter().any(|bucket| bucket == name);
+        if !self.0.buckets.as_ref().is_none_or(is_allowed) {
+            return Err(Failure::NoSuchBucket(shown(name)));
+        }
+        let full = format!("{}{name}", self.0.bucket_prefix);
+        if full.len() > MAX_BUCKET {
+            return Err(Failure::InvalidKey(format!(
+                "the name of a bucket has at most {MAX_BUCKET} bytes, and this one has {}",
+                full.len()
+            )));
+        }
+        Ok(full)
+    }
+
+    /// Returns the name in the backend of the bucket of `lattice:keyvalue/store`.
+    pub(super) fn flat_bucket(&self) -> Result<String, Failure> {
+        self.bucket(&self.0.bucket)
+    }
+
+    /// Fails when the link only reads.
+    pub(super) fn writable(&self) -> Result<(), Failure> {
+        if self.0.read_only {
+            return Err(Failure::ReadOnly);
+        }
+        Ok(())
+    }
+}
+
+/// Returns a name as it may be shown in an error.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(config: &str) -> Result<Binding, Failure> {
+        Binding::new(serde_json::from_str(config).expect("a config"))
+    }
+
+    #[test]
+    fn a_link_opens_only_its_buckets_below_its_prefix() {
+        let all = binding("{}").expect("valid");
+        assert_eq!(all.bucket("").as_deref(), Ok(""));
+        assert_eq!(all.flat_bucket().as_deref(), Ok("default"));
+        assert_eq!(all.writable(), Ok(()));
+
+        let config = r#"{"bucket-prefix": "shop-", "buckets": ["carts"], "read-only": true}"#;
+        let some = binding(config).expect("valid");
+        assert_eq!(some.bucket("carts").as_deref(), Ok("shop-carts"));
+        let refused = Err(Failure::NoSuchBucket("shop-carts".to_owned()));
+        assert_eq!(some.bucket("shop-carts"), refused);
+        assert!(some.flat_bucket().is_err(), "`default` isn't in the list");
+        assert_eq!(some.writable(), Err(Failure::ReadOnly));
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_refused() {
+        let prefix = "p".repeat(MAX_BUCKET);
+        let full = binding(&format!(r#"{{"bucket-prefix": "{prefix}"}}"#)).expect("valid");
+        assert_eq!(full.bucket("").map(|name| name.len()), Ok(MAX_BUCKET));
+        let refused = full.bucket("x").expect_err("too long");
+        assert!(matches!(refused, Failure::InvalidKey(_)), "{refused}");
+        let refused = binding(&format!(r#"{{"bucket-prefix": "{prefix}p"}}"#));
+        assert!(matches!(refused, Err(Failure::Config(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn unknown_fields_and_durations_without_a_unit_are_refused() {
+        let unknown = serde_json::from_str::<LinkConfig>(r#"{"readonly": true}"#);
+        assert!(unknown.is_err_and(|error| error.to_string().contains("read-only")));
+
+        #[derive(Debug, Deserialize)]
+        struct Timed(#[serde(deserialize_with = "duration")] Duration);
+        let timed: Timed = serde_json::from_str(r#""250ms""#).expect("a duration");
+        assert_eq!(timed.0, Duration::from_millis(250));
+        for text in [r#""250""#, r#""0s""#, r#""soon""#] {
+            assert!(serde_json::from_str::<Timed>(text).is_err(), "{text}");
+        }
+    }
+}

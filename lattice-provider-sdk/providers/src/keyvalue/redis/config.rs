@@ -1,0 +1,158 @@
+//! The config of a provider with its buckets in Redis.
+
+use super::super::{
+    backend::Failure,
+    config::{Limits, duration, max_value_size, timeout},
+};
+use lattice_core::quantity::ByteSize;
+use lattice_provider_sdk::Secret;
+use redis::{
+    Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use serde::Deserialize;
+use std::{fs, path::PathBuf, time::Duration};
+
+/// Longest pause between attempts to connect.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How often a connection is tried for one operation. The next operation tries again.
+const ATTEMPTS: usize = 2;
+/// How long one attempt may take at most.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How many operations are sent without a reply at most. Others wait.
+const IN_FLIGHT: usize = 1_024;
+
+/// The config of a provider with its buckets in Redis.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RedisConfig {
+    /// `redis://host:port/database`; `rediss://` with TLS. It may have a user and a password in it,
+    /// which is why it is a secret.
+    pub url: Secret,
+    /// The user, if the URL has none.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The password, if the URL has none.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// A file with the certificates of the authorities that are trusted, in PEM. By default, those
+    /// of the system are.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// What all of the provider's keys in Redis start with. `lattice:` by default.
+    #[serde(default = "prefix")]
+    pub prefix: String,
+    /// The largest value. 1 MiB by default.
+    #[serde(default = "max_value_size")]
+    pub max_value_size: ByteSize,
+    /// How long an operation may take, such as `10s`, which is the default.
+    #[serde(default = "timeout", deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+fn prefix() -> String {
+    "lattice:".to_owned()
+}
+
+impl RedisConfig {
+    /// A provider with the server at this URL, and defaults for the rest.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: Secret::new(url.into()),
+            username: None,
+            password: None,
+            ca_file: None,
+            prefix: prefix(),
+            max_value_size: max_value_size(),
+            timeout: timeout(),
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            max_value_size: self.max_value_size,
+            timeout: self.timeout,
+        }
+    }
+
+    /// Returns a connection that connects with the first operation, and again when it is lost.
+    pub(super) fn connect(&self) -> Result<ConnectionManager, Failure> {
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(ATTEMPTS)
+            .set_max_delay(MAX_PAUSE)
+            .set_connection_timeout(Some(CONNECT.min(self.timeout)))
+            .set_response_timeout(Some(self.timeout))
+            .set_concurrency_limit(IN_FLIGHT);
+        let manager = self.client()?.get_connection_manager_lazy(config);
+        manager.map_err(|error| invalid(error.category()))
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        // The error of a URL that doesn't parse may have parts of it.
+        let parsed = self.url.expose().into_connection_info();
+        let mut info = parsed.map_err(|_| {
+            invalid("`url` isn't valid; write `redis://host:port/0`, or `rediss://` for TLS")
+        })?;
+        let mut settings = info.redis_settings().clone();
+        if let Some(username) = &self.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            settings = settings.set_password(password.expose());
+        }
+        info = info.set_redis_settings(settings);
+        let has_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let client = match &self.ca_file {
+            Some(_) if !has_tls => {
+                return Err(invalid("`ca-file` needs a `url` with `rediss://`"));
+            }
+            Some(path) => {
+                let root_cert = fs::read(path).map_err(|error| {
+                    invalid(&format!(
+                        "`ca-file` {} can't be read: {error}",
+                        path.display()
+                    ))
+                })?;
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(root_cert),
+                };
+                Client::build_with_tls(info, certificates)
+            }
+            None => Client::open(info),
+        };
+        client.map_err(|error| invalid(error.category()))
+    }
+}
+
+fn invalid(reason: &str) -> Failure {
+    Failure::Config(format!(
+        "the config of `keyvalue-redis` can't work: {reason}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_debug_never_show_the_url() {
+        for url in ["redis://:s3cret@[bad/", "http://joe:s3cret@host", "s3cret"] {
+            let config = RedisConfig::new(url);
+            let error = config.client().expect_err("invalid");
+            assert!(error.to_string().contains("`url`"), "{error}");
+            assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_ca_file_needs_tls_and_has_to_be_there() {
+        let mut config = RedisConfig::new("redis://localhost");
+        config.ca_file = Some("/does/not/exist.pem".into());
+        let error = config.client().expect_err("without TLS").to_string();
+        assert!(error.contains("rediss://"), "{error}");
+        config.url = Secret::new("rediss://localhost".to_owned());
+        let error = config.client().expect_err("no file").to_string();
+        assert!(error.contains("/does/not/exist.pem"), "{error}");
+    }
+}
