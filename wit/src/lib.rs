@@ -34,6 +34,7 @@
 //! | --- | --- | --- |
 //! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
+//! | [`lattice:sql`](LATTICE_SQL) | `database` | statements and transactions of a database |
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
@@ -98,6 +99,7 @@ pub struct File {
 pub const PACKAGES: &[Package] = &[
     LATTICE_RPC,
     LATTICE_KEYVALUE,
+    LATTICE_SQL,
     LATTICE_HTTP,
     WASI_LOGGING,
     WASI_CONFIG,
@@ -126,6 +128,16 @@ pub const LATTICE_KEYVALUE: Package = Package {
     files: &[File {
         path: "lattice-keyvalue/store.wit",
         text: include_str!("../lattice-keyvalue/store.wit"),
+    }],
+};
+
+/// `lattice:sql`: statements and transactions of a SQL database.
+pub const LATTICE_SQL: Package = Package {
+    name: "lattice:sql",
+    version: "0.1.0",
+    files: &[File {
+        path: "lattice-sql/database.wit",
+        text: include_str!("../lattice-sql/database.wit"),
     }],
 };
 
