@@ -85,8 +85,8 @@ pub trait Session: Send + 'static {
     /// Tells that the rows of the last query were read to their end, or to their error.
     fn finished(&mut self);
 
-    /// Tells that a reader has dropped the rows of the last query, of a transaction. Returns whether
-    /// the transaction can go on.
+    /// Tells that a reader has dropped the rows of the last query. Returns whether the transaction,
+    /// if it is one, can go on.
     fn abandoned(&mut self) -> bool;
 
     /// Ends the transaction.

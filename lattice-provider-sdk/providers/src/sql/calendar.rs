@@ -66,7 +66,9 @@ pub(super) fn time_text(time: &Time) -> Result<String, Error> {
             "{hour}:{minute}:{second} and {microsecond} microseconds isn't a time of day"
         )));
     }
-    Ok(format!("{hour:02}:{minute:02}:{second:02}.{microsecond:06}"))
+    Ok(format!(
+        "{hour:02}:{minute:02}:{second:02}.{microsecond:06}"
+    ))
 }
 
 /// Returns a day and time as text, such as `2026-01-31 13:05:09.000001`.
@@ -77,9 +79,8 @@ pub(super) fn datetime_text(datetime: &Datetime) -> Result<String, Error> {
 
 /// Returns a moment as text, such as `2026-01-31 13:05:09.000001+00:00`.
 pub(super) fn timestamp_text(micros: i64) -> Result<String, Error> {
-    let moment = datetime(micros).ok_or_else(|| {
-        Error::Parameter(format!("{micros} microseconds is too far from 1970"))
-    })?;
+    let moment = datetime(micros)
+        .ok_or_else(|| Error::Parameter(format!("{micros} microseconds is too far from 1970")))?;
     let (date, era) = date_parts(&moment.date)?;
     Ok(format!("{date} {}+00:00{era}", time_text(&moment.time)?))
 }
@@ -92,7 +93,11 @@ fn date_parts(date: &Date) -> Result<(String, &'static str), Error> {
         )));
     }
     // Year 0 is 1 BC.
-    let (shown, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    let (shown, era) = if year > 0 {
+        (year, "")
+    } else {
+        (1 - year, " BC")
+    };
     Ok((format!("{shown:04}-{month:02}-{day:02}"), era))
 }
 

@@ -137,11 +137,7 @@ impl<B: Backend> Portable<Sql<B>> for Connection<B> {
         Vec::new()
     }
 
-    async fn from_token(
-        provider: &Sql<B>,
-        _: &Call<Sql<B>>,
-        _: &[u8],
-    ) -> Result<Self, Refusal> {
+    async fn from_token(provider: &Sql<B>, _: &Call<Sql<B>>, _: &[u8]) -> Result<Self, Refusal> {
         Ok(Self {
             own: provider.own.clone(),
         })

@@ -295,7 +295,9 @@ fn size_of_value(value: &Value) -> usize {
     /// The case, and a number or a length.
     const SMALL: usize = 9;
     let texts = |list: &[Option<String>]| -> usize {
-        let sizes = list.iter().map(|text| text.as_ref().map_or(1, |text| text.len() + 2));
+        let sizes = list
+            .iter()
+            .map(|text| text.as_ref().map_or(1, |text| text.len() + 2));
         sizes.sum()
     };
     SMALL
@@ -311,4 +313,28 @@ fn size_of_value(value: &Value) -> usize {
             Value::ArrayDecimal(list) | Value::ArrayStr(list) => texts(list),
             _ => 8,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_has_as_much_text_and_as_many_parameters_as_allowed() {
+        let new = |text: usize, parameters: usize| {
+            let parameters = vec![Value::Null; parameters];
+            Statement::new(
+                "x".repeat(text),
+                parameters,
+                Limits::default(),
+                Instant::now(),
+            )
+        };
+        assert!(new(MAX_STATEMENT, MAX_PARAMETERS).is_ok());
+        assert!(matches!(new(MAX_STATEMENT + 1, 0), Err(Error::Syntax(_))));
+        assert!(matches!(
+            new(1, MAX_PARAMETERS + 1),
+            Err(Error::Parameter(_))
+        ));
+    }
 }

@@ -5,9 +5,28 @@ use crate::sql::database::Error;
 /// They control transactions, which have functions of their own, or leave something behind on a
 /// connection that others use later, or change what the connection speaks.
 const DENIED: &[&str] = &[
-    "ABORT", "BEGIN", "CLOSE", "COMMIT", "COPY", "DEALLOCATE", "DECLARE", "DISCARD", "END",
-    "EXECUTE", "FETCH", "LISTEN", "LOAD", "MOVE", "PREPARE", "RELEASE", "RESET", "ROLLBACK",
-    "SAVEPOINT", "SET", "START", "UNLISTEN",
+    "ABORT",
+    "BEGIN",
+    "CLOSE",
+    "COMMIT",
+    "COPY",
+    "DEALLOCATE",
+    "DECLARE",
+    "DISCARD",
+    "END",
+    "EXECUTE",
+    "FETCH",
+    "LISTEN",
+    "LOAD",
+    "MOVE",
+    "PREPARE",
+    "RELEASE",
+    "RESET",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SET",
+    "START",
+    "UNLISTEN",
 ];
 /// They can end the read-only transaction in which they run, and begin another one.
 const DENIED_READ_ONLY: &[&str] = &["CALL", "DO"];
@@ -34,7 +53,9 @@ fn first_word(statement: &str) -> &str {
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
         if let Some(comment) = rest.strip_prefix("--") {
-            rest = comment.split_once(['\n', '\r']).map_or("", |(_, rest)| rest);
+            rest = comment
+                .split_once(['\n', '\r'])
+                .map_or("", |(_, rest)| rest);
         } else if let Some(comment) = rest.strip_prefix("/*") {
             rest = after_comment(comment);
         } else {

@@ -45,10 +45,11 @@ pub(super) fn check(columns: &[tokio_postgres::Column]) -> Result<(), Error> {
 pub(super) fn row(row: &tokio_postgres::Row) -> Result<Row, Error> {
     let columns = row.columns().iter().enumerate();
     let values = columns.map(|(index, column)| {
-        let of_column = |reason: &str| {
-            Error::UnsupportedType(format!("column `{}` {reason}", column.name()))
-        };
-        let raw: Raw<'_> = row.try_get(index).map_err(|error| of_column(&error.to_string()))?;
+        let of_column =
+            |reason: &str| Error::UnsupportedType(format!("column `{}` {reason}", column.name()));
+        let raw: Raw<'_> = row
+            .try_get(index)
+            .map_err(|error| of_column(&error.to_string()))?;
         let Some(bytes) = raw.0 else {
             return Ok(Value::Null);
         };
@@ -97,15 +98,11 @@ fn form(ty: &Type) -> Option<Form> {
         Type::INT2_ARRAY => {
             |raw| array(raw, |raw| raw.try_get_i16().ok().map(i32::from)).map(Value::ArrayInt32)
         }
-        Type::INT4_ARRAY => {
-            |raw| array(raw, |raw| raw.try_get_i32().ok()).map(Value::ArrayInt32)
-        }
-        Type::INT8_ARRAY => {
-            |raw| array(raw, |raw| raw.try_get_i64().ok()).map(Value::ArrayInt64)
-        }
-        Type::FLOAT4_ARRAY => {
-            |raw| array(raw, |raw| raw.try_get_f32().ok().map(f64::from)).map(Value::ArrayFloating64)
-        }
+        Type::INT4_ARRAY => |raw| array(raw, |raw| raw.try_get_i32().ok()).map(Value::ArrayInt32),
+        Type::INT8_ARRAY => |raw| array(raw, |raw| raw.try_get_i64().ok()).map(Value::ArrayInt64),
+        Type::FLOAT4_ARRAY => |raw| {
+            array(raw, |raw| raw.try_get_f32().ok().map(f64::from)).map(Value::ArrayFloating64)
+        },
         Type::FLOAT8_ARRAY => {
             |raw| array(raw, |raw| raw.try_get_f64().ok()).map(Value::ArrayFloating64)
         }
@@ -213,10 +210,7 @@ fn decimal(raw: &mut &[u8]) -> Option<String> {
 }
 
 /// Reads an array of one dimension, or none. One of several has no equal.
-fn array<T>(
-    raw: &mut &[u8],
-    element: impl Fn(&mut &[u8]) -> Option<T>,
-) -> Option<Vec<Option<T>>> {
+fn array<T>(raw: &mut &[u8], element: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Vec<Option<T>>> {
     let dimensions = raw.try_get_i32().ok()?;
     let _has_nulls = raw.try_get_i32().ok()?;
     let _type = raw.try_get_u32().ok()?;
@@ -280,7 +274,10 @@ mod tests {
         // An array of a length that isn't there, and of one that isn't one.
         for count in [i32::MAX, -1] {
             let words = [1, 0, 23, count, 1];
-            let bytes: Vec<u8> = words.iter().flat_map(|word: &i32| word.to_be_bytes()).collect();
+            let bytes: Vec<u8> = words
+                .iter()
+                .flat_map(|word: &i32| word.to_be_bytes())
+                .collect();
             let read = array(&mut &*bytes, |raw| raw.try_get_i32().ok());
             assert_eq!(read, None, "{count}");
         }

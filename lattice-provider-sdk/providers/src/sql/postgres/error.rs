@@ -41,9 +41,9 @@ fn of_server(error: &DbError) -> Error {
         "40001" | "40P01" | "55P03" => Error::Conflict(message),
         "57014" => Error::Timeout(message),
         "25006" => Error::ReadOnly(message),
-        "25P02" => Error::TransactionOver(
-            "an earlier statement of it failed; roll it back".to_owned(),
-        ),
+        "25P02" => {
+            Error::TransactionOver("an earlier statement of it failed; roll it back".to_owned())
+        }
         "42501" => Error::Denied(message),
         "0A000" if message.contains("cached plan") => {
             Error::Conflict("the tables were changed meanwhile; try again".to_owned())

@@ -218,7 +218,11 @@ impl Backend for PostgresBackend {
     type Session = PostgresSession;
 
     fn scope(&self, config: &LinkConfig) -> Result<Arc<PgPool>, Refusal> {
-        if config.schema.as_deref().is_some_and(|schema| !options::is_schema(schema)) {
+        if config
+            .schema
+            .as_deref()
+            .is_some_and(|schema| !options::is_schema(schema))
+        {
             return Err(Refusal::new(
                 "`schema` isn't the name of one: it has 1 to 63 bytes, none of which is 0",
             ));

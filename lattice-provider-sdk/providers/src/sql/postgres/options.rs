@@ -58,10 +58,16 @@ impl Options {
     }
 
     /// Returns how to connect for links with this schema and access.
-    pub(super) fn server(&self, schema: Option<&str>, is_read_only: bool) -> tokio_postgres::Config {
+    pub(super) fn server(
+        &self,
+        schema: Option<&str>,
+        is_read_only: bool,
+    ) -> tokio_postgres::Config {
         let mut server = self.server.clone();
         let mut settings = server.get_options().unwrap_or_default().to_owned();
-        let idle = (self.idle_timeout + GRACE).as_millis().min(i32::MAX as u128);
+        let idle = (self.idle_timeout + GRACE)
+            .as_millis()
+            .min(i32::MAX as u128);
         settings += &format!(" -c idle_in_transaction_session_timeout={idle}");
         if is_read_only {
             settings += " -c default_transaction_read_only=on";
@@ -86,13 +92,17 @@ fn server(config: &PostgresConfig) -> Result<tokio_postgres::Config, Refusal> {
     if let Some(host) = &config.host {
         let url_has_one = !server.get_hosts().is_empty() || !server.get_hostaddrs().is_empty();
         if url_has_one {
-            return Err(Refusal::new("`url` has a host, and `host` is set; remove one of them"));
+            return Err(Refusal::new(
+                "`url` has a host, and `host` is set; remove one of them",
+            ));
         }
         server.host(host);
     }
     if let Some(port) = config.port {
         if !server.get_ports().is_empty() && config.url.is_some() {
-            return Err(Refusal::new("`url` has a port, and `port` is set; remove one of them"));
+            return Err(Refusal::new(
+                "`url` has a port, and `port` is set; remove one of them",
+            ));
         }
         server.port(port);
     }
@@ -116,7 +126,9 @@ fn server(config: &PostgresConfig) -> Result<tokio_postgres::Config, Refusal> {
         return Err(Refusal::new("there is no server; set `url` or `host`"));
     }
     if server.get_user().is_none() {
-        return Err(Refusal::new("there is no user; set `user`, or one in `url`"));
+        return Err(Refusal::new(
+            "there is no user; set `user`, or one in `url`",
+        ));
     }
     if server.get_application_name().is_none() {
         server.application_name("lattice");
@@ -133,7 +145,10 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Refusal> {
         return Ok(roots);
     };
     let unusable = |reason: String| {
-        Refusal::new(format!("`ca-file` {} can't be used: {reason}", path.display()))
+        Refusal::new(format!(
+            "`ca-file` {} can't be used: {reason}",
+            path.display()
+        ))
     };
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
@@ -201,7 +216,9 @@ mod tests {
         for (change, expected) in [
             (
                 PostgresConfig {
-                    url: Some(Secret::new("postgres://app:s3cret@db?nonsense=1".to_owned())),
+                    url: Some(Secret::new(
+                        "postgres://app:s3cret@db?nonsense=1".to_owned(),
+                    )),
                     ..PostgresConfig::default()
                 },
                 "`url` isn't a connection string",

@@ -154,7 +154,8 @@ impl Session for PostgresSession {
         };
         // Also if the answer never comes.
         self.is_in_transaction = true;
-        self.control(&format!("BEGIN ISOLATION LEVEL {level} {mode}")).await
+        self.control(&format!("BEGIN ISOLATION LEVEL {level} {mode}"))
+            .await
     }
 
     async fn execute(

@@ -109,8 +109,8 @@ impl SqliteSession {
 }
 
 impl Session for SqliteSession {
-    /// Every transaction is serializable. One that may write takes its turn at once: if it did so at
-    /// its first write, others could have written since its first read.
+    /// Every transaction is serializable. One that may write takes its turn at once: if it did so
+    /// at its first write, others could have written since its first read.
     async fn begin(&mut self, _: Isolation, access: Access, until: Instant) -> Result<(), Error> {
         let text = match access {
             Access::ReadWrite => "BEGIN IMMEDIATE",

@@ -42,7 +42,9 @@ impl Prepared<'_, '_> {
 /// Returns which parameter is at an index: the one that its name says, such as `$2` or `?2`.
 fn number(name: Option<&str>, index: usize) -> usize {
     let number = name.and_then(|name| name.get(1..));
-    number.and_then(|digits| digits.parse().ok()).unwrap_or(index)
+    number
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(index)
 }
 
 /// Returns the form that a value has in SQLite.
