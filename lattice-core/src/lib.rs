@@ -139,10 +139,10 @@ pub use client::Component;
 pub use drained::Drained;
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
-#[cfg(feature = "nats")]
-pub use lattice::OnNats;
 pub use lattice::{
     Backend, Connect, ConnectError, Custom, InMemory, Lattice, MessageMemory, Serve,
 };
+#[cfg(feature = "nats")]
+pub use lattice::{Invitation, InvitationError, OnNats};
 pub use replica::{FollowError, OtherKey, Replica, ReplicaHealth, ReplicaState};
 pub use watch::Watch;

@@ -167,6 +167,7 @@
 //! | `capability` | what a host provides to every actor without a link |
 //! | `actor` | from a component's bytes to code that can be instantiated: loading, planning, linking |
 //! | [`artifact`] | where components come from: files, registries, a cache, other hosts |
+//! | `process` | providers in processes of their own, which the host starts and looks after |
 //! | `host` | the public API for starting and stopping components |
 
 mod actor;
@@ -178,6 +179,8 @@ mod host;
 #[cfg(feature = "http")]
 pub mod http;
 mod limits;
+#[cfg(feature = "process")]
+mod process;
 mod regular_file;
 mod transcode;
 mod wasm_kind;

@@ -125,6 +125,16 @@ impl<B> Bindings<B> {
         entries.filter_map(|entry| entry.open).collect()
     }
 
+    /// Accepts bindings again.
+    pub(crate) fn reopen(&self) {
+        self.write().closed = false;
+    }
+
+    /// Returns whether no further bindings are accepted.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.read().closed
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, LinkStates<B>> {
         self.0.read()
     }

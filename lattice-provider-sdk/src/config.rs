@@ -29,7 +29,7 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
 
 /// Returns the error without its position, because the config may have been given as a value, and
 /// without texts from the config, which may be secrets: every member can read it.
-fn brief(error: &serde_json::Error) -> String {
+pub(crate) fn brief(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     without_texts(text.strip_suffix(&position).unwrap_or(&text))

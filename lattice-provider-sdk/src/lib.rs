@@ -402,9 +402,12 @@ mod config;
 mod dispatch;
 mod flow;
 mod homes;
+pub mod process;
 mod provider;
+mod secret;
 mod serve;
 mod service;
+mod settings;
 pub mod value;
 pub mod world;
 
@@ -425,9 +428,13 @@ pub use lattice_core::{
     stream::{Broken, NotSent},
 };
 pub use lattice_provider_macros::{client, provider};
-pub use provider::{Call, Dispatch, Portable, PortableTypes, Provider, Refusal, Stateless};
+pub use provider::{
+    Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal, Stateless,
+};
+pub use secret::Secret;
 pub use serve::{serve, serve_within};
 pub use service::IntoService;
+pub use settings::settings;
 
 /// Used by generated code, and by `lattice-host`. Not part of the public API.
 #[doc(hidden)]

@@ -4,7 +4,7 @@ use crate::{
     bindings::{AttemptId, Bindings, Bound},
     config,
     homes::{Arguments, Homes},
-    provider::{Call, Dispatch, PortableTypes, Provider, Refusal, Restore, Wanted},
+    provider::{Call, Dispatch, Instance, PortableTypes, Provider, Refusal, Restore, Wanted},
     world::component_types,
 };
 use bytes::Bytes;
@@ -14,11 +14,18 @@ use lattice_core::{
     id::{Origin, Source},
     link::{Link, LinkKey},
     name::ComponentId,
-    serve::{Answer, Request, Service},
+    serve::{Answer, Request, Service, Site},
     stream::{Body, Handle},
     types::ComponentTypes,
 };
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// A value that a node can serve: every [`Provider`], and every [`Service`].
 pub trait IntoService {
@@ -38,6 +45,7 @@ impl<P: Provider> IntoService for P {
             bound: Arc::new(BoundProvider {
                 provider: Arc::new(self),
                 bindings: Bindings::default(),
+                started: AtomicUsize::new(0),
             }),
             types: Arc::new(component_types::<P::World>()),
         })
@@ -117,6 +125,46 @@ impl<P: Provider> Service for ProviderService<P> {
         self.homes.add(component, on);
     }
 
+    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
+        let (bound, instance) = (self.bound.clone(), Instance::new(site.clone()));
+        // It may have stopped, and is served again.
+        bound.bindings.reopen();
+        let starting = async move {
+            let started = bound.provider.start(&instance).await;
+            if started.is_ok() {
+                bound.started.fetch_add(1, Ordering::AcqRel);
+            }
+            started.map_err(|refusal| refusal.reason().to_owned())
+        };
+        starting.boxed()
+    }
+
+    /// It stops when it is served as no component any more.
+    fn stopped(&self, _: &Site) -> BoxFuture<'static, ()> {
+        if self.bound.started.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return future::ready(()).boxed();
+        }
+        self.homes.end("it was taken out of service");
+        for ended in self.bound.bindings.close() {
+            self.bound.unlink_quietly(ended);
+        }
+        let bound = self.bound.clone();
+        async move { bound.provider.stop().await }.boxed()
+    }
+
+    fn has_health(&self) -> bool {
+        true
+    }
+
+    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
+        let bound = self.bound.clone();
+        let checking = async move {
+            let found = bound.provider.health().await;
+            found.map_err(|refusal| refusal.reason().to_owned())
+        };
+        checking.boxed()
+    }
+
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
         let attempt = Attempt::new(self.bound.clone(), link);
         async move { attempt.run().await }.boxed()
@@ -141,6 +189,8 @@ impl<P: Provider> Drop for ProviderService<P> {
 struct BoundProvider<P: Provider> {
     provider: Arc<P>,
     bindings: Bindings<P::Binding>,
+    /// As how many components it was started.
+    started: AtomicUsize,
 }
 
 impl<P: Provider> BoundProvider<P> {
@@ -181,6 +231,9 @@ impl<P: Provider> Attempt<P> {
     }
 
     async fn run(mut self) -> Result<(), String> {
+        if self.bound.bindings.is_closed() {
+            return Err("the provider has stopped".to_owned());
+        }
         let binding = self
             .binding()
             .await

@@ -17,7 +17,7 @@ use crate::{
     name::ComponentId,
     place::plan::{Event, once::KEEP},
     replica::Replica,
-    serve::{self, Answer, Request, Service},
+    serve::{self, Answer, Request, Service, Site},
     store::{StoreKey, record::Records},
     types::ComponentTypes,
     wire::Origin,
@@ -318,6 +318,30 @@ impl Service for Leased {
 
     fn placed(&self, component: &ComponentId, on: &Origin) {
         self.service.placed(component, on);
+    }
+
+    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
+        self.service.started(site)
+    }
+
+    fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
+        self.service.stopped(site)
+    }
+
+    fn is_apart(&self) -> bool {
+        self.service.is_apart()
+    }
+
+    fn has_health(&self) -> bool {
+        self.service.has_health()
+    }
+
+    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
+        self.service.health()
+    }
+
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        self.service.health_changed()
     }
 
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {

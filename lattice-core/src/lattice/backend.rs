@@ -103,11 +103,19 @@ pub struct Opened {
 }
 
 mod sealed {
+    #[cfg(feature = "nats")]
+    use super::NatsOptions;
     use super::{Auth, ConnectError, LatticeName, Opened, WithoutKey};
 
     /// Callers can name the kinds of lattice, but only this module can open them.
     pub trait Open: Sized + Send + 'static {
         fn without_key(&self) -> WithoutKey;
+
+        /// Returns how to connect to NATS, if the lattice is on it.
+        #[cfg(feature = "nats")]
+        fn nats(&self) -> Option<&NatsOptions> {
+            None
+        }
 
         fn open(
             self,
@@ -152,6 +160,10 @@ impl Backend for OnNats {}
 impl sealed::Open for OnNats {
     fn without_key(&self) -> WithoutKey {
         self.remote.without_key()
+    }
+
+    fn nats(&self) -> Option<&NatsOptions> {
+        Some(&self.options)
     }
 
     async fn open(self, name: &LatticeName, auth: &Auth) -> Result<Opened, ConnectError> {

@@ -2,14 +2,14 @@
 
 #[cfg(feature = "disk")]
 use super::backend::OnDisk;
-#[cfg(feature = "nats")]
-use super::backend::OnNats;
 use super::{
     JoinedLattice, Lattice,
     backend::{Backend, Custom, InMemory, Opened, Remote, WithoutKey},
 };
 #[cfg(feature = "nats")]
-use crate::nats::NatsOptions;
+use super::{backend::OnNats, invitation::Invitation};
+#[cfg(feature = "nats")]
+use crate::nats::{NatsOptions, SharedNats};
 use crate::{
     auth::{Auth, LatticeKey},
     budget::{self, Budgets},
@@ -242,6 +242,11 @@ impl<B: Backend> Connect<B> {
             }
             (None, WithoutKey::Refused) => return Err(ConnectError::NoKey { lattice: name }),
         };
+        #[cfg(feature = "nats")]
+        let invitation = self.backend.nats().map(|options| {
+            let nats = SharedNats::of(options);
+            Invitation::new(name.clone(), nats, self.key.as_ref(), self.operator_calls)
+        });
         let Opened {
             bus,
             store,
@@ -264,6 +269,8 @@ impl<B: Backend> Connect<B> {
             node: OnceCell::new(),
             same_process: SameProcess::default(),
             seat,
+            #[cfg(feature = "nats")]
+            invitation,
         })))
     }
 }

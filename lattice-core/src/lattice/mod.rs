@@ -2,6 +2,9 @@
 
 mod backend;
 mod connect;
+#[cfg(feature = "nats")]
+mod invitation;
+mod site;
 
 #[cfg(feature = "disk")]
 pub use backend::OnDisk;
@@ -9,6 +12,8 @@ pub use backend::OnDisk;
 pub use backend::OnNats;
 pub use backend::{Backend, Custom, InMemory};
 pub use connect::{Connect, ConnectError};
+#[cfg(feature = "nats")]
+pub use invitation::{Invitation, InvitationError};
 
 use crate::{
     budget::Budget,
@@ -57,6 +62,8 @@ pub(crate) struct JoinedLattice {
     node: OnceCell<Node>,
     same_process: SameProcess,
     seat: backend::Seat,
+    #[cfg(feature = "nats")]
+    invitation: Option<Invitation>,
 }
 
 impl Lattice {
@@ -289,13 +296,10 @@ impl Lattice {
     }
 
     async fn join(&self, options: NodeOptions, announce: Announce) -> Result<Node, BusError> {
-        Node::join(
-            self.0.seat.connection(&self.0.connection).await?,
-            options,
-            announce,
-            &self.0.same_process,
-        )
-        .await
+        let connection = self.0.seat.connection(&self.0.connection).await?;
+        let node = Node::join(connection, options, announce, &self.0.same_process).await?;
+        site::attach(&node, self, announce);
+        Ok(node)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     liveness::{MAX_INTERVAL, MIN_INTERVAL, MISSED_BEATS},
     name::{ComponentId, HostId},
     types::Digest,
-    wire::{Beat, Origin},
+    wire::{Beat, Origin, Served},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -117,6 +117,7 @@ impl Presence {
             components: beat
                 .components
                 .into_iter()
+                .filter(|served| served.digest != Served::APART)
                 .map(|served| (served.id, served.digest))
                 .collect(),
             labels: beat.labels,

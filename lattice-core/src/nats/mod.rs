@@ -23,6 +23,7 @@ mod connection;
 mod error;
 mod options;
 mod round_trip;
+mod shared;
 mod signals;
 mod store;
 pub(crate) mod tap;
@@ -33,6 +34,7 @@ pub use bus::NatsBus;
 pub use connection::NatsConnection;
 pub use error::ConnectError;
 pub use options::NatsOptions;
+pub(crate) use shared::SharedNats;
 #[cfg(feature = "disk")]
 pub(crate) use store::LateStore;
 pub use store::{NatsStore, NatsStoreOptions, OpenError};

@@ -1,8 +1,10 @@
 //! Serving: what a component is to the lattice, whether native code or WebAssembly.
 
 mod functions;
+mod site;
 
 pub use functions::Functions;
+pub use site::Site;
 
 use crate::{
     call::{CallError, Context, Ran},
@@ -58,6 +60,58 @@ pub trait Service: Send + Sync + 'static {
     /// A service that passes handles needs it to say where its resources are. One that wraps
     /// another passes it on.
     fn placed(&self, _component: &ComponentId, _on: &Origin) {}
+
+    /// The service starts as the component of `site`: before its first link and its first call.
+    /// The node waits for at most 10 s, and drops the future then. Called again if the same service
+    /// also serves another component, or on another node. A service that wraps another passes it
+    /// on.
+    ///
+    /// # Errors
+    /// The reason why it can't serve. It is not put into service then, and
+    /// [`stopped`](Self::stopped) is called.
+    fn started(&self, _site: &Site) -> BoxFuture<'static, Result<(), String>> {
+        future::ready(Ok(())).boxed()
+    }
+
+    /// The service has stopped as the component of `site`: it gets no more calls and no more
+    /// changes of links. The node waits for at most 5 s, and drops the future then. Called once for
+    /// each call of [`started`](Self::started), unless the node vanishes as in a power failure. A
+    /// service that wraps another passes it on.
+    fn stopped(&self, _site: &Site) -> BoxFuture<'static, ()> {
+        future::ready(()).boxed()
+    }
+
+    /// Returns whether the component is served elsewhere, by a process that this service only looks
+    /// after: as another node, which joins the lattice by itself. Then this node counts it among
+    /// its replicas, and takes no calls for it. Called once, when the component is put into
+    /// service. A service that wraps another passes it on.
+    fn is_apart(&self) -> bool {
+        false
+    }
+
+    /// Returns whether it has a [`health`](Self::health) to ask for. Called once, when the
+    /// component is put into service. A service that wraps another passes it on.
+    fn has_health(&self) -> bool {
+        false
+    }
+
+    /// Checks whether the service can do its work now. While the component is in service, the node
+    /// asks every 10 s, and every 2 s after a failure, and waits for at most 5 s. A failure is
+    /// shown to people as the component's condition until it is well again. It changes nothing
+    /// else. A service that wraps another passes it on.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
+        future::ready(Ok(())).boxed()
+    }
+
+    /// Waits until the service should be asked for its health before its time, because something
+    /// has changed since it was asked last. By default, it never is. A service that wraps another
+    /// passes it on.
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        future::pending().boxed()
+    }
 
     /// Returns whether it [restores](Self::restore) portable resources. Called once, when the
     /// component is put into service. A service that wraps another passes it on.

@@ -5,6 +5,7 @@
 
 use super::{
     blocking::Blocking,
+    life::Life,
     limits::ServeLimits,
     link_admission::{LinkAdmission, LinkState},
     meter::Meter,
@@ -41,7 +42,7 @@ pub(crate) struct RunningComponent {
     /// The fence of its lease, if it needs one.
     pub(crate) fence: Option<Fence>,
     pub(crate) exports: Exports,
-    service: Arc<dyn Service>,
+    pub(crate) life: Life,
     /// Opens the tokens of portable resources.
     pub(super) auth: Auth,
     queue: CallQueue,
@@ -145,7 +146,7 @@ impl RunningComponent {
             id,
             fence,
             exports: Exports::new(&*service),
-            service,
+            life: Life::new(service),
             auth: auth.clone(),
             queue: CallQueue::new(&limits, budget),
             max_result: limits.result,
@@ -158,7 +159,7 @@ impl RunningComponent {
     }
 
     pub(super) fn service(&self) -> &dyn Service {
-        &*self.service
+        self.life.service()
     }
 
     pub(super) fn queue(&self) -> &CallQueue {
@@ -225,7 +226,7 @@ impl RunningComponent {
         link: Arc<Link>,
         within: Duration,
     ) -> impl Future<Output = LinkState> + Send + use<> {
-        let decision = self.links.offer(&*self.service, link, within);
+        let decision = self.links.offer(self.service(), link, within);
         let component = self.clone();
         async move { component.links.settle(decision.await) }
     }
@@ -240,7 +241,7 @@ impl RunningComponent {
         if !self.links.remove(key) {
             return;
         }
-        let notified = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.unlinked(key)));
+        let notified = std::panic::catch_unwind(AssertUnwindSafe(|| self.service().unlinked(key)));
         if notified.is_err() {
             tracing::error!(component = %self.id, link = %key, "the provider panicked while a link was removed");
         }

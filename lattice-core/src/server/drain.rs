@@ -1,7 +1,7 @@
 //! The orderly end of a node's components: nothing that was sent to them is lost.
 //!
 //! ```text
-//! goodbye ──► running calls and streams end ──► no call is taken any more ──► late calls are refused ──► gone
+//! goodbye ──► running calls and streams end ──► no call is taken any more ──► late calls are refused ──► services stop ──► gone
 //! ```
 //! Hosts that have received the goodbye send no more calls. A call that was sent before and is
 //! still on its way is refused as not run, so that its caller tries another host. When no call has
@@ -21,7 +21,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 impl Server {
     /// Lets running calls finish, and open streams, for at most `grace`, then takes no more calls,
-    /// and refuses late ones for a moment.
+    /// and refuses late ones for a moment. Then cuts off what still runs, and stops the services.
     pub(crate) async fn drain(&self, grace: Duration) -> Drained {
         let components: Vec<_> = self.registry.load().values().cloned().collect();
         for component in &components {
@@ -45,6 +45,7 @@ impl Server {
         self.refuse_stragglers().await;
         // The last replies may still be in a send queue.
         self.transport.flush_replies(FLUSH).await;
+        futures_util::future::join_all(components.iter().map(|one| one.end_life())).await;
         drained
     }
 

@@ -17,7 +17,8 @@ pub(crate) async fn run(server: Arc<Server>) {
             () = server.registry.added.notified() => {}
         }
         let table = server.connection.replica.snapshot();
-        for component in server.registry.load().values() {
+        let all = server.registry.load();
+        for component in all.values().filter(|component| !component.life.is_apart()) {
             server.update_links(component, &table);
         }
     }

@@ -7,6 +7,7 @@
 //! | `inbox`, `admission`, `wormhole_admission`, `host_rpc` | reads calls, checks them, finds the component |
 //! | `component`, `running`, `queue`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
 //! | `link_updates`, `published`, `discovery` | keeps components informed of links, and others of components |
+//! | `life` | the start, the health and the stop of a service |
 //! | `drain` | an orderly end |
 
 pub(crate) mod admission;
@@ -16,6 +17,7 @@ pub(crate) mod discovery;
 mod drain;
 mod host_rpc;
 pub(crate) mod inbox;
+mod life;
 mod limits;
 mod link_admission;
 pub(crate) mod link_updates;
@@ -45,8 +47,15 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use component::RunningComponent;
 use registry::Registry;
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+};
+use tokio::sync::Notify;
 use wormhole_admission::KnownWormholes;
+
+/// Returns what sites of this node know of it, unless the node is gone.
+pub(crate) type Home = Box<dyn Fn() -> Option<Arc<dyn Any + Send + Sync>> + Send + Sync>;
 
 /// The components that one node has in service.
 pub(crate) struct Server {
@@ -61,6 +70,9 @@ pub(crate) struct Server {
     wormholes: KnownWormholes,
     /// Calls that run here for others, and other tasks that end with the node.
     pub(crate) tasks: TaskGroup,
+    /// The condition of a component has changed.
+    pub(crate) conditions: Notify,
+    home: OnceLock<Home>,
     /// Frames of calls received so far.
     frames: AtomicU64,
     /// Those whose calls have begun or were refused.
@@ -82,6 +94,8 @@ impl Server {
             host_rpc: ArcSwapOption::default(),
             handle_rpc: ArcSwapOption::default(),
             tasks: TaskGroup::default(),
+            conditions: Notify::new(),
+            home: OnceLock::new(),
             frames: AtomicU64::new(0),
             handled: AtomicU64::new(0),
         }
@@ -92,9 +106,15 @@ impl Server {
         self.transport.origin()
     }
 
-    /// The component with this id, if it is in service here.
+    /// Sets what sites of this node know of it. Nothing is served before that.
+    pub(crate) fn set_home(&self, home: Home) {
+        self.home.get_or_init(|| home);
+    }
+
+    /// The component with this id, if it is in service here, and not in a process of its own.
     pub(crate) fn component(&self, id: &ComponentId) -> Option<Arc<RunningComponent>> {
-        self.registry.get(id)
+        let component = self.registry.get(id);
+        component.filter(|component| !component.life.is_apart())
     }
 
     /// Ends everything that runs here at once.
@@ -106,6 +126,7 @@ impl Server {
             }
         }
         for component in self.registry.take().values() {
+            component.life.abandon();
             component.cut_off();
         }
     }

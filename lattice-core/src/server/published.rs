@@ -50,7 +50,10 @@ pub(crate) async fn run(server: Arc<Server>) {
 /// a component starts.
 async fn publish_all(server: &Server) -> bool {
     let all = server.registry.snapshot();
-    for (id, component) in &*all {
+    let own = all
+        .iter()
+        .filter(|(_, component)| !component.life.is_apart());
+    for (id, component) in own {
         let published = server
             .connection
             .types

@@ -1,12 +1,14 @@
 //! Putting a component into service on a node, and taking it out.
 
-use super::{ServeLimits, Server, component::RunningComponent, discovery, published::StoreEpoch};
+use super::{
+    ServeLimits, Server, component::RunningComponent, discovery, life, published::StoreEpoch,
+};
 use crate::{
     bus::{BusError, Subscription},
     drained::Drained,
     id::Fence,
     name::{ComponentId, HostId, NameError},
-    serve::Service,
+    serve::{Service, Site},
     type_store::PublishError,
     wire::Beat,
 };
@@ -50,6 +52,14 @@ pub enum ServeError {
     Leaving {
         /// The host.
         host: HostId,
+    },
+    /// The component did not start.
+    #[error("component `{component}` did not start: {reason}")]
+    Start {
+        /// The component.
+        component: ComponentId,
+        /// Its own reason.
+        reason: String,
     },
     /// The bus did not take the subscription.
     #[error("the bus did not take the subscription for component `{component}`")]
@@ -103,6 +113,7 @@ pub struct ServeHandle {
     server: Arc<Server>,
     component: Arc<RunningComponent>,
     _discovery: AbortOnDropHandle<()>,
+    _health: Option<AbortOnDropHandle<()>>,
 }
 
 impl ServeHandle {
@@ -123,7 +134,7 @@ impl ServeHandle {
         let was_current = server.registry.put(component);
         server.registry.added.notify_one();
         server.membership.announce_changes();
-        if was_current {
+        if was_current || component.life.is_apart() {
             return;
         }
         let (types, component) = (server.connection.types.clone(), component.clone());
@@ -136,14 +147,16 @@ impl ServeHandle {
     }
 
     /// Takes no new calls, announces that to other hosts, and waits for running calls for at most
-    /// `grace`. Calls that still run then are cut off.
+    /// `grace`. Calls that still run then are cut off. A provider may take 5 s more to stop.
     pub async fn shutdown(self, grace: Duration) -> Drained {
         self.component.stop();
         self.server.membership.announce_changes();
-        match tokio::time::timeout(grace, self.component.idle()).await {
+        let drained = match tokio::time::timeout(grace, self.component.idle()).await {
             Ok(()) => Drained::Clean,
             Err(_) => Drained::CutOff,
-        }
+        };
+        self.component.end_life().await;
+        drained
     }
 }
 
@@ -152,6 +165,7 @@ impl Drop for ServeHandle {
         self.component.cut_off();
         self.server.registry.remove(&self.component);
         self.server.membership.announce_changes();
+        self.component.end_life_in_background();
     }
 }
 
@@ -180,7 +194,7 @@ impl Server {
             component: component.clone(),
             host: host(),
         };
-        if if_serving == IfServing::Reject && self.component(&component).is_some() {
+        if if_serving == IfServing::Reject && self.registry.get(&component).is_some() {
             return Err(already());
         }
         self.check_room(&component)?;
@@ -193,6 +207,7 @@ impl Server {
         let shared = (budget, &self.connection.auth);
         let running = RunningComponent::new(id, service, limits, fence, shared);
         let running = Arc::new(running);
+        self.start_service(&running).await?;
         let store_epoch = StoreEpoch::of(&self.connection.replica.health());
         self.publish_types(&running).await?;
         let questions = self.subscribe_to_questions(&component).await?;
@@ -212,6 +227,10 @@ impl Server {
             server: self.clone(),
             component: running.clone(),
             _discovery: discovery,
+            _health: running.service().has_health().then(|| {
+                let checks = life::watch_health(self.clone(), running.clone());
+                AbortOnDropHandle::new(tokio::spawn(checks))
+            }),
         };
         // If everything was published again meanwhile, because the store began a new life, this one
         // may have been missed.
@@ -221,6 +240,18 @@ impl Server {
         self.registry.added.notify_one();
         self.membership.announce_changes();
         Ok(handle)
+    }
+
+    /// Starts the service of a component.
+    async fn start_service(&self, running: &RunningComponent) -> Result<(), ServeError> {
+        let component = running.id.clone();
+        let Some(node) = self.home.get().and_then(|home| home()) else {
+            let host = self.origin().host.clone();
+            return Err(ServeError::Leaving { host });
+        };
+        let site = Site::new(component.clone(), self.origin().clone(), node);
+        let started = running.life.start(site).await;
+        started.map_err(|reason| ServeError::Start { component, reason })
     }
 
     /// Checks that this node can announce one more component.
@@ -237,6 +268,9 @@ impl Server {
     }
 
     async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
+        if component.life.is_apart() {
+            return Ok(());
+        }
         let (id, types) = (&component.id, &component.exports.types);
         let published = self.connection.types.publish(id, types).await;
         published.map(drop).map_err(|source| ServeError::Publish {

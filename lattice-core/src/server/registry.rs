@@ -78,7 +78,11 @@ impl Registry {
         serving
             .map(|component| Served {
                 id: component.id.clone(),
-                digest: component.exports.digest,
+                digest: if component.life.is_apart() {
+                    Served::APART
+                } else {
+                    component.exports.digest
+                },
                 fence: Fence::number(component.fence),
                 replica_counts: replica_counts
                     .get(&component.id)

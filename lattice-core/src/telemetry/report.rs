@@ -93,6 +93,7 @@ pub(crate) async fn run(telemetry: Arc<Telemetry>) {
             biased;
             () = sleep_until(due) => periods.turn(),
             () = telemetry.statuses.changed.notified() => sleep_until(soonest).await,
+            () = telemetry.server.conditions.notified() => sleep_until(soonest).await,
             () = telemetry.requested(&mut wanted) => {
                 // A new watcher has received no beat either.
                 membership.announce_changes();
@@ -225,21 +226,22 @@ impl Telemetry {
             .map(|component| {
                 let latency = periods.latency(component);
                 let (calls, errors) = component.meter.counts();
+                let status = statuses.get(&component.id);
+                let bare = bare(&component.id, status, phase_of(component));
                 ComponentReport {
                     calls,
                     errors,
                     latency,
-                    ..bare(
-                        &component.id,
-                        statuses.get(&component.id),
-                        phase_of(component),
-                    )
+                    reason: with_condition(component, bare.reason),
+                    ..bare
                 }
             })
             .chain(others.map(|id| bare(id, statuses.get(id), Phase::Starting)))
             .collect();
         reports.sort_by(|a, b| {
-            let key = |report: &ComponentReport| report.phase == Phase::Serving;
+            let key = |report: &ComponentReport| {
+                report.phase == Phase::Serving && report.reason.is_none()
+            };
             key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
         });
         let mut room = MAX_REASONS;
@@ -260,6 +262,18 @@ fn phase_of(component: &RunningComponent) -> Phase {
     } else {
         Phase::Draining
     }
+}
+
+/// Adds what a component's last check of its health has found to the last thing that went wrong.
+fn with_condition(component: &RunningComponent, reason: Option<String>) -> Option<String> {
+    let Some(condition) = component.life.condition() else {
+        return reason;
+    };
+    let both = match reason {
+        Some(reason) => format!("{condition}; {reason}"),
+        None => condition,
+    };
+    ComponentStatus::new(Phase::Serving).reason(both).reason
 }
 
 /// A report without calls.

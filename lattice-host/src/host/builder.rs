@@ -94,7 +94,9 @@ impl HostBuilder {
     /// creates it from its configuration, and fails when that is invalid.
     ///
     /// With the feature `http`, each host has `http`, the provider that sends requests to the web:
-    /// [`OutgoingHttp`](crate::http::OutgoingHttp). One that is added under its name replaces it.
+    /// [`OutgoingHttp`](crate::http::OutgoingHttp). With the feature `providers`, it has the
+    /// standard providers, under the names that `lattice-provider` prints. One that is added under
+    /// the name of another replaces it.
     pub fn builtin<P: IntoService>(
         mut self,
         name: &str,
@@ -250,12 +252,20 @@ async fn start_all(
 /// Returns the providers that every host has.
 fn own_builtins() -> BTreeMap<String, ProviderFactory> {
     #[cfg_attr(
-        not(feature = "http"),
+        not(any(feature = "http", feature = "providers")),
         expect(unused_mut, reason = "a feature adds to them")
     )]
     let mut builtins: BTreeMap<String, ProviderFactory> = BTreeMap::new();
     #[cfg(feature = "http")]
     builtins.insert("http".to_owned(), Arc::new(outgoing_http));
+    #[cfg(feature = "providers")]
+    for standard in lattice_providers::builtins() {
+        let make = move |config: &BTreeMap<String, String>| {
+            let made = (standard.make)(config);
+            made.map_err(|refusal| RuntimeError::new(refusal.reason()))
+        };
+        builtins.insert(standard.name.to_owned(), Arc::new(make));
+    }
     builtins
 }
 

@@ -1,5 +1,5 @@
 //! Runs the components that desired state assigns to a host: actors from images, and providers by
-//! name.
+//! name or in processes of their own.
 
 use super::launcher::{Launcher, serve_limits};
 use crate::{
@@ -10,6 +10,11 @@ use crate::{
     },
     guest::Instances,
     limits::{ByteSize, Limits},
+};
+#[cfg(feature = "process")]
+use crate::{
+    guest::ActorLog,
+    process::{ProcessService, ProcessSettings, Program},
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
@@ -54,7 +59,7 @@ impl Runtime for HostRuntime {
         Box::pin(async move {
             match &job.work {
                 Work::Actor { .. } => self.actor(&job).await,
-                Work::Provider { kind, .. } => self.provider(&job, kind),
+                Work::Provider { kind, digest } => self.provider(&job, kind, *digest).await,
                 _ => Err(RuntimeError::new(
                     "this host does not know this kind of component; update it",
                 )),
@@ -101,14 +106,15 @@ impl HostRuntime {
         Ok(Prepared { service, limits })
     }
 
-    fn provider(&self, job: &WorkItem, kind: &ProviderKind) -> Result<Prepared, RuntimeError> {
+    async fn provider(
+        &self,
+        job: &WorkItem,
+        kind: &ProviderKind,
+        digest: Option<ImageDigest>,
+    ) -> Result<Prepared, RuntimeError> {
         let name = match kind {
             ProviderKind::Builtin(name) => name,
-            ProviderKind::Image(image) => {
-                return Err(RuntimeError::new(format!(
-                    "a host can't run a provider from an image such as `{image}`; build it into a host with `HostBuilder::builtin`, or let it serve the lattice from its own process"
-                )));
-            }
+            ProviderKind::Image(image) => return self.process(job, image, digest).await,
             _ => {
                 return Err(RuntimeError::new(
                     "this host does not know this kind of provider; update it",
@@ -131,6 +137,54 @@ impl HostRuntime {
             service: make(&job.config)?,
             limits: serve_limits(&self.launcher.limits),
         })
+    }
+
+    /// A provider in a process of its own.
+    #[cfg(feature = "process")]
+    async fn process(
+        &self,
+        job: &WorkItem,
+        image: &Image,
+        digest: Option<ImageDigest>,
+    ) -> Result<Prepared, RuntimeError> {
+        let Image::File(path) = image else {
+            return Err(RuntimeError::new(format!(
+                "a host runs a provider only from a file, and not from `{image}`; name the program as `file:/path`, which each host that is to run it has"
+            )));
+        };
+        let mut settings = job.config.clone();
+        let program = Program::new(path, digest, &mut settings).await;
+        let program = program.map_err(|error| RuntimeError::of(&error))?;
+        let node = &self.launcher.node;
+        let (component, host) = (job.component.clone(), node.host_id().clone());
+        let limits = serve_limits(&self.launcher.limits);
+        let service = ProcessService::new(ProcessSettings {
+            program,
+            settings,
+            limits,
+            log: Arc::new(ActorLog::new(component, host, node.log_sink())),
+        });
+        Ok(Prepared {
+            service: Arc::new(service),
+            limits,
+        })
+    }
+
+    #[cfg(not(feature = "process"))]
+    #[expect(
+        clippy::unused_async,
+        clippy::unused_self,
+        reason = "it does something with the feature"
+    )]
+    async fn process(
+        &self,
+        _: &WorkItem,
+        image: &Image,
+        _: Option<ImageDigest>,
+    ) -> Result<Prepared, RuntimeError> {
+        Err(RuntimeError::new(format!(
+            "this host can't run a provider from an image such as `{image}`; build the host with the feature `process` of `lattice-mesh-host`, or the provider into it with `HostBuilder::builtin`"
+        )))
     }
 
     async fn bytes(

@@ -4,6 +4,7 @@ mod artifact;
 mod cli;
 mod host;
 mod http;
+mod process;
 mod wait;
 
 #[path = "../../../lattice-core/tests/support/tls.rs"]

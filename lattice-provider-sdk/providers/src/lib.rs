@@ -1,5 +1,44 @@
 //! The standard capability providers of a lattice, written with `lattice-provider-sdk` as any other
 //! provider is.
+//!
+//! A *capability* is an interface that actors import, such as a key-value store, and a *backend* is
+//! what serves it, such as Redis. To use another backend is to link to another provider. Each
+//! capability has a module, and each backend a feature with the same name as its provider. Nothing
+//! is built without its feature, and `all` has every one.
+//!
+//! # Three ways to run one
+//!
+//! * In a host, by its name in a manifest. The command `lattice` has all of them, and so does a
+//!   host with the feature `providers` of `lattice-mesh-host`:
+//!
+//!   ```toml
+//!   [providers.store]
+//!   builtin = "keyvalue-memory"
+//!   config = { max-size = "64MiB" }
+//!   ```
+//!
+//! * In a host or any other Rust program, as a value: with
+//!   `Host::builder(&lattice).provider("store", …)`, or [`serve`](lattice_provider_sdk::serve).
+//! * In a process of its own: `lattice-provider keyvalue-memory --id store --set max-size=64MiB`.
+//!
+//! A provider has *settings*, which are the same for all links, such as the address of a server.
+//! They are fields of a public type, with their defaults. A link has a *config*, which is the
+//! caller's own, such as a prefix or a bucket. Settings and configs with unknown names are refused.
+//! A password in either is a [`Secret`](lattice_provider_sdk::Secret): it may also be in a file or
+//! a variable, and is never printed.
+//!
+//! # A backend that is away
+//!
+//! A provider starts although its server is away. Calls fail with the interface's own error, within
+//! their deadline, and the provider's condition says why, in `lattice get` and `lattice explain`.
+//! When the server is back, calls succeed again.
 
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod builtins;
 #[cfg(feature = "sql")]
 pub mod sql;
+
+pub use builtin::{Builtin, Make};
+pub use builtins::builtins;

@@ -6,9 +6,11 @@ use serde::de::DeserializeOwned;
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 mod call;
+mod instance;
 mod portable;
 
 pub use call::Call;
+pub use instance::Instance;
 pub use portable::{Portable, PortableTypes};
 pub(crate) use portable::{Restore, Wanted};
 
@@ -23,6 +25,16 @@ pub(crate) use portable::{Restore, Wanted};
 /// ```
 ///
 /// A refusal is stored as the link's status, and calls over the link fail with it.
+///
+/// The provider itself [starts](Self::start) before its first link, and [stops](Self::stop) after
+/// its last one:
+///
+/// ```text
+/// start(instance) ──► links and calls, health every 10 s ──► last call ends, unlink ──► stop
+///       │
+///       ▼
+///    Refusal: it isn't served. A host that placement has given it tries again, with growing pauses
+/// ```
 ///
 /// A provider that needs neither config nor bindings implements [`Stateless`] instead.
 ///
@@ -43,6 +55,45 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// The state kept for a link while it exists, such as a connection, a prefix, or the config
     /// itself.
     type Binding: Send + Sync + 'static;
+
+    /// Called once for each component that it is served as, before the first link and call. The
+    /// host waits up to 10 seconds. A server that the provider uses may be away at this time: that
+    /// isn't an error of the start, but is reported by [`health`](Self::health), and by calls.
+    ///
+    /// # Errors
+    /// Fails with the reason why the provider can't be served. [`stop`](Self::stop) is not called
+    /// then.
+    ///
+    /// # Cancel safety
+    /// The host drops the future when the 10 seconds are over, and the provider isn't served.
+    fn start(&self, instance: &Instance) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = instance;
+        async { Ok(()) }
+    }
+
+    /// Called when the provider was taken out of service, after its last call and
+    /// [`unlink`](Self::unlink). The host waits up to 5 seconds. It isn't called when the host
+    /// loses power, so nothing that was promised to a caller may depend on it.
+    ///
+    /// # Cancel safety
+    /// The host drops the future when the 5 seconds are over.
+    fn stop(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Checks whether the provider can do its work now, for example whether its server responds.
+    /// The host asks every 10 seconds while it serves the provider, every 2 seconds after a
+    /// failure, and waits up to 5 seconds. A failure is shown by `lattice get` and `lattice
+    /// explain` as the component's condition until it is well again. It stops nothing.
+    ///
+    /// # Errors
+    /// Fails with what is wrong.
+    ///
+    /// # Cancel safety
+    /// The host drops the future when the 5 seconds are over.
+    fn health(&self) -> impl Future<Output = Result<(), Refusal>> + Send {
+        async { Ok(()) }
+    }
 
     /// Returns the binding for a link that was added or changed. The host waits up to 10 seconds.
     ///
@@ -101,6 +152,28 @@ pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
     type World: Dispatch<Self>;
 
+    /// Called before the first call, as [`Provider::start`].
+    ///
+    /// # Errors
+    /// Fails with the reason why the provider can't be served.
+    fn start(&self, instance: &Instance) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = instance;
+        async { Ok(()) }
+    }
+
+    /// Called after the last call, as [`Provider::stop`].
+    fn stop(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Checks whether the provider can do its work now, as [`Provider::health`].
+    ///
+    /// # Errors
+    /// Fails with what is wrong.
+    fn health(&self) -> impl Future<Output = Result<(), Refusal>> + Send {
+        async { Ok(()) }
+    }
+
     /// Returns how many of its resources others may hold, as [`Provider::handles`].
     fn handles(&self) -> usize {
         MOST_HANDLES
@@ -116,6 +189,18 @@ impl<P: Stateless> Provider for P {
     type World = P::World;
     type Config = ();
     type Binding = ();
+
+    async fn start(&self, instance: &Instance) -> Result<(), Refusal> {
+        Stateless::start(self, instance).await
+    }
+
+    async fn stop(&self) {
+        Stateless::stop(self).await;
+    }
+
+    async fn health(&self) -> Result<(), Refusal> {
+        Stateless::health(self).await
+    }
 
     async fn link(&self, _: &Link, (): ()) -> Result<(), Refusal> {
         Ok(())
@@ -152,7 +237,8 @@ pub trait Dispatch<P: Provider>: WitWorld {
 /// Length limit of a reason, in bytes. It is one line for a person, not a log.
 const MAX_REASON: usize = 1_024;
 
-/// The reason why a link is refused, or the token of a [`Portable`] resource.
+/// The reason why a provider doesn't start or isn't well, or why a link or the token of a
+/// [`Portable`] resource is refused.
 ///
 /// Not an [`Error`] itself, so that `?` can turn every error into a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]

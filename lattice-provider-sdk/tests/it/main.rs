@@ -4,6 +4,7 @@ mod clients;
 mod flow;
 mod generated;
 mod links;
+mod lives;
 // Public, so that its lints take it for a library.
 pub mod names;
 mod portable;

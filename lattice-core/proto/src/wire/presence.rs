@@ -109,6 +109,14 @@ pub struct Served {
     pub replica_counts: Vec<ReplicaCount>,
 }
 
+impl Served {
+    /// The digest of a component that a process of its own serves, which the host looks after: the
+    /// process is another node, and says itself what it serves. The host counts its replicas, and
+    /// takes no calls for it. A version that doesn't know this digest sends calls to the host, is
+    /// told that they weren't run, and tries the process.
+    pub const APART: Digest = Digest([0; 32]);
+}
+
 /// Replicas of one generation of a component on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaCount {

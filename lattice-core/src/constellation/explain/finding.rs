@@ -211,14 +211,14 @@ pub enum Finding {
         /// The rest of its report.
         reason: Option<String>,
     },
-    /// A host serves a component, apart from a part that can't be served.
-    #[error("host `{host}` serves `{component}` without a part of it: {reason}")]
+    /// A host serves a component, and a part of it can't be served, or it isn't well.
+    #[error("host `{host}` serves `{component}`, and not all of it works: {reason}")]
     ServesInPart {
         /// The component.
         component: ComponentId,
         /// The host.
         host: HostId,
-        /// What can't be served, and why.
+        /// What doesn't work, and why.
         reason: String,
     },
     /// A host serves the component but reads no frames that this process writes.

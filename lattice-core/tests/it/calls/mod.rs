@@ -17,6 +17,7 @@ pub(crate) mod handles;
 mod hosts;
 mod lagging;
 mod large;
+mod lives;
 mod local;
 mod memory;
 mod routes;

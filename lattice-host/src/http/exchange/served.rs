@@ -7,7 +7,7 @@ use lattice_core::{
     id::{FunctionKey, Origin},
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName, InterfaceName},
-    serve::{Answer, Request, Service},
+    serve::{Answer, Request, Service, Site},
     types::{ComponentTypes, InterfaceTypes},
 };
 use std::{
@@ -123,6 +123,30 @@ impl Service for ServedAs {
 
     fn placed(&self, component: &ComponentId, on: &Origin) {
         self.service.placed(component, on);
+    }
+
+    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
+        self.service.started(site)
+    }
+
+    fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
+        self.service.stopped(site)
+    }
+
+    fn is_apart(&self) -> bool {
+        self.service.is_apart()
+    }
+
+    fn has_health(&self) -> bool {
+        self.service.has_health()
+    }
+
+    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
+        self.service.health()
+    }
+
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        self.service.health_changed()
     }
 
     fn restores(&self) -> bool {

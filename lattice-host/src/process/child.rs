@@ -1,0 +1,216 @@
+//! One process of a provider, from its start to its end.
+
+use super::{output::Output, program::Program};
+use crate::guest::ActorLog;
+use lattice_core::error::chain;
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, ChildStdin, Command},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long a process may take to stop by itself. It gives its calls 2 s.
+const STOP: Duration = Duration::from_millis(4_000);
+/// How long the last lines may take after the end of a process. Another process may have its pipes.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
+/// A process that serves, or is about to. Dropping it kills it, with all processes of its group.
+pub(super) struct Running {
+    child: Child,
+    group: Group,
+    /// The process stops when this ends. `None` once it has been asked to.
+    stdin: Option<ChildStdin>,
+    output: Arc<Output>,
+    readers: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Running {
+    /// Starts a process, and waits until it serves. Fails with the reason why it doesn't.
+    pub(super) async fn start(
+        program: &Program,
+        order: &str,
+        log: &Arc<ActorLog>,
+    ) -> Result<Self, String> {
+        let deadline = Instant::now() + program.start;
+        let mut running = Self::spawn(program, log).map_err(|error| {
+            format!(
+                "the program `{}` can't be run: {}",
+                program.path.display(),
+                chain(&error)
+            )
+        })?;
+        let output = running.output.clone();
+        let starts = async {
+            running.send(order).await;
+            tokio::select! {
+                biased;
+                () = output.serves.notified() => None,
+                ended = running.child.wait() => Some(ended),
+            }
+        };
+        let started = timeout_at(deadline, starts).await;
+        match started {
+            Ok(None) => Ok(running),
+            Ok(Some(ended)) => Err(running.reason(ended).await),
+            Err(_) => {
+                let last = output.last_lines();
+                Err(format!(
+                    "it does not serve within {:?}, and was killed; {last}",
+                    program.start
+                ))
+            }
+        }
+    }
+
+    fn spawn(program: &Program, log: &Arc<ActorLog>) -> io::Result<Self> {
+        let mut command = Command::new(&program.path);
+        command
+            .args(&program.arguments)
+            .env_clear()
+            .envs(&program.environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // Signals of a terminal are for the host, which stops its processes in order.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn()?;
+        let group = Group::of(&child);
+        group.limit(program.memory)?;
+        let output = Arc::new(Output::new(log.clone()));
+        let mut readers = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            let output = output.clone();
+            let read = async move { output.read(stdout, "stdout").await };
+            readers.push(AbortOnDropHandle::new(tokio::spawn(read)));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            let output = output.clone();
+            let read = async move { output.read(stderr, "stderr").await };
+            readers.push(AbortOnDropHandle::new(tokio::spawn(read)));
+        }
+        Ok(Self {
+            stdin: child.stdin.take(),
+            child,
+            group,
+            output,
+            readers,
+        })
+    }
+
+    /// Sends the order. A process that has ended or doesn't read it is noticed otherwise.
+    async fn send(&mut self, order: &str) {
+        if let Some(stdin) = &mut self.stdin
+            && let Err(error) = stdin.write_all(order.as_bytes()).await
+        {
+            tracing::debug!(%error, "a process did not take its order");
+        }
+    }
+
+    /// Waits until the process ends by itself, and returns the reason.
+    pub(super) async fn ended(&mut self) -> String {
+        let ended = self.child.wait().await;
+        self.reason(ended).await
+    }
+
+    /// Asks the process to stop, and kills it if it doesn't in time.
+    pub(super) async fn stop(mut self) {
+        self.stdin = None;
+        if timeout(STOP, self.child.wait()).await.is_err() {
+            let last = self.output.last_lines();
+            tracing::warn!(
+                last,
+                "the process of a provider did not stop within {STOP:?}, and is killed"
+            );
+        }
+        self.drain_output().await;
+    }
+
+    async fn reason(&mut self, ended: io::Result<ExitStatus>) -> String {
+        // Processes that it has started end with it.
+        self.group.kill();
+        self.drain_output().await;
+        let ended = match ended {
+            Ok(status) => format!("its process ended with {status}"),
+            Err(error) => format!("its process was lost: {error}"),
+        };
+        format!("{ended}; {}", self.output.last_lines())
+    }
+
+    /// Waits for what the process printed before it ended.
+    async fn drain_output(&mut self) {
+        let readers = std::mem::take(&mut self.readers);
+        let all = futures_util::future::join_all(readers);
+        // Those that are not done are aborted.
+        let _ = timeout(LAST_LINES, all).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.group.kill();
+    }
+}
+
+/// The process and those that it has started, unless they have left its group.
+struct Group(#[cfg_attr(not(unix), expect(dead_code, reason = "there are no groups"))] Option<u32>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id())
+    }
+
+    #[cfg(unix)]
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        self.0
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw)
+    }
+
+    /// Ends them at once.
+    #[cfg(unix)]
+    fn kill(&self) {
+        if let Some(group) = self.pid() {
+            // An error means that none is left.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, reason = "there are no groups")]
+    fn kill(&self) {}
+
+    /// Limits the memory that the process may map.
+    #[cfg(target_os = "linux")]
+    fn limit(&self, memory: Option<crate::limits::ByteSize>) -> io::Result<()> {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        let (Some(memory), Some(process)) = (memory, self.pid()) else {
+            return Ok(());
+        };
+        let most = Rlimit {
+            current: Some(memory.as_u64()),
+            maximum: Some(memory.as_u64()),
+        };
+        prlimit(Some(process), Resource::As, most)?;
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "there is no limit to set")]
+    fn limit(&self, memory: Option<crate::limits::ByteSize>) -> io::Result<()> {
+        match memory {
+            None => Ok(()),
+            Some(_) => Err(io::Error::other(
+                "this system has no limit for the memory of a process; remove `lattice.memory`",
+            )),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Providers in processes of their own, which the host starts and looks after.
+//!
+//! ```text
+//!              ┌─ order on stdin ──► process ── calls of the lattice, as a node of its own
+//! Supervisor ──┤                        │
+//!              └─ waits ◄── `serving` ──┴── other lines ──► log of the component
+//! ```
+//! States: *starting* → *serving* → *away* (its process ended) → *starting* → … → *stopped*. The
+//! first start belongs to placement: if it fails, so does the start of the component, and the
+//! agent tries again. After that, the supervisor starts the process again: at once after it had
+//! served for a while, and with growing pauses if it keeps ending. The reason is the component's
+//! condition until it serves again.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `program` | which program, its arguments, environment and memory |
+//! | `child` | one process: its start, its lines, its end |
+//! | `output` | its lines, for the log and for the reason why it ended |
+//! | `supervisor` | starts it again |
+//! | `service` | what the agent serves in the component's name |
+
+mod child;
+mod output;
+mod program;
+mod service;
+mod supervisor;
+
+pub(crate) use program::{Program, ProgramError};
+pub(crate) use service::{ProcessService, ProcessSettings};

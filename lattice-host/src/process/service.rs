@@ -1,0 +1,197 @@
+//! What the agent serves in the name of a component that a process of its own serves.
+
+use super::{
+    program::Program,
+    supervisor::{State, Supervisor},
+};
+use crate::guest::ActorLog;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use lattice_core::{
+    Invitation,
+    call::CallError,
+    name::HostId,
+    serve::{Answer, Request, Service, Site},
+    server::ServeLimits,
+    sync::Mutex,
+    types::ComponentTypes,
+};
+use lattice_provider_sdk::process::Order;
+use std::{
+    collections::BTreeMap,
+    future, process,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// Distinguishes the processes of this host.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// What a process is started with.
+pub(crate) struct ProcessSettings {
+    pub(crate) program: Program,
+    /// The provider's own settings.
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) limits: ServeLimits,
+    pub(crate) log: Arc<ActorLog>,
+}
+
+/// Looks after the process that serves a component. Dropping it kills the process.
+pub(crate) struct ProcessService(Arc<Shared>);
+
+struct Shared {
+    program: Arc<Program>,
+    settings: BTreeMap<String, String>,
+    limits: ServeLimits,
+    log: Arc<ActorLog>,
+    supervised: Mutex<Option<Supervised>>,
+}
+
+/// A supervisor and its process.
+struct Supervised {
+    state: watch::Receiver<State>,
+    stop: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
+
+impl ProcessService {
+    pub(crate) fn new(settings: ProcessSettings) -> Self {
+        Self(Arc::new(Shared {
+            program: Arc::new(settings.program),
+            settings: settings.settings,
+            limits: settings.limits,
+            log: settings.log,
+            supervised: Mutex::default(),
+        }))
+    }
+}
+
+impl Shared {
+    fn supervise(&self, site: &Site, invitation: &Invitation) -> Supervised {
+        let node = node_id(site);
+        let order = Order::new(site.component().clone(), node, invitation)
+            .settings(self.settings.clone())
+            .limits(&self.limits);
+        let (sender, state) = watch::channel(State::Starting);
+        let stop = CancellationToken::new();
+        let supervisor = Supervisor {
+            program: self.program.clone(),
+            order,
+            log: self.log.clone(),
+            state: sender,
+            stop: stop.clone(),
+        };
+        Supervised {
+            state,
+            stop,
+            task: AbortOnDropHandle::new(tokio::spawn(supervisor.run())),
+        }
+    }
+
+    /// Starts the process, and waits until it serves. Until then, placement decides whether it is
+    /// started again.
+    async fn start(&self, site: Site) -> Result<(), String> {
+        let Some(invitation) = site.lattice().invitation() else {
+            return Err(
+                "a provider in a process of its own needs a lattice on NATS, because no other process can join this one; name a server with `--nats`, or build the provider into the host"
+                    .to_owned(),
+            );
+        };
+        let mut supervised = self.supervise(&site, &invitation);
+        let first = supervised.state.wait_for(|state| *state != State::Starting);
+        let condition = match first.await {
+            Ok(state) => state.condition(),
+            Err(_) => Some("its supervisor has ended".to_owned()),
+        };
+        if let Some(condition) = condition {
+            return Err(condition);
+        }
+        *self.supervised.lock() = Some(supervised);
+        Ok(())
+    }
+}
+
+impl Service for ProcessService {
+    /// The process publishes its own.
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        Answer::Ready(Err(CallError::NotServed {
+            component: request.component,
+        }))
+    }
+
+    fn is_apart(&self) -> bool {
+        true
+    }
+
+    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
+        let (shared, site) = (self.0.clone(), site.clone());
+        async move { shared.start(site).await }.boxed()
+    }
+
+    fn stopped(&self, _: &Site) -> BoxFuture<'static, ()> {
+        let supervised = self.0.supervised.lock().take();
+        let stopping = async move {
+            if let Some(Supervised { stop, task, .. }) = supervised {
+                stop.cancel();
+                // It ends within its own limits. A panic is logged by the runtime.
+                let _ = task.await;
+            }
+        };
+        stopping.boxed()
+    }
+
+    fn has_health(&self) -> bool {
+        true
+    }
+
+    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
+        let mut supervised = self.0.supervised.lock();
+        let condition = supervised
+            .as_mut()
+            .and_then(|supervised| supervised.state.borrow_and_update().condition());
+        drop(supervised);
+        async move { condition.map_or(Ok(()), Err) }.boxed()
+    }
+
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        let supervised = self.0.supervised.lock();
+        // It has seen what the last check has.
+        let state = supervised
+            .as_ref()
+            .map(|supervised| supervised.state.clone());
+        drop(supervised);
+        let changed = async move {
+            let is_known = match state {
+                Some(mut state) => state.changed().await.is_ok(),
+                None => false,
+            };
+            if !is_known {
+                future::pending::<()>().await;
+            }
+        };
+        changed.boxed()
+    }
+}
+
+/// The id of the process as a node. A process that is started again has the same, so that its new
+/// boot replaces the old one as soon as it is heard of.
+fn node_id(site: &Site) -> HostId {
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let (host, component) = (site.origin().host.as_str(), site.component().as_str());
+    let start = |text: &str, most: usize| text[..text.len().min(most)].to_owned();
+    let id = format!(
+        "{}-{}-{:x}-{number:x}",
+        start(host, 24),
+        start(component, 19),
+        process::id()
+    );
+    // 24 + 19 + 8 + 8 characters and three hyphens are at most 62, all of the alphabet of ids.
+    HostId::new(&id).unwrap_or_else(|_| site.origin().host.clone())
+}

@@ -1,0 +1,134 @@
+//! The program of a provider that does what its caller or its settings say, good or bad.
+
+use lattice_provider_sdk::{Call, Link, Provider, Refusal, process};
+use std::{
+    env,
+    process::{Command, ExitCode, exit},
+    thread,
+    time::Duration,
+};
+
+lattice_provider_sdk::provider!({
+    inline: "
+        package test:process@0.1.0;
+        interface acts {
+            pid: func() -> u32;
+            prefixed: func(text: string) -> string;
+            environment: func() -> list<string>;
+            print: func(lines: u32);
+            start-another: func() -> u32;
+            can-map: func(mib: u32) -> bool;
+            end: func(code: u8);
+        }
+        world acting { export acts; }
+    ",
+});
+use test::process::acts::Acts;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Settings {
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    Good,
+    ExitsAtOnce,
+    HangsAtStart,
+    IgnoresStop,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: Mode::Good }
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Config {
+    prefix: String,
+}
+
+struct Actor {
+    mode: Mode,
+}
+
+impl Provider for Actor {
+    type World = World;
+    type Config = Config;
+    type Binding = String;
+
+    async fn stop(&self) {
+        if self.mode == Mode::IgnoresStop {
+            thread::sleep(Duration::from_secs(60));
+        }
+    }
+
+    async fn link(&self, _: &Link, config: Config) -> Result<String, Refusal> {
+        Ok(config.prefix)
+    }
+
+    async fn operator(&self) -> Option<String> {
+        Some("operator: ".to_owned())
+    }
+}
+
+impl Acts for Actor {
+    async fn pid(&self, _: &Call<Self>) -> u32 {
+        std::process::id()
+    }
+
+    async fn prefixed(&self, call: &Call<Self>, text: String) -> String {
+        format!("{}{text}", call.binding())
+    }
+
+    async fn environment(&self, _: &Call<Self>) -> Vec<String> {
+        env::vars()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
+    }
+
+    async fn print(&self, _: &Call<Self>, lines: u32) {
+        for number in 0..lines {
+            println!("line {number}");
+        }
+    }
+
+    /// Starts a process that outlives this one unless somebody ends it, and has its pipes.
+    async fn start_another(&self, _: &Call<Self>) -> u32 {
+        let another = Command::new("/bin/sleep").arg("1000").spawn();
+        another.map_or(0, |another| another.id())
+    }
+
+    async fn can_map(&self, _: &Call<Self>, mib: u32) -> bool {
+        let mut memory: Vec<u8> = Vec::new();
+        memory
+            .try_reserve_exact(mib as usize * 1_024 * 1_024)
+            .is_ok()
+    }
+
+    async fn end(&self, _: &Call<Self>, code: u8) {
+        eprintln!("told to end");
+        exit(code.into());
+    }
+}
+
+fn main() -> ExitCode {
+    process::run(|Settings { mode }| {
+        match mode {
+            Mode::ExitsAtOnce => {
+                eprintln!("the disk is on fire");
+                exit(3);
+            }
+            Mode::HangsAtStart => {
+                println!("waiting for something");
+                thread::sleep(Duration::from_secs(60));
+            }
+            Mode::Good | Mode::IgnoresStop => {}
+        }
+        Actor { mode }
+    })
+}
