@@ -52,7 +52,7 @@ trait Database {
 struct Served {
     lattice: Lattice,
     /// Dropped, the provider stops.
-    _serving: Option<ServeHandle>,
+    serving: Option<ServeHandle>,
     connection: ConnectionClient,
 }
 
@@ -65,7 +65,7 @@ async fn served(provider: impl IntoService) -> Served {
     let connection = connected(caller).await;
     Served {
         lattice,
-        _serving: Some(serving),
+        serving: Some(serving),
         connection,
     }
 }
@@ -82,10 +82,8 @@ impl Served {
     /// Returns a connection over another link, with this config.
     async fn linked(&self, name: &str, config: &LinkConfig) -> ConnectionClient {
         let link = Link::new("app", INTERFACE.name(), "sql").expect("a link");
-        let link = link
-            .named(name)
-            .and_then(|link| link.config(config))
-            .expect("a link");
+        let link = link.named(name).expect("a name");
+        let link = link.config(config).expect("JSON");
         self.lattice.links().put(link).await.expect("put");
         let caller = self.lattice.caller("app").expect("an id");
         connected(caller.via(name).expect("a name")).await
@@ -197,14 +195,14 @@ fn text(text: &str) -> Value {
     Value::Str(text.to_owned())
 }
 
-/// Makes one test of each function, for a database. `$start` returns none if there is no server.
+/// Makes one test of each function of these modules, for a database. `$start` returns none if there is no server.
 macro_rules! suite {
     ($start:expr => $($group:ident: $($test:ident),+;)+) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 if let Some(database) = $start.await {
-                    super::$group::$test(&database).await;
+                    $group::$test(&database).await;
                 }
             }
         )+)+

@@ -220,13 +220,9 @@ async fn what_cannot_be_is_told_when_it_is_made() {
         schema: Some("app".to_owned()),
         ..LinkConfig::default()
     };
-    let link = Link::new("other", INTERFACE.name(), "sql").and_then(|link| link.config(&config));
-    served
-        .lattice
-        .links()
-        .put(link.expect("a link"))
-        .await
-        .expect("put");
+    let link = Link::new("other", INTERFACE.name(), "sql").expect("a link");
+    let link = link.config(&config).expect("JSON");
+    served.lattice.links().put(link).await.expect("put");
     let caller = served.lattice.caller("other").expect("an id");
     let database = lattice_providers::sql::database::DatabaseClient::new(caller);
     let refused = database.new_connection().timeout(PATIENCE).await;

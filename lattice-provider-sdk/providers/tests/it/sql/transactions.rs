@@ -156,11 +156,11 @@ pub(super) async fn a_transaction_ends_with_its_provider(database: &impl Databas
     within(&transaction, INSERT, &[Value::Int64(1)])
         .await
         .expect("inserted");
-    served._serving = None;
+    drop(served.serving.take());
     let failed = transaction.commit().timeout(PATIENCE).await;
     assert!(failed.is_err(), "{failed:?}");
     let provider = database.provider(Settings::default());
-    served._serving = Some(
+    served.serving = Some(
         serve(&served.lattice, "sql", provider)
             .await
             .expect("served"),
@@ -186,9 +186,9 @@ pub(super) async fn a_transaction_ends_with_its_provider(database: &impl Databas
 
 pub(super) async fn what_was_committed_outlives_its_provider(database: &impl Database) {
     let mut served = with_notes(database, Settings::default()).await;
-    served._serving = None;
+    drop(served.serving.take());
     let provider = database.provider(Settings::default());
-    served._serving = Some(
+    served.serving = Some(
         serve(&served.lattice, "sql", provider)
             .await
             .expect("served"),
