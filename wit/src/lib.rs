@@ -38,9 +38,11 @@
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
+//! | [`wasmcloud:postgres`](WASMCLOUD_POSTGRES) | `types`, `query`, `prepared` | queries of PostgreSQL |
 //!
-//! The `wasi:` packages have the names and types of the published drafts; their documentation is
-//! our own. Without features, the crate has no dependencies and no code except the lookups below.
+//! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
+//! documentation is our own. Without features, the crate has no dependencies and no code except the
+//! lookups below.
 //! The feature `binary` adds the encoding in which a component publishes its own WIT, the feature
 //! `signature` the canonical text of a function's type.
 //!
@@ -103,6 +105,7 @@ pub const PACKAGES: &[Package] = &[
     LATTICE_HTTP,
     WASI_LOGGING,
     WASI_CONFIG,
+    WASMCLOUD_POSTGRES,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -179,6 +182,22 @@ pub const WASI_CONFIG: Package = Package {
         path: "wasi-config/store.wit",
         text: include_str!("../wasi-config/store.wit"),
     }],
+};
+
+/// `wasmcloud:postgres`: queries of PostgreSQL, as wasmCloud's 1.x components import it.
+pub const WASMCLOUD_POSTGRES: Package = Package {
+    name: "wasmcloud:postgres",
+    version: "0.1.1-draft",
+    files: &[
+        File {
+            path: "wasmcloud-postgres/types.wit",
+            text: include_str!("../wasmcloud-postgres/types.wit"),
+        },
+        File {
+            path: "wasmcloud-postgres/query.wit",
+            text: include_str!("../wasmcloud-postgres/query.wit"),
+        },
+    ],
 };
 
 /// Returns the package with this name, such as `lattice:rpc`, if the crate has it.

@@ -1,18 +1,21 @@
 //! What a database has to provide.
 
 use super::{
+    Sql,
     config::LinkConfig,
     database::{Access, Column, Error, Isolation, Row, Value},
 };
 use futures_util::stream::BoxStream;
-use lattice_provider_sdk::Refusal;
+use lattice_provider_sdk::{Dispatch, Refusal};
 use std::{fmt, future::Future};
 use tokio::time::Instant;
 
 /// A database, as [`Sql`](super::Sql) uses it.
 ///
 /// All waits are limited by the caller, who drops a future that takes too long.
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: Sized + Send + Sync + 'static {
+    /// The interfaces that it serves: `lattice:sql`, and others on top of that.
+    type World: Dispatch<Sql<Self>>;
     /// What the links to it have of their own.
     type Scope: Send + Sync + 'static;
     /// One of its connections.

@@ -1,4 +1,5 @@
-//! SQL databases: `lattice:sql` on SQLite and on PostgreSQL.
+//! SQL databases: `lattice:sql` on SQLite and on PostgreSQL, and `wasmcloud:postgres/query` on the
+//! latter.
 //!
 //! ```text
 //!   calls ──► Sql<B>: connections, transactions, rows         provider, transaction, rows
@@ -50,7 +51,7 @@ mod wit {
 pub use backend::{Backend, Cursor, Outcome, Session};
 pub use config::{Limits, LinkConfig};
 #[cfg(feature = "sql-postgres")]
-pub use postgres::{Postgres, PostgresBackend, PostgresConfig, Tls};
+pub use postgres::{Postgres, PostgresBackend, PostgresConfig, PostgresWorld, Tls, published};
 pub use provider::{Connection, Scoped, Sql};
 #[cfg(feature = "sql-sqlite")]
 pub use sqlite::{Sqlite, SqliteBackend, SqliteConfig};

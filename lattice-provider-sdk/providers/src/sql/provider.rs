@@ -6,7 +6,6 @@ use super::{
     database::{self, Access, Database, Error, Isolation, RowSet, RowStream, Value},
     rows::{self, Lease, Statement},
     transaction::Transaction,
-    wit::World,
 };
 use lattice_provider_sdk::{Call, Instance, Link, Portable, PortableTypes, Provider, Refusal};
 use std::{fmt, sync::Arc, time::Duration};
@@ -41,6 +40,24 @@ impl<B: Backend> Sql<B> {
         }
     }
 
+    /// Runs a statement of a call, and returns all its rows.
+    pub(super) async fn run(
+        &self,
+        call: &Call<Self>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> Result<RowSet, Error> {
+        let statement = statement_of(call, statement, parameters)?;
+        rows::query(self.own.lease(call, &statement).await?, statement).await
+    }
+
+    /// Takes a session for a call, which has to end with it.
+    pub(super) async fn session(&self, call: &Call<Self>) -> Result<(B::Session, Instant), Error> {
+        let until = until(call);
+        let session = self.own.session(call.binding(), until).await?;
+        Ok((session, until))
+    }
+
     fn scoped(&self, config: &LinkConfig) -> Result<Scoped<B>, Refusal> {
         Ok(Scoped {
             scope: self.own.backend.scope(config)?,
@@ -65,6 +82,13 @@ pub struct Scoped<B: Backend> {
     is_read_only: bool,
 }
 
+impl<B: Backend> Scoped<B> {
+    /// Returns whether the link only reads.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only
+    }
+}
+
 impl<B: Backend> fmt::Debug for Scoped<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scoped")
@@ -78,7 +102,7 @@ impl<B: Backend> fmt::Debug for Scoped<B> {
 const HEALTH: Duration = Duration::from_secs(4);
 
 impl<B: Backend> Provider for Sql<B> {
-    type World = World;
+    type World = B::World;
     type Config = LinkConfig;
     type Binding = Scoped<B>;
 

@@ -83,7 +83,7 @@ impl Parameter {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 + bytes.len() * 2);
     text.push_str("\\x");
     for byte in bytes {
@@ -93,7 +93,7 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn array<T>(list: &[Option<T>], element: impl Fn(&T) -> String) -> String {
+pub(super) fn array<T>(list: &[Option<T>], element: impl Fn(&T) -> String) -> String {
     let elements = list.iter().map(|value| match value {
         Some(value) => element(value),
         None => "NULL".to_owned(),
@@ -102,7 +102,7 @@ fn array<T>(list: &[Option<T>], element: impl Fn(&T) -> String) -> String {
     format!("{{{}}}", elements.join(","))
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{escaped}\"")
 }

@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod error;
 mod options;
+pub mod published;
 mod session;
 
 use super::{
@@ -34,6 +35,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use published::PostgresWorld;
 pub use session::PostgresSession;
 
 /// `lattice:sql` on PostgreSQL.
@@ -214,6 +216,7 @@ impl PostgresBackend {
 }
 
 impl Backend for PostgresBackend {
+    type World = PostgresWorld;
     type Scope = Arc<PgPool>;
     type Session = PostgresSession;
 

@@ -126,6 +126,13 @@ impl PostgresSession {
         })
     }
 
+    /// Runs statements without parameters, whatever they are. What they leave behind goes with the
+    /// connection, which is closed.
+    pub(super) async fn batch(mut self, statements: &str) -> Result<(), Error> {
+        self.is_in_transaction = true;
+        self.control(statements).await
+    }
+
     /// Runs a statement of the provider's own.
     async fn control(&mut self, text: &str) -> Result<(), Error> {
         self.is_running = true;

@@ -14,7 +14,7 @@ mod values;
 mod worker;
 
 use super::{
-    Limits, LinkConfig, Sql,
+    Limits, LinkConfig, Sql, World,
     backend::Backend,
     config::{IDLE_TIMEOUT_MS, MAX_BYTES, MAX_ROWS, TIMEOUT_MS},
     database::Error,
@@ -118,6 +118,7 @@ pub struct SqliteScope {
 }
 
 impl Backend for SqliteBackend {
+    type World = World;
     type Scope = SqliteScope;
     type Session = SqliteSession;
 
