@@ -53,7 +53,11 @@ impl SqliteSession {
 
     fn send(&self, job: Job) -> Result<(), Error> {
         let (worker, _) = self.lent.as_ref().ok_or_else(lost)?;
-        worker.send(job).map_err(|_| lost())
+        if worker.send(job) {
+            Ok(())
+        } else {
+            Err(lost())
+        }
     }
 
     fn busy_timeout(&self, until: Instant) -> Duration {

@@ -18,7 +18,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SendError, Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
@@ -136,8 +136,9 @@ impl Worker {
         }
     }
 
-    pub(super) fn send(&self, job: Job) -> Result<(), SendError<Job>> {
-        self.jobs.send(job)
+    /// Returns whether the connection is still there to do it.
+    pub(super) fn send(&self, job: Job) -> bool {
+        self.jobs.send(job).is_ok()
     }
 
     /// Gives the connection back, once nothing runs there and its transaction is rolled back.

@@ -195,7 +195,8 @@ fn text(text: &str) -> Value {
     Value::Str(text.to_owned())
 }
 
-/// Makes one test of each function of these modules, for a database. `$start` returns none if there is no server.
+/// Makes one test of each function of these modules, for a database. `$start` returns none if there
+/// is no server.
 macro_rules! suite {
     ($start:expr => $($group:ident: $($test:ident),+;)+) => {
         $($(

@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use lattice_provider_sdk::{IntoService, Lattice, Link, serve};
 use lattice_providers::sql::{
     LinkConfig, Sqlite, SqliteConfig,
-    database::{Date, Datetime, Error, INTERFACE, Interval, Time, Value},
+    database::{Date, Datetime, Error, INTERFACE, Interval, Isolation, Time, Value},
 };
 use std::{num::NonZeroUsize, path::PathBuf};
 use tempfile::TempDir;
@@ -120,8 +120,8 @@ async fn types_that_it_lacks_are_texts_or_refused() {
     for (value, expected) in [
         (Value::Boolean(true), Value::Int64(1)),
         (Value::Floating32(0.5), Value::Floating64(0.5)),
-        (Value::Date(date), text("2026-01-31")),
-        (Value::Time(time), text("01:02:03.000004")),
+        (Value::Date(date.clone()), text("2026-01-31")),
+        (Value::Time(time.clone()), text("01:02:03.000004")),
         (
             Value::Datetime(Datetime { date, time }),
             text("2026-01-31 01:02:03.000004"),
@@ -228,4 +228,19 @@ async fn what_cannot_be_is_told_when_it_is_made() {
     let refused = database.new_connection().timeout(PATIENCE).await;
     let error = refused.expect_err("SQLite has none").to_string();
     assert!(error.contains("schema"), "{error}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_waits_too_long_for_another_one_conflicts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let provider = Sqlite::new(SqliteConfig {
+        busy_timeout_ms: 50,
+        ..config(Some(folder.path().join("app.db")), Settings::default())
+    });
+    let served = served(provider).await;
+    let one = served.begin().await;
+    let two = super::begin(&served.connection, Isolation::Serializable).await;
+    assert!(matches!(two, Err(Error::Conflict(_))), "{:?}", two.err());
+    super::commit(&one).await.expect("committed");
+    served.begin().await;
 }

@@ -16,8 +16,9 @@ pub(super) fn to_f64(&(mantissa, exponent, sign): &HashableF64) -> f64 {
     if exponent == SPECIAL_64 && mantissa != HIDDEN_64 {
         return f64::NAN;
     }
-    // A mantissa of 53 bits and a power of two lose nothing.
-    f64::from(sign) * mantissa as f64 * f64::from(exponent).exp2()
+    // The smallest power of two alone would be 0, so it comes in two steps. No bit is lost.
+    let (half, rest) = (exponent / 2, exponent - exponent / 2);
+    f64::from(sign) * mantissa as f64 * f64::from(half).exp2() * f64::from(rest).exp2()
 }
 
 /// Returns a number of single precision.
