@@ -36,6 +36,8 @@
 //! `Lattice::connect("nats://…", "prod").key(key)` in place of [`Lattice::in_memory`] joins a
 //! lattice on NATS. The rest of the program stays the same.
 //!
+//! [A guide](guide) leads from an empty folder to a link.
+//!
 //! # Config and bindings
 //!
 //! A link can carry a config. A [`Provider`] defines the type of the config and turns it into a
@@ -401,6 +403,8 @@ mod client;
 mod config;
 mod dispatch;
 mod flow;
+#[doc = include_str!("../docs/write-a-provider.md")]
+pub mod guide {}
 mod homes;
 pub mod process;
 mod provider;

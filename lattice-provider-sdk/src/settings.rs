@@ -61,7 +61,8 @@ pub fn settings<C: DeserializeOwned>(settings: &BTreeMap<String, String>) -> Res
     let entries = settings
         .iter()
         .map(|(key, value)| (key.as_str(), Setting { key, value }));
-    C::deserialize(MapDeserializer::new(entries)).map_err(|error| Refusal::new(error.message))
+    let entries: MapDeserializer<'_, _, SettingError> = MapDeserializer::new(entries);
+    C::deserialize(entries).map_err(|error| Refusal::new(error.message))
 }
 
 /// Why settings don't fit.
@@ -147,7 +148,7 @@ fn quoted(names: &[&str]) -> String {
 /// Returns whether one name may be a misspelling of the other.
 fn are_close(one: &str, other: &str) -> bool {
     let alike = |name: &str| name.replace('_', "-").to_lowercase();
-    alike(one) == alike(other) || distance(one, other) * 3 <= one.len().max(other.len())
+    alike(one) == alike(other) || distance(one, other) * 2 <= one.len().max(other.len()) + 1
 }
 
 /// Returns how many characters have to be changed, added or removed to get from one name to the
@@ -180,7 +181,7 @@ impl Setting<'_> {
 
     /// Adds the name of this setting to an error, and takes away what repeats its value.
     fn checked<T>(&self, parsed: Result<T, SettingError>) -> Result<T, SettingError> {
-        let json = || serde_json::from_str(self.value).ok();
+        let json = || serde_json::from_str::<Value>(self.value).ok();
         parsed.map_err(|error| match error.kind {
             ErrorKind::Complete => error,
             ErrorKind::Custom if repeats(&error.message, self.value, json) => {

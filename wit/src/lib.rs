@@ -39,6 +39,7 @@
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | [`wasmcloud:postgres`](WASMCLOUD_POSTGRES) | `types`, `query`, `prepared` | queries of PostgreSQL |
+//! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
 //! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
 //! documentation is our own. Without features, the crate has no dependencies and no code except the
@@ -106,6 +107,7 @@ pub const PACKAGES: &[Package] = &[
     WASI_LOGGING,
     WASI_CONFIG,
     WASMCLOUD_POSTGRES,
+    WASMCLOUD_SECRETS,
 ];
 
 /// `lattice:rpc`: failed calls as values, and the choice among several links.
@@ -198,6 +200,16 @@ pub const WASMCLOUD_POSTGRES: Package = Package {
             text: include_str!("../wasmcloud-postgres/query.wit"),
         },
     ],
+};
+
+/// `wasmcloud:secrets`: secrets under keys.
+pub const WASMCLOUD_SECRETS: Package = Package {
+    name: "wasmcloud:secrets",
+    version: "0.1.0-draft",
+    files: &[File {
+        path: "wasmcloud-secrets/secrets.wit",
+        text: include_str!("../wasmcloud-secrets/secrets.wit"),
+    }],
 };
 
 /// Returns the package with this name, such as `lattice:rpc`, if the crate has it.

@@ -328,8 +328,8 @@ impl Service for Leased {
         self.service.stopped(site)
     }
 
-    fn is_apart(&self) -> bool {
-        self.service.is_apart()
+    fn is_elsewhere(&self) -> bool {
+        self.service.is_elsewhere()
     }
 
     fn has_health(&self) -> bool {

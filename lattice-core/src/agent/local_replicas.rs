@@ -240,7 +240,7 @@ async fn start(
 ) -> Result<Started, RuntimeError> {
     let component = item.component.clone();
     let Prepared { service, limits } = runtime.prepare(item).await?;
-    if guard.is_some() && service.is_apart() {
+    if guard.is_some() && service.is_elsewhere() {
         return Err(RuntimeError::new(
             "a provider in a process of its own can't run once, because a process that goes on after its lease has ended isn't noticed; declare replicas instead, or build the provider into the host",
         ));

@@ -117,7 +117,7 @@ impl Presence {
             components: beat
                 .components
                 .into_iter()
-                .filter(|served| served.digest != Served::APART)
+                .filter(|served| served.digest != Served::ELSEWHERE)
                 .map(|served| (served.id, served.digest))
                 .collect(),
             labels: beat.labels,

@@ -85,7 +85,7 @@ pub trait Service: Send + Sync + 'static {
     /// after: as another node, which joins the lattice by itself. Then this node counts it among
     /// its replicas, and takes no calls for it. Called once, when the component is put into
     /// service. A service that wraps another passes it on.
-    fn is_apart(&self) -> bool {
+    fn is_elsewhere(&self) -> bool {
         false
     }
 

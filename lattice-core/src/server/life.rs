@@ -40,7 +40,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Life {
     service: Arc<dyn Service>,
     /// Another process serves the component.
-    is_apart: bool,
+    is_elsewhere: bool,
     site: OnceLock<Site>,
     /// It was started, and not stopped yet.
     is_due: AtomicBool,
@@ -51,7 +51,7 @@ pub(crate) struct Life {
 impl Life {
     pub(super) fn new(service: Arc<dyn Service>) -> Self {
         Self {
-            is_apart: service.is_apart(),
+            is_elsewhere: service.is_elsewhere(),
             service,
             site: OnceLock::new(),
             is_due: AtomicBool::new(false),
@@ -64,8 +64,8 @@ impl Life {
     }
 
     /// Whether another process serves the component.
-    pub(super) fn is_apart(&self) -> bool {
-        self.is_apart
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     /// Starts the service. Returns the reason if that fails.

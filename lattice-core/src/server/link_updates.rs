@@ -18,7 +18,10 @@ pub(crate) async fn run(server: Arc<Server>) {
         }
         let table = server.connection.replica.snapshot();
         let all = server.registry.load();
-        for component in all.values().filter(|component| !component.life.is_apart()) {
+        for component in all
+            .values()
+            .filter(|component| !component.life.is_elsewhere())
+        {
             server.update_links(component, &table);
         }
     }

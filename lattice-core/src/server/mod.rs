@@ -114,7 +114,7 @@ impl Server {
     /// The component with this id, if it is in service here, and not in a process of its own.
     pub(crate) fn component(&self, id: &ComponentId) -> Option<Arc<RunningComponent>> {
         let component = self.registry.get(id);
-        component.filter(|component| !component.life.is_apart())
+        component.filter(|component| !component.life.is_elsewhere())
     }
 
     /// Ends everything that runs here at once.

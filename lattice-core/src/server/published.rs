@@ -52,7 +52,7 @@ async fn publish_all(server: &Server) -> bool {
     let all = server.registry.snapshot();
     let own = all
         .iter()
-        .filter(|(_, component)| !component.life.is_apart());
+        .filter(|(_, component)| !component.life.is_elsewhere());
     for (id, component) in own {
         let published = server
             .connection

@@ -134,7 +134,7 @@ impl ServeHandle {
         let was_current = server.registry.put(component);
         server.registry.added.notify_one();
         server.membership.announce_changes();
-        if was_current || component.life.is_apart() {
+        if was_current || component.life.is_elsewhere() {
             return;
         }
         let (types, component) = (server.connection.types.clone(), component.clone());
@@ -268,7 +268,7 @@ impl Server {
     }
 
     async fn publish_types(&self, component: &RunningComponent) -> Result<(), ServeError> {
-        if component.life.is_apart() {
+        if component.life.is_elsewhere() {
             return Ok(());
         }
         let (id, types) = (&component.id, &component.exports.types);

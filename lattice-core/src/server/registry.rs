@@ -78,8 +78,8 @@ impl Registry {
         serving
             .map(|component| Served {
                 id: component.id.clone(),
-                digest: if component.life.is_apart() {
-                    Served::APART
+                digest: if component.life.is_elsewhere() {
+                    Served::ELSEWHERE
                 } else {
                     component.exports.digest
                 },

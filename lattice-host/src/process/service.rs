@@ -126,7 +126,7 @@ impl Service for ProcessService {
         }))
     }
 
-    fn is_apart(&self) -> bool {
+    fn is_elsewhere(&self) -> bool {
         true
     }
 

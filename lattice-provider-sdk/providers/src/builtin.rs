@@ -1,11 +1,9 @@
 //! Providers that manifests and commands can name.
 
+use lattice_core::serve::Service;
 use lattice_provider_sdk::{IntoService, Refusal, settings};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fmt, sync::Arc};
-
-// The service type of the core, which hosts take.
-use lattice_core::serve::Service;
 
 /// Creates a provider from its settings.
 pub type Make =
@@ -63,7 +61,7 @@ impl Builtin {
         name: &'static str,
         make: impl Fn(C) -> P + Send + Sync + 'static,
     ) -> Self {
-        let make = move |all: &BTreeMap<String, String>| {
+        let make = move |all: &BTreeMap<String, String>| -> Result<Arc<dyn Service>, Refusal> {
             let settings = settings::<C>(all)?;
             Ok(make(settings).into_service())
         };

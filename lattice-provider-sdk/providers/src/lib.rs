@@ -37,6 +37,8 @@
 
 mod builtin;
 mod builtins;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 #[cfg(feature = "sql")]
 pub mod sql;
 

@@ -81,6 +81,17 @@ fn the_standard_interfaces_are_as_published() {
          get-all: func() -> result<list<tuple<string, string>>, error>; } \
          world imports { import store; }"
     );
+    assert_eq!(
+        declared(&lattice_wit::WASMCLOUD_SECRETS),
+        "package wasmcloud:secrets@0.1.0-draft; \
+         interface store { \
+         variant secrets-error { upstream(string), io(string), not-found, } \
+         variant secret-value { %string(string), bytes(list<u8>), } \
+         resource secret; \
+         get: func(key: string) -> result<secret, secrets-error>; } \
+         interface reveal { use store.{secret, secret-value}; \
+         reveal: func(s: borrow<secret>) -> secret-value; }"
+    );
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Served {
     /// process is another node, and says itself what it serves. The host counts its replicas, and
     /// takes no calls for it. A version that doesn't know this digest sends calls to the host, is
     /// told that they weren't run, and tries the process.
-    pub const APART: Digest = Digest([0; 32]);
+    pub const ELSEWHERE: Digest = Digest([0; 32]);
 }
 
 /// Replicas of one generation of a component on one host.
