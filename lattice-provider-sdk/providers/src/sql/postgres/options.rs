@@ -64,19 +64,20 @@ impl Options {
         is_read_only: bool,
     ) -> tokio_postgres::Config {
         let mut server = self.server.clone();
-        let mut settings = server.get_options().unwrap_or_default().to_owned();
+        let mut settings: Vec<String> = Vec::new();
+        settings.extend(server.get_options().map(str::to_owned));
         let idle = (self.idle_timeout + GRACE)
             .as_millis()
             .min(i32::MAX as u128);
-        settings += &format!(" -c idle_in_transaction_session_timeout={idle}");
+        settings.push(format!("-c idle_in_transaction_session_timeout={idle}"));
         if is_read_only {
-            settings += " -c default_transaction_read_only=on";
+            settings.push("-c default_transaction_read_only=on".to_owned());
         }
         if let Some(schema) = schema {
-            settings += " -c search_path=";
-            settings += &setting(&identifier(schema));
+            let schema = setting(&identifier(schema));
+            settings.push(format!("-c search_path={schema}"));
         }
-        server.options(settings.trim_start());
+        server.options(settings.join(" "));
         server
     }
 }

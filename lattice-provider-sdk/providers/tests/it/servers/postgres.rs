@@ -32,7 +32,7 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Its end is what the shell waits for.
-        self.input.take();
+        drop(self.input.take());
         // It is gone in any case.
         let _ = self.shell.wait();
     }

@@ -86,7 +86,7 @@ pub(super) async fn parameters_never_become_statements(database: &impl Database)
         );
     }
     let count = served.value("SELECT count(*) FROM users").await;
-    assert_eq!(count, Value::Int64(attacks.len() as i64));
+    assert_eq!(count, Value::Int64(6));
 }
 
 pub(super) async fn errors_say_what_is_wrong(database: &impl Database) {

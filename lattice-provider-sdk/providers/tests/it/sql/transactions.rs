@@ -82,8 +82,8 @@ pub(super) async fn a_transaction_that_is_over_takes_no_statements(database: &im
 }
 
 pub(super) async fn increments_in_transactions_are_not_lost(database: &impl Database) {
-    const TASKS: usize = 4;
-    const EACH: usize = 5;
+    const TASKS: i64 = 4;
+    const EACH: i64 = 5;
     let served = served(database.provider(Settings::default())).await;
     served
         .execute("CREATE TABLE counter (n BIGINT)", &[])
@@ -111,7 +111,7 @@ pub(super) async fn increments_in_transactions_are_not_lost(database: &impl Data
     while let Some(task) = tasks.join_next().await {
         task.expect("no panic");
     }
-    let expected = Value::Int64((TASKS * EACH) as i64);
+    let expected = Value::Int64(TASKS * EACH);
     assert_eq!(served.value("SELECT n FROM counter").await, expected);
 }
 
