@@ -115,7 +115,7 @@ fn the_queries_of_wasmcloud_are_as_published() {
     let values = declared.split("variant pg-value {").nth(1);
     let values = values.and_then(|rest| rest.split('}').next());
     let cases = values.expect("the values").matches("), ").count();
-    // Each but `null` has a payload, and a tuple in a list ends with `>)`.
+    // All but `null`, which has no payload.
     assert_eq!(cases, 96);
 }
 

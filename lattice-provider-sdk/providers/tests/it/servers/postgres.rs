@@ -155,8 +155,10 @@ fn programs() -> Option<PathBuf> {
 fn template(programs: &Path) -> io::Result<PathBuf> {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(shared)?;
-    let path = shared.join("postgres-data");
-    let lock = File::create(shared.join("postgres-data.lock"))?;
+    // One for each version that is installed.
+    let name = format!("postgres{}", programs.display()).replace('/', "-");
+    let path = shared.join(&name);
+    let lock = File::create(shared.join(format!("{name}.lock")))?;
     lock.lock()?;
     if path.exists() {
         return Ok(path);
@@ -174,7 +176,7 @@ fn template(programs: &Path) -> io::Result<PathBuf> {
     let access = format!("local all {LOCKED} scram-sha-256\nlocal all all trust\n");
     fs::write(data.join("pg_hba.conf"), access)?;
     // Whole or not at all.
-    let part = shared.join("postgres-data.part");
+    let part = shared.join(format!("{name}.part"));
     if part.exists() {
         fs::remove_dir_all(&part)?;
     }
