@@ -79,6 +79,14 @@ async fn connected(caller: Caller) -> ConnectionClient {
 }
 
 impl Served {
+    /// Takes the provider out of service.
+    async fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            // What others still hold of it doesn't matter here.
+            let _ = serving.shutdown(Duration::from_secs(1)).await;
+        }
+    }
+
     /// Returns a connection over another link, with this config.
     async fn linked(&self, name: &str, config: &LinkConfig) -> ConnectionClient {
         let link = Link::new("app", INTERFACE.name(), "sql").expect("a link");

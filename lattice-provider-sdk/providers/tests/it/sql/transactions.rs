@@ -156,7 +156,7 @@ pub(super) async fn a_transaction_ends_with_its_provider(database: &impl Databas
     within(&transaction, INSERT, &[Value::Int64(1)])
         .await
         .expect("inserted");
-    drop(served.serving.take());
+    served.stop().await;
     let provider = database.provider(Settings::default());
     served.serving = Some(
         serve(&served.lattice, "sql", provider)
@@ -184,7 +184,7 @@ pub(super) async fn a_transaction_ends_with_its_provider(database: &impl Databas
 
 pub(super) async fn what_was_committed_outlives_its_provider(database: &impl Database) {
     let mut served = with_notes(database, Settings::default()).await;
-    drop(served.serving.take());
+    served.stop().await;
     let provider = database.provider(Settings::default());
     served.serving = Some(
         serve(&served.lattice, "sql", provider)
