@@ -21,6 +21,7 @@ COLUMNS = 100
 LARGE = {
     "CallEnvelope": "its fields are the layout of a call on the wire",
     "CallParts": "its fields are the layout of a call on the wire",
+    "PostgresConfig": "its fields are the settings of an instance, which have no groups",
     "Twenty": "a test passes a record of twenty fields",
 }
 # The comments of these files, by how a comment starts.

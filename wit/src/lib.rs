@@ -34,12 +34,14 @@
 //! | --- | --- | --- |
 //! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
+//! | [`lattice:sql`](LATTICE_SQL) | `database` | statements and transactions of a database |
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`lattice:schedule`](LATTICE_SCHEDULE) | `handler` | work that is due at times |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
 //! | `wasi:keyvalue` [`0.2.0-draft`](WASI_KEYVALUE), [`-draft2`](WASI_KEYVALUE_DRAFT2) | `store`, `atomics`, `batch`, `watcher` | buckets of bytes under keys |
+//! | [`wasmcloud:postgres`](WASMCLOUD_POSTGRES) | `types`, `query`, `prepared` | queries of PostgreSQL |
 //! | [`wasmcloud:secrets`](WASMCLOUD_SECRETS) | `store`, `reveal` | secrets under keys |
 //!
 //! The `wasi:` and `wasmcloud:` packages have the names and types of the published drafts; their
@@ -103,6 +105,7 @@ pub struct File {
 pub const PACKAGES: &[Package] = &[
     LATTICE_RPC,
     LATTICE_KEYVALUE,
+    LATTICE_SQL,
     LATTICE_HTTP,
     LATTICE_SCHEDULE,
     WASI_LOGGING,
@@ -110,6 +113,7 @@ pub const PACKAGES: &[Package] = &[
     WASMCLOUD_MESSAGING,
     WASI_KEYVALUE,
     WASI_KEYVALUE_DRAFT2,
+    WASMCLOUD_POSTGRES,
     WASMCLOUD_SECRETS,
 ];
 
@@ -136,6 +140,16 @@ pub const LATTICE_KEYVALUE: Package = Package {
     files: &[File {
         path: "lattice-keyvalue/store.wit",
         text: include_str!("../lattice-keyvalue/store.wit"),
+    }],
+};
+
+/// `lattice:sql`: statements and transactions of a SQL database.
+pub const LATTICE_SQL: Package = Package {
+    name: "lattice:sql",
+    version: "0.1.0",
+    files: &[File {
+        path: "lattice-sql/database.wit",
+        text: include_str!("../lattice-sql/database.wit"),
     }],
 };
 
@@ -243,6 +257,22 @@ pub const WASI_KEYVALUE_DRAFT2: Package = Package {
         File {
             path: "wasi-keyvalue-draft2/watcher.wit",
             text: include_str!("../wasi-keyvalue-draft2/watcher.wit"),
+        },
+    ],
+};
+
+/// `wasmcloud:postgres`: queries of PostgreSQL, as wasmCloud's 1.x components import it.
+pub const WASMCLOUD_POSTGRES: Package = Package {
+    name: "wasmcloud:postgres",
+    version: "0.1.1-draft",
+    files: &[
+        File {
+            path: "wasmcloud-postgres/types.wit",
+            text: include_str!("../wasmcloud-postgres/types.wit"),
+        },
+        File {
+            path: "wasmcloud-postgres/query.wit",
+            text: include_str!("../wasmcloud-postgres/query.wit"),
         },
     ],
 };

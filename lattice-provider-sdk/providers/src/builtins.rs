@@ -17,6 +17,8 @@ pub fn builtins() -> Vec<Builtin> {
         crate::keyvalue::builtins(),
         #[cfg(feature = "secrets")]
         crate::secrets::builtins(),
+        #[cfg(feature = "sql")]
+        crate::sql::builtins(),
     ];
     let mut all = all.concat();
     all.sort_by_key(|builtin| builtin.name);

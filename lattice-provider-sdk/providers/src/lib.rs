@@ -49,6 +49,8 @@ mod period;
 pub mod schedule;
 #[cfg(feature = "secrets")]
 pub mod secrets;
+#[cfg(feature = "sql")]
+pub mod sql;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;

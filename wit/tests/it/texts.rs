@@ -162,6 +162,31 @@ fn both_drafts_of_keyvalue_are_as_published() {
 }
 
 #[test]
+fn the_queries_of_wasmcloud_are_as_published() {
+    let files = lattice_wit::WASMCLOUD_POSTGRES.files.iter();
+    let lines = files.flat_map(|file| file.text.lines());
+    let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+    let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+    let declared = words.join(" ");
+    for part in [
+        "type hashable-f64 = tuple<u64, s16, s8>;",
+        "variant query-error { invalid-params(string), invalid-query(string), unexpected(string), }",
+        "record result-row-entry { column-name: string, value: pg-value, } \
+         type result-row = list<result-row-entry>;",
+        "query: func(query: string, params: list<pg-value>) -> \
+         result<list<result-row>, query-error>; \
+         query-batch: func(query: string) -> result<_, query-error>; }",
+    ] {
+        assert!(declared.contains(part), "{part}");
+    }
+    let values = declared.split("variant pg-value {").nth(1);
+    let values = values.and_then(|rest| rest.split('}').next());
+    let cases = values.expect("the values").matches("), ").count();
+    // All but `null`, which has no payload.
+    assert_eq!(cases, 96);
+}
+
+#[test]
 fn a_published_crate_holds_every_text_of_every_folder() {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = Command::new(env!("CARGO"))

@@ -8,6 +8,8 @@ mod names;
 #[cfg(feature = "schedule")]
 mod schedule;
 mod secrets;
+#[cfg(feature = "sql")]
+mod sql;
 
 #[cfg(any(
     feature = "blobstore-nats",
@@ -16,5 +18,4 @@ mod secrets;
 ))]
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
-#[cfg(any(feature = "keyvalue-redis", feature = "keyvalue-nats"))]
 mod servers;
