@@ -6,7 +6,11 @@ use crate::artifact::{
     support::plain,
 };
 use futures_util::StreamExt as _;
-use lattice_core::{client::Caller, logs::LogEvent, name::ComponentId};
+use lattice_core::{
+    client::Caller,
+    logs::LogEvent,
+    name::{AppName, ComponentId},
+};
 use lattice_host::Host;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -46,7 +50,8 @@ async fn a_changed_provider_gets_a_new_process_and_a_removed_one_none() {
     has_ended(first).await;
     let second = pid(&client).await;
     assert_eq!(client.environment().await.expect("it serves"), ["V=2"]);
-    scene.apply_text("name = \"test\"\n").await;
+    let app = AppName::new("test").expect("a name");
+    scene.lattice.delete_app(&app).await.expect("deleted");
     has_ended(second).await;
 }
 
