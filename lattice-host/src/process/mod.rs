@@ -27,5 +27,5 @@ mod service;
 mod supervisor;
 
 pub(crate) use installed::Installed;
-pub(crate) use program::{Program, ProgramError};
+pub(crate) use program::Program;
 pub(crate) use service::{ProcessService, ProcessSettings};
