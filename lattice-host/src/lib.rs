@@ -152,6 +152,9 @@
 //! config = { file = "/var/lib/tally", "lattice.memory" = "512MiB" }
 //! ```
 //!
+//! The image can also be in a registry, with one layer: the program itself. An index has an entry
+//! for each platform, such as `linux/amd64`, and each host takes that for its own.
+//!
 //! The host starts the process, and gives it its settings and its access to the lattice over its
 //! standard input. The process is a node of its own: calls go to it directly, and never through the
 //! host. The host starts it again when it ends, and ends it when it stops being declared here, or

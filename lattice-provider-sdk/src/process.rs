@@ -161,6 +161,8 @@ impl Drop for Order {
 ///
 /// What it prints becomes the component's log. It starts a runtime of its own, with a thread for
 /// each core. A failure is printed, and the host starts the process again, with growing pauses.
+/// When it is to stop, it has 4 s for its calls and for [`stop`](crate::Provider::stop), and is
+/// killed then.
 pub fn run<C: DeserializeOwned, P: IntoService>(make: impl FnOnce(C) -> P) -> ExitCode {
     try_run(|settings| Ok(make(settings)))
 }

@@ -25,6 +25,14 @@ impl Oci {
         Err(off(image).into())
     }
 
+    pub(super) async fn fetch_program(&self, image: &OciReference) -> Result<Artifact, FetchError> {
+        Err(off(image).into())
+    }
+
+    pub(super) async fn pin(&self, image: &OciReference) -> Result<OciReference, FetchError> {
+        Err(off(image).into())
+    }
+
     pub(super) async fn resolve(&self, image: &OciReference) -> Result<Resolved, FetchError> {
         Err(off(image).into())
     }

@@ -2,7 +2,8 @@
 
 use super::{
     Artifact, ArtifactSource, ArtifactsBuilder, FetchError, Image, ImageDigest, Inspection, Names,
-    Progress, PushError, Resolved, WasmKind, disk::Disk, oci::Oci, settings::Settings,
+    OciReference, Progress, PushError, Resolved, WasmKind, disk::Disk, oci::Oci,
+    settings::Settings,
 };
 use crate::{limits::ByteSize, regular_file};
 use bytes::Bytes;
@@ -91,6 +92,34 @@ impl Artifacts {
             }
         })
         .await
+    }
+
+    /// Fetches a program for this machine: the one layer of an image, or of the entry of an index
+    /// for its platform.
+    #[cfg_attr(
+        not(feature = "process"),
+        expect(dead_code, reason = "only processes need programs")
+    )]
+    pub(crate) async fn fetch_program(&self, image: &OciReference) -> Result<Artifact, FetchError> {
+        let named = Image::Oci(image.clone());
+        let fetch = self.inner.oci.fetch_program(image);
+        self.in_time(&named, fetch).await
+    }
+
+    /// Returns this image with the digest that its tag has now, whatever it contains: WebAssembly,
+    /// or programs for several platforms. An image that isn't in a registry is returned as it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a [`FetchError`].
+    pub async fn pin(&self, image: &Image) -> Result<Image, FetchError> {
+        match image {
+            Image::Oci(reference) => {
+                let pinned = self.in_time(image, self.inner.oci.pin(reference)).await?;
+                Ok(Image::Oci(pinned))
+            }
+            other => Ok(other.clone()),
+        }
     }
 
     /// Resolves this image to its current content. Fetching the returned image always returns the

@@ -14,7 +14,7 @@ use crate::{
 #[cfg(feature = "process")]
 use crate::{
     guest::ActorLog,
-    process::{ProcessService, ProcessSettings, Program},
+    process::{Installed, ProcessService, ProcessSettings, Program},
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
@@ -147,14 +147,29 @@ impl HostRuntime {
         image: &Image,
         digest: Option<ImageDigest>,
     ) -> Result<Prepared, RuntimeError> {
-        let Image::File(path) = image else {
-            return Err(RuntimeError::new(format!(
-                "a host runs a provider only from a file, and not from `{image}`; name the program as `file:/path`, which each host that is to run it has"
-            )));
-        };
+        let failed = |error: &dyn std::error::Error| RuntimeError::of(error);
         let mut settings = job.config.clone();
-        let program = Program::new(path, digest, &mut settings).await;
-        let program = program.map_err(|error| RuntimeError::of(&error))?;
+        let program = match image {
+            Image::File(path) => Program::new(path, digest, &mut settings).await,
+            Image::Oci(reference) => {
+                let pinned = digest.map(|digest| reference.pinned(digest));
+                let reference = pinned.as_ref().unwrap_or(reference);
+                let fetch = self.artifacts.fetch_program(reference);
+                let fetched = fetch
+                    .await
+                    .map_err(|error| not_fetched(&error, failed(&error)))?;
+                let installed = Installed::new(fetched.bytes).await;
+                let installed = installed.map_err(|error| failed(&error))?;
+                let program = Program::new(installed.path(), None, &mut settings).await;
+                program.map(|program| program.installed(installed))
+            }
+            _ => {
+                return Err(RuntimeError::new(format!(
+                    "a host can't run a provider from `{image}`; name its program as `file:/path`, or its image in a registry"
+                )));
+            }
+        };
+        let program = program.map_err(|error| failed(&error))?;
         let node = &self.launcher.node;
         let (component, host) = (job.component.clone(), node.host_id().clone());
         let limits = serve_limits(&self.launcher.limits);

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, ChildStdin, Command},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +20,9 @@ use tokio_util::task::AbortOnDropHandle;
 const STOP: Duration = Duration::from_millis(4_000);
 /// How long the last lines may take after the end of a process. Another process may have its pipes.
 const LAST_LINES: Duration = Duration::from_millis(100);
+
+/// The pause before a program whose file is open for writing is tried again.
+const BUSY: Duration = Duration::from_millis(10);
 
 /// A process that serves, or is about to. Dropping it kills it, with all processes of its group.
 pub(super) struct Running {
@@ -39,7 +42,16 @@ impl Running {
         log: &Arc<ActorLog>,
     ) -> Result<Self, String> {
         let deadline = Instant::now() + program.start;
-        let mut running = Self::spawn(program, log).map_err(|error| {
+        let mut spawned = Self::spawn(program, log);
+        // While a program is written, another one that starts has its file open for a moment.
+        while let Err(error) = &spawned
+            && error.kind() == io::ErrorKind::ExecutableFileBusy
+            && Instant::now() < deadline
+        {
+            sleep(BUSY).await;
+            spawned = Self::spawn(program, log);
+        }
+        let mut running = spawned.map_err(|error| {
             format!(
                 "the program `{}` can't be run: {}",
                 program.path.display(),

@@ -13,17 +13,19 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `program` | which program, its arguments, environment and memory |
+//! | `program`, `installed` | which program, its arguments, environment and memory; one from a registry |
 //! | `child` | one process: its start, its lines, its end |
 //! | `output` | its lines, for the log and for the reason why it ended |
 //! | `supervisor` | starts it again |
 //! | `service` | what the agent serves in the component's name |
 
 mod child;
+mod installed;
 mod output;
 mod program;
 mod service;
 mod supervisor;
 
-pub(crate) use program::{Program, ProgramError};
+pub(crate) use installed::Installed;
+pub(crate) use program::Program;
 pub(crate) use service::{ProcessService, ProcessSettings};

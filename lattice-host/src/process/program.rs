@@ -1,10 +1,12 @@
 //! The program of a provider, and what it gets from its host.
 
+use super::Installed;
 use crate::{artifact::ImageDigest, limits::ByteSize};
 use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -34,6 +36,8 @@ pub(crate) struct Program {
     pub(super) memory: Option<ByteSize>,
     /// The longest time until it serves.
     pub(super) start: Duration,
+    /// Its file, if it is from a registry.
+    installed: Option<Arc<Installed>>,
 }
 
 /// Why a program can't be run as a provider.
@@ -96,12 +100,19 @@ impl Program {
             environment: BTreeMap::new(),
             memory: None,
             start: START_WITHIN,
+            installed: None,
         };
         for key in own {
             let value = settings.remove(&key).unwrap_or_default();
             program.set(&key, value)?;
         }
         Ok(program)
+    }
+
+    /// Keeps the file of the program for as long as it may be started.
+    pub(crate) fn installed(mut self, installed: Installed) -> Self {
+        self.installed = Some(Arc::new(installed));
+        self
     }
 
     fn set(&mut self, key: &str, value: String) -> Result<(), ProgramError> {
@@ -145,6 +156,7 @@ impl fmt::Debug for Program {
         f.debug_struct("Program")
             .field("path", &self.path)
             .field("memory", &self.memory)
+            .field("installed", &self.installed)
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,10 @@
 use super::manifest::{LayoutError, brief, malformed, some_of};
 use crate::artifact::ImageDigest;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    env::consts::{ARCH, OS},
+};
 
 /// The annotation of an entry that describes another one, and its digest.
 const DESCRIBES: [&str; 2] = ["vnd.docker.reference.type", "vnd.docker.reference.digest"];
@@ -60,13 +63,47 @@ pub(super) fn entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
         (Some((fit, entry)), None) if *fit > Fit::Other => entry,
         _ => return Err(LayoutError::Platforms(names(entries))),
     };
-    chosen
-        .digest
-        .parse()
-        .map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&chosen.digest))))
+    chosen.digest()
+}
+
+/// Returns the only entry for the platform of this machine.
+pub(super) fn native_entry(entries: &[Entry]) -> Result<ImageDigest, LayoutError> {
+    let (os, architecture) = native();
+    let images = entries.iter().filter(|entry| !entry.describes_another());
+    let mut fitting = images.filter(|entry| {
+        let platform = entry.platform.as_ref();
+        platform.is_some_and(|one| one.os == os && one.architecture == architecture)
+    });
+    match (fitting.next(), fitting.next()) {
+        (Some(entry), None) => entry.digest(),
+        _ => Err(malformed(format!(
+            "it has not exactly one program for {os}/{architecture}, but {}",
+            names(entries)
+        ))),
+    }
+}
+
+/// Returns the platform of this machine, as tools write it.
+pub(super) fn native() -> (&'static str, &'static str) {
+    let os = match OS {
+        "macos" => "darwin",
+        os => os,
+    };
+    let architecture = match ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        architecture => architecture,
+    };
+    (os, architecture)
 }
 
 impl Entry {
+    fn digest(&self) -> Result<ImageDigest, LayoutError> {
+        let digest = self.digest.parse();
+        digest.map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&self.digest))))
+    }
+
     /// Returns whether the entry is an attestation or a signature of another one.
     fn describes_another(&self) -> bool {
         let annotations = self.annotations.iter().flatten();

@@ -77,8 +77,23 @@ pub(super) enum LayoutError {
     Platforms(String),
 }
 
+/// What an image contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// WebAssembly.
+    Wasm,
+    /// A program for this machine.
+    Program,
+}
+
 impl Layout {
+    /// Reads the document of an image of WebAssembly.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, LayoutError> {
+        Self::read_as(bytes, Content::Wasm)
+    }
+
+    /// Reads the document of an image with this content.
+    pub(super) fn read_as(bytes: &[u8], content: Content) -> Result<Self, LayoutError> {
         if bytes.len() > MAX_MANIFEST {
             return Err(malformed(format!(
                 "its {} bytes are more than a manifest has",
@@ -109,8 +124,16 @@ impl Layout {
             .manifests
             .filter(|entries| !entries.is_empty() || document.layers.is_none());
         match (document.layers, entries) {
-            (_, Some(entries)) => index::entry(&entries).map(Self::Index),
-            (Some(layers), None) => wasm_layer(layers).map(Self::Image),
+            (_, Some(entries)) => match content {
+                Content::Wasm => index::entry(&entries),
+                Content::Program => index::native_entry(&entries),
+            }
+            .map(Self::Index),
+            (Some(layers), None) => match content {
+                Content::Wasm => wasm_layer(layers),
+                Content::Program => only_layer(&layers),
+            }
+            .map(Self::Image),
             (None, None) => {
                 let media_type = document.media_type.unwrap_or_default();
                 Err(malformed(format!(
@@ -144,15 +167,32 @@ fn wasm_layer(layers: Vec<Descriptor>) -> Result<Layer, LayoutError> {
             )));
         }
     };
-    let digest = layer
-        .digest
-        .parse()
-        .map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&layer.digest))))?;
-    Ok(Layer {
-        digest,
-        size: ByteSize::bytes(layer.size),
-        media_type: layer.media_type.clone(),
-    })
+    layer.layer()
+}
+
+/// Returns the one layer of a program. Tools give it any media type.
+fn only_layer(layers: &[Descriptor]) -> Result<Layer, LayoutError> {
+    match layers {
+        [layer] => layer.layer(),
+        _ => Err(malformed(format!(
+            "it has {} layers, and the image of a provider has one for each platform, which is the program itself",
+            layers.len()
+        ))),
+    }
+}
+
+impl Descriptor {
+    fn layer(&self) -> Result<Layer, LayoutError> {
+        let digest = self
+            .digest
+            .parse()
+            .map_err(|_| malformed(format!("`{}` isn't a sha256 digest", brief(&self.digest))))?;
+        Ok(Layer {
+            digest,
+            size: ByteSize::bytes(self.size),
+            media_type: self.media_type.clone(),
+        })
+    }
 }
 
 fn types_of(layers: &[Descriptor]) -> String {

@@ -222,3 +222,48 @@ proptest! {
         let _ = Layout::read(&bytes);
     }
 }
+
+#[test]
+fn the_program_of_an_image_is_its_only_layer() {
+    let read = |media_types: &[&str]| {
+        Layout::read_as(image(media_types).to_string().as_bytes(), Content::Program)
+    };
+    for media_type in ["application/octet-stream", "text/plain", WASM] {
+        let Ok(Layout::Image(layer)) = read(&[media_type]) else {
+            panic!("{media_type}")
+        };
+        assert_eq!(layer.digest.to_string(), digest(media_type));
+    }
+    for media_types in [&[][..], &["text/plain", "text/plain"]] {
+        let error = read(media_types).expect_err("not one layer");
+        let LayoutError::Malformed(reason) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(reason.contains("has one for each platform"), "{reason}");
+    }
+}
+
+#[test]
+fn the_program_for_this_platform_is_chosen_from_an_index() {
+    let (os, architecture) = index::native();
+    let read = |platforms: &[Option<(&str, &str)>]| {
+        let document = index(platforms).to_string();
+        Layout::read_as(document.as_bytes(), Content::Program)
+    };
+    let native = Some((os, architecture));
+    let mixed = [
+        Some(("plan9", architecture)),
+        None,
+        native,
+        Some((os, "vax")),
+    ];
+    let second = ImageDigest::of(b"2");
+    assert_eq!(read(&mixed), Ok(Layout::Index(second)));
+    for platforms in [&[None][..], &[native, native], &[Some(("wasi", "wasm"))]] {
+        let error = read(platforms).expect_err("none, or two of them");
+        let LayoutError::Malformed(reason) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(reason.contains("not exactly one program"), "{reason}");
+    }
+}

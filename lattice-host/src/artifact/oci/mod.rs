@@ -20,7 +20,7 @@ use crate::limits::ByteSize;
 use bytes::Bytes;
 use client::{Client, Received};
 use futures_util::FutureExt as _;
-use manifest::{Component, Layer, Layout, LayoutError};
+use manifest::{Component, Content, Layer, Layout, LayoutError};
 use retry::Attempts;
 use single_flight::SingleFlight;
 use std::{fmt, sync::Arc};
@@ -81,7 +81,7 @@ impl Oci {
         expected: Option<ImageDigest>,
         seen: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
-        let layer = self.locate(image).await?.layer;
+        let layer = self.locate(image, Content::Wasm).await?.layer;
         if let Some(expected) = expected.filter(|expected| *expected != layer.digest) {
             return Err(FetchError::Mismatch {
                 image: image.to_string(),
@@ -89,7 +89,20 @@ impl Oci {
                 found: layer.digest,
             });
         }
-        self.download(image, layer, seen).await
+        self.download(image, (layer, Content::Wasm), seen).await
+    }
+
+    /// Fetches a program for this machine.
+    pub(super) async fn fetch_program(&self, image: &OciReference) -> Result<Artifact, FetchError> {
+        let layer = self.locate(image, Content::Program).await?.layer;
+        self.download(image, (layer, Content::Program), |_| ())
+            .await
+    }
+
+    /// Returns the image with the digest that it has now, whatever it contains.
+    pub(super) async fn pin(&self, image: &OciReference) -> Result<OciReference, FetchError> {
+        let (digest, _) = self.connection.document(image).await?;
+        Ok(image.pinned(digest))
     }
 
     pub(super) async fn resolve(&self, image: &OciReference) -> Result<Resolved, FetchError> {
@@ -102,7 +115,7 @@ impl Oci {
         &self,
         image: &OciReference,
     ) -> Result<(Resolved, String), FetchError> {
-        let Located { manifest, layer } = self.locate(image).await?;
+        let Located { manifest, layer } = self.locate(image, Content::Wasm).await?;
         let image = Image::Oci(image.pinned(manifest));
         Ok((
             Resolved {
@@ -114,12 +127,12 @@ impl Oci {
         ))
     }
 
-    async fn locate(&self, image: &OciReference) -> Result<Located, FetchError> {
+    async fn locate(&self, image: &OciReference, content: Content) -> Result<Located, FetchError> {
         let (connection, wanted) = (Arc::clone(&self.connection), image.clone());
         // The registry's data is parsed in a separate task, so that a panic stays there.
-        let task = AbortOnDropHandle::new(tokio::spawn(
-            async move { connection.locate(&wanted).await },
-        ));
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            connection.locate(&wanted, content).await
+        }));
         let located = task.await.unwrap_or_else(|_| {
             Err(FetchError::Ended {
                 image: image.to_string(),
@@ -140,7 +153,7 @@ impl Oci {
     async fn download(
         &self,
         image: &OciReference,
-        layer: Layer,
+        (layer, content): (Layer, Content),
         seen: impl FnMut(Progress),
     ) -> Result<Artifact, FetchError> {
         let (connection, image, digest) =
@@ -149,7 +162,7 @@ impl Oci {
             let name = image.to_string();
             // The download runs in a separate task, so that it proceeds even if one of its callers
             // is slow, and a panic stays in the task.
-            let task = async move { connection.load(&image, &layer, &progress).await };
+            let task = async move { connection.load(&image, (&layer, content), &progress).await };
             let task = AbortOnDropHandle::new(tokio::spawn(task));
             async move { task.await.unwrap_or(Err(FetchError::Ended { image: name })) }.boxed()
         };
@@ -189,14 +202,14 @@ impl Registries {
             .await
     }
 
-    async fn locate(&self, image: &OciReference) -> Result<Located, FetchError> {
+    async fn locate(&self, image: &OciReference, content: Content) -> Result<Located, FetchError> {
         let (manifest, bytes) = self.document(image).await?;
-        let layer = match Self::layout(image, &bytes)? {
+        let layer = match Self::layout(image, &bytes, content)? {
             Layout::Image(layer) => layer,
             Layout::Index(entry) => {
                 let entry = image.pinned(entry);
                 let (_, bytes) = self.document(&entry).await?;
-                match Self::layout(&entry, &bytes)? {
+                match Self::layout(&entry, &bytes, content)? {
                     Layout::Image(layer) => layer,
                     Layout::Index(_) => {
                         let reason = "it is an index in an index".into();
@@ -211,9 +224,9 @@ impl Registries {
         Ok(Located { manifest, layer })
     }
 
-    fn layout(image: &OciReference, bytes: &[u8]) -> Result<Layout, FetchError> {
+    fn layout(image: &OciReference, bytes: &[u8], content: Content) -> Result<Layout, FetchError> {
         let image = image.to_string();
-        Layout::read(bytes).map_err(|error| match error {
+        Layout::read_as(bytes, content).map_err(|error| match error {
             LayoutError::Malformed(reason) => FetchError::Manifest { image, reason },
             LayoutError::NotWasm(found) => FetchError::NotWasm { image, found },
             LayoutError::Platforms(found) => FetchError::Platforms { image, found },
@@ -272,7 +285,7 @@ impl Registries {
     async fn load(
         &self,
         image: &OciReference,
-        layer: &Layer,
+        (layer, content): (&Layer, Content),
         progress: &watch::Sender<Progress>,
     ) -> Result<Artifact, FetchError> {
         let digest = layer.digest;
@@ -285,7 +298,9 @@ impl Registries {
             });
         }
         let bytes = self.receive(image, layer, progress).await?;
-        if let Err(found) = WasmKind::of(&bytes) {
+        if content == Content::Wasm
+            && let Err(found) = WasmKind::of(&bytes)
+        {
             return Err(FetchError::NotWasm {
                 image: image.to_string(),
                 found: found.into(),

@@ -103,12 +103,21 @@ async fn pinned(
 ) -> Result<App, Failure> {
     for reference in app.unpinned() {
         let spinner = spinner(&format!("resolving {reference}"));
-        let resolved = artifacts.resolve(&Image::Oci(reference.clone())).await;
+        let image = Image::Oci(reference.clone());
+        let providers = app.manifest().providers.values();
+        let mut programs = providers.filter_map(|provider| provider.image.as_ref());
+        // A host chooses the program for its own platform.
+        let resolved = if programs.any(|program| *program == image) {
+            artifacts.pin(&image).await
+        } else {
+            let resolved = artifacts.resolve(&image).await;
+            resolved.map(|resolved| resolved.image)
+        };
         spinner.finish_and_clear();
         let resolved =
             resolved.map_err(|error| Failure::failed(format!("image `{reference}`"), &error))?;
         // Desired state has the digest of the manifest, as registries do.
-        if let Image::Oci(pinned) = &resolved.image
+        if let Image::Oci(pinned) = &resolved
             && let Some(manifest) = pinned.digest()
         {
             app = app.pin(reference, manifest);

@@ -4,7 +4,7 @@
 
 mod cached;
 mod exchange;
-mod fake;
+pub(crate) mod fake;
 mod faults;
 mod files;
 mod hostile;
@@ -13,4 +13,4 @@ mod private;
 mod real;
 mod redirects;
 pub(crate) mod registry;
-mod support;
+pub(crate) mod support;

@@ -1,8 +1,16 @@
 //! What a provider in a process of its own has, from its start to its end.
 
-use super::scene::{ActsClient, Scene, has_ended, pid, runs};
+use super::scene::{ActsClient, PROGRAM, Scene, has_ended, pid, runs};
+use crate::artifact::{
+    fake::{Contents, Fake, manifest},
+    support::plain,
+};
 use futures_util::StreamExt as _;
-use lattice_core::{client::Caller, logs::LogEvent, name::ComponentId};
+use lattice_core::{
+    client::Caller,
+    logs::LogEvent,
+    name::{AppName, ComponentId},
+};
 use lattice_host::Host;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -42,7 +50,8 @@ async fn a_changed_provider_gets_a_new_process_and_a_removed_one_none() {
     has_ended(first).await;
     let second = pid(&client).await;
     assert_eq!(client.environment().await.expect("it serves"), ["V=2"]);
-    scene.apply_text("name = \"test\"\n").await;
+    let app = AppName::new("test").expect("a name");
+    scene.lattice.delete_app(&app).await.expect("deleted");
     has_ended(second).await;
 }
 
@@ -71,6 +80,28 @@ async fn what_a_process_prints_is_the_log_of_its_component() {
 }
 
 #[tokio::test]
+async fn a_program_is_taken_from_a_registry() {
+    let program = std::fs::read(PROGRAM).expect("it was built");
+    let document = manifest(&[("application/octet-stream", &*program)]);
+    let contents = Contents::default().blob(&program).manifest("1", &document);
+    let registry = Fake::start(move |asked| contents.answer(asked)).await;
+    let scene = Scene::new().await;
+    let artifacts = plain(registry.address()).build();
+    let host = Host::builder(&scene.lattice).artifacts(artifacts);
+    let host = host.start().await.expect("it starts");
+    scene
+        .apply_text(&format!(
+            "name = \"test\"\n[providers.actor]\nimage = \"oci:{}/a:1\"\n",
+            registry.address()
+        ))
+        .await;
+    let process = pid(&scene.client().await).await;
+    assert_ne!(process, std::process::id());
+    assert!(host.shutdown(Duration::from_secs(10)).await.is_clean());
+    has_ended(process).await;
+}
+
+#[tokio::test]
 async fn a_process_needs_a_lattice_that_others_can_join() {
     let lattice = lattice_core::Lattice::in_memory("test")
         .await
@@ -78,7 +109,7 @@ async fn a_process_needs_a_lattice_that_others_can_join() {
     let host = Host::builder(&lattice).start().await.expect("it starts");
     let text = format!(
         "name = \"test\"\n[providers.actor]\nimage = \"file:{}\"\n",
-        super::scene::PROGRAM
+        PROGRAM
     );
     let app = lattice_core::app::App::from_toml("app.toml", &text).expect("a manifest");
     lattice.apply(&app).await.expect("applied");

@@ -1,5 +1,8 @@
 //! Tests of the standard providers, against real servers.
 
+#[cfg(feature = "blobstore")]
+mod blobstore;
+mod command;
 #[cfg(feature = "keyvalue")]
 mod keyvalue;
 #[cfg(feature = "messaging")]
@@ -11,11 +14,6 @@ mod secrets;
 #[cfg(feature = "sql")]
 mod sql;
 
-#[cfg(any(
-    feature = "blobstore-nats",
-    feature = "keyvalue-nats",
-    feature = "messaging-nats"
-))]
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
 mod servers;
