@@ -34,6 +34,7 @@
 //! | --- | --- | --- |
 //! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
+//! | [`lattice:blobstore`](LATTICE_BLOBSTORE) | `types`, `store` | objects of any size, in containers |
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
@@ -98,6 +99,7 @@ pub struct File {
 pub const PACKAGES: &[Package] = &[
     LATTICE_RPC,
     LATTICE_KEYVALUE,
+    LATTICE_BLOBSTORE,
     LATTICE_HTTP,
     WASI_LOGGING,
     WASI_CONFIG,
@@ -127,6 +129,22 @@ pub const LATTICE_KEYVALUE: Package = Package {
         path: "lattice-keyvalue/store.wit",
         text: include_str!("../lattice-keyvalue/store.wit"),
     }],
+};
+
+/// `lattice:blobstore`: objects of any size, in containers.
+pub const LATTICE_BLOBSTORE: Package = Package {
+    name: "lattice:blobstore",
+    version: "0.1.0",
+    files: &[
+        File {
+            path: "lattice-blobstore/types.wit",
+            text: include_str!("../lattice-blobstore/types.wit"),
+        },
+        File {
+            path: "lattice-blobstore/store.wit",
+            text: include_str!("../lattice-blobstore/store.wit"),
+        },
+    ],
 };
 
 /// `lattice:http`: requests and responses of HTTP, and who may enter through a wormhole.
