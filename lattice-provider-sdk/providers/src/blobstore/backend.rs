@@ -53,8 +53,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Found, Error>> + Send;
 
     /// Writes an object.
-    fn put(&self, id: &ObjectId, data: Incoming)
-    -> impl Future<Output = Result<Stat, Error>> + Send;
+    fn put(
+        &self,
+        id: &ObjectId,
+        data: Incoming,
+    ) -> impl Future<Output = Result<Stat, Error>> + Send;
 
     /// Returns what is known of an object.
     fn stat(&self, id: &ObjectId) -> impl Future<Output = Result<Stat, Error>> + Send;
@@ -211,13 +214,17 @@ mod tests {
         assert_eq!(span(part(4, u64::MAX), 5), Ok((4, 1)));
         assert_eq!(span(part(0, u64::MAX), 0), Ok((0, 0)));
         for (first, last, size) in [(5, 9, 5), (3, 2, 5), (1, 1, 0), (u64::MAX, u64::MAX, 5)] {
-            assert_eq!(span(part(first, last), size), Err(Error::InvalidRange(size)));
+            assert_eq!(
+                span(part(first, last), size),
+                Err(Error::InvalidRange(size))
+            );
         }
     }
 
     #[tokio::test]
     async fn data_over_the_limit_and_data_that_breaks_is_not_complete() {
-        let chunks = || stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"d"))]);
+        let chunks =
+            || stream::iter([Ok(Bytes::from_static(b"abc")), Ok(Bytes::from_static(b"d"))]);
         let mut whole = Incoming::of(chunks().boxed(), Some(4));
         assert_eq!(whole.next().await, Ok(Some(Bytes::from_static(b"abc"))));
         assert_eq!(whole.next().await, Ok(Some(Bytes::from_static(b"d"))));
@@ -227,6 +234,8 @@ mod tests {
         assert_eq!(long.next().await, Err(Error::TooLarge(3)));
         let cut = stream::iter([Err(broken(&"no more"))]).boxed();
         let mut cut = Incoming::of(cut, None);
-        assert!(matches!(cut.next().await, Err(Error::Incomplete(reason)) if reason.contains("no more")));
+        assert!(
+            matches!(cut.next().await, Err(Error::Incomplete(reason)) if reason.contains("no more"))
+        );
     }
 }

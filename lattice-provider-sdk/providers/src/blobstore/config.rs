@@ -109,19 +109,29 @@ mod tests {
         };
         let binding = Binding::new(config).expect("valid");
         assert_eq!(binding.written("photos"), Ok("shop-photos".to_owned()));
-        assert!(matches!(binding.container("other"), Err(Error::AccessDenied(_))));
+        assert!(matches!(
+            binding.container("other"),
+            Err(Error::AccessDenied(_))
+        ));
         let missing = Error::NoSuchContainer("shop-photos".to_owned());
-        assert_eq!(binding.told(missing), Error::NoSuchContainer("photos".to_owned()));
+        assert_eq!(
+            binding.told(missing),
+            Error::NoSuchContainer("photos".to_owned())
+        );
     }
 
     #[test]
     fn a_link_that_only_reads_writes_nothing() {
         let config: LinkConfig =
-            serde_json::from_str(r#"{ "read-only": true, "max-object-size": "1KiB" }"#).expect("valid");
+            serde_json::from_str(r#"{ "read-only": true, "max-object-size": "1KiB" }"#)
+                .expect("valid");
         let binding = Binding::new(config).expect("valid");
         assert_eq!(binding.limit(), Some(1_024));
         assert!(binding.container("photos").is_ok());
-        assert!(matches!(binding.written("photos"), Err(Error::AccessDenied(_))));
+        assert!(matches!(
+            binding.written("photos"),
+            Err(Error::AccessDenied(_))
+        ));
         assert!(serde_json::from_str::<LinkConfig>(r#"{ "readonly": true }"#).is_err());
     }
 }

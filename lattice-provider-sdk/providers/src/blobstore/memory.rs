@@ -95,7 +95,9 @@ impl Room {
     fn take(&mut self, bytes: usize, capacity: u64) -> Result<(), Error> {
         let bytes = bytes as u64;
         let take = |used: u64| used.checked_add(bytes).filter(|all| *all <= capacity);
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         match taken {
             Ok(_) => {
                 self.taken += bytes;
@@ -190,7 +192,8 @@ impl Backend for MemoryStore {
     }
 
     async fn clear(&self, container: &str) -> Result<(), Error> {
-        let objects = self.in_container(container, |container| Ok(mem::take(&mut container.objects)));
+        let objects =
+            self.in_container(container, |container| Ok(mem::take(&mut container.objects)));
         objects.map(drop)
     }
 
@@ -208,7 +211,9 @@ impl Backend for MemoryStore {
         Ok(Found {
             stat,
             length,
-            data: stream::iter(Reading::new(object, first, length)).map(Ok).boxed(),
+            data: stream::iter(Reading::new(object, first, length))
+                .map(Ok)
+                .boxed(),
         })
     }
 
@@ -325,7 +330,10 @@ mod tests {
             Incoming::of(stream::iter([Ok(chunk)]).boxed(), None)
         };
         store.put(&id, data(60)).await.expect("it fits");
-        assert!(matches!(store.put(&id, data(60)).await, Err(Error::Full(_))));
+        assert!(matches!(
+            store.put(&id, data(60)).await,
+            Err(Error::Full(_))
+        ));
         assert_eq!(store.used.load(Ordering::Relaxed), 60);
         let read = store.get(&id, None).await.expect("there");
         store.clear("c").await.expect("cleared");

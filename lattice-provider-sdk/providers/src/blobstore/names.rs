@@ -17,7 +17,9 @@ const SHOWN: usize = 64;
 /// Checks the name of a container, which has `full` bytes in the store.
 pub(crate) fn check_container(name: &str, full: usize) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(Error::InvalidName("the name of a container is empty".to_owned()));
+        return Err(Error::InvalidName(
+            "the name of a container is empty".to_owned(),
+        ));
     }
     if full > MAX_CONTAINER {
         return Err(Error::InvalidName(format!(
@@ -30,7 +32,9 @@ pub(crate) fn check_container(name: &str, full: usize) -> Result<(), Error> {
 /// Checks the name of an object.
 pub(crate) fn check_object(name: &str) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(Error::InvalidName("the name of an object is empty".to_owned()));
+        return Err(Error::InvalidName(
+            "the name of an object is empty".to_owned(),
+        ));
     }
     if name.len() > MAX_OBJECT {
         return Err(Error::InvalidName(format!(
@@ -102,17 +106,46 @@ mod tests {
     fn every_name_comes_back_and_none_is_a_path() {
         let every_byte: String = (0..=127_u8).map(char::from).collect();
         let names = [
-            "a", "A", ".", "..", "...", "../../etc/passwd", "/", "a/b", "a.b", ".a", "a.", "%41", "é",
-            "\0", "con", "a\\b", "💾", " ", "~", "#?&", &every_byte, &"é".repeat(512),
+            "a",
+            "A",
+            ".",
+            "..",
+            "...",
+            "../../etc/passwd",
+            "/",
+            "a/b",
+            "a.b",
+            ".a",
+            "a.",
+            "%41",
+            "é",
+            "\0",
+            "con",
+            "a\\b",
+            "💾",
+            " ",
+            "~",
+            "#?&",
+            &every_byte,
+            &"é".repeat(512),
         ];
         for name in names {
             let encoded = encode(name);
             assert_eq!(decode(&encoded).as_deref(), Some(name));
-            assert!(!encoded.starts_with('.') && !encoded.ends_with('.'), "{encoded}");
-            assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.%".contains(&byte)));
+            assert!(
+                !encoded.starts_with('.') && !encoded.ends_with('.'),
+                "{encoded}"
+            );
+            assert!(
+                encoded
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.%".contains(&byte))
+            );
         }
-        let encoded: std::collections::BTreeSet<_> =
-            names.iter().map(|name| encode(name).to_ascii_lowercase()).collect();
+        let encoded: std::collections::BTreeSet<_> = names
+            .iter()
+            .map(|name| encode(name).to_ascii_lowercase())
+            .collect();
         assert_eq!(encoded.len(), names.len(), "also where case doesn't count");
     }
 

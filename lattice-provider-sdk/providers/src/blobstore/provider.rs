@@ -158,7 +158,9 @@ impl<B: Backend> Store for Blobs<B> {
                 names.len()
             )));
         }
-        names.iter().try_for_each(|name| names::check_object(name))?;
+        names
+            .iter()
+            .try_for_each(|name| names::check_object(name))?;
         let link = call.binding();
         let removed = self.0.remove(&link.written(&container)?, names).await;
         removed.map_err(|error| link.told(error))

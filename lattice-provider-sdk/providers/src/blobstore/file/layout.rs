@@ -59,9 +59,8 @@ impl Layout {
         for entry in fs::read_dir(&self.partials)? {
             let entry = entry?;
             let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let is_abandoned = modified.is_ok_and(|modified| {
-                modified.elapsed().is_ok_and(|age| age >= ABANDONED)
-            });
+            let is_abandoned =
+                modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= ABANDONED));
             if is_abandoned {
                 let removed = if entry.path().is_dir() {
                     fs::remove_dir_all(entry.path())
@@ -184,13 +183,24 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_its_container() {
         let layout = Layout::new(PathBuf::from("/root"));
-        for object in ["..", "/etc/passwd", "../../x", "a/../../b", ".", &"é".repeat(512)] {
+        for object in [
+            "..",
+            "/etc/passwd",
+            "../../x",
+            "a/../../b",
+            ".",
+            &"é".repeat(512),
+        ] {
             let id = ObjectId {
                 container: "..".to_owned(),
                 object: object.to_owned(),
             };
             let path = layout.object(&id);
-            assert!(path.starts_with("/root/containers/%2E%2E"), "{}", path.display());
+            assert!(
+                path.starts_with("/root/containers/%2E%2E"),
+                "{}",
+                path.display()
+            );
             for part in path.components().skip(1) {
                 let part = part.as_os_str().to_str().expect("ASCII");
                 assert!(part != ".." && part.len() <= SEGMENT + 1, "{part}");
@@ -204,7 +214,12 @@ mod tests {
         let layout = Layout::new(folder.path().to_owned());
         layout.prepare().expect("prepared");
         fs::create_dir_all(layout.container("c")).expect("created");
-        let names = ["short".to_owned(), "é".repeat(100), "é".repeat(512), "x".repeat(SEGMENT)];
+        let names = [
+            "short".to_owned(),
+            "é".repeat(100),
+            "é".repeat(512),
+            "x".repeat(SEGMENT),
+        ];
         for name in &names {
             let id = ObjectId {
                 container: "c".to_owned(),

@@ -83,7 +83,9 @@ impl Backend for FileStore {
         let prepared = prepared.unwrap_or_else(|lost| Err(io::Error::other(lost)));
         prepared.map_err(|error| {
             let root = self.layout.root().display();
-            Refusal::new(format!("folder `{root}` can't be used: {error}; set `path` to another"))
+            Refusal::new(format!(
+                "folder `{root}` can't be used: {error}; set `path` to another"
+            ))
         })
     }
 
@@ -128,24 +130,27 @@ impl Backend for FileStore {
         let name = container.to_owned();
         self.with_layout(move |layout| {
             layout.existing(&name)?;
-            layout.walk(&name, |file, _| match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(true),
-            })
-            .map_err(|error| failed(&error))
+            layout
+                .walk(&name, |file, _| match fs::remove_file(file) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(true),
+                })
+                .map_err(|error| failed(&error))
         })
         .await
     }
 
     async fn list(&self, container: &str) -> Result<Names, Error> {
         let name = container.to_owned();
-        self.with_layout(move |layout| layout.existing(&name).map(drop)).await?;
+        self.with_layout(move |layout| layout.existing(&name).map(drop))
+            .await?;
         Ok(read::names(self.layout.clone(), container.to_owned()))
     }
 
     async fn get(&self, id: &ObjectId, part: Option<Part>) -> Result<Found, Error> {
         let id = id.clone();
-        self.with_layout(move |layout| read::object(layout, &id, part)).await
+        self.with_layout(move |layout| read::object(layout, &id, part))
+            .await
     }
 
     async fn put(&self, id: &ObjectId, data: Incoming) -> Result<Stat, Error> {
@@ -157,7 +162,9 @@ impl Backend for FileStore {
         let id = id.clone();
         self.with_layout(move |layout| {
             let metadata = fs::metadata(layout.object(&id));
-            metadata.map(|metadata| stat(&metadata)).map_err(|error| layout.missing(&id, &error))
+            metadata
+                .map(|metadata| stat(&metadata))
+                .map_err(|error| layout.missing(&id, &error))
         })
         .await
     }

@@ -21,17 +21,14 @@ const CHUNK: u64 = 256 * 1024;
 const NAMES_AHEAD: usize = 256;
 
 /// Opens an object. A file that is open is read to its end, also when the object is replaced.
-pub(super) fn object(
-    layout: &Layout,
-    id: &ObjectId,
-    part: Option<Part>,
-) -> Result<Found, Error> {
+pub(super) fn object(layout: &Layout, id: &ObjectId, part: Option<Part>) -> Result<Found, Error> {
     let mut file = File::open(layout.object(id)).map_err(|error| layout.missing(id, &error))?;
     let metadata = file.metadata().map_err(|error| failed(&error))?;
     let stat = stat(&metadata);
     let (first, length) = span(part, stat.size)?;
     if first > 0 {
-        file.seek(SeekFrom::Start(first)).map_err(|error| failed(&error))?;
+        file.seek(SeekFrom::Start(first))
+            .map_err(|error| failed(&error))?;
     }
     Ok(Found {
         stat,
@@ -71,7 +68,9 @@ fn read(mut file: File, left: u64) -> io::Result<(File, Bytes)> {
 pub(super) fn names(layout: Arc<Layout>, container: String) -> Names {
     let (sender, names) = mpsc::channel(NAMES_AHEAD);
     tokio::task::spawn_blocking(move || {
-        let walked = layout.walk(&container, |_, name| Ok(sender.blocking_send(Ok(name)).is_ok()));
+        let walked = layout.walk(&container, |_, name| {
+            Ok(sender.blocking_send(Ok(name)).is_ok())
+        });
         if let Err(error) = walked {
             // The reader may be gone.
             let _ = sender.blocking_send(Err(broken(&error)));

@@ -45,7 +45,8 @@ impl Reading {
                     "the object ended before its end; it may have been replaced",
                 ));
             }
-            let skipped = usize::try_from(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+            let skipped =
+                usize::try_from(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
             self.skip -= skipped as u64;
             bytes = bytes.slice(skipped..);
             bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));

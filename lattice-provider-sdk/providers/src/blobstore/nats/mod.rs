@@ -1,7 +1,8 @@
 //! Objects in NATS object stores: one for each container.
 //!
-//! The name of a container becomes that of a stream, `OBJ_<prefix><container in base64url>`; names
-//! of objects are any text. The format is that of NATS (ADR-20), so its own tools read the objects.
+//! The name of a container becomes that of a stream, `OBJ_<prefix><container>`, in which every byte
+//! but letters, digits and `-` is `_XX`; names of objects are any text. The format is that of NATS
+//! (ADR-20), so its own tools read the objects.
 //!
 //! The connection is the provider's own. It is made at the start, and made again by itself.
 
@@ -25,7 +26,7 @@ use async_nats::{
 use failure::failed;
 use futures_util::{StreamExt, TryStreamExt};
 use lattice_core::serve::Service;
-use lattice_provider_sdk::{Instance, IntoService, Refusal, Secret};
+use lattice_provider_sdk::{IntoService, Refusal, Secret};
 use serde::Deserialize;
 use std::{
     fmt::Write as _,
@@ -101,8 +102,10 @@ impl NatsStore {
         for byte in container.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => bucket.push(char::from(byte)),
-                // Writing to a string doesn't fail.
-                byte => drop(write!(bucket, "_{byte:02x}")),
+                byte => {
+                    // Writing to a string doesn't fail.
+                    let _ = write!(bucket, "_{byte:02x}");
+                }
             }
         }
         if bucket.len() > MAX_BUCKET {
@@ -159,7 +162,9 @@ impl Backend for NatsStore {
             let account = self.context()?.query_account().await;
             account.map(drop).map_err(|error| failed(&error))
         });
-        checked.await.map_err(|error| Refusal::new(format!("NATS can't be used: {error:?}")))
+        checked
+            .await
+            .map_err(|error| Refusal::new(format!("NATS can't be used: {error:?}")))
     }
 
     async fn create(&self, container: &str) -> Result<(), Error> {
@@ -205,7 +210,11 @@ impl Backend for NatsStore {
         within(self.settings.timeout, async {
             let found = self.context()?.get_stream(stream).await;
             let stream = found.map_err(|error| failure::of_stream(container, &error))?;
-            stream.purge().await.map(drop).map_err(|error| failed(&error))
+            stream
+                .purge()
+                .await
+                .map(drop)
+                .map_err(|error| failed(&error))
         })
         .await
     }

@@ -173,14 +173,20 @@ fn s3(settings: &S3Settings) -> Result<Client, Refusal> {
         .with_region(region)
         .with_virtual_hosted_style_request(settings.virtual_hosted)
         .with_skip_signature(settings.anonymous)
-        .with_client_options(options(endpoint, settings.ca_file.as_ref(), settings.timeout)?)
+        .with_client_options(options(
+            endpoint,
+            settings.ca_file.as_ref(),
+            settings.timeout,
+        )?)
         .with_retry(retries(settings.timeout));
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
     match (&settings.access_key_id, &settings.secret_access_key) {
         (Some(id), Some(key)) => {
-            builder = builder.with_access_key_id(id).with_secret_access_key(key.expose());
+            builder = builder
+                .with_access_key_id(id)
+                .with_secret_access_key(key.expose());
         }
         (None, None) => {}
         _ => {
@@ -199,7 +205,11 @@ fn azure(settings: &AzureSettings) -> Result<Client, Refusal> {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(&settings.account)
         .with_container_name(&settings.container)
-        .with_client_options(options(endpoint, settings.ca_file.as_ref(), settings.timeout)?)
+        .with_client_options(options(
+            endpoint,
+            settings.ca_file.as_ref(),
+            settings.timeout,
+        )?)
         .with_retry(retries(settings.timeout));
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint.to_owned());
@@ -215,7 +225,11 @@ fn gcs(settings: &GcsSettings) -> Result<Client, Refusal> {
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&settings.bucket)
         .with_skip_signature(settings.anonymous)
-        .with_client_options(options(endpoint, settings.ca_file.as_ref(), settings.timeout)?)
+        .with_client_options(options(
+            endpoint,
+            settings.ca_file.as_ref(),
+            settings.timeout,
+        )?)
         .with_retry(retries(settings.timeout));
     if let Some(endpoint) = endpoint {
         builder = builder.with_base_url(endpoint);
@@ -286,13 +300,19 @@ mod tests {
 
     fn of(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         let entries = entries.iter();
-        entries.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        entries
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
     fn clients_are_made_of_settings() {
         let keys = [("access-key-id", "a"), ("secret-access-key", "enigma")];
-        let mut entries = of(&[("bucket", "b"), ("endpoint", "http://localhost:1"), ("timeout", "3s")]);
+        let mut entries = of(&[
+            ("bucket", "b"),
+            ("endpoint", "http://localhost:1"),
+            ("timeout", "3s"),
+        ]);
         entries.extend(of(&keys));
         let parsed: S3Settings = settings(&entries).expect("valid");
         assert_eq!(parsed.timeout, Duration::from_secs(3));

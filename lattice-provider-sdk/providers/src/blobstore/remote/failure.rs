@@ -17,7 +17,8 @@ pub(super) fn failed(error: &object_store::Error) -> Error {
     match error {
         object_store::Error::PermissionDenied { .. }
         | object_store::Error::Unauthenticated { .. } => Error::AccessDenied(
-            "the store refused the credentials of the provider, or they don't allow this".to_owned(),
+            "the store refused the credentials of the provider, or they don't allow this"
+                .to_owned(),
         ),
         object_store::Error::InvalidPath { .. } => Error::InvalidName(words(error)),
         error => match http_kind(error) {
@@ -57,7 +58,11 @@ fn without_queries(message: &str) -> String {
             }
             character if character.is_whitespace() || "()\"'<>,".contains(character) => {
                 is_query = false;
-                words.push(if character.is_control() { ' ' } else { character });
+                words.push(if character.is_control() {
+                    ' '
+                } else {
+                    character
+                });
             }
             character if !is_query => words.push(character),
             _ => {}
@@ -78,7 +83,10 @@ mod tests {
     fn messages_have_no_queries_and_an_end() {
         let message = "Error performing GET https://a.blob/c?sv=1&sig=secret in 3ms, (b?x) done";
         let told = without_queries(message);
-        assert_eq!(told, "Error performing GET https://a.blob/c? in 3ms, (b?) done");
+        assert_eq!(
+            told,
+            "Error performing GET https://a.blob/c? in 3ms, (b?) done"
+        );
         assert!(without_queries(&"x".repeat(10_000)).len() < LONGEST + 8);
     }
 }

@@ -31,8 +31,9 @@ impl Keys {
                 prefix: String::new(),
             });
         }
-        let parsed = Path::parse(trimmed)
-            .map_err(|error| Refusal::new(format!("`prefix` isn't the name of a folder: {error}")))?;
+        let parsed = Path::parse(trimmed).map_err(|error| {
+            Refusal::new(format!("`prefix` isn't the name of a folder: {error}"))
+        })?;
         Ok(Self {
             prefix: format!("{parsed}/"),
         })
@@ -45,7 +46,11 @@ impl Keys {
 
     /// Returns the key of a container's marker.
     pub(super) fn marker(&self, container: &str) -> Result<Path, Error> {
-        key(format!("{}{MARKERS}/{}", self.prefix, names::encode(container)))
+        key(format!(
+            "{}{MARKERS}/{}",
+            self.prefix,
+            names::encode(container)
+        ))
     }
 
     /// Returns the folder of a container's objects.
@@ -72,7 +77,10 @@ fn key(key: String) -> Result<Path, Error> {
 
 /// Returns the name of an object in a folder. `None` for keys that no object of a link has.
 pub(super) fn name(folder: &Path, key: &Path) -> Option<String> {
-    let encoded = key.as_ref().strip_prefix(folder.as_ref())?.strip_prefix('/')?;
+    let encoded = key
+        .as_ref()
+        .strip_prefix(folder.as_ref())?
+        .strip_prefix('/')?;
     decode(encoded)
 }
 
@@ -137,13 +145,19 @@ mod tests {
             container: "..".to_owned(),
             object: "a/b".to_owned(),
         };
-        let (folder, object) = (keys.folder("..").expect("valid"), keys.object(&id).expect("valid"));
+        let (folder, object) = (
+            keys.folder("..").expect("valid"),
+            keys.object(&id).expect("valid"),
+        );
         assert_eq!(object.as_ref(), "some/prefix/%2E%2E/a/b");
         assert_eq!(name(&folder, &object).as_deref(), Some("a/b"));
         let marker = keys.marker(MARKERS).expect("valid");
         assert_eq!(marker.as_ref(), "some/prefix/.containers/%2Econtainers");
         assert!(Keys::new("a/../b").is_err());
         let object = "é".repeat(500);
-        assert!(matches!(keys.object(&ObjectId { object, ..id }), Err(Error::InvalidName(_))));
+        assert!(matches!(
+            keys.object(&ObjectId { object, ..id }),
+            Err(Error::InvalidName(_))
+        ));
     }
 }

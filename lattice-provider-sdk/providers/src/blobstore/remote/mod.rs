@@ -146,7 +146,8 @@ impl Remote {
     async fn empty(&self, container: &str) -> Result<(), Error> {
         let (client, keys) = self.client()?;
         let objects = client.list(Some(&keys.folder(container)?));
-        self.delete_all(objects.map_ok(|object| object.location).boxed()).await
+        self.delete_all(objects.map_ok(|object| object.location).boxed())
+            .await
     }
 
     /// Begins to read, without a limit of time.
@@ -166,7 +167,10 @@ impl Remote {
         Ok(Found {
             stat: stat(&found.meta),
             length: found.range.end.saturating_sub(found.range.start),
-            data: found.into_stream().map_err(|error| broken(&words(&error))).boxed(),
+            data: found
+                .into_stream()
+                .map_err(|error| broken(&words(&error)))
+                .boxed(),
         })
     }
 
@@ -208,7 +212,9 @@ impl Backend for Remote {
                 _ => Ok(()),
             }
         });
-        checked.await.map_err(|error| Refusal::new(format!("the store can't be used: {error:?}")))
+        checked
+            .await
+            .map_err(|error| Refusal::new(format!("the store can't be used: {error:?}")))
     }
 
     async fn create(&self, container: &str) -> Result<(), Error> {

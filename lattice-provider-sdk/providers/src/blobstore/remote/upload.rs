@@ -157,7 +157,10 @@ mod tests {
     use object_store::{GetOptions, memory::InMemory};
 
     fn data(sizes: &[usize]) -> Incoming {
-        let chunks: Vec<_> = sizes.iter().map(|size| Ok(Bytes::from(vec![7; *size]))).collect();
+        let chunks: Vec<_> = sizes
+            .iter()
+            .map(|size| Ok(Bytes::from(vec![7; *size])))
+            .collect();
         Incoming::of(stream::iter(chunks).boxed(), None)
     }
 
@@ -185,13 +188,19 @@ mod tests {
         let key = Path::from("a");
         let size = 2 * PART + 1;
         assert_eq!(object(&store, &key, data(&[size])).await, Ok(size as u64));
-        let found = store.get_opts(&key, GetOptions::default()).await.expect("there");
+        let found = store
+            .get_opts(&key, GetOptions::default())
+            .await
+            .expect("there");
         assert_eq!(found.meta.size, size as u64);
 
         let key = Path::from("b");
         let chunks = [Ok(Bytes::from(vec![7; 2 * PART])), Err(broken(&"no more"))];
         let cut = Incoming::of(stream::iter(chunks).boxed(), None);
-        assert!(matches!(object(&store, &key, cut).await, Err(Error::Incomplete(_))));
+        assert!(matches!(
+            object(&store, &key, cut).await,
+            Err(Error::Incomplete(_))
+        ));
         assert!(store.get_opts(&key, GetOptions::default()).await.is_err());
     }
 }
