@@ -107,8 +107,8 @@ impl<B: Backend> Store for Blobs<B> {
         part: Option<ByteRange>,
     ) -> Result<ObjectData, Error> {
         let link = call.binding();
-        let found = self.0.get(&link.object(id.clone())?, part.map(Part::from));
-        let found = found.await;
+        let target = link.object(id.clone())?;
+        let found = self.0.get(&target, part.map(Part::from)).await;
         let Found { stat, length, data } = found.map_err(|error| link.told(error))?;
         Ok(ObjectData {
             metadata: metadata(id, stat),
