@@ -45,7 +45,7 @@ impl Binding {
 
     /// Returns the largest object that may be written, in bytes.
     pub(crate) fn limit(&self) -> Option<u64> {
-        self.0.max_object_size.map(|size| size.as_u64())
+        self.0.max_object_size.map(ByteSize::as_u64)
     }
 
     /// Returns the name in the store of a container that is read.

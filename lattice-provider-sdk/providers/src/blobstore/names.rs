@@ -82,7 +82,7 @@ pub(crate) fn unescape(encoded: &str) -> Option<String> {
     while let Some(byte) = rest.next() {
         if byte == b'%' {
             let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-            bytes.push(high << 4 | low);
+            bytes.push((high << 4) | low);
         } else {
             bytes.push(byte);
         }

@@ -79,8 +79,8 @@ impl Service for ServedAs {
         self.service.stopped(site)
     }
 
-    fn is_apart(&self) -> bool {
-        self.service.is_apart()
+    fn is_elsewhere(&self) -> bool {
+        self.service.is_elsewhere()
     }
 
     fn has_health(&self) -> bool {
@@ -89,6 +89,10 @@ impl Service for ServedAs {
 
     fn health(&self) -> BoxFuture<'static, Result<(), String>> {
         self.service.health()
+    }
+
+    fn health_changed(&self) -> BoxFuture<'static, ()> {
+        self.service.health_changed()
     }
 
     fn restores(&self) -> bool {

@@ -53,7 +53,7 @@ impl File {
 
 impl IntoService for File {
     fn into_service(self) -> Arc<dyn Service> {
-        let limit = self.0.max_object_size.map(|size| size.as_u64());
+        let limit = self.0.max_object_size.map(ByteSize::as_u64);
         served(FileStore {
             layout: Arc::new(Layout::new(self.0.path)),
             limit: limit.unwrap_or(u64::MAX),

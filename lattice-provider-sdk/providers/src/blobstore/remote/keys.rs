@@ -41,7 +41,7 @@ impl Keys {
 
     /// Returns the folder of all markers.
     pub(super) fn markers(&self) -> Path {
-        Path::from(format!("{}{MARKERS}", self.prefix))
+        Path::parse(format!("{}{MARKERS}", self.prefix)).unwrap_or_default()
     }
 
     /// Returns the key of a container's marker.

@@ -139,11 +139,11 @@ impl Drop for Upload {
                 sending.shutdown().await;
                 upload.abort().await
             };
-            match tokio::time::timeout(CLEANUP, cleanup).await {
-                Ok(Ok(())) => {}
-                _ => tracing::warn!(
+            let cleaned = tokio::time::timeout(CLEANUP, cleanup).await;
+            if !matches!(cleaned, Ok(Ok(()))) {
+                tracing::warn!(
                     "the parts of an upload that broke off were not deleted; a lifecycle rule of the bucket can do that"
-                ),
+                );
             }
         });
     }
