@@ -40,7 +40,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | an object is replaced as a whole | yes | yes, by a rename | yes | yes, for reads that begin afterwards |
 //! | a reader of an object that is replaced | reads on in the old one | reads on in the old one | reads on in the old one | fails, and never gets a mixture |
-//! | what breaks off leaves behind | nothing | nothing, or a file that the next start after a day removes | nothing, or parts of an upload that the bucket's lifecycle rule removes | chunks that nothing names, until the container is cleared or deleted |
+//! | what breaks off leaves behind | nothing | nothing, or a file that the next start after a day removes | nothing, or parts of an upload that the bucket's lifecycle rule removes | nothing, or chunks until the container is cleared, if the server or the provider is lost too |
 //! | listing while objects change | those of one moment | objects that change meanwhile may be missing or listed | as file | as file |
 //! | copy, move | at once | copy by reading; move by one rename | copy in the store; move is copy and delete | copy and move by reading |
 //! | survives the provider | no | yes, after `fsync` | yes | yes |

@@ -52,6 +52,14 @@ impl<B: Backend> Provider for Blobs<B> {
     }
 }
 
+impl<B: Backend> Blobs<B> {
+    /// Succeeds if there is an object.
+    async fn found(&self, call: &Call<Self>, id: &ObjectId) -> Result<(), Error> {
+        let stat = self.0.stat(id).await;
+        stat.map(drop).map_err(|error| call.binding().told(error))
+    }
+}
+
 impl<B: Backend> Store for Blobs<B> {
     async fn create_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let container = call.binding().written(&name)?;
@@ -174,6 +182,9 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<(), Error> {
         let link = call.binding();
         let (source, destination) = (link.object(source)?, link.written_object(destination)?);
+        if source == destination {
+            return self.found(call, &source).await;
+        }
         let copied = self.0.copy(&source, &destination).await;
         copied.map_err(|error| link.told(error))
     }
@@ -191,8 +202,7 @@ impl<B: Backend> Store for Blobs<B> {
         );
         if source == destination {
             // A copy that is deleted as its own source would be lost.
-            let stat = self.0.stat(&source).await;
-            return stat.map(drop).map_err(|error| link.told(error));
+            return self.found(call, &source).await;
         }
         let moved = self.0.rename(&source, &destination).await;
         moved.map_err(|error| link.told(error))

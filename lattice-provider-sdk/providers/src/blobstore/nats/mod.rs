@@ -21,6 +21,7 @@ use async_nats::{
     jetstream::{
         self, Context,
         object_store::{Config, DeleteErrorKind, InfoErrorKind, ObjectInfo, ObjectStore},
+        stream::Stream,
     },
 };
 use failure::failed;
@@ -93,7 +94,14 @@ struct NatsStore {
 impl NatsStore {
     fn context(&self) -> Result<&Context, Error> {
         let context = self.connection.get().map(|(_, context)| context);
-        context.ok_or_else(|| Error::Unavailable("the provider hasn't started".to_owned()))
+        context.ok_or_else(not_started)
+    }
+
+    /// Returns the stream of a container.
+    async fn stream(&self, container: &str) -> Result<Stream, Error> {
+        let stream = format!("OBJ_{}", self.bucket(container)?);
+        let found = self.context()?.get_stream(stream).await;
+        found.map_err(|error| failure::of_stream(container, &error))
     }
 
     /// Returns the name of a container in NATS.
@@ -186,10 +194,8 @@ impl Backend for NatsStore {
     }
 
     async fn created(&self, container: &str) -> Result<u64, Error> {
-        let stream = format!("OBJ_{}", self.bucket(container)?);
         within(self.settings.timeout, async {
-            let found = self.context()?.get_stream(stream).await;
-            let stream = found.map_err(|error| failure::of_stream(container, &error))?;
+            let stream = self.stream(container).await?;
             Ok(failure::seconds(stream.cached_info().created))
         })
         .await
@@ -206,10 +212,8 @@ impl Backend for NatsStore {
     }
 
     async fn clear(&self, container: &str) -> Result<(), Error> {
-        let stream = format!("OBJ_{}", self.bucket(container)?);
         within(self.settings.timeout, async {
-            let found = self.context()?.get_stream(stream).await;
-            let stream = found.map_err(|error| failure::of_stream(container, &error))?;
+            let stream = self.stream(container).await?;
             stream
                 .purge()
                 .await
@@ -249,8 +253,27 @@ impl Backend for NatsStore {
     }
 
     async fn put(&self, id: &ObjectId, data: Incoming) -> Result<Stat, Error> {
-        let store = self.store(&id.container).await?;
-        let info = upload::object(&store, &id.object, data).await?;
+        let old = match self.info(id).await {
+            Ok(info) => Some(info),
+            Err(Error::NoSuchObject(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let Some((client, context)) = self.connection.get() else {
+            return Err(not_started());
+        };
+        let bucket = self.bucket(&id.container)?;
+        let stream = within(self.settings.timeout, self.stream(&id.container)).await?;
+        let target = upload::Target {
+            client,
+            context,
+            stream: stream.clone(),
+            bucket: bucket.clone(),
+            name: &id.object,
+        };
+        let info = target.write(data).await?;
+        if let Some(old) = old {
+            upload::delete(stream, upload::subject(&bucket, &old.nuid)).await;
+        }
         Ok(stat(&info))
     }
 
@@ -277,6 +300,10 @@ impl Backend for NatsStore {
         let copied = self.put(destination, Incoming::of(found.data, None));
         copied.await.map(drop)
     }
+}
+
+fn not_started() -> Error {
+    Error::Unavailable("the provider hasn't started".to_owned())
 }
 
 fn stat(info: &ObjectInfo) -> Stat {

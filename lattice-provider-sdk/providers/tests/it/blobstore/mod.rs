@@ -1,6 +1,8 @@
 //! Objects in containers: one suite that every backend passes, and the faults of each.
 
 mod faults;
+#[cfg(target_os = "linux")]
+mod growth;
 mod stage;
 mod suite;
 

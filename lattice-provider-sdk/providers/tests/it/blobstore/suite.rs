@@ -309,6 +309,7 @@ pub(super) async fn copies(stage: &Stage) {
     assert_eq!(stage.get(&source, None).await, Ok(b"data".to_vec()));
 
     assert_eq!(rename(&source, &source).await, Ok(()));
+    assert_eq!(copy(&source, &source).await, Ok(()));
     assert_eq!(rename(&source, &target).await, Ok(()));
     assert_eq!(stage.get(&target, None).await, Ok(b"data".to_vec()));
     assert!(!stage.has(&source).await);
