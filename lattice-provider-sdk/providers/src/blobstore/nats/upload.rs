@@ -1,6 +1,7 @@
 //! Writing an object: its chunks first, under a name of their own, and at last what names them.
 //!
-//! Until then there is no object. When an upload fails or is dropped before, its chunks are deleted.
+//! Until then there is no object. When an upload fails or is dropped before, its chunks are
+//! deleted.
 
 use super::failure::failed;
 use crate::blobstore::{backend::Incoming, bindings::lattice::blobstore::types::Error};
@@ -78,7 +79,7 @@ impl Target<'_> {
             }
         }
         sent.wait_for_fewer_than(1).await?;
-        let digest = digest.finalize();
+        let digest: [u8; 32] = digest.finalize().into();
         Ok(ObjectInfo {
             name: self.name.to_owned(),
             description: None,
@@ -93,7 +94,7 @@ impl Target<'_> {
             size,
             chunks: count,
             modified: Some(async_nats::datetime::now()),
-            digest: Some(format!("SHA-256={}", BASE64URL.encode(&digest[..]))),
+            digest: Some(format!("SHA-256={}", BASE64URL.encode(&digest))),
             deleted: false,
         })
     }
