@@ -2,9 +2,11 @@
 
 use super::support::*;
 use lattice_core::Lattice;
-use lattice_host::{Actor, Host, Instances};
+use lattice_host::{Host, Instances};
+use lattice_provider_sdk::IntoService;
 use lattice_providers::blobstore::{File, FileSettings, Memory, MemorySettings};
 use std::fs;
+use tempfile::TempDir;
 
 const BLOBSTORE: &str = "wasi:blobstore/blobstore@0.2.0-draft";
 const CHECKS: &str = "lattice-test:blobs/checks@0.1.0";
@@ -19,18 +21,26 @@ async fn check(lattice: &Lattice, function: &str) -> Result<(), String> {
     called.unwrap_or_else(|error| panic!("`{function}` failed: {error}"))
 }
 
-/// Starts a host with the guest, linked to the provider `store`.
-async fn guest(lattice: &Lattice, adjust: impl FnOnce(Actor) -> Actor) -> Host {
+/// Starts a host with the guest, linked to the provider `store` beside it.
+async fn host(lattice: &Lattice, store: impl IntoService, instances: Instances) -> Host {
     link(lattice, "blobs", BLOBSTORE, "store").await;
-    host_of(lattice, "blobs", adjust).await
+    let guest = actor("blobs").instances(instances);
+    let builder = Host::builder(lattice).provider("store", store);
+    started(builder.actor("blobs", guest)).await
+}
+
+fn files(folder: &TempDir) -> File {
+    File::new(FileSettings {
+        path: folder.path().to_owned(),
+        max_object_size: None,
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_uses_everything_that_the_draft_has() {
     for instances in [Instances::Fresh, Instances::warm()] {
         let lattice = lattice().await;
-        let _store = started(Host::builder(&lattice).provider("store", memory())).await;
-        let _guest = guest(&lattice, |actor| actor.instances(instances)).await;
+        let _host = host(&lattice, memory(), instances).await;
         for _ in 0..2 {
             assert_eq!(check(&lattice, "check").await, Ok(()));
         }
@@ -41,7 +51,8 @@ async fn a_guest_uses_everything_that_the_draft_has() {
 async fn a_guest_uses_objects_on_another_host() {
     let (here, there) = two_programs().await;
     let _store = started(Host::builder(&there).provider("store", memory())).await;
-    let _guest = guest(&here, |actor| actor).await;
+    link(&here, "blobs", BLOBSTORE, "store").await;
+    let _guest = host_of(&here, "blobs", |actor| actor).await;
     served(&here, "store").await;
     assert_eq!(check(&here, "check").await, Ok(()));
 }
@@ -50,13 +61,7 @@ async fn a_guest_uses_objects_on_another_host() {
 async fn large_objects_stream_through_a_guest() {
     let folder = tempfile::tempdir().expect("a folder");
     let lattice = lattice().await;
-    let settings = FileSettings {
-        path: folder.path().to_owned(),
-        max_object_size: None,
-    };
-    let file = File::new(settings);
-    let _store = started(Host::builder(&lattice).provider("store", file)).await;
-    let _guest = guest(&lattice, |actor| actor).await;
+    let _host = host(&lattice, files(&folder), Instances::Fresh).await;
     let size: u64 = (8 << 20) + 1;
     let passed = call(&lattice, "blobs", CHECKS, "pass-through", (size,)).await;
     let passed: Result<u64, String> = passed.expect("called");
@@ -69,13 +74,7 @@ async fn large_objects_stream_through_a_guest() {
 async fn a_value_that_is_dropped_unfinished_is_no_object() {
     let folder = tempfile::tempdir().expect("a folder");
     let lattice = lattice().await;
-    let settings = FileSettings {
-        path: folder.path().to_owned(),
-        max_object_size: None,
-    };
-    let file = File::new(settings);
-    let _store = started(Host::builder(&lattice).provider("store", file)).await;
-    let _guest = guest(&lattice, |actor| actor).await;
+    let _host = host(&lattice, files(&folder), Instances::Fresh).await;
     assert_eq!(check(&lattice, "drop-unfinished").await, Ok(()));
     // The provider removes what has arrived.
     let partial = folder.path().join("partial");

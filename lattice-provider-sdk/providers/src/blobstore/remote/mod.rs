@@ -102,8 +102,9 @@ impl Remote {
         }
         match client.list(Some(&keys.folder(name)?)).next().await {
             Some(Ok(_)) => Ok(0),
-            Some(Err(error)) if !is_missing(&error) => Err(failed(&error)),
-            _ => Err(Error::NoSuchContainer(name.to_owned())),
+            // A bucket that is missing isn't a missing container.
+            Some(Err(error)) => Err(failed(&error)),
+            None => Err(Error::NoSuchContainer(name.to_owned())),
         }
     }
 
@@ -208,7 +209,7 @@ impl Backend for Remote {
         let checked = within(self.timeout, async {
             let (client, keys) = self.client()?;
             match client.list(Some(&keys.markers())).next().await {
-                Some(Err(error)) if !is_missing(&error) => Err(failed(&error)),
+                Some(Err(error)) => Err(failed(&error)),
                 _ => Ok(()),
             }
         });
@@ -259,7 +260,6 @@ impl Backend for Remote {
         let names = objects.filter_map(move |object| {
             let name = match object {
                 Ok(object) => keys::name(&folder, &object.location).map(Ok),
-                Err(error) if is_missing(&error) => None,
                 Err(error) => Some(Err(broken(&words(&error)))),
             };
             std::future::ready(name)
