@@ -2,7 +2,10 @@
 
 use super::stage::{Error, INTERFACE, PATIENCE, Stage, StoreClient, id, put};
 use futures_util::stream;
-use lattice_core::quantity::ByteSize;
+use lattice_core::{
+    name::{FunctionName, InterfaceName},
+    quantity::ByteSize,
+};
 use lattice_provider_sdk::{ByteReader, Bytes, Link};
 use lattice_providers::blobstore::{File, FileSettings, Memory, MemorySettings};
 use std::fs;
@@ -95,8 +98,8 @@ async fn the_provider_is_served_under_the_name_of_the_draft_too() {
     let mut function = function.filter(|function| function.name == "container-exists");
     let function = function.next().expect("declared");
     let function = lattice_core::call::FunctionRef::new(
-        name.parse().expect("a name"),
-        function.name.parse().expect("a name"),
+        InterfaceName::new(name).expect("a name"),
+        FunctionName::new(function.name).expect("a name"),
         function.signature,
     );
     let caller = stage.lattice.caller("actor").expect("an id");
