@@ -1,7 +1,8 @@
-//! How long an operation of a server may take.
+//! How long an operation of a server may take, and how it fails a check of health.
 
 use super::bindings::lattice::blobstore::types::Error;
 use lattice_core::quantity::parse_duration;
+use lattice_provider_sdk::Refusal;
 use serde::{Deserialize, Deserializer, de};
 use std::{future::Future, time::Duration};
 
@@ -26,4 +27,18 @@ pub(crate) async fn within<T>(
 ) -> Result<T, Error> {
     let result = tokio::time::timeout(timeout, operation).await;
     result.unwrap_or(Err(Error::Timeout))
+}
+
+/// Returns what a check of health reports of an error.
+pub(crate) fn unwell(error: &Error) -> Refusal {
+    let reason = match error {
+        Error::Timeout => "it did not answer in time",
+        Error::AccessDenied(reason)
+        | Error::Full(reason)
+        | Error::InvalidName(reason)
+        | Error::Other(reason)
+        | Error::Unavailable(reason) => reason,
+        _ => "it answers with errors",
+    };
+    Refusal::new(format!("the store can't be used: {reason}"))
 }

@@ -14,7 +14,7 @@ use super::{
     backend::{Backend, Found, Incoming, Names, Part, Stat, broken, span},
     bindings::lattice::blobstore::types::{Error, ObjectId},
     provider::served,
-    timeout::{self, within},
+    timeout::{self, unwell, within},
 };
 use async_nats::{
     Client, ConnectOptions,
@@ -170,9 +170,7 @@ impl Backend for NatsStore {
             let account = self.context()?.query_account().await;
             account.map(drop).map_err(|error| failed(&error))
         });
-        checked
-            .await
-            .map_err(|error| Refusal::new(format!("NATS can't be used: {error:?}")))
+        checked.await.map_err(|error| unwell(&error))
     }
 
     async fn create(&self, container: &str) -> Result<(), Error> {

@@ -27,7 +27,7 @@ use super::{
     backend::{Backend, Found, Incoming, Names, Part, Stat, broken, seconds, span},
     bindings::lattice::blobstore::types::{Error, ObjectId},
     provider::served,
-    timeout::{self, within},
+    timeout::{self, unwell, within},
 };
 use failure::{failed, is_missing, words};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -213,9 +213,7 @@ impl Backend for Remote {
                 _ => Ok(()),
             }
         });
-        checked
-            .await
-            .map_err(|error| Refusal::new(format!("the store can't be used: {error:?}")))
+        checked.await.map_err(|error| unwell(&error))
     }
 
     async fn create(&self, container: &str) -> Result<(), Error> {
