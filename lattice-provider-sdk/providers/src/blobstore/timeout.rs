@@ -31,7 +31,7 @@ pub(crate) async fn within<T>(
 
 /// Returns what a check of health reports of an error.
 pub(crate) fn unwell(error: &Error) -> Refusal {
-    let reason = match error {
+    let reason: &str = match error {
         Error::Timeout => "it did not answer in time",
         Error::AccessDenied(reason)
         | Error::Full(reason)
