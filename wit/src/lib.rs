@@ -35,6 +35,7 @@
 //! | [`lattice:rpc`](LATTICE_RPC) | `types`, `links` | failed calls as values; choice of links |
 //! | [`lattice:keyvalue`](LATTICE_KEYVALUE) | `store` | bytes and counters under keys |
 //! | [`lattice:sql`](LATTICE_SQL) | `database` | statements and transactions of a database |
+//! | [`lattice:blobstore`](LATTICE_BLOBSTORE) | `types`, `store` | objects of any size, in containers |
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`lattice:schedule`](LATTICE_SCHEDULE) | `handler` | work that is due at times |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
@@ -106,6 +107,7 @@ pub const PACKAGES: &[Package] = &[
     LATTICE_RPC,
     LATTICE_KEYVALUE,
     LATTICE_SQL,
+    LATTICE_BLOBSTORE,
     LATTICE_HTTP,
     LATTICE_SCHEDULE,
     WASI_LOGGING,
@@ -151,6 +153,22 @@ pub const LATTICE_SQL: Package = Package {
         path: "lattice-sql/database.wit",
         text: include_str!("../lattice-sql/database.wit"),
     }],
+};
+
+/// `lattice:blobstore`: objects of any size, in containers.
+pub const LATTICE_BLOBSTORE: Package = Package {
+    name: "lattice:blobstore",
+    version: "0.1.0",
+    files: &[
+        File {
+            path: "lattice-blobstore/types.wit",
+            text: include_str!("../lattice-blobstore/types.wit"),
+        },
+        File {
+            path: "lattice-blobstore/store.wit",
+            text: include_str!("../lattice-blobstore/store.wit"),
+        },
+    ],
 };
 
 /// `lattice:http`: requests and responses of HTTP, and who may enter through a wormhole.

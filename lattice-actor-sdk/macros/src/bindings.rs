@@ -20,7 +20,7 @@ use crate::names;
 use crate::options::{Options, Source};
 
 /// The packages of `lattice-wit` that the SDK has no bindings for.
-const WITHOUT_BINDINGS: [&str; 2] = ["lattice:http", "wasi:keyvalue"];
+const WITHOUT_BINDINGS: [&str; 3] = ["lattice:blobstore", "lattice:http", "wasi:keyvalue"];
 
 /// The path of the SDK in generated code. A macro can't find out whether the crate was renamed.
 const SDK: &str = "::lattice_actor_sdk";

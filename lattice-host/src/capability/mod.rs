@@ -11,10 +11,13 @@
 //! | `config` | `wasi:config/store` and `wasi:config/runtime` | the actor's settings |
 //! | `rpc` | `lattice:rpc/links` | choosing among links for the call being served |
 //! | `http` | `wasi:http` 0.2 | requests over links of its interfaces |
+//! | `blobstore` | `wasi:blobstore` 0.2.0-draft | objects over the link of its interface `blobstore` |
 //!
 //! `logging`, `config` and `rpc` are served in every version whose functions have the same
 //! signatures.
 
+#[cfg(feature = "blobstore")]
+mod blobstore;
 mod config;
 mod function;
 #[cfg(feature = "http")]
@@ -26,7 +29,7 @@ mod wasi;
 pub(crate) use function::HostFunction;
 
 use crate::guest::Guest;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "blobstore", feature = "http"))]
 use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use wasmtime::{Engine, Result, component::Linker};
 
@@ -48,7 +51,7 @@ pub(crate) trait HostCapability: Send + Sync {
     }
 
     /// Returns the types by which links know a [linked](Support::Linked) interface.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "blobstore", feature = "http"))]
     fn linked(&self, _: &InterfaceName) -> InterfaceTypes {
         InterfaceTypes::default()
     }
@@ -65,7 +68,7 @@ pub(crate) enum Support {
     /// With Wasmtime's own bindings, which are in the linker from the start.
     Native,
     /// With Wasmtime's own bindings, which make calls over a link of the interface.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "blobstore", feature = "http"))]
     Linked,
     /// Function by function, from wire bytes, as if by a link.
     Transcoded,
@@ -91,6 +94,8 @@ impl Capabilities {
             Box::new(rpc::INTERFACE),
             #[cfg(feature = "http")]
             Box::new(http::Http),
+            #[cfg(feature = "blobstore")]
+            Box::new(blobstore::Blobstore),
         ])
     }
 

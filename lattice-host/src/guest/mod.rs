@@ -12,7 +12,8 @@
 //!   driven by its own task, or by a caller that finds it at rest, and stays for
 //!   [what it has given away](kept).
 //!
-//! * Components that speak HTTP are in `http`.
+//! * Components that speak HTTP are in `http`, and those that use `wasi:blobstore` have it from
+//!   `blobstore`.
 //!
 //! In the first three modes, dropping a call also drops its instance, either immediately or after
 //! the other calls in it have had a second to finish.
@@ -22,6 +23,8 @@
 
 mod active_calls;
 mod actor;
+#[cfg(feature = "blobstore")]
+mod blobstore;
 mod code;
 mod concurrent;
 mod exclusive;
@@ -49,6 +52,8 @@ mod unserved;
 mod usage;
 
 pub(crate) use actor::ActorContext;
+#[cfg(feature = "blobstore")]
+pub(crate) use blobstore::{add_to_linker as add_blobstore_to_linker, types as blobstore_types};
 pub(crate) use code::{ByFunction, Code, ExportedFunction, InstanceNeeds};
 pub(crate) use extensions::CapabilityState;
 pub(crate) use handles::{HandleTypes, drop_handle};

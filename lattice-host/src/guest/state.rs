@@ -60,6 +60,12 @@ impl Guest {
         (state, &mut self.table)
     }
 
+    /// Returns the table of the resources that host capabilities have given to the guest.
+    #[cfg(feature = "blobstore")]
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
     /// Returns the state of a host capability in this store, if the guest has used it.
     #[cfg(feature = "http")]
     pub(super) fn used_capability<S: CapabilityState>(&mut self) -> Option<&mut S> {

@@ -9,6 +9,8 @@ use crate::Builtin;
 pub fn builtins() -> Vec<Builtin> {
     // One line for each module, behind its feature.
     let all: [Vec<Builtin>; _] = [
+        #[cfg(feature = "blobstore")]
+        crate::blobstore::builtins(),
         #[cfg(feature = "messaging")]
         crate::messaging::builtins(),
         #[cfg(feature = "schedule")]

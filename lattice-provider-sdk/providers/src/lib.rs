@@ -35,6 +35,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "blobstore")]
+pub mod blobstore;
 mod builtin;
 mod builtins;
 #[cfg(feature = "keyvalue")]

@@ -103,7 +103,7 @@ impl<'c> Imports<'c> {
                 self.note_resources(instance);
                 return Ok(());
             }
-            #[cfg(feature = "http")]
+            #[cfg(any(feature = "blobstore", feature = "http"))]
             Some((capability, Support::Linked)) => {
                 self.note_resources(instance);
                 return match interface_name(name) {

@@ -53,7 +53,7 @@ impl OutgoingCall {
     }
 
     /// Returns the actor that calls.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "blobstore", feature = "http"))]
     pub(in crate::guest) fn actor(&self) -> &Arc<ActorContext> {
         &self.actor
     }

@@ -2,6 +2,7 @@
 
 mod actors;
 mod async_calls;
+mod blobs;
 mod budgets;
 mod calls;
 mod endings;

@@ -1,0 +1,44 @@
+//! How long an operation of a server may take, and how it fails a check of health.
+
+use super::bindings::lattice::blobstore::types::Error;
+use lattice_core::quantity::parse_duration;
+use lattice_provider_sdk::Refusal;
+use serde::{Deserialize, Deserializer, de};
+use std::{future::Future, time::Duration};
+
+/// How long an operation may take by default.
+pub(crate) fn default() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// Reads a duration such as `500ms` or `10s`.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    let duration = parse_duration(&text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| {
+        de::Error::custom("invalid duration: write a whole number of ms, s, m or h, such as `10s`")
+    })
+}
+
+/// Waits for an operation, but not for longer than this.
+pub(crate) async fn within<T>(
+    timeout: Duration,
+    operation: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let result = tokio::time::timeout(timeout, operation).await;
+    result.unwrap_or(Err(Error::Timeout))
+}
+
+/// Returns what a check of health reports of an error.
+pub(crate) fn unwell(error: &Error) -> Refusal {
+    let reason: &str = match error {
+        Error::Timeout => "it did not answer in time",
+        Error::AccessDenied(reason)
+        | Error::Full(reason)
+        | Error::InvalidName(reason)
+        | Error::Other(reason)
+        | Error::Unavailable(reason) => reason,
+        _ => "it answers with errors",
+    };
+    Refusal::new(format!("the store can't be used: {reason}"))
+}

@@ -1,0 +1,99 @@
+//! Objects in containers: one suite that every backend passes, and the faults of each.
+
+mod faults;
+#[cfg(target_os = "linux")]
+mod growth;
+mod stage;
+mod suite;
+
+use lattice_providers::blobstore::{File, FileSettings, Memory, MemorySettings};
+use stage::Stage;
+
+async fn memory() -> Stage {
+    Stage::of(Memory::new(MemorySettings::default())).await
+}
+
+async fn file() -> Stage {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = FileSettings {
+        path: folder.path().join("objects"),
+        max_object_size: None,
+    };
+    Stage::of(File::new(settings)).await.keeping(folder)
+}
+
+/// The code of S3, Azure and GCS, with a store in memory in place of the cloud's client.
+#[cfg(feature = "blobstore-s3")]
+async fn remote() -> Stage {
+    use lattice_providers::blobstore::AnyStore;
+    let store = object_store::memory::InMemory::new();
+    Stage::of(AnyStore::new(std::sync::Arc::new(store))).await
+}
+
+#[cfg(feature = "blobstore-nats")]
+async fn nats() -> Stage {
+    let server = crate::nats::NatsConfig::default().jetstream().start().await;
+    let provider = lattice_providers::blobstore::Nats::new(stage::nats_settings(&server.url()));
+    Stage::of(provider).await.keeping(server)
+}
+
+/// The tests of the suite for one backend.
+macro_rules! conformance {
+    ($backend:ident) => {
+        mod $backend {
+            use super::{suite, $backend as start};
+
+            #[tokio::test]
+            async fn containers() {
+                suite::containers(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn objects_are_replaced_as_a_whole() {
+                suite::objects(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn ranges_are_inclusive() {
+                suite::ranges(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn names_have_every_byte() {
+                suite::names(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn data_that_breaks_makes_no_object() {
+                suite::broken(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn large_objects_and_readers_that_stop() {
+                suite::large(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn copies_and_moves() {
+                suite::copies(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn lists_while_objects_change() {
+                suite::lists(&start().await).await;
+            }
+
+            #[tokio::test]
+            async fn links_limit_what_callers_may_do() {
+                suite::links(&start().await).await;
+            }
+        }
+    };
+}
+
+conformance!(memory);
+conformance!(file);
+#[cfg(feature = "blobstore-s3")]
+conformance!(remote);
+#[cfg(feature = "blobstore-nats")]
+conformance!(nats);
