@@ -314,15 +314,12 @@ impl<'de> Deserializer<'de> for Setting<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, SettingError> {
-        match serde_json::from_str::<Value>(self.value) {
-            Ok(value @ Value::Object(_)) => {
-                let visited = value.deserialize_enum(name, variants, visitor);
-                self.checked(visited.map_err(of_json))
-            }
-            _ => {
-                let variant: StrDeserializer<'_, SettingError> = self.value.into_deserializer();
-                self.checked(visitor.visit_enum(variant))
-            }
+        if let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(self.value) {
+            let visited = value.deserialize_enum(name, variants, visitor);
+            self.checked(visited.map_err(of_json))
+        } else {
+            let variant: StrDeserializer<'_, SettingError> = self.value.into_deserializer();
+            self.checked(visitor.visit_enum(variant))
         }
     }
 

@@ -99,6 +99,9 @@ fn store_key(text: &str) {
         Some(KeyKind::Lease(id)) => assert_eq!(StoreKey::lease(&id), key),
         Some(KeyKind::App(name)) => assert_eq!(StoreKey::app(&name), key),
         Some(KeyKind::Host(id)) => assert_eq!(StoreKey::host(&id), key),
+        Some(KeyKind::Series { component, name }) => {
+            assert_eq!(StoreKey::series(&component, &name), key);
+        }
         Some(KeyKind::Served(id)) => assert_eq!(StoreKey::served(&id), key),
         None => panic!("a key without a kind was parsed: {text:?}"),
     }

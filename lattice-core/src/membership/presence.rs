@@ -94,6 +94,7 @@ impl Presence {
             let fence = Fence::new(served.fence)?;
             Some((served.id.clone(), fence))
         });
+        let fences = fences.collect();
         let kept = beat
             .components
             .iter()
@@ -117,7 +118,7 @@ impl Presence {
             origin: from.clone(),
             replicas: replicas.collect(),
             generations,
-            fences: fences.collect(),
+            fences,
             components: here
                 .into_iter()
                 .map(|served| (served.id, served.digest))

@@ -86,8 +86,8 @@ impl new::Parcels for Parcels {
             .map_err(|error| error.to_string())?;
         let wrong = instance.give::<u8, old::ParcelClient>(1);
         assert!(wrong.is_err(), "no resource is a number");
-        let viewed = viewer::ViewerClient::new(instance.caller()).view(given);
-        viewed.await.map_err(|error| error.to_string())
+        let viewer = viewer::ViewerClient::new(instance.caller());
+        viewer.view(given).await.map_err(|error| error.to_string())
     }
 }
 

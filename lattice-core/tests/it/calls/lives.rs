@@ -242,7 +242,7 @@ async fn a_service_that_is_not_well_has_a_condition_until_it_is() {
     let reason = || {
         let view = constellation.snapshot();
         let replica = view.replicas_of(&id("callee")).next().cloned();
-        replica.and_then(|replica| replica.reason)
+        replica.and_then(|replica| replica.reason.clone())
     };
     let is = async |expected: Option<&str>| {
         eventually("it is reported", async || reason().as_deref() == expected).await;

@@ -11,7 +11,8 @@ use std::time::Duration;
 async fn say(from: &Node, to: &Node, component: &str) -> Result<(), CallError> {
     let caller = from.caller(component).expect("valid");
     let context = Context::within(Duration::from_secs(5));
-    let called = caller.invoke_replica(to.origin(), &echo(), text("x"), context);
+    let echo = echo();
+    let called = caller.invoke_replica(to.origin(), &echo, text("x"), context);
     called.await.map(|_| ())
 }
 

@@ -107,10 +107,7 @@ async fn a_process_needs_a_lattice_that_others_can_join() {
         .await
         .expect("a lattice");
     let host = Host::builder(&lattice).start().await.expect("it starts");
-    let text = format!(
-        "name = \"test\"\n[providers.actor]\nimage = \"file:{}\"\n",
-        PROGRAM
-    );
+    let text = format!("name = \"test\"\n[providers.actor]\nimage = \"file:{PROGRAM}\"\n");
     let app = lattice_core::app::App::from_toml("app.toml", &text).expect("a manifest");
     lattice.apply(&app).await.expect("applied");
     let agent = host.agent().expect("it takes part in placement");

@@ -202,22 +202,20 @@ mod tests {
     use super::*;
     use futures_util::stream;
 
-    fn part(first: u64, last: u64) -> Option<Part> {
-        Some(Part { first, last })
+    /// The span of a part of an object of this size.
+    fn part(first: u64, last: u64, size: u64) -> Result<(u64, u64), Error> {
+        span(Some(Part { first, last }), size)
     }
 
     #[test]
     fn ranges_are_inclusive_at_both_ends_and_end_with_the_object() {
         assert_eq!(span(None, 5), Ok((0, 5)));
-        assert_eq!(span(part(0, 0), 5), Ok((0, 1)));
-        assert_eq!(span(part(1, 3), 5), Ok((1, 3)));
-        assert_eq!(span(part(4, u64::MAX), 5), Ok((4, 1)));
-        assert_eq!(span(part(0, u64::MAX), 0), Ok((0, 0)));
+        assert_eq!(part(0, 0, 5), Ok((0, 1)));
+        assert_eq!(part(1, 3, 5), Ok((1, 3)));
+        assert_eq!(part(4, u64::MAX, 5), Ok((4, 1)));
+        assert_eq!(part(0, u64::MAX, 0), Ok((0, 0)));
         for (first, last, size) in [(5, 9, 5), (3, 2, 5), (1, 1, 0), (u64::MAX, u64::MAX, 5)] {
-            assert_eq!(
-                span(part(first, last), size),
-                Err(Error::InvalidRange(size))
-            );
+            assert_eq!(part(first, last, size), Err(Error::InvalidRange(size)));
         }
     }
 

@@ -292,7 +292,7 @@ impl<B: Backend> Bucket<B> {
         work: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
         let left = call.time_left();
-        let limit = self.shared.limits.timeout.min(left - left / 16);
+        let limit = self.shared.limits.timeout.min(left.mul_f64(15.0 / 16.0));
         let done = tokio::time::timeout(limit, work).await;
         done.unwrap_or(Err(Failure::Timeout(limit)))
     }

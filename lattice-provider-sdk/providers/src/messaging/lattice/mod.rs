@@ -220,7 +220,8 @@ impl Running {
         let args = lattice_core::value::to_bytes(&(&reply,)).map_err(|error| error.to_string())?;
         let context = context.nested().shrunk(FORWARD);
         let caller = self.instance.caller();
-        let passed = caller.invoke_replica(replica, &publish_function(), args, context);
+        let function = publish_function();
+        let passed = caller.invoke_replica(replica, &function, args, context);
         let answer = passed.await.map_err(|error| error.to_string())?;
         lattice_core::value::from_bytes::<Result<(), String>>(&answer)
             .map_err(|error| error.to_string())?

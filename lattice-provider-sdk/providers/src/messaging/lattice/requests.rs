@@ -27,7 +27,7 @@ pub(super) struct Requests {
 pub(super) struct Reply {
     requests: Requests,
     inbox: String,
-    reply: oneshot::Receiver<BrokerMessage>,
+    receiver: oneshot::Receiver<BrokerMessage>,
 }
 
 impl Requests {
@@ -41,7 +41,7 @@ impl Requests {
     /// Opens a request of the replica on `host`. Returns the subject of its reply.
     pub(super) fn open(&self, host: &str) -> Result<(String, Reply), String> {
         let inbox = format!("{INBOX}{host}.{:016x}{:016x}", random(), random());
-        let (sender, reply) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting();
         if waiting.len() >= self.most {
             return Err(format!(
@@ -55,7 +55,7 @@ impl Requests {
         let reply = Reply {
             requests: self.clone(),
             inbox: inbox.clone(),
-            reply,
+            receiver,
         };
         Ok((inbox, reply))
     }
@@ -82,7 +82,7 @@ impl Reply {
         timeout_ms: u32,
     ) -> Result<BrokerMessage, String> {
         let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
-        match timeout(patience, &mut self.reply).await {
+        match timeout(patience, &mut self.receiver).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err("the messaging provider is stopping; try again".to_owned()),
             Err(_) => Err(format!("no reply within {} ms", patience.as_millis())),
@@ -128,7 +128,7 @@ mod tests {
         requests.resolve(message("_INBOX.edge.another"));
         requests.resolve(message(&inbox));
         requests.resolve(message(&inbox));
-        assert_eq!((&mut reply.reply).await, Ok(message(&inbox)));
+        assert_eq!((&mut reply.receiver).await, Ok(message(&inbox)));
     }
 
     #[test]

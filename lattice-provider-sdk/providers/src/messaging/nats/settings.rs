@@ -175,7 +175,7 @@ mod tests {
 
     async fn refusal(settings: Settings) -> String {
         let connected = settings.connect("test".to_owned()).await;
-        let refusal = connected.err().expect("refused");
+        let refusal = connected.map(drop).expect_err("refused");
         refusal.reason().to_owned()
     }
 

@@ -196,13 +196,16 @@ fn decimal(raw: &mut &[u8]) -> Option<String> {
         let digit = usize::try_from(at).ok().and_then(|at| digits.get(at));
         digit.copied().unwrap_or(0)
     };
-    let whole: String = (0..=weight).map(|at| format!("{:04}", digit(at))).collect();
+    let text = |digits: &mut dyn Iterator<Item = i32>| {
+        let digits: Vec<String> = digits.map(|at| format!("{:04}", digit(at))).collect();
+        digits.concat()
+    };
+    let whole = text(&mut (0..=weight));
     let whole = whole.trim_start_matches('0');
     number += if whole.is_empty() { "0" } else { whole };
     if scale > 0 {
         // The first digit after the point is the one of weight -1.
-        let after = (weight + 1..).take(scale.div_ceil(4));
-        let after: String = after.map(|at| format!("{:04}", digit(at))).collect();
+        let after = text(&mut (weight + 1..).take(scale.div_ceil(4)));
         number.push('.');
         number += after.get(..scale)?;
     }

@@ -179,7 +179,7 @@ async fn wrong_settings_are_refused_at_the_start() {
     let lattice = Lattice::in_memory("test").await.expect("opens");
     let messaging = LatticeMessaging::new(Settings { requests: 0 });
     let refused = serve(&lattice, "messaging", messaging).await;
-    let error = format!("{:?}", refused.err().expect("refused"));
+    let error = format!("{:?}", refused.map(drop).expect_err("refused"));
     assert!(error.contains("`requests` is 0"), "{error}");
     let served = tokio::time::timeout(Duration::from_millis(50), lattice.served("messaging"));
     assert!(served.await.is_err(), "it is not served");

@@ -59,14 +59,8 @@ fn text_of(value: PgValue) -> Result<String, String> {
             bits_text(&bytes, bits)?
         }
         PgValue::Char((_, bytes)) | PgValue::Varchar((_, bytes)) => characters(&bytes)?,
-        PgValue::Macaddr(address) => {
-            let (a, b, c, d, e, f) = address.bytes;
-            hex(&[a, b, c, d, e, f])[2..].to_owned()
-        }
-        PgValue::Macaddr8(address) => {
-            let (a, b, c, d, e, f, g, h) = address.bytes;
-            hex(&[a, b, c, d, e, f, g, h])[2..].to_owned()
-        }
+        PgValue::Macaddr(address) => hex(&<[u8; 6]>::from(address.bytes))[2..].to_owned(),
+        PgValue::Macaddr8(address) => hex(&<[u8; 8]>::from(address.bytes))[2..].to_owned(),
         PgValue::Box((one, other)) => format!("{},{}", point(&one), point(&other)),
         PgValue::Circle((center, radius)) => {
             format!("<{},{:?}>", point(&center), to_f64(&radius))
