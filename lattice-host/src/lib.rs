@@ -155,6 +155,10 @@
 //! The image can also be in a registry, with one layer: the program itself. An index has an entry
 //! for each platform, such as `linux/amd64`, and each host takes that for its own.
 //!
+//! A host runs only the programs that it was told it may run, and none by default, because a
+//! process has the lattice's key and the rights of the host's user: name their folders or
+//! registries with [`HostBuilder::programs`], or with `lattice up --programs`.
+//!
 //! The host starts the process, and gives it its settings and its access to the lattice over its
 //! standard input. The process is a node of its own: calls go to it directly, and never through the
 //! host. The host starts it again when it ends, and ends it when it stops being declared here, or
@@ -224,3 +228,5 @@ pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
 pub use limits::{ByteSize, Limits};
+#[cfg(feature = "process")]
+pub use process::{Programs, ProgramsError};

@@ -5,8 +5,9 @@
 //! host ◄── stdout: the line `lattice-provider: serving`, then whatever it prints ────── process
 //! ```
 //! The process is a node of the lattice, and calls go to it directly. It stops when its standard
-//! input ends: because the host asks it to, or because the host is gone. So no process outlives its
-//! host.
+//! input ends: because the host asks it to, or because the host is gone. Then it ends even if all
+//! threads of its runtime are blocked, and so does what it has started in its process group. So no
+//! process outlives its host.
 
 use crate::{provider::Refusal, service::IntoService, settings::settings};
 use lattice_core::{
@@ -42,6 +43,9 @@ const MAX_LINE: u64 = 1 << 20;
 const FIRST_LINE: Duration = Duration::from_secs(10);
 /// How long calls may take to finish when the process stops. The host waits a little longer.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a process may take to stop before it ends itself. Its host, if it is still there, has
+/// killed it before.
+const STOP: Duration = Duration::from_secs(5);
 /// How long threads may take to end after that.
 const LAST_THREADS: Duration = Duration::from_millis(200);
 
@@ -179,8 +183,24 @@ pub fn try_run<C: DeserializeOwned, P: IntoService>(
     // A thread may still read the standard input.
     runtime.shutdown_timeout(LAST_THREADS);
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            // This process goes on: it listens to the signal.
+            #[cfg(unix)]
+            signal_group(rustix::process::Signal::TERM);
+            ExitCode::SUCCESS
+        }
         Err(refusal) => failed(&refusal),
+    }
+}
+
+/// Sends a signal to this process and those that it has started, if its group is its own, as that
+/// of a process is that a host has started.
+#[cfg(unix)]
+fn signal_group(signal: rustix::process::Signal) {
+    use rustix::process::{getpgrp, getpid, kill_current_process_group};
+    if getpgrp() == getpid() {
+        // An error means that there is nobody to signal.
+        let _ = kill_current_process_group(signal);
     }
 }
 
@@ -251,6 +271,11 @@ fn follow_input() -> (oneshot::Receiver<String>, mpsc::Receiver<()>) {
             while input.read(&mut rest).is_ok_and(|count| count > 0) {}
         }
         drop(ended);
+        // A runtime whose threads are all blocked doesn't end the process.
+        thread::sleep(STOP);
+        #[cfg(unix)]
+        signal_group(rustix::process::Signal::KILL);
+        std::process::exit(1);
     });
     (first, end)
 }

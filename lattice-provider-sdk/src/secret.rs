@@ -15,7 +15,8 @@ const HIDDEN: &str = "***";
 /// In a config it is the string itself, or says where the string is, as `{ "file": "/run/db" }` or
 /// `{ "env": "DB_PASSWORD" }` do. A file or variable is read when the config is parsed, without a
 /// line break at its end. A file has at most 64 KiB. An error names the file or the variable, and
-/// never the content.
+/// never the content. Variables whose names start with `LATTICE_` and files below `/proc` can't be
+/// read: the key of the host is there, and a config may come from an app.
 ///
 /// ```
 /// use lattice_provider_sdk::Secret;
@@ -130,6 +131,11 @@ fn from_file(path: &str) -> Result<String, String> {
     let failed = |reason: &dyn fmt::Display| {
         format!("the secret in the file `{path}` can't be read: {reason}")
     };
+    // The environment of the process is in such a file.
+    let full = std::fs::canonicalize(path).map_err(|error| failed(&error))?;
+    if full.starts_with("/proc") {
+        return Err(failed(&"files below `/proc` are the system's"));
+    }
     // A pipe would block, and a device may never end.
     let kind = std::fs::metadata(path).map_err(|error| failed(&error))?;
     if !kind.is_file() {
@@ -152,6 +158,9 @@ fn from_env(name: &str) -> Result<String, String> {
     let failed = |reason: &str| {
         format!("the secret in the environment variable `{name}` can't be read: {reason}")
     };
+    if name.to_uppercase().starts_with("LATTICE_") {
+        return Err(failed("such variables are the host's own"));
+    }
     match env::var(name) {
         Ok(text) => Ok(without_line_break(text)),
         // Its error has the content in it.
@@ -210,9 +219,11 @@ mod tests {
             (r#"{ "file": "/no/such/file" }"#, "`/no/such/file`"),
             (r#"{ "file": "/" }"#, "it isn't a regular file"),
             (
-                r#"{ "env": "LATTICE_NO_SUCH_VARIABLE" }"#,
-                "`LATTICE_NO_SUCH_VARIABLE` can't be read: it isn't set",
+                r#"{ "env": "NO_SUCH_VARIABLE" }"#,
+                "`NO_SUCH_VARIABLE` can't be read: it isn't set",
             ),
+            (r#"{ "env": "LATTICE_KEY" }"#, "the host's own"),
+            (r#"{ "env": "Lattice_Key" }"#, "the host's own"),
             ("{}", "one entry"),
             (r#"{ "env": "PATH", "file": "/" }"#, "one entry"),
             (r#"{ "path": "/" }"#, "unknown variant `path`"),
@@ -220,6 +231,16 @@ mod tests {
         ] {
             let error = parse(json).expect_err(json).to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_environment_is_not_read_as_a_file() {
+        for path in ["/proc/self/environ", "/dev/../proc/self/environ"] {
+            let json = serde_json::json!({ "file": path }).to_string();
+            let error = parse(&json).expect_err(path).to_string();
+            assert!(error.contains("are the system's"), "{error}");
         }
     }
 }

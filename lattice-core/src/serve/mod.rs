@@ -68,15 +68,15 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// # Errors
     /// The reason why it can't serve. It is not put into service then, and
-    /// [`stopped`](Self::stopped) is called.
+    /// [`stopped`](Self::stopped) is not called, nor when the start was given up.
     fn started(&self, _site: &Site) -> BoxFuture<'static, Result<(), String>> {
         future::ready(Ok(())).boxed()
     }
 
     /// The service has stopped as the component of `site`: it gets no more calls and no more
     /// changes of links. The node waits for at most 5 s, and drops the future then. Called once for
-    /// each call of [`started`](Self::started), unless the node vanishes as in a power failure. A
-    /// service that wraps another passes it on.
+    /// each call of [`started`](Self::started) that succeeded, unless the node vanishes as in a
+    /// power failure. A service that wraps another passes it on.
     fn stopped(&self, _site: &Site) -> BoxFuture<'static, ()> {
         future::ready(()).boxed()
     }

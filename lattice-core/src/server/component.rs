@@ -290,6 +290,11 @@ impl RunningComponent {
         self.end.cancel();
     }
 
+    /// Whether what still ran was ended. Its service stops then, or has stopped.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.end.is_cancelled()
+    }
+
     /// Waits until no call runs or waits here.
     pub(crate) async fn idle(&self) {
         self.queue.idle().await;

@@ -20,7 +20,7 @@ pub(crate) async fn run(server: Arc<Server>) {
         let all = server.registry.load();
         for component in all
             .values()
-            .filter(|component| !component.life.is_elsewhere())
+            .filter(|component| !component.life.is_elsewhere() && !component.is_cut_off())
         {
             server.update_links(component, &table);
         }
@@ -46,9 +46,11 @@ impl Server {
     fn offer_link(&self, component: &Arc<RunningComponent>, entry: &Arc<LinkEntry>) {
         let decision = component.link(entry.link.clone(), ACCEPT_WITHIN);
         let (links, entry) = (self.connection.links.clone(), entry.clone());
-        let host = self.origin().host.clone();
+        let (component, host) = (component.clone(), self.origin().host.clone());
         self.tasks.spawn(async move {
             let status = match decision.await {
+                // It stops meanwhile, which says nothing about the link.
+                LinkState::Rejected(_) if component.is_cut_off() => return,
                 LinkState::Rejected(reason) => {
                     tracing::warn!(link = %entry.key, reason, "a link was rejected by its target");
                     LinkStatus::rejected(reason)

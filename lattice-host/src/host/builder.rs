@@ -7,6 +7,8 @@ use super::{
 };
 #[cfg(feature = "http")]
 use crate::http::{BoundIngresses, INGRESS_LABEL, Ingress};
+#[cfg(feature = "process")]
+use crate::process::Programs;
 use crate::{
     actor::{Actor, Loader},
     artifact::{
@@ -50,6 +52,8 @@ pub struct HostBuilder {
     builtins: BTreeMap<String, ProviderFactory>,
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
+    #[cfg(feature = "process")]
+    programs: Vec<Programs>,
     #[cfg(feature = "http")]
     ingresses: Vec<Ingress>,
 }
@@ -71,6 +75,8 @@ impl HostBuilder {
             engine: None,
             providers: Vec::new(),
             actors: Vec::new(),
+            #[cfg(feature = "process")]
+            programs: Vec::new(),
             #[cfg(feature = "http")]
             ingresses: Vec::new(),
         }
@@ -104,6 +110,14 @@ impl HostBuilder {
     ) -> Self {
         let make = move |config: &BTreeMap<String, String>| Ok(make(config)?.into_service());
         self.builtins.insert(name.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Lets apps run these programs on the host, as providers in processes of their own. May be
+    /// repeated. By default, there are none, and a provider with an `image` does not start here.
+    #[cfg(feature = "process")]
+    pub fn programs(mut self, programs: Programs) -> Self {
+        self.programs.push(programs);
         self
     }
 
@@ -217,6 +231,8 @@ impl HostBuilder {
                 artifacts: artifacts.clone(),
                 exchange,
                 builtins: self.builtins,
+                #[cfg(feature = "process")]
+                programs: self.programs.into(),
             };
             let agent = Agent::start(&node, Arc::new(runtime), options);
             ArtifactServer::start(&node, lattice, agent.watch_assignment(), artifacts)?;

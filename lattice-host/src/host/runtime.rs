@@ -14,7 +14,7 @@ use crate::{
 #[cfg(feature = "process")]
 use crate::{
     guest::ActorLog,
-    process::{Installed, ProcessService, ProcessSettings, Program},
+    process::{Installed, ProcessService, ProcessSettings, Program, Programs},
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
@@ -52,6 +52,9 @@ pub(super) struct HostRuntime {
     pub(super) exchange: ExchangeClient,
     /// Providers that desired state can name.
     pub(super) builtins: BTreeMap<String, ProviderFactory>,
+    /// Programs that desired state can name.
+    #[cfg(feature = "process")]
+    pub(super) programs: Arc<[Programs]>,
 }
 
 impl Runtime for HostRuntime {
@@ -148,6 +151,13 @@ impl HostRuntime {
         digest: Option<ImageDigest>,
     ) -> Result<Prepared, RuntimeError> {
         let failed = |error: &dyn std::error::Error| RuntimeError::of(error);
+        let (allowed, named) = (self.programs.clone(), image.clone());
+        let is_allowed = tokio::task::spawn_blocking(move || Programs::have(&allowed, &named));
+        if !is_allowed.await.unwrap_or(false) {
+            return Err(RuntimeError::new(format!(
+                "this host may not run `{image}`, or has no such file; name its folder or registry with `lattice up --programs` or `HostBuilder::programs`, or keep the provider off this host with labels"
+            )));
+        }
         let mut settings = job.config.clone();
         let program = match image {
             Image::File(path) => Program::new(path, digest, &mut settings).await,

@@ -13,12 +13,14 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | `allowed` | which programs the host runs at all |
 //! | `program`, `installed` | which program, its arguments, environment and memory; one from a registry |
 //! | `child` | one process: its start, its lines, its end |
 //! | `output` | its lines, for the log and for the reason why it ended |
 //! | `supervisor` | starts it again |
 //! | `service` | what the agent serves in the component's name |
 
+mod allowed;
 mod child;
 mod installed;
 mod output;
@@ -26,6 +28,7 @@ mod program;
 mod service;
 mod supervisor;
 
+pub use allowed::{Programs, ProgramsError};
 pub(crate) use installed::Installed;
 pub(crate) use program::Program;
 pub(crate) use service::{ProcessService, ProcessSettings};

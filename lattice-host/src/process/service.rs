@@ -4,7 +4,7 @@ use super::{
     program::Program,
     supervisor::{State, Supervisor},
 };
-use crate::guest::ActorLog;
+use crate::{artifact::ImageDigest, guest::ActorLog};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use lattice_core::{
     Invitation,
@@ -18,7 +18,7 @@ use lattice_core::{
 use lattice_provider_sdk::process::Order;
 use std::{
     collections::BTreeMap,
-    future, process,
+    future,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -184,14 +184,51 @@ impl Service for ProcessService {
 /// boot replaces the old one as soon as it is heard of.
 fn node_id(site: &Site) -> HostId {
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    let (host, component) = (site.origin().host.as_str(), site.component().as_str());
-    let start = |text: &str, most: usize| text[..text.len().min(most)].to_owned();
-    let id = format!(
-        "{}-{}-{:x}-{number:x}",
-        start(host, 24),
-        start(component, 19),
-        process::id()
+    let origin = site.origin();
+    let id = id_of(
+        (origin.host.as_str(), origin.epoch),
+        site.component().as_str(),
+        number,
     );
-    // 24 + 19 + 8 + 8 characters and three hyphens are at most 62, all of the alphabet of ids.
-    HostId::new(&id).unwrap_or_else(|_| site.origin().host.clone())
+    HostId::new(&id).unwrap_or_else(|_| unreachable!("`{id}` is an id"))
+}
+
+/// Returns an id that no other process of the lattice has. It begins with the host's and the
+/// component's for people, and these are cut to what an id has room for, so the whole ones are
+/// hashed.
+fn id_of((host, epoch): (&str, u64), component: &str, number: u32) -> String {
+    let whole = ImageDigest::of(format!("{host} {epoch} {component} {number}").as_bytes());
+    let start = |text: &str| text[..text.len().min(22)].to_owned();
+    // 22 + 22 + 16 characters and two hyphens are 62, all of the alphabet of ids.
+    format!(
+        "{}-{}-{}",
+        start(host),
+        start(component),
+        &whole.to_hex()[..16]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn processes_of_hosts_with_similar_ids_are_different_nodes() {
+        let (one, other) = ("h".repeat(62) + "1", "h".repeat(62) + "2");
+        let component = "c".repeat(63);
+        let ids = [
+            id_of((&one, 7), &component, 0),
+            id_of((&other, 7), &component, 0),
+            id_of((&one, 8), &component, 0),
+            id_of((&one, 7), &component, 1),
+            id_of((&one, 7), &format!("{}d", "c".repeat(62)), 0),
+            id_of(("a", 7), "b", 0),
+        ];
+        for id in &ids {
+            HostId::new(id).unwrap_or_else(|error| panic!("{id}: {error}"));
+        }
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        assert!(ids[5].starts_with("a-b-"), "{}", ids[5]);
+    }
 }

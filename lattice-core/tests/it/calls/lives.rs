@@ -6,6 +6,7 @@ use lattice_core::{
     Lattice,
     call::Context,
     constellation::{Finding, Subject},
+    link::{Link, LinkStatus},
     node::Node,
     serve::{Answer, Request, Service, Site},
     server::{ServeError, ServeHandle, ServeLimits},
@@ -96,6 +97,16 @@ impl Service for Lives {
             life.log("stopped");
         };
         stopping.boxed()
+    }
+
+    fn linked(&self, _: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
+        let has_ended = self.life.logged().contains(&"stopping".to_owned());
+        let bound = if has_ended {
+            Err("it has stopped".to_owned())
+        } else {
+            Ok(())
+        };
+        async move { bound }.boxed()
     }
 
     fn has_health(&self) -> bool {
@@ -226,6 +237,26 @@ async fn a_service_that_does_not_stop_holds_up_nothing_for_long() {
             began.elapsed()
         );
         assert_eq!(life.logged().last().map(String::as_str), Some("stopping"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_comes_while_a_service_stops_is_not_rejected() {
+    let (lattice, node, _other) = scene().await;
+    let life = Arc::new(Life::default());
+    *life.stop.lock().expect("not poisoned") = Act::Hangs;
+    let serving = start(&node, &life).await.expect("it serves");
+    let stopping = tokio::spawn(serving.shutdown(Duration::ZERO));
+    eventually("it stops", async || {
+        life.logged().contains(&"stopping".to_owned())
+    })
+    .await;
+    link(&lattice, "late", "callee").await;
+    // It hangs for some seconds, in which the link reaches its node.
+    stopping.await.expect("no panic");
+    for entry in lattice.links().list() {
+        let is_rejected = matches!(entry.status, LinkStatus::Rejected { .. });
+        assert!(!is_rejected, "{}: {}", entry.key, entry.status);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
-use lattice_host::{ByteSize, Engine, Host};
+use lattice_host::{ByteSize, Engine, Host, Programs};
 use std::{io, path::PathBuf, time::Duration};
 
 /// The least memory for guests that can be set. With less, hardly any actor starts.
@@ -38,6 +38,10 @@ pub(crate) struct Up {
     /// [env: `LATTICE_GUEST_MEMORY`]
     #[arg(long, value_name = "SIZE")]
     guest_memory: Option<ByteSize>,
+    /// Programs that apps may run on this host as providers, with the host's rights:
+    /// `file:/folder`, `oci:registry/path`, or `any`. May be repeated. There are none by default
+    #[arg(long, value_name = "SOURCE")]
+    programs: Vec<Programs>,
     /// How long calls may take to finish when the host stops, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -77,6 +81,9 @@ impl Up {
         }
         for (name, value) in &self.label {
             builder = builder.label(name, value);
+        }
+        for programs in self.programs {
+            builder = builder.programs(programs);
         }
         if let Some(engine) = engine {
             builder = builder.engine(engine);

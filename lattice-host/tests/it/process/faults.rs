@@ -5,9 +5,9 @@ use super::{
     scene::{PROGRAM, Scene, has_ended, pid, runs},
 };
 use crate::{host::support::started, nats::signal, wait::until};
-use lattice_host::Host;
+use lattice_host::{Host, Programs};
 use std::{
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -110,33 +110,68 @@ async fn what_a_process_has_started_ends_with_it() {
     replaced(&client, process).await;
 }
 
-#[tokio::test]
-async fn no_process_outlives_a_host_that_is_killed() {
-    let scene = Scene::new().await;
-    let mut host = Command::new(env!("CARGO_BIN_EXE_lattice"))
-        .args(["up", "--id", "killed"])
+/// Starts the command `lattice` with a host that may run every program.
+fn host_process(scene: &Scene) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .args(["up", "--id", "killed", "--programs", "any"])
         .env("LATTICE_NATS", scene.server.url())
         .env("LATTICE_KEY", scene.key.expose_hex().as_str())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("the process starts");
+        .expect("the process starts")
+}
+
+#[tokio::test]
+async fn no_process_outlives_a_host_that_is_killed() {
+    let scene = Scene::new().await;
+    let mut host = host_process(&scene);
     scene.apply("").await;
-    let process = pid(&scene.client().await).await;
+    let client = scene.client().await;
+    let process = pid(&client).await;
+    let another = client.start_another().await.expect("it serves");
     host.kill().expect("killed");
     host.wait().expect("its end");
     has_ended(process).await;
+    has_ended(another).await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_stuck_does_not_outlive_a_host_that_is_killed() {
+    let scene = Scene::new().await;
+    let mut host = host_process(&scene);
+    scene.apply("mode = \"ignores-stop\"").await;
+    let client = scene.client().await;
+    let process = pid(&client).await;
+    let another = client.start_another().await.expect("it serves");
+    host.kill().expect("killed");
+    host.wait().expect("its end");
+    let killed = Instant::now();
+    has_ended(process).await;
+    has_ended(another).await;
+    // Left alone, it blocks its thread for a minute.
+    assert!(killed.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]
 async fn a_provider_that_runs_once_is_refused_in_a_process_of_its_own() {
     let scene = Scene::new().await;
-    let _host = started(Host::builder(&scene.lattice)).await;
+    let _host = started(scene.host()).await;
     scene
         .apply_text(&format!(
             "name = \"test\"\n[providers.actor]\nimage = \"file:{PROGRAM}\"\nrun = \"once\"\n"
         ))
         .await;
     scene.says("can't run once").await;
+}
+
+#[tokio::test]
+async fn a_host_runs_only_programs_that_it_may_run() {
+    let scene = Scene::new().await;
+    let elsewhere = Programs::Folder("/usr/lib/no-such-folder".into());
+    let host = Host::builder(&scene.lattice).programs(elsewhere);
+    let _host = started(host).await;
+    scene.apply("").await;
+    scene.says("this host may not run").await;
 }

@@ -11,7 +11,7 @@ use lattice_core::{
     logs::LogEvent,
     name::{AppName, ComponentId},
 };
-use lattice_host::Host;
+use lattice_host::{Host, Programs};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -87,7 +87,10 @@ async fn a_program_is_taken_from_a_registry() {
     let registry = Fake::start(move |asked| contents.answer(asked)).await;
     let scene = Scene::new().await;
     let artifacts = plain(registry.address()).build();
-    let host = Host::builder(&scene.lattice).artifacts(artifacts);
+    let own = Programs::Registry(registry.address().to_owned());
+    let host = Host::builder(&scene.lattice)
+        .artifacts(artifacts)
+        .programs(own);
     let host = host.start().await.expect("it starts");
     scene
         .apply_text(&format!(
@@ -106,7 +109,8 @@ async fn a_process_needs_a_lattice_that_others_can_join() {
     let lattice = lattice_core::Lattice::in_memory("test")
         .await
         .expect("a lattice");
-    let host = Host::builder(&lattice).start().await.expect("it starts");
+    let host = Host::builder(&lattice).programs(Programs::Any);
+    let host = host.start().await.expect("it starts");
     let text = format!("name = \"test\"\n[providers.actor]\nimage = \"file:{PROGRAM}\"\n");
     let app = lattice_core::app::App::from_toml("app.toml", &text).expect("a manifest");
     lattice.apply(&app).await.expect("applied");

@@ -9,7 +9,7 @@ use lattice_core::{
     Lattice, app::App, auth::LatticeKey, call::CallError, client::Caller, link::Link,
     name::ComponentId,
 };
-use lattice_host::Host;
+use lattice_host::{Host, HostBuilder, Programs};
 
 lattice_provider_sdk::client!({
     inline: "
@@ -49,10 +49,15 @@ impl Scene {
         }
     }
 
+    /// A host that may run every program.
+    pub(super) fn host(&self) -> HostBuilder {
+        Host::builder(&self.lattice).programs(Programs::Any)
+    }
+
     /// A scene with a host, to which an app with this configuration of the provider was applied.
     pub(super) async fn with(config: &str) -> (Self, Host) {
         let scene = Self::new().await;
-        let host = started(Host::builder(&scene.lattice).id("keeper")).await;
+        let host = started(scene.host().id("keeper")).await;
         scene.apply(config).await;
         (scene, host)
     }

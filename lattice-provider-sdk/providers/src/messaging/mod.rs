@@ -125,8 +125,10 @@ pub(crate) fn builtins() -> Vec<Builtin> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Publishing {
-    /// The subjects to which it may publish: a pattern or a list of them. All by default. Replies
-    /// to requests that it was sent are always allowed.
+    /// The subjects to which it may publish, and at which its messages may expect replies: a
+    /// pattern or a list of them. By default all but those of the server and of lattices, which
+    /// start with `$` and are below `lattice`: they are allowed only by a pattern that names their
+    /// first token. Replies to requests that it was sent are always allowed.
     pub publish: Patterns,
     /// Whether publishing waits until a stream has stored the message, and fails otherwise. Only
     /// for `messaging-nats`. Off by default.
@@ -146,7 +148,7 @@ impl Publishing {
     /// Checks that the link may publish to `subject`, which may be where a reply is expected.
     fn check(&self, subject: &str) -> Result<(), String> {
         subject::check(subject)?;
-        if subject.starts_with(INBOX) || self.publish.matches(subject) {
+        if subject.starts_with(INBOX) || self.publish.permit(subject) {
             return Ok(());
         }
         Err(format!(
@@ -179,5 +181,7 @@ mod tests {
         assert!(refusal.contains("may not publish to `b`"), "{refusal}");
         assert!(Publishing::default().check("a.*").is_err(), "no subject");
         Publishing::default().check("b").expect("all by default");
+        let refusal = Publishing::default().check("$JS.API.STREAM.LIST");
+        assert!(refusal.is_err(), "the server's own");
     }
 }

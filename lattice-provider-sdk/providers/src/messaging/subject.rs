@@ -6,6 +6,8 @@ use std::fmt;
 
 /// Longest subject in bytes.
 const LONGEST: usize = 1_024;
+/// The first token of the subjects of lattices themselves.
+const LATTICE: &str = "lattice";
 /// Most patterns of one link.
 const MOST: usize = 64;
 
@@ -39,6 +41,10 @@ pub(crate) fn check(subject: &str) -> Result<(), String> {
         "`{}` isn't a subject: it has tokens without spaces, `*` and `>`, separated by `.`",
         subject.escape_debug()
     ))
+}
+
+fn first_token(text: &str) -> &str {
+    text.split_once('.').map_or(text, |(first, _)| first)
 }
 
 impl Pattern {
@@ -127,6 +133,16 @@ impl Patterns {
         self.0.iter().any(|pattern| pattern.matches(subject))
     }
 
+    /// Returns whether one of them permits to publish to a subject. One that is the server's own or
+    /// a lattice's is permitted only by a pattern that names its first token, such as `$JS.>`, and
+    /// not by a wildcard: who may publish there administers the server, or speaks for hosts.
+    pub(crate) fn permit(&self, subject: &str) -> bool {
+        let first = first_token(subject);
+        let is_reserved = first.starts_with('$') || first == LATTICE;
+        let mut matching = self.0.iter().filter(|pattern| pattern.matches(subject));
+        matching.any(|pattern| !is_reserved || first_token(&pattern.0) == first)
+    }
+
     /// Returns the patterns as texts.
     #[cfg(feature = "messaging-nats")]
     pub(crate) fn texts(&self) -> Vec<String> {
@@ -196,6 +212,29 @@ mod tests {
         ] {
             let parsed = Pattern::new(pattern).expect(pattern);
             assert_eq!(parsed.matches(subject), matches, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn subjects_of_the_server_and_of_lattices_are_permitted_by_name_only() {
+        let patterns = |texts: &[&str]| Patterns::new(texts.iter().copied()).expect("valid");
+        for reserved in [
+            "$JS.API.STREAM.DELETE.A",
+            "$SYS.a",
+            "lattice.prod.beat",
+            "lattice",
+        ] {
+            assert!(!Patterns::all().permit(reserved), "{reserved}");
+            assert!(
+                !patterns(&["*", "*.*.>", "a"]).permit(reserved),
+                "{reserved}"
+            );
+        }
+        assert!(patterns(&["a", "$JS.API.>"]).permit("$JS.API.INFO"));
+        assert!(!patterns(&["$JS.API.>"]).permit("$JS.ACK.a"));
+        assert!(patterns(&["lattice.>"]).permit("lattice.prod.beat"));
+        for own in ["a", "a.$b", "lattices.a"] {
+            assert!(Patterns::all().permit(own), "{own}");
         }
     }
 

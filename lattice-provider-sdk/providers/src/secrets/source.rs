@@ -53,7 +53,10 @@ impl Source {
                 }
             }
             Self::Environment(prefix) => {
-                let name = prefix.clone() + &key.to_uppercase().replace(['.', '-'], "_");
+                let name = variable(prefix, key);
+                if is_of_host(&name) {
+                    return Err(Failure::Missing);
+                }
                 let value = env::var_os(name).ok_or(Failure::Missing)?;
                 let bytes = Zeroizing::new(value.into_encoded_bytes());
                 if bytes.len() as u64 > most.as_u64() {
@@ -77,11 +80,25 @@ impl Source {
     }
 }
 
+/// Returns the name of the variable with the secret under a key.
+fn variable(prefix: &str, key: &str) -> String {
+    prefix.to_owned() + &key.to_uppercase().replace(['.', '-'], "_")
+}
+
+/// Returns whether a variable is the host's own: one of them has its key.
+fn is_of_host(name: &str) -> bool {
+    name.to_uppercase().starts_with("LATTICE_")
+}
+
 fn too_large(most: ByteSize) -> String {
     format!("the secret is larger than {most}")
 }
 
 fn read_file(path: &Path, most: ByteSize) -> io::Result<Zeroizing<Vec<u8>>> {
+    // The environment of the process, with the key of the host, is in such a file.
+    if path.canonicalize()?.starts_with("/proc") {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     // A pipe would block, and a device may never end.
     let metadata = path.metadata()?;
     if !metadata.is_file() {
@@ -144,5 +161,29 @@ mod tests {
         ] {
             assert_eq!(Found(Zeroizing::new(bytes.to_vec())).text(), text);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_environment_of_the_host_is_no_source_of_its_own_secrets() {
+        let most = ByteSize::mib(1);
+        // Cargo sets this variable for tests.
+        let other = Source::Environment("CARGO_".to_owned());
+        assert!(other.read("manifest-dir", most).await.is_ok());
+        let folder = Source::Folder("/proc/self".into());
+        assert!(matches!(
+            folder.read("environ", most).await,
+            Err(Failure::Missing)
+        ));
+        // No variable of a host can be set in a test, so a refusal is told from a missing one by
+        // its check alone.
+        for (prefix, key) in [
+            ("LATTICE_", "key"),
+            ("L", "attice.key"),
+            ("lattice_", "key"),
+        ] {
+            assert!(is_of_host(&variable(prefix, key)), "{prefix} {key}");
+        }
+        assert!(!is_of_host(&variable("SECRET_", "lattice.key")));
     }
 }

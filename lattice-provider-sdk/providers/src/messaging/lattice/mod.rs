@@ -32,7 +32,7 @@ use super::{
 };
 use crate::outgoing::Outgoing;
 use bytes::Bytes;
-use lattice_core::call::FunctionRef;
+use lattice_core::{call::FunctionRef, id::Origin};
 use lattice_provider_sdk::{Call, Context, Instance, Link, Provider, Refusal};
 use requests::Requests;
 use router::Router;
@@ -195,36 +195,36 @@ impl Consumer for LatticeMessaging {
 }
 
 impl Running {
-    /// Returns the host on which this replica runs, as inboxes name it.
-    fn origin(&self) -> Result<String, String> {
+    /// Returns the node on which this replica runs, as inboxes name it.
+    fn origin(&self) -> Result<Origin, String> {
         let caller = self.instance.caller();
-        let origin = caller.origin().map(|origin| origin.host.to_string());
+        let origin = caller.origin().cloned();
         origin.ok_or_else(|| "this replica has not joined the lattice yet; try again".to_owned())
     }
 
     /// Passes a reply to the replica that made the request. A reply that comes too late is dropped.
     async fn reply(&self, reply: BrokerMessage, context: &Context) -> Result<(), String> {
-        let Some(host) = requests::host_of(&reply.subject) else {
+        let Some(to) = requests::origin_of(&reply.subject) else {
             return Err(format!("`{}` isn't where a reply goes", reply.subject));
         };
-        if host == self.origin()? {
+        if to == self.origin()? {
             self.requests.resolve(reply);
             return Ok(());
         }
         let peers = self.instance.lattice().peers();
-        let mut replicas = peers.serving(self.instance.id()).iter();
-        let Some(replica) = replicas.find(|origin| origin.host.as_str() == host) else {
-            // The request has ended with its replica.
-            return Ok(());
-        };
+        let is_listed = peers.serving(self.instance.id()).contains(&to);
         let args = lattice_core::value::to_bytes(&(&reply,)).map_err(|error| error.to_string())?;
         let context = context.nested().shrunk(FORWARD);
         let caller = self.instance.caller();
         let function = publish_function();
-        let passed = caller.invoke_replica(replica, &function, args, context);
-        let answer = passed.await.map_err(|error| error.to_string())?;
-        lattice_core::value::from_bytes::<Result<(), String>>(&answer)
-            .map_err(|error| error.to_string())?
+        let passed = caller.invoke_replica(&to, &function, args, context);
+        match passed.await {
+            Ok(answer) => lattice_core::value::from_bytes::<Result<(), String>>(&answer)
+                .map_err(|error| error.to_string())?,
+            Err(error) if is_listed => Err(error.to_string()),
+            // The request has ended with its replica. One that is only leaving has taken it.
+            Err(_) => Ok(()),
+        }
     }
 }
 

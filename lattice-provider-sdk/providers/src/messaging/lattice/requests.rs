@@ -1,11 +1,13 @@
 //! Requests that wait for their replies.
 //!
-//! A request expects its reply at a subject of its own, `_INBOX.<host>.<number>`. The host is the
-//! one on which the replica of the provider runs that took the request. The number is random, so
-//! that no component can guess where the replies of others go.
+//! A request expects its reply at a subject of its own, `_INBOX.<host>.<epoch>-<number>`. Host and
+//! epoch are those of the node on which the replica of the provider runs that took the request: a
+//! node that leaves isn't listed any more, and still waits for its replies. The number is random,
+//! so that no component can guess where the replies of others go.
 
 use super::{INBOX, LatticeMessaging};
 use crate::messaging::bindings::wasmcloud::messaging::types::BrokerMessage;
+use lattice_core::{id::Origin, name::HostId};
 use lattice_provider_sdk::Call;
 use std::{
     collections::HashMap,
@@ -38,9 +40,10 @@ impl Requests {
         }
     }
 
-    /// Opens a request of the replica on `host`. Returns the subject of its reply.
-    pub(super) fn open(&self, host: &str) -> Result<(String, Reply), String> {
-        let inbox = format!("{INBOX}{host}.{:016x}{:016x}", random(), random());
+    /// Opens a request of the replica on this node. Returns the subject of its reply.
+    pub(super) fn open(&self, on: &Origin) -> Result<(String, Reply), String> {
+        let (host, epoch) = (&on.host, on.epoch);
+        let inbox = format!("{INBOX}{host}.{epoch:x}-{:016x}{:016x}", random(), random());
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting();
         if waiting.len() >= self.most {
@@ -96,10 +99,17 @@ impl Drop for Reply {
     }
 }
 
-/// Returns the host in the subject of a reply, or `None` if it isn't the subject of one.
-pub(super) fn host_of(inbox: &str) -> Option<&str> {
-    let (host, number) = inbox.strip_prefix(INBOX)?.split_once('.')?;
-    (!host.is_empty() && !number.contains('.')).then_some(host)
+/// Returns the node in the subject of a reply, or `None` if it isn't the subject of one.
+pub(super) fn origin_of(inbox: &str) -> Option<Origin> {
+    let (host, rest) = inbox.strip_prefix(INBOX)?.split_once('.')?;
+    let (epoch, number) = rest.split_once('-')?;
+    if number.is_empty() || number.contains('.') {
+        return None;
+    }
+    Some(Origin {
+        host: HostId::new(host).ok()?,
+        epoch: u64::from_str_radix(epoch, 16).ok()?,
+    })
 }
 
 /// Returns a number that others can't predict: a keyed hash, whose key the standard library draws
@@ -120,12 +130,19 @@ mod tests {
         }
     }
 
+    fn edge() -> Origin {
+        Origin {
+            host: HostId::new("edge").expect("valid"),
+            epoch: 0xa7,
+        }
+    }
+
     #[tokio::test]
     async fn the_first_reply_ends_a_request_and_later_ones_are_dropped() {
         let requests = Requests::new(8);
-        let (inbox, mut reply) = requests.open("edge").expect("room");
-        assert_eq!(host_of(&inbox), Some("edge"));
-        requests.resolve(message("_INBOX.edge.another"));
+        let (inbox, mut reply) = requests.open(&edge()).expect("room");
+        assert_eq!(origin_of(&inbox), Some(edge()));
+        requests.resolve(message("_INBOX.edge.a7-another"));
         requests.resolve(message(&inbox));
         requests.resolve(message(&inbox));
         assert_eq!((&mut reply.receiver).await, Ok(message(&inbox)));
@@ -134,24 +151,29 @@ mod tests {
     #[test]
     fn requests_are_bounded_and_given_up_when_they_are_dropped() {
         let requests = Requests::new(1);
-        let open = requests.open("edge").expect("room");
-        let refusal = requests.open("edge").expect_err("no room");
+        let open = requests.open(&edge()).expect("room");
+        let refusal = requests.open(&edge()).expect_err("no room");
         assert!(refusal.contains("raise `requests`"), "{refusal}");
         drop(open);
-        requests.open("edge").expect("room again");
+        requests.open(&edge()).expect("room again");
     }
 
     #[test]
-    fn other_subjects_have_no_host() {
+    fn other_subjects_have_no_node() {
         for subject in [
             "_INBOX",
             "_INBOX.",
             "_INBOX.a",
-            "_INBOX..b",
-            "_INBOX.a.b.c",
+            "_INBOX.a.b",
+            "_INBOX.a.7-",
+            "_INBOX.a.-b",
+            "_INBOX.a.x-b",
+            "_INBOX..7-b",
+            "_INBOX.A.7-b",
+            "_INBOX.a.7-b.c",
             "a.b.c",
         ] {
-            assert_eq!(host_of(subject), None, "{subject}");
+            assert_eq!(origin_of(subject), None, "{subject}");
         }
     }
 }

@@ -3,8 +3,15 @@
 use super::Subscription;
 use crate::messaging::{Patterns, bindings::wasmcloud::messaging::types::BrokerMessage};
 use lattice_core::link::LinkKey;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicUsize, Ordering},
+};
 use tokio::sync::mpsc;
+
+/// Most bytes of the messages of one link that wait or are handled in a replica of the provider.
+/// One message alone may have more.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// The subscriptions, as one replica of the provider has them.
 #[derive(Debug, Default)]
@@ -15,7 +22,42 @@ pub(super) struct Router(RwLock<Vec<Arc<Subscriber>>>);
 struct Subscriber {
     link: LinkKey,
     subjects: Patterns,
-    queue: mpsc::Sender<BrokerMessage>,
+    queue: mpsc::Sender<Queued>,
+    /// The bytes of its messages.
+    used: Arc<AtomicUsize>,
+}
+
+/// A message in the queue of a link.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) message: BrokerMessage,
+    /// Kept until the message is handled.
+    pub(super) room: Room,
+}
+
+/// Room for the bytes of a message, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Room {
+    used: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(used: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
+        let with = |before: usize| {
+            let after = before.saturating_add(bytes);
+            (before == 0 || after <= MOST_BYTES).then_some(after)
+        };
+        let taken = used.fetch_update(Ordering::AcqRel, Ordering::Acquire, with);
+        let used = used.clone();
+        taken.is_ok().then(|| Self { used, bytes })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
 }
 
 /// A subscription that gets messages until this is dropped.
@@ -31,12 +73,13 @@ impl Router {
         self: &Arc<Self>,
         link: LinkKey,
         subscription: &Subscription,
-    ) -> (Subscribed, mpsc::Receiver<BrokerMessage>) {
+    ) -> (Subscribed, mpsc::Receiver<Queued>) {
         let (queue, messages) = mpsc::channel(subscription.queue);
         let subscriber = Arc::new(Subscriber {
             link,
             subjects: subscription.subjects.clone(),
             queue,
+            used: Arc::default(),
         });
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.push(subscriber.clone());
@@ -55,12 +98,16 @@ impl Router {
         let matching = all
             .iter()
             .filter(|subscriber| subscriber.subjects.matches(&message.subject));
+        let bytes = size_of_val(message)
+            + message.subject.len()
+            + message.body.len()
+            + message.reply_to.as_ref().map_or(0, String::len);
         let mut places = Vec::new();
         for subscriber in matching {
-            match subscriber.queue.try_reserve() {
-                Ok(place) => places.push(place),
+            let place = match subscriber.queue.try_reserve() {
+                Ok(place) => place,
                 // It is ending: the link was deleted.
-                Err(mpsc::error::TrySendError::Closed(())) => {}
+                Err(mpsc::error::TrySendError::Closed(())) => continue,
                 Err(mpsc::error::TrySendError::Full(())) => {
                     return Err(format!(
                         "the queue of link {} is full with {} messages; try again later, or raise \
@@ -69,11 +116,23 @@ impl Router {
                         subscriber.queue.max_capacity()
                     ));
                 }
-            }
+            };
+            let Some(room) = Room::take(&subscriber.used, bytes) else {
+                return Err(format!(
+                    "the queue of link {} is full with {} MiB of messages; try again later, or \
+                     publish smaller ones",
+                    subscriber.link,
+                    MOST_BYTES >> 20
+                ));
+            };
+            places.push((place, room));
         }
         let reached = places.len();
-        for place in places {
-            place.send(message.clone());
+        for (place, room) in places {
+            place.send(Queued {
+                message: message.clone(),
+                room,
+            });
         }
         Ok(reached)
     }
@@ -117,6 +176,10 @@ mod tests {
         }
     }
 
+    fn next(queue: &mut mpsc::Receiver<Queued>) -> Option<BrokerMessage> {
+        queue.try_recv().ok().map(|queued| queued.message)
+    }
+
     #[test]
     fn a_message_goes_once_to_each_link_that_matches() {
         let router = Arc::new(Router::default());
@@ -124,12 +187,12 @@ mod tests {
         let (two_guard, mut two) = router.subscribe(key("two"), &subscription(&[">"], 8));
         assert_eq!(router.publish(&message("a.b")), Ok(2));
         assert_eq!(router.publish(&message("b")), Ok(1));
-        assert_eq!(one.try_recv(), Ok(message("a.b")));
+        assert_eq!(next(&mut one), Some(message("a.b")));
         assert!(one.try_recv().is_err(), "once, although two patterns match");
         drop(two_guard);
         assert_eq!(router.publish(&message("b")), Ok(0));
-        assert_eq!(two.try_recv(), Ok(message("a.b")));
-        assert_eq!(two.try_recv(), Ok(message("b")), "what waits is kept");
+        assert_eq!(next(&mut two), Some(message("a.b")));
+        assert_eq!(next(&mut two), Some(message("b")), "what waits is kept");
     }
 
     #[test]
@@ -146,6 +209,32 @@ mod tests {
         one.try_recv().expect("the first message");
         assert!(one.try_recv().is_err(), "the second one reached no link");
         two.try_recv().expect("the first message");
+        assert_eq!(router.publish(&message("a")), Ok(2));
+    }
+
+    #[test]
+    fn a_queue_has_a_limit_in_bytes_and_one_message_always_fits() {
+        let router = Arc::new(Router::default());
+        let (_one, mut one) = router.subscribe(key("one"), &subscription(&["a"], 8));
+        let (_two, mut two) = router.subscribe(key("two"), &subscription(&["*"], 8));
+        let large = BrokerMessage {
+            body: vec![0; MOST_BYTES + 1].into(),
+            ..message("a")
+        };
+        assert_eq!(router.publish(&large), Ok(2));
+        let refusal = router.publish(&message("a")).expect_err("full");
+        assert!(refusal.contains("is full with 64 MiB"), "{refusal}");
+        let handled = two.try_recv().expect("the large one");
+        router
+            .publish(&message("b"))
+            .expect_err("it is being handled");
+        drop(handled);
+        assert_eq!(router.publish(&message("b")), Ok(1));
+        router
+            .publish(&message("a"))
+            .expect_err("`one` is still full");
+        assert_eq!(next(&mut two), Some(message("b")), "and none got that");
+        assert!(next(&mut one).is_some());
         assert_eq!(router.publish(&message("a")), Ok(2));
     }
 }

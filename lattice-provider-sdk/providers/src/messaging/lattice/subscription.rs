@@ -17,8 +17,8 @@ pub struct Subscription {
     /// The subjects: a pattern, or a list of them.
     #[serde(alias = "subject")]
     pub subjects: Patterns,
-    /// How many messages may wait, per replica of the provider. 1,000 by default. Publishing fails
-    /// while it is full.
+    /// How many messages may wait, per replica of the provider. 1,000 by default. Together with
+    /// those that are being handled, they may have 64 MiB. Publishing fails while it is full.
     #[serde(default = "default::queue")]
     pub queue: usize,
     /// How many messages are handled at once, per replica of the provider. 16 by default; with 1,

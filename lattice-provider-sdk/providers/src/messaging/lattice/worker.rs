@@ -1,6 +1,9 @@
 //! The task of one link: takes messages from its queue and passes them to the actor.
 
-use super::{router::Router, subscription::Subscription};
+use super::{
+    router::{Queued, Router},
+    subscription::Subscription,
+};
 use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
@@ -55,7 +58,11 @@ struct Worker {
 
 impl Worker {
     /// Delivers a message until it is handled, or as often as allowed.
-    async fn handle(self: Arc<Self>, message: BrokerMessage) {
+    async fn handle(self: Arc<Self>, queued: Queued) {
+        let Queued {
+            message,
+            room: _room,
+        } = queued;
         let Subscription {
             timeout,
             max_deliver,

@@ -9,12 +9,19 @@ use crate::{
     outgoing::OutgoingLink,
 };
 use async_nats::Subscriber;
-use futures_util::{StreamExt as _, stream::SelectAll};
+use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use std::{sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{JoinSet, unconstrained},
+    time::sleep,
+};
 
 /// The pause before subscribing again after the connection was closed.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Most messages that have arrived and are handled after the link has ended: as many as the client
+/// keeps for one subject.
+const REST: usize = 4_096;
 
 /// Runs until the link ends, and then until the messages are handled that have arrived.
 pub(super) async fn run(
@@ -75,11 +82,36 @@ impl Worker {
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.link.ending.cancelled() => return,
+                () = self.link.ending.cancelled() => {
+                    return self.receive_rest(messages, handled).await;
+                }
                 Some(_) = handled.join_next() => continue,
                 received = messages.next(), if handled.len() < most => received,
             };
             let Some(received) = received else { return };
+            handled.spawn(self.clone().handle(message(received)));
+        }
+    }
+
+    /// Handles what the server has sent to this replica, and to no other one.
+    async fn receive_rest(
+        self: &Arc<Self>,
+        mut messages: SelectAll<Subscriber>,
+        handled: &mut JoinSet<()>,
+    ) {
+        let mut rest = Vec::new();
+        while rest.len() < REST
+            // The runtime's limit on what a task does at once would look like an empty queue.
+            && let Some(Some(received)) = unconstrained(messages.next()).now_or_never()
+        {
+            rest.push(received);
+        }
+        // From here on, the server sends them to other replicas.
+        drop(messages);
+        for received in rest {
+            if handled.len() >= self.subscription.max_in_flight {
+                handled.join_next().await;
+            }
             handled.spawn(self.clone().handle(message(received)));
         }
     }

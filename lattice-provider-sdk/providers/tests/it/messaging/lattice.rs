@@ -1,12 +1,18 @@
 //! What only `messaging-lattice` has.
 
 use super::{
-    actor::{Actor, Behaviour, BrokerMessage, ConsumerClient},
+    actor::{Actor, Behaviour, BrokerMessage, ConsumerClient, PROBE, consumer},
     eventually,
     scene::{Backend, Scene},
 };
-use lattice_core::{bus::memory::MemoryNetwork, store::MemoryStore};
-use lattice_provider_sdk::{Lattice, Link, serve};
+use lattice_core::{
+    bus::memory::MemoryNetwork,
+    call::{Context, FunctionRef},
+    node::NodeOptions,
+    store::MemoryStore,
+    value,
+};
+use lattice_provider_sdk::{IntoService, Lattice, Link, ServeLimits, serve};
 use lattice_providers::messaging::{CONSUMER, HANDLER, LatticeMessaging, lattice::Settings};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -106,12 +112,125 @@ async fn a_reply_finds_the_replica_that_made_the_request() {
     assert_eq!(received.next().await.body, "hello");
 
     let lost = BrokerMessage {
-        subject: "_INBOX.gone.1".to_owned(),
+        subject: "_INBOX.gone.7-1".to_owned(),
         body: "late".into(),
         reply_to: None,
     };
     let dropped = web.publish(&lost).await.expect("called");
     dropped.expect("a reply to a replica that is gone is dropped");
+}
+
+#[tokio::test]
+async fn a_replica_passes_replies_to_another_and_nothing_else() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let program = || Lattice::on(Arc::new(network.connect()), store.clone(), "test").trust_bus();
+    let (here, there) = (
+        program().await.expect("joins"),
+        program().await.expect("joins"),
+    );
+    let _one = serve(&here, "messaging", LatticeMessaging::default()).await;
+    let _two = serve(&there, "messaging", LatticeMessaging::default()).await;
+    let id = "messaging".parse().expect("valid");
+    eventually("the replicas know each other", async || {
+        [&here, &there]
+            .iter()
+            .all(|host| host.peers().serving(&id).len() == 2)
+    })
+    .await;
+    let mut functions = consumer::INTERFACE.functions().iter();
+    let publish = functions
+        .find(|function| function.name == "publish")
+        .expect("the interface has it");
+    let publish = FunctionRef::new(
+        consumer::INTERFACE.name().parse().expect("valid"),
+        publish.name.parse().expect("valid"),
+        publish.signature,
+    );
+    let caller = here.caller("messaging").expect("valid");
+    for (subject, expected) in [
+        ("_INBOX.gone.7-1", Ok(())),
+        (
+            "orders",
+            Err(
+                "this link may not publish to `orders`; add the subject to `publish` in its config",
+            ),
+        ),
+    ] {
+        let message = BrokerMessage {
+            subject: subject.to_owned(),
+            body: "x".into(),
+            reply_to: None,
+        };
+        for replica in here.peers().serving(&id) {
+            let args = value::to_bytes(&(&message,)).expect("it encodes");
+            let context = Context::within(Duration::from_secs(5));
+            let answer = caller.invoke_replica(replica, &publish, args, context);
+            let answer = answer.await.expect("a replica is called");
+            let answer: Result<(), String> = value::from_bytes(&answer).expect("it decodes");
+            assert_eq!(answer, expected.map_err(str::to_owned), "{subject}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reply_reaches_a_replica_that_is_leaving() {
+    let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+    let program = || Lattice::on(Arc::new(network.connect()), store.clone(), "test").trust_bus();
+    let (here, there) = (
+        program().await.expect("joins"),
+        program().await.expect("joins"),
+    );
+    let node = here.node(NodeOptions::default()).await.expect("joins");
+    let messaging = LatticeMessaging::default().into_service();
+    let leaving = node.serve("messaging", messaging, ServeLimits::default());
+    let _leaving = leaving.await.expect("serves");
+    let _staying = serve(&there, "messaging", LatticeMessaging::default()).await;
+    let (echo, mut received) = Actor::new(Behaviour::Keep);
+    let _echo = serve(&there, "echo", echo).await.expect("serves");
+    let subscription = Link::new("messaging", HANDLER, "echo").expect("valid");
+    let subscription = subscription.config(&json!({ "subjects": "echo" }));
+    let links = [
+        subscription.expect("JSON"),
+        Link::new("echo", CONSUMER, "messaging").expect("valid"),
+        Link::new("web", CONSUMER, "messaging").expect("valid"),
+    ];
+    for link in links {
+        here.links().put(link).await.expect("put");
+    }
+    // The replica on its own node takes its requests.
+    let web = ConsumerClient::new(node.caller("web").expect("valid"));
+    let echo = ConsumerClient::new(there.caller("echo").expect("valid"));
+    eventually("the subscription is there", async || {
+        let _ = web.request("echo", PROBE, 20).await;
+        received.is_probed().await
+    })
+    .await;
+    let id = "messaging".parse().expect("valid");
+    eventually("the replicas know each other", async || {
+        [&here, &there]
+            .iter()
+            .all(|host| host.peers().serving(&id).len() == 2)
+    })
+    .await;
+
+    let asking = tokio::spawn(async move { web.request("echo", b"hello", 20_000).await });
+    let request = received.next().await;
+    assert_eq!(request.body, "hello");
+    let leaving = tokio::spawn(async move { node.shutdown(Duration::from_secs(20)).await });
+    eventually("it is not listed any more", async || {
+        there.peers().serving(&id).len() == 1
+    })
+    .await;
+    let reply = BrokerMessage {
+        subject: request.reply_to.expect("a reply is expected"),
+        body: "world".into(),
+        reply_to: None,
+    };
+    let sent = echo.publish(&reply).await.expect("called");
+    sent.expect("it is passed on");
+    let answer = asking.await.expect("no panic").expect("called");
+    assert_eq!(answer.expect("a reply").body, "world");
+    assert!(leaving.await.expect("no panic").is_clean());
 }
 
 #[tokio::test]

@@ -366,3 +366,47 @@ async fn other_programs_receive_and_send_the_same_messages() {
     );
     assert_eq!(message.reply_to.as_deref(), Some("back"));
 }
+
+#[tokio::test]
+async fn no_actor_publishes_to_the_server_itself_or_has_others_do_it() {
+    let scene = Scene::new(Backend::streams().await).await;
+    scene.health(None).await;
+    let web = scene.web();
+    for (subject, reply_to) in [
+        ("$JS.API.STREAM.PURGE.TEST", None),
+        ("lattice.test.beat", None),
+        ("a", Some("$JS.API.STREAM.PURGE.TEST")),
+    ] {
+        let message = super::actor::BrokerMessage {
+            subject: subject.to_owned(),
+            body: "x".into(),
+            reply_to: reply_to.map(str::to_owned),
+        };
+        let published = web.publish(&message).await.expect("called");
+        let refusal = published.expect_err(subject);
+        assert!(refusal.contains("may not publish to"), "{refusal}");
+    }
+    let asked = web.request("$JS.API.STREAM.LIST", b"", 1_500).await;
+    let refusal = asked.expect("called").expect_err("the server's own");
+    assert!(refusal.contains("may not publish to"), "{refusal}");
+}
+
+#[tokio::test]
+async fn what_has_arrived_is_handled_although_its_link_changes() {
+    let scene = Scene::new(Backend::subjects().await).await;
+    let go = Arc::new(Semaphore::new(0));
+    let (_actor, mut received) = scene.actor("actor", Behaviour::Wait(go.clone())).await;
+    let config = json!({ "subjects": "a", "max-in-flight": 1 });
+    scene.subscribe("actor", &config).await;
+    scene.reaches("a", &mut received).await;
+    for body in ["runs", "waits", "waits, too"] {
+        scene.publish("a", body).await.expect("published");
+    }
+    assert_eq!(received.next().await.body, "runs");
+    let changed = json!({ "subjects": "a", "max-in-flight": 1, "timeout": "20s" });
+    scene.subscribe("actor", &changed).await;
+    // The first one is still being handled, so this reaches the new subscription.
+    scene.reaches("a", &mut received).await;
+    go.add_permits(100);
+    assert_eq!(received.bodies(2).await, ["waits", "waits, too"]);
+}
