@@ -73,10 +73,16 @@ impl Homes {
         })
     }
 
-    /// Waits until no stream of the provider is open.
-    pub(crate) fn streams_ended(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Waits until no stream of the provider as this component is open.
+    pub(crate) fn streams_ended(
+        &self,
+        component: &ComponentId,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let homes = self.placed.lock();
-        let ended: Vec<_> = homes.iter().map(|home| home.streams_ended()).collect();
+        let of_component = homes
+            .iter()
+            .filter(|home| home.at().component == *component);
+        let ended: Vec<_> = of_component.map(|home| home.streams_ended()).collect();
         async move {
             for ended in ended {
                 ended.await;

@@ -185,8 +185,8 @@ impl<P: Provider> Service for ProviderService<P> {
         self.bound.unlink(ended);
     }
 
-    fn streams_ended(&self) -> BoxFuture<'static, ()> {
-        self.homes.streams_ended().boxed()
+    fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
+        self.homes.streams_ended(component).boxed()
     }
 }
 

@@ -352,7 +352,7 @@ impl Service for Leased {
         self.service.unlinked(link);
     }
 
-    fn streams_ended(&self) -> BoxFuture<'static, ()> {
-        self.service.streams_ended()
+    fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
+        self.service.streams_ended(component)
     }
 }

@@ -150,11 +150,11 @@ pub trait Service: Send + Sync + 'static {
     /// Called when a link to this component was deleted.
     fn unlinked(&self, _link: &LinkKey) {}
 
-    /// Waits until the streams have ended that it writes and that break when it is dropped. The
-    /// component's calls have ended then, and a shutdown waits for this within its grace. It ends
-    /// at once by default, as for a service whose streams outlive it. One that wraps another passes
-    /// it on.
-    fn streams_ended(&self) -> BoxFuture<'static, ()> {
+    /// Waits until the streams have ended that it writes as this component and that break when it
+    /// is dropped. The component's calls have ended then, and a shutdown waits for this within its
+    /// grace. It ends at once by default, as for a service whose streams outlive it. One that wraps
+    /// another passes it on.
+    fn streams_ended(&self, _component: &ComponentId) -> BoxFuture<'static, ()> {
         future::ready(()).boxed()
     }
 }

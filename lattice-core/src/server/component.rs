@@ -302,6 +302,6 @@ impl RunningComponent {
 
     /// Waits until the streams of earlier calls have ended that break with the component.
     pub(crate) async fn streams_ended(&self) {
-        self.service().streams_ended().await;
+        self.service().streams_ended(&self.id).await;
     }
 }

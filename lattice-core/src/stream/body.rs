@@ -3,7 +3,6 @@
 use super::{Handle, Handles, Holder, ResourceRef, Stale};
 use crate::call::CallError;
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc};
 
 /// The arguments or the result of a call: an encoded value, and the handles in it.
@@ -165,7 +164,8 @@ fn used_twice(handles: &[Handle]) -> Option<ResourceRef> {
     if handles.len() < 2 {
         return None;
     }
-    let mut seen: HashMap<_, bool, RandomState> = HashMap::default();
+    // With std's hash: another host chooses the numbers of up to 65,536 handles.
+    let mut seen = HashMap::new();
     handles.iter().find_map(|handle| {
         let resource = handle.resource()?;
         let is_given = matches!(handle, Handle::Own(_));

@@ -371,7 +371,10 @@ fn all_are_cut_off(here: &Here) {
     assert_eq!(error.ran(), Ran::Maybe, "{error}");
     for (stream, most) in [(&here.stream, SIZE - 1), (&here.future, 0)] {
         let (count, end) = stream.clone().expect("it ends");
-        let is_typed = matches!(end, Err(Broken::HostLost { .. } | Broken::CutOff { .. }));
+        let is_typed = matches!(
+            end,
+            Err(Broken::HostLost { .. } | Broken::CutOff { .. } | Broken::WriterLost)
+        );
         assert!(is_typed && count <= most, "{count} {end:?}");
     }
 }

@@ -58,7 +58,12 @@ impl Context {
 fn continued(process: u64, marks: &[ChainMark]) -> Nesting {
     let mut own = marks.iter().filter(|mark| mark.process == process);
     let abroad = marks.iter().filter(|mark| mark.process != process);
-    let id = TurnId::new(0, RECEIVED.fetch_add(1, Ordering::Relaxed).wrapping_add(1));
+    // The number 0 would be that of no turn.
+    let number = RECEIVED
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_add(1)
+        .max(1);
+    let id = TurnId::new(0, number);
     let outer = own.next_back().map_or(Innermost::NONE, innermost);
     Nesting::returning(id, outer, abroad.copied().collect())
 }

@@ -54,7 +54,12 @@ impl Innermost {
     pub(super) fn chain(self) -> Vec<TurnId> {
         let mut chain = Vec::new();
         let mut next = self;
-        while next.turn != TurnId::NONE && chain.len() < LONGEST {
+        // Bounded also where entries have no turns: a mark from another process may name any entry,
+        // so that entries may be nested in each other.
+        for _ in 0..LONGEST {
+            if next.turn == TurnId::NONE || chain.len() >= LONGEST {
+                break;
+            }
             let Some(Entry {
                 last, count, outer, ..
             }) = next.entry()
@@ -83,8 +88,9 @@ impl Innermost {
     }
 
     fn entry(self) -> Option<Entry> {
+        let index = self.entry? as usize;
         let part = part(self.turn).lock();
-        let entry = part.entries.get(self.entry? as usize);
+        let entry = part.entries.get(index);
         entry.filter(|entry| entry.last == self.turn).cloned()
     }
 }
@@ -231,6 +237,22 @@ mod tests {
         for other in &mut others {
             other.leave();
         }
+    }
+
+    /// As a mark can make it that names an entry before it is used.
+    #[test]
+    fn a_chain_that_is_nested_in_itself_ends() {
+        let id = TurnId::new(u32::MAX, 300);
+        let mut received = Nesting::returning(id, Innermost::NONE, Arc::new([]));
+        let innermost = received.innermost();
+        let index = innermost.entry.expect("it has one") as usize;
+        part(id).lock().entries[index].outer = innermost;
+        assert!(innermost.chain().is_empty(), "it has no turns");
+        let mut inner = nesting(301, 1);
+        inner.enter(innermost);
+        assert_eq!(inner.innermost().chain(), [inner.innermost().turn]);
+        inner.leave();
+        received.leave();
     }
 
     #[test]

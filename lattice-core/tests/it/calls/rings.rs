@@ -9,7 +9,7 @@ use bytes::Bytes;
 use lattice_core::{
     Lattice,
     auth::LatticeKey,
-    call::{Context, Turns},
+    call::{CallError, Context, Ran, Turns},
     client::Caller,
     name::ComponentId,
     node::Node,
@@ -47,6 +47,11 @@ impl Service for Ring {
         Arc::new(types(&[("bounce", BOUNCE)]))
     }
 
+    /// As for an actor: a pool of instances refuses a call that has not run.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         let (hops,) = from_bytes::<(u32,)>(&request.args).expect("a number");
         let (caller, mut context) = (self.caller.clone(), request.context);
@@ -56,7 +61,14 @@ impl Service for Ring {
             if hops == 0 {
                 return Ok(to_bytes(&0_u32).expect("a number encodes"));
             }
-            bounced(&caller, hops - 1, context.nested()).await
+            let bounced = bounced(&caller, hops - 1, context.nested()).await;
+            // Only the pool's errors are its own: this call has run.
+            bounced.map_err(|error| match error.ran() {
+                Ran::No => CallError::CalleeFailed {
+                    reason: error.to_string(),
+                },
+                _ => error,
+            })
         }))
     }
 }

@@ -141,7 +141,7 @@ impl KeptPool {
         });
         if let Some(caller) = caller {
             let number = used.home().number();
-            instances.serving.insert(caller.clone(), number);
+            instances.serves(number, caller, self.warm.is_some());
         }
         Ok((driven, used))
     }
@@ -189,6 +189,15 @@ impl CallingInstance {
 }
 
 impl KeptInstances {
+    /// Notes that an instance serves this one. A warm one may have served others before, which it
+    /// is forgotten for: each call may come from another instance, as long as it is kept.
+    fn serves(&mut self, number: u64, caller: &CallingInstance, is_warm: bool) {
+        if is_warm {
+            self.serving.retain(|_, serving| *serving != number);
+        }
+        self.serving.insert(caller.clone(), number);
+    }
+
     fn end_of(&self, number: u64) -> Stale {
         let ended = self.ended.iter().find(|(ended, _)| *ended == number);
         match ended {
@@ -263,5 +272,23 @@ impl End {
                 reason: reason.to_string(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warm_instance_is_forgotten_for_those_that_it_has_served_before() {
+        let mut instances = KeptInstances::default();
+        let caller = |number| CallingInstance { boot: None, number };
+        for number in 1..=100 {
+            instances.serves(7, &caller(number), true);
+            instances.serves(8, &caller(1_000 + number), true);
+        }
+        assert_eq!(instances.serving.len(), 2, "one for each instance");
+        assert_eq!(instances.serving.get(&caller(100)), Some(&7));
+        assert_eq!(instances.serving.get(&caller(1_100)), Some(&8));
     }
 }

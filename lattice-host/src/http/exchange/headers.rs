@@ -44,6 +44,18 @@ const NOT_IN_TRAILERS: [HeaderName; 22] = [
     header::WWW_AUTHENTICATE,
 ];
 
+/// What only a proxy, or the ingress, says about a client, beside names that begin with
+/// `x-forwarded-`. It is known before the body, and in trailers a client would say it of itself.
+const SAID_BY_PROXIES: [HeaderName; 7] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-request-id"),
+];
+
 /// Returns whether a header is about one connection, so that it is never passed on.
 pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
     OF_CONNECTION.contains(name)
@@ -107,9 +119,10 @@ fn is_passed_on(name: &HeaderName, value: &HeaderValue, section: Section) -> boo
     }
     match section {
         Section::Request if *name == header::HOST => false,
-        // What the ingress says about a client isn't the client's to say.
         Section::Trailers => {
-            !NOT_IN_TRAILERS.contains(name) && !name.as_str().starts_with("x-forwarded-")
+            !NOT_IN_TRAILERS.contains(name)
+                && !SAID_BY_PROXIES.contains(name)
+                && !name.as_str().starts_with("x-forwarded-")
         }
         // It says whether trailers can be passed on, and everything else in it is of the
         // connection.
@@ -170,6 +183,11 @@ mod tests {
             ("authorization", "Bearer x"),
             ("set-cookie", "a=1"),
             ("x-forwarded-for", "192.0.2.1"),
+            ("forwarded", "for=192.0.2.1"),
+            ("x-real-ip", "192.0.2.1"),
+            ("true-client-ip", "192.0.2.1"),
+            ("x-original-url", "/admin"),
+            ("x-request-id", "1"),
         ]);
         assert_eq!(
             names(&to_wire(&trailers, Section::Trailers)),

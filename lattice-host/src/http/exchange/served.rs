@@ -165,8 +165,8 @@ impl Service for ServedAs {
         self.service.unlinked(link);
     }
 
-    fn streams_ended(&self) -> BoxFuture<'static, ()> {
-        self.service.streams_ended()
+    fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
+        self.service.streams_ended(component)
     }
 }
 

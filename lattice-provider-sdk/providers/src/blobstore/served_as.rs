@@ -103,6 +103,10 @@ impl Service for ServedAs {
         self.service.restore(resource, request)
     }
 
+    fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
+        self.service.streams_ended(component)
+    }
+
     fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
         self.service.linked(link)
     }

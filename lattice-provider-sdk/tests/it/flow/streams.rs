@@ -1,9 +1,15 @@
 //! Streams and futures, each way, whole and not.
 
-use super::{served, store::BucketClient, until};
+use super::{
+    Buckets, Live, PipesClient, link, served, store::BucketClient, test::flow::pipes::INTERFACE,
+    until,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lattice_core::call::CallError;
-use lattice_provider_sdk::{Broken, ByteReader, Bytes, FutureReader, NotSent, StreamReader};
+use lattice_provider_sdk::{
+    Broken, ByteReader, Bytes, FutureReader, IntoService as _, Lattice, NotSent, StreamReader,
+    serve,
+};
 use std::{
     sync::{
         Arc,
@@ -232,5 +238,29 @@ async fn a_provider_that_stops_breaks_its_streams() -> Outcome {
         "{last:?}"
     );
     until(&served.sources, 0).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_that_stops_waits_for_no_streams_of_another_one_of_its_provider() -> Outcome {
+    let lattice = Lattice::in_memory("test").await.expect("a lattice");
+    let buckets = Buckets {
+        live: Live::default(),
+        sources: Live::default(),
+        handles: 100,
+    };
+    let service = buckets.into_service();
+    let one = serve(&lattice, "one", service.clone()).await;
+    let one = one.expect("served");
+    let other = serve(&lattice, "other", service).await;
+    let _other = other.expect("served");
+    link(&lattice, "app", INTERFACE.name(), "other").await;
+    let pipes = PipesClient::new(lattice.caller("app").expect("an id"));
+    let mut numbers = pipes.count(0).await?;
+    assert_eq!(numbers.next().await, Some(Ok(0)));
+    let stops = one.shutdown(Duration::from_mins(1));
+    let stopped = tokio::time::timeout(Duration::from_secs(10), stops).await;
+    assert!(stopped.expect("it has no streams").is_clean());
+    assert_eq!(numbers.next().await, Some(Ok(1)), "the other goes on");
     Ok(())
 }

@@ -51,7 +51,7 @@ async fn the_log_says_under_the_request_id_what_the_client_is_not_told() {
     for (path, status, reason) in [
         ("/code", 502, "secret"),
         ("/panic", 502, "panicked"),
-        ("/status/101", 502, "the response has the status 101"),
+        ("/status/101", 502, "HttpProtocolError"),
     ] {
         let answer = wire.get(SITE, path).await;
         assert_eq!(answer.status, status, "{path}");
