@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use lattice_core::{
-    call::CallError,
+    call::{CallError, Ran},
     id::{Origin, Source},
     link::{Link, LinkKey},
     name::ComponentId,
@@ -162,6 +162,11 @@ impl<P: Provider> Service for ProviderService<P> {
         async move { bound.provider.stop().await }.boxed()
     }
 
+    /// Which of them, its provider decides call by call.
+    fn takes_replicas(&self) -> bool {
+        true
+    }
+
     fn has_health(&self) -> bool {
         true
     }
@@ -282,7 +287,7 @@ struct Restoring<P: Provider> {
     provider: Arc<P>,
     homes: Arc<Homes>,
     resource: String,
-    /// `None` for an operator or a wormhole.
+    /// `None` for an operator, another replica or a wormhole.
     binding: Option<Arc<P::Binding>>,
     restore: Restore<P>,
 }
@@ -317,13 +322,25 @@ async fn restored<P: Provider>(
     })
 }
 
-/// Returns the binding for a call without a link, which an operator or a wormhole makes.
+/// Returns the binding for a call without a link, which an operator, another replica or a wormhole
+/// makes.
 async fn unlinked_binding<P: Provider>(
     provider: &P,
     request: &Request,
 ) -> Result<P::Binding, CallError> {
-    let Source::Wormhole(wormhole) = &request.source else {
-        return provider.operator().await.ok_or(CallError::OperatorDenied);
+    let wormhole = match &request.source {
+        Source::Wormhole(wormhole) => wormhole,
+        Source::Host(_) => {
+            let binding = provider.replica().await;
+            return binding.ok_or_else(|| CallError::Unrecognised {
+                ran: Ran::No,
+                message: format!(
+                    "provider `{}` takes no calls of its other replicas",
+                    request.component
+                ),
+            });
+        }
+        _ => return provider.operator().await.ok_or(CallError::OperatorDenied),
     };
     let link = request.wormhole_link.clone().unwrap_or_default();
     let binding = provider.wormhole(wormhole, &link).await;

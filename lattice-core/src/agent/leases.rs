@@ -332,6 +332,10 @@ impl Service for Leased {
         self.service.is_elsewhere()
     }
 
+    fn takes_replicas(&self) -> bool {
+        self.service.takes_replicas()
+    }
+
     fn has_health(&self) -> bool {
         self.service.has_health()
     }

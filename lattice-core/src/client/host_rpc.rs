@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 impl Caller {
     /// Calls a function of another replica of the calling component, which needs no link. The
-    /// replica sees a call of the host on which this one runs, and accepts it while it knows from
-    /// heartbeats that the host serves the component.
+    /// replica sees a call of the host on which this one runs. It accepts it if its service
+    /// [takes such calls](crate::serve::Service::takes_replicas), while it knows from heartbeats
+    /// that the host serves the component.
     ///
     /// # Errors
     /// A [`CallError`], by the context's deadline.

@@ -89,6 +89,14 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Returns whether other replicas of the component may call it, in the name of their hosts and
+    /// over no link. By default, they may not: every host that serves the component could call each
+    /// of its functions, and so could everyone who can serve it somewhere. A service that wraps
+    /// another passes it on.
+    fn takes_replicas(&self) -> bool {
+        false
+    }
+
     /// Returns whether it has a [`health`](Self::health) to ask for. Called once, when the
     /// component is put into service. A service that wraps another passes it on.
     fn has_health(&self) -> bool {

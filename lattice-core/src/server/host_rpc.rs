@@ -5,8 +5,8 @@
 //! own lane. Only live hosts that call in their own name are served. The service decides which
 //! requests it accepts.
 //!
-//! A component also takes calls of hosts that serve another replica of it: replicas of a provider
-//! pass each other what was meant for one of them.
+//! A component whose service says so also takes calls of hosts that serve another replica of it:
+//! replicas of a provider pass each other what was meant for one of them.
 //!
 //! Each node also serves requests about handles, which have a function of their own. These are also
 //! served for nodes that send no heartbeats, because a node that only calls can hold handles too.
@@ -68,7 +68,17 @@ impl Server {
                 let is_host_rpc = call.target == self.origin().host.as_component();
                 let is_replica = !is_host_rpc && peers.serving(&call.target).contains(sender);
                 if is_replica && about_handles.is_none() {
-                    self.component(&call.target)
+                    let replica = self.component(&call.target);
+                    let takes = |one: &Arc<RunningComponent>| one.service().takes_replicas();
+                    if replica.as_ref().is_some_and(|one| !takes(one)) {
+                        return Err(CallError::Unrecognised {
+                            ran: Ran::No,
+                            message:
+                                "a call of another replica, which this component takes none of"
+                                    .to_owned(),
+                        });
+                    }
+                    replica
                 } else {
                     about_handles.or_else(|| self.host_rpc.load_full())
                 }

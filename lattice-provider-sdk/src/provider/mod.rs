@@ -127,6 +127,14 @@ pub trait Provider: Sized + Send + Sync + 'static {
         async { None }
     }
 
+    /// Returns the binding for one call of another replica of the provider, which its host makes
+    /// over no link. Everyone who can serve the component somewhere can make such calls, so the
+    /// binding should allow only what replicas need of each other. `None`, the default, denies the
+    /// call.
+    fn replica(&self) -> impl Future<Output = Option<Self::Binding>> + Send {
+        async { None }
+    }
+
     /// Returns the binding for one call in the name of a wormhole: a public endpoint that leads to
     /// this provider, or whose verifier it is. `None`, the default, denies the call.
     ///

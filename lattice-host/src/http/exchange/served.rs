@@ -137,6 +137,10 @@ impl Service for ServedAs {
         self.service.is_elsewhere()
     }
 
+    fn takes_replicas(&self) -> bool {
+        self.service.takes_replicas()
+    }
+
     fn has_health(&self) -> bool {
         self.service.has_health()
     }

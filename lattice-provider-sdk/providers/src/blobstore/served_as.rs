@@ -103,6 +103,10 @@ impl Service for ServedAs {
         self.service.restore(resource, request)
     }
 
+    fn takes_replicas(&self) -> bool {
+        self.service.takes_replicas()
+    }
+
     fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
         self.service.streams_ended(component)
     }

@@ -20,7 +20,7 @@ mod worker;
 pub use subscription::Subscription;
 
 use super::{
-    INBOX, Publishing,
+    INBOX, Patterns, Publishing,
     bindings::{
         World,
         wasmcloud::messaging::{
@@ -151,10 +151,18 @@ impl Provider for LatticeMessaging {
         Ok(config)
     }
 
-    /// Operators may publish to any subject. Replicas of the provider pass replies to each other in
-    /// the same way.
+    /// Operators may publish to any subject.
     async fn operator(&self) -> Option<Publishing> {
         Some(Publishing::default())
+    }
+
+    /// Replicas pass each other replies, and nothing else.
+    async fn replica(&self) -> Option<Publishing> {
+        let replies = Patterns::new([format!("{INBOX}>")]).ok()?;
+        Some(Publishing {
+            publish: replies,
+            stored: false,
+        })
     }
 }
 

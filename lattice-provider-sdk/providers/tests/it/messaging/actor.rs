@@ -16,7 +16,10 @@ lattice_provider_sdk::provider!({ inline: "
 " });
 
 use wasmcloud::messaging::handler::Handler;
-pub(crate) use wasmcloud::messaging::{consumer::ConsumerClient, types::BrokerMessage};
+pub(crate) use wasmcloud::messaging::{
+    consumer::{self, ConsumerClient},
+    types::BrokerMessage,
+};
 
 /// The body of messages that only show that a subscription is there.
 pub(crate) const PROBE: &[u8] = b"probe";
