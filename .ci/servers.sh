@@ -6,8 +6,19 @@
 # this never fails.
 set -u
 
-# The longest time for an installation. A mirror that is slower than that isn't waited for.
-LIMIT=120
+# The longest time for everything, in seconds. A mirror that is slower than that isn't waited for.
+LIMIT=50
+began=$(date +%s)
+is_updated=
+
+# within COMMAND...: runs a command of apt in the time that is left, or fails.
+within() {
+    left=$((began + LIMIT - $(date +%s)))
+    [ "$left" -gt 0 ] || return 124
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout -k 5 "$left" "$@" \
+        -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 \
+        -o DPkg::Lock::Timeout=0 </dev/null 2>&1
+}
 
 # Prints the folder of PostgreSQL's programs. Debian keeps them out of the PATH.
 postgres() {
@@ -36,11 +47,13 @@ install() {
         return 1
     fi
     # A new image has no list of packages.
-    apt-cache show "$1" >/dev/null 2>&1 ||
-        timeout "$LIMIT" apt-get -qq update >/dev/null 2>&1 || true
-    if ! log=$(RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout "$LIMIT" \
-        apt-get -qq install --no-install-recommends "$1" 2>&1 </dev/null); then
-        echo "\`apt-get install $1\` failed: $(printf '%s' "$log" | tail -n 1)"
+    if [ -z "$is_updated" ] && ! apt-cache show "$1" >/dev/null 2>&1; then
+        within apt-get -qq update >/dev/null || true
+    fi
+    # The download comes first, because an installation should not be cut off.
+    if ! log=$(within apt-get -qq install --no-install-recommends --download-only "$1" &&
+        within apt-get -qq install --no-install-recommends --no-download "$1"); then
+        echo "\`apt-get install $1\` failed: $(printf '%s' "${log:-it was not done within $LIMIT s}" | tail -n 1)"
         return 1
     fi
 }
@@ -52,6 +65,8 @@ ensure() {
         return
     fi
     why=$(install "$3")
+    # One attempt is enough. What `install` sets is lost in its subshell.
+    is_updated=yes
     if found=$("$2") && [ -n "$found" ]; then
         echo "$1: $found (installed)"
     else

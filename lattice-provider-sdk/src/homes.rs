@@ -104,6 +104,16 @@ impl Homes {
         })
     }
 
+    /// The provider was taken out of service as this component on this node.
+    pub(crate) fn end_of(&self, component: &ComponentId, on: &Origin, reason: &str) {
+        let is_over =
+            |home: &mut Arc<Home>| home.at().component == *component && home.at().origin == *on;
+        let ended: Vec<_> = self.placed.lock().extract_if(.., is_over).collect();
+        for home in ended {
+            home.end(reason);
+        }
+    }
+
     /// The provider was taken out of service.
     pub(crate) fn end(&self, reason: &str) {
         let homes = std::mem::take(&mut *self.placed.lock());

@@ -150,11 +150,12 @@ impl<P: Provider> Service for ProviderService<P> {
     }
 
     /// It stops when it is served as no component any more.
-    fn stopped(&self, _: &Site) -> BoxFuture<'static, ()> {
+    fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
+        let reason = "it was taken out of service";
+        self.homes.end_of(site.component(), site.origin(), reason);
         if self.bound.started.fetch_sub(1, Ordering::AcqRel) > 1 {
             return future::ready(()).boxed();
         }
-        self.homes.end("it was taken out of service");
         for ended in self.bound.bindings.close() {
             self.bound.unlink_quietly(ended);
         }

@@ -21,6 +21,10 @@ use wasmtime::{
     component::{GuestTaskId, ResourceTable},
 };
 
+/// Most resources that host capabilities give to one guest. The table is the host's memory, which
+/// the limit on the guest's own doesn't count.
+const MAX_RESOURCES: usize = 16_384;
+
 /// The state in the store of one instance.
 pub(crate) struct Guest {
     pub(crate) actor: Arc<ActorContext>,
@@ -42,9 +46,11 @@ impl Guest {
         usage: Arc<InstanceUsage>,
         calls: ActiveCalls,
     ) -> Self {
+        let mut table = ResourceTable::default();
+        table.set_max_capacity(MAX_RESOURCES);
         Self {
             extensions: Extensions::default(),
-            table: ResourceTable::default(),
+            table,
             limiter: InstanceLimiter::new(&actor.limits, memory),
             usage,
             calls,

@@ -20,6 +20,9 @@ const START: &str = "lattice.start-seconds";
 const ARGUMENTS: &str = "lattice.arguments";
 /// Those with variables of its environment, by their names.
 const VARIABLE: &str = "lattice.env.";
+/// Variables that begin with these have the system's loader run other code than the program, such
+/// as a file that a provider of the same app has written. An allowed program would be any program.
+const LOADERS: [&str; 4] = ["LD_", "DYLD_", "GLIBC_TUNABLES", "GCONV_PATH"];
 
 /// How long a process may take by default until it serves. Shorter than the time that the node
 /// gives a service, so that the reason has the last lines of the process.
@@ -136,6 +139,11 @@ impl Program {
                 _ => return Err(wrong("a list in JSON, such as `[\"--verbose\"]`")),
             },
             _ => match key.strip_prefix(VARIABLE) {
+                Some(name) if LOADERS.iter().any(|loader| name.starts_with(loader)) => {
+                    return Err(wrong(
+                        "another variable, because this one has the system run other code than the program",
+                    ));
+                }
                 Some(name) if is_name(name) && !value.contains('\0') => {
                     self.environment.insert(name.to_owned(), value);
                 }
@@ -253,6 +261,16 @@ mod tests {
             ("/bin/sh", ("lattice.start-seconds", "-1"), "at most 9"),
             ("/bin/sh", ("lattice.env.", "hunter2"), "a variable"),
             ("/bin/sh", ("lattice.env.A=B", "hunter2"), "a variable"),
+            (
+                "/bin/sh",
+                ("lattice.env.LD_PRELOAD", "hunter2"),
+                "run other code",
+            ),
+            (
+                "/bin/sh",
+                ("lattice.env.DYLD_INSERT_LIBRARIES", "hunter2"),
+                "run other code",
+            ),
             (
                 "/bin/sh",
                 ("lattice.other", "hunter2"),

@@ -3,16 +3,24 @@
 use super::{
     Answer, Store,
     call::{Client, ObjectId, ObjectMetadata, told},
-    pipe::{Inlet, Pipe},
+    pipe::{Held, Inlet, Pipe},
 };
-use crate::guest::Guest;
+use crate::guest::{ActorContext, CapabilityState, Guest, PanicText};
 use lattice_provider_sdk::{Broken, ByteReader};
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::p2::DynOutputStream;
 
+/// What the values of one guest share.
+struct Values(Held);
+
+impl CapabilityState for Values {
+    fn new(_: &ActorContext, _: &PanicText) -> Self {
+        Self(Held::default())
+    }
+}
+
 /// A value that a guest writes. Dropping it breaks what was not finished.
-#[derive(Default)]
 pub(super) struct OutgoingValue {
     pipe: Pipe,
     has_body: bool,
@@ -20,6 +28,15 @@ pub(super) struct OutgoingValue {
 }
 
 impl OutgoingValue {
+    /// Creates a value of the guest whose values have so many bytes.
+    fn new(held: Held) -> Self {
+        Self {
+            pipe: Pipe::new(held),
+            has_body: false,
+            writing: None,
+        }
+    }
+
     /// Begins to write it to an object.
     pub(super) fn write(&mut self, client: Client, id: ObjectId) -> Result<(), String> {
         let Some(data) = self.pipe.read() else {
@@ -63,7 +80,8 @@ pub(super) fn add_to_linker(types: &mut LinkerInstance<'_, Guest>) -> wasmtime::
     types.func_wrap(
         "[static]outgoing-value.new-outgoing-value",
         |mut store: Store<'_>, (): ()| {
-            let value = store.data_mut().table().push(OutgoingValue::default())?;
+            let (state, table) = store.data_mut().capability::<Values>();
+            let value = table.push(OutgoingValue::new(state.0.clone()))?;
             Ok((value,))
         },
     )?;
@@ -95,6 +113,6 @@ fn body(store: &mut Store<'_>, value: &Resource<OutgoingValue>) -> wasmtime::Res
     if std::mem::replace(&mut outgoing.has_body, true) {
         return Ok((Err(()),));
     }
-    let stream: DynOutputStream = Box::new(Inlet(outgoing.pipe.clone()));
+    let stream: DynOutputStream = Box::new(Inlet::new(outgoing.pipe.clone()));
     Ok((Ok(table.push_child(stream, value)?),))
 }

@@ -3,15 +3,19 @@
 //! The guest may write while the call has room, so it is never far ahead of the store. Before there
 //! is a call it may write a little: a value that is written first and given to a call afterwards.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, task::AtomicWaker};
 use lattice_core::sync::Mutex;
 use lattice_provider_sdk::Broken;
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    mem,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
@@ -22,6 +26,22 @@ const AHEAD: usize = 128 << 10;
 const BEFORE: usize = 1 << 20;
 /// Bytes that a guest may write at once.
 const PERMIT: usize = 64 << 10;
+/// Bytes that all values of a guest may have in their pipes together.
+const TOGETHER: usize = 8 << 20;
+/// Bytes that a guest may write to an empty pipe, also when all together have too many.
+const LEAST: usize = 4 << 10;
+/// Writes that are smaller than this are copied together, so that none costs more than its bytes.
+const SMALL: usize = 4 << 10;
+
+/// Bytes in the pipes of all values of one guest.
+#[derive(Clone, Default)]
+pub(super) struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn left(&self) -> usize {
+        TOGETHER.saturating_sub(self.0.load(Ordering::Relaxed))
+    }
+}
 
 /// The pipe of one value.
 #[derive(Clone, Default)]
@@ -37,8 +57,12 @@ struct Shared {
 #[derive(Default)]
 struct State {
     chunks: VecDeque<Bytes>,
-    /// Bytes in the chunks.
+    /// Small writes after the chunks.
+    tail: BytesMut,
+    /// Bytes in the chunks and the tail.
     bytes: usize,
+    /// Those of all values of the guest, with these.
+    held: Held,
     reader: Reader,
     /// How it ends, once that is known.
     end: Option<Result<(), Broken>>,
@@ -53,6 +77,19 @@ enum Reader {
 }
 
 impl Pipe {
+    /// Creates the pipe of a value of the guest whose pipes have so many bytes.
+    pub(super) fn new(held: Held) -> Self {
+        let state = State {
+            held,
+            ..State::default()
+        };
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+        }))
+    }
+
     /// Returns the stream of what is written. `None` if it was taken before.
     pub(super) fn read(&self) -> Option<Outlet> {
         let mut state = self.0.state.lock();
@@ -76,35 +113,98 @@ impl Pipe {
 impl State {
     /// Returns how many bytes may be written now.
     fn room(&self) -> StreamResult<usize> {
+        // An empty pipe always has room, so that no value waits for another.
+        let least = if self.bytes == 0 { LEAST } else { 0 };
+        let left = self.held.left().max(least);
         match self.reader {
             _ if self.end.is_some() => Err(StreamError::Closed),
             Reader::Gone => Err(StreamError::Closed),
-            Reader::Reads => Ok(AHEAD.saturating_sub(self.bytes).min(PERMIT)),
-            Reader::NotYet if self.bytes >= BEFORE => {
+            Reader::Reads => Ok(AHEAD.saturating_sub(self.bytes).min(PERMIT).min(left)),
+            Reader::NotYet if self.bytes >= BEFORE || left == 0 => {
                 Err(StreamError::LastOperationFailed(wasmtime::format_err!(
-                    "{BEFORE} bytes were written before `write-data`; call it first, so that they can go on to the store"
+                    "{} bytes were written before `write-data`, and all values of a guest have at most {TOGETHER} together; call it first, so that they can go on to the store",
+                    self.bytes
                 )))
             }
-            Reader::NotYet => Ok((BEFORE - self.bytes).min(PERMIT)),
+            Reader::NotYet => Ok((BEFORE - self.bytes).min(PERMIT).min(left)),
         }
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.held.0.fetch_add(bytes.len(), Ordering::Relaxed);
+        if bytes.len() < SMALL {
+            self.tail.extend_from_slice(&bytes);
+            if self.tail.len() >= SMALL {
+                self.chunks.push_back(mem::take(&mut self.tail).freeze());
+            }
+            return;
+        }
+        if !self.tail.is_empty() {
+            self.chunks.push_back(mem::take(&mut self.tail).freeze());
+        }
+        self.chunks.push_back(bytes);
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let chunk = match self.chunks.pop_front() {
+            Some(chunk) => chunk,
+            None if self.tail.is_empty() => return None,
+            None => mem::take(&mut self.tail).freeze(),
+        };
+        self.took(chunk.len());
+        Some(chunk)
+    }
+
+    /// Gives back what is not read any more.
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.tail = BytesMut::new();
+        self.took(self.bytes);
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.held.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.state.lock().clear();
     }
 }
 
 /// What the guest writes to.
-pub(super) struct Inlet(pub(super) Pipe);
+pub(super) struct Inlet {
+    pipe: Pipe,
+    /// What the guest was last told that it may write. That holds until it does, also when a call
+    /// begins meanwhile.
+    permit: usize,
+}
+
+impl Inlet {
+    pub(super) fn new(pipe: Pipe) -> Self {
+        Self { pipe, permit: 0 }
+    }
+}
 
 impl OutputStream for Inlet {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let shared = &self.0.0;
+        let shared = &self.pipe.0;
         let mut state = shared.state.lock();
-        if bytes.len() > state.room()? {
+        let is_closed = state.end.is_some() || state.reader == Reader::Gone;
+        if is_closed {
+            return Err(StreamError::Closed);
+        }
+        if bytes.len() > self.permit && bytes.len() > state.room()? {
             return Err(StreamError::trap("more bytes were written than allowed"));
         }
+        self.permit = self.permit.saturating_sub(bytes.len());
         if bytes.is_empty() {
             return Ok(());
         }
-        state.bytes += bytes.len();
-        state.chunks.push_back(bytes);
+        state.push(bytes);
         drop(state);
         shared.reader.wake();
         Ok(())
@@ -116,14 +216,16 @@ impl OutputStream for Inlet {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        self.0.0.state.lock().room()
+        self.permit = 0;
+        self.permit = self.pipe.0.state.lock().room()?;
+        Ok(self.permit)
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Inlet {
     async fn ready(&mut self) {
-        let shared = &self.0.0;
+        let shared = &self.pipe.0;
         poll_fn(|cx| {
             shared.writer.register(cx.waker());
             match shared.state.lock().room() {
@@ -145,8 +247,7 @@ impl Stream for Outlet {
         let shared = &self.0.0;
         shared.reader.register(cx.waker());
         let mut state = shared.state.lock();
-        if let Some(chunk) = state.chunks.pop_front() {
-            state.bytes -= chunk.len();
+        if let Some(chunk) = state.pop() {
             drop(state);
             shared.writer.wake();
             return Poll::Ready(Some(Ok(chunk)));
@@ -163,10 +264,8 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         let mut state = self.0.0.state.lock();
         state.reader = Reader::Gone;
-        let unread = std::mem::take(&mut state.chunks);
-        state.bytes = 0;
+        state.clear();
         drop(state);
-        drop(unread);
         self.0.0.writer.wake();
     }
 }
@@ -179,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_guest_waits_for_the_call_and_sees_that_it_is_gone() {
         let pipe = Pipe::default();
-        let mut inlet = Inlet(pipe.clone());
+        let mut inlet = Inlet::new(pipe.clone());
         let mut outlet = pipe.read().expect("the first reader");
         assert!(pipe.read().is_none(), "there is one");
         for _ in 0..AHEAD / PERMIT {
@@ -202,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn a_little_can_be_written_before_there_is_a_call() {
         let pipe = Pipe::default();
-        let mut inlet = Inlet(pipe.clone());
+        let mut inlet = Inlet::new(pipe.clone());
         for _ in 0..BEFORE / PERMIT {
             inlet.write(vec![1; PERMIT].into()).expect("there is room");
         }
@@ -224,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn a_broken_end_comes_after_what_was_written() {
         let pipe = Pipe::default();
-        Inlet(pipe.clone())
+        Inlet::new(pipe.clone())
             .write(Bytes::from_static(b"a"))
             .expect("there is room");
         pipe.end(Err(Broken::WriterLost));
@@ -240,5 +339,73 @@ mod tests {
             items,
             [Ok(Bytes::from_static(b"a")), Err(Broken::WriterLost)]
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_permitted_may_be_written_after_a_call_has_begun() {
+        let pipe = Pipe::default();
+        let mut inlet = Inlet::new(pipe.clone());
+        while inlet.pipe.0.state.lock().bytes < AHEAD {
+            let room = inlet.check_write().expect("open");
+            inlet.write(vec![1; room].into()).expect("there is room");
+        }
+        let room = inlet.check_write().expect("open");
+        let _outlet = pipe.read().expect("the first reader");
+        inlet
+            .write(vec![1; room].into())
+            .expect("it was permitted before");
+        assert_eq!(inlet.check_write().expect("open"), 0);
+        let trap = inlet.write(Bytes::from_static(b"a"));
+        assert!(matches!(trap, Err(StreamError::Trap(_))), "{trap:?}");
+    }
+
+    #[tokio::test]
+    async fn all_values_of_a_guest_are_bounded_together_and_none_waits_for_another() {
+        let held = Held::default();
+        let mut inlets = Vec::new();
+        for _ in 0..TOGETHER / BEFORE {
+            let mut inlet = Inlet::new(Pipe::new(held.clone()));
+            for _ in 0..BEFORE / PERMIT {
+                inlet.write(vec![1; PERMIT].into()).expect("there is room");
+            }
+            inlets.push(inlet);
+        }
+        let pipe = Pipe::new(held.clone());
+        let mut another = Inlet::new(pipe.clone());
+        assert_eq!(another.check_write().expect("it is empty"), LEAST);
+        another.write(vec![1; LEAST].into()).expect("it is empty");
+        let full = another.check_write();
+        assert!(
+            matches!(full, Err(StreamError::LastOperationFailed(_))),
+            "{full:?}"
+        );
+        let mut outlet = pipe.read().expect("the first reader");
+        assert_eq!(another.check_write().expect("open"), 0);
+        outlet.next().await.expect("not the end").expect("whole");
+        assert_eq!(another.check_write().expect("open"), LEAST);
+        drop(inlets);
+        assert_eq!(held.left(), TOGETHER, "they have given it back");
+    }
+
+    #[tokio::test]
+    async fn small_writes_are_copied_together_in_their_order() {
+        let pipe = Pipe::default();
+        let mut inlet = Inlet::new(pipe.clone());
+        let mut expected = Vec::new();
+        for number in 0..SMALL + 10 {
+            let byte = vec![u8::try_from(number % 251).expect("less than 256")];
+            expected.extend(&byte);
+            inlet.write(byte.into()).expect("there is room");
+        }
+        let large = vec![7; SMALL];
+        expected.extend(&large);
+        inlet.write(large.into()).expect("there is room");
+        inlet.write(Bytes::from_static(b"end")).expect("open");
+        expected.extend(b"end");
+        pipe.end(Ok(()));
+        let outlet = pipe.read().expect("the first reader");
+        let chunks: Vec<_> = outlet.map(|chunk| chunk.expect("whole")).collect().await;
+        assert_eq!(chunks.len(), 4);
+        assert_eq!(chunks.concat(), expected);
     }
 }

@@ -110,17 +110,35 @@ async fn what_a_process_has_started_ends_with_it() {
     replaced(&client, process).await;
 }
 
+/// A process that is killed when it is dropped, also by a test that fails.
+struct HostProcess(Child);
+
+impl HostProcess {
+    fn kill(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("its end");
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        // One that has ended already can't be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts the command `lattice` with a host that may run every program.
-fn host_process(scene: &Scene) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_lattice"))
+fn host_process(scene: &Scene) -> HostProcess {
+    let process = Command::new(env!("CARGO_BIN_EXE_lattice"))
         .args(["up", "--id", "killed", "--programs", "any"])
         .env("LATTICE_NATS", scene.server.url())
         .env("LATTICE_KEY", scene.key.expose_hex().as_str())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .expect("the process starts")
+        .spawn();
+    HostProcess(process.expect("the process starts"))
 }
 
 #[tokio::test]
@@ -131,8 +149,7 @@ async fn no_process_outlives_a_host_that_is_killed() {
     let client = scene.client().await;
     let process = pid(&client).await;
     let another = client.start_another().await.expect("it serves");
-    host.kill().expect("killed");
-    host.wait().expect("its end");
+    host.kill();
     has_ended(process).await;
     has_ended(another).await;
 }
@@ -145,8 +162,7 @@ async fn a_process_that_is_stuck_does_not_outlive_a_host_that_is_killed() {
     let client = scene.client().await;
     let process = pid(&client).await;
     let another = client.start_another().await.expect("it serves");
-    host.kill().expect("killed");
-    host.wait().expect("its end");
+    host.kill();
     let killed = Instant::now();
     has_ended(process).await;
     has_ended(another).await;

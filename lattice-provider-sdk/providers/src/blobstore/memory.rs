@@ -23,6 +23,8 @@ use std::{
 /// Bytes of a chunk of an object. Smaller chunks that come in are copied together, so that none
 /// keeps a larger message alive.
 const CHUNK: usize = 64 * 1024;
+/// What a container or an object takes beside its name and its data, in bytes.
+const ENTRY: usize = 256;
 
 /// The settings of a provider that keeps objects in memory.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,7 +33,8 @@ pub struct MemorySettings {
     /// The largest object. 64 MiB by default.
     pub max_object_size: ByteSize,
     /// What all objects take together, with those that are being written and those that are
-    /// replaced while they are read. 256 MiB by default.
+    /// replaced while they are read. Each object and container counts as its name and 256 bytes
+    /// more than its data. 256 MiB by default.
     pub capacity: ByteSize,
 }
 
@@ -76,7 +79,14 @@ struct MemoryStore {
 
 struct Container {
     created: u64,
-    objects: BTreeMap<String, Arc<Object>>,
+    objects: BTreeMap<String, Entry>,
+    _room: Room,
+}
+
+/// An object under a name. Copies have the same data.
+struct Entry {
+    object: Arc<Object>,
+    _room: Room,
 }
 
 struct Object {
@@ -126,6 +136,28 @@ impl Object {
 }
 
 impl MemoryStore {
+    /// Takes room for a container or an object of this name.
+    fn room(&self, name: &str) -> Result<Room, Error> {
+        let mut room = Room {
+            used: self.used.clone(),
+            taken: 0,
+        };
+        room.take(name.len().saturating_add(ENTRY), self.capacity)?;
+        Ok(room)
+    }
+
+    /// Puts an object under a name, in place of the one that has it.
+    fn place(&self, id: &ObjectId, object: Arc<Object>) -> Result<(), Error> {
+        let entry = Entry {
+            object,
+            _room: self.room(&id.object)?,
+        };
+        let replaced = self.in_container(&id.container, |container| {
+            Ok(container.objects.insert(id.object.clone(), entry))
+        });
+        replaced.map(drop)
+    }
+
     fn in_container<R>(
         &self,
         container: &str,
@@ -139,7 +171,8 @@ impl MemoryStore {
 
     fn object(&self, id: &ObjectId) -> Result<Arc<Object>, Error> {
         self.in_container(&id.container, |container| {
-            let object = container.objects.get(&id.object).cloned();
+            let object = container.objects.get(&id.object);
+            let object = object.map(|entry| entry.object.clone());
             object.ok_or_else(|| Error::NoSuchObject(id.object.clone()))
         })
     }
@@ -174,11 +207,14 @@ impl MemoryStore {
 impl Backend for MemoryStore {
     async fn create(&self, container: &str) -> Result<(), Error> {
         let mut containers = self.containers.lock();
-        let container = containers.entry(container.to_owned());
-        container.or_insert_with(|| Container {
-            created: seconds(SystemTime::now()),
-            objects: BTreeMap::new(),
-        });
+        if !containers.contains_key(container) {
+            let created = Container {
+                created: seconds(SystemTime::now()),
+                objects: BTreeMap::new(),
+                _room: self.room(container)?,
+            };
+            containers.insert(container.to_owned(), created);
+        }
         Ok(())
     }
 
@@ -221,11 +257,7 @@ impl Backend for MemoryStore {
         self.in_container(&id.container, |_| Ok(()))?;
         let object = self.read(data.at_most(self.max_object)).await?;
         let stat = object.stat();
-        let object = Arc::new(object);
-        let replaced = self.in_container(&id.container, |container| {
-            Ok(container.objects.insert(id.object.clone(), object))
-        });
-        replaced.map(|_| stat)
+        self.place(id, Arc::new(object)).map(|()| stat)
     }
 
     async fn stat(&self, id: &ObjectId) -> Result<Stat, Error> {
@@ -243,13 +275,11 @@ impl Backend for MemoryStore {
 
     async fn copy(&self, source: &ObjectId, destination: &ObjectId) -> Result<(), Error> {
         let object = self.object(source)?;
-        let replaced = self.in_container(&destination.container, |container| {
-            Ok(container.objects.insert(destination.object.clone(), object))
-        });
-        replaced.map(drop)
+        self.place(destination, object)
     }
 
     async fn rename(&self, source: &ObjectId, destination: &ObjectId) -> Result<(), Error> {
+        let room = self.room(&destination.object)?;
         let mut containers = self.containers.lock();
         if !containers.contains_key(&destination.container) {
             return Err(no_container(&destination.container));
@@ -257,11 +287,15 @@ impl Backend for MemoryStore {
         let Some(from) = containers.get_mut(&source.container) else {
             return Err(no_container(&source.container));
         };
-        let Some(object) = from.objects.remove(&source.object) else {
+        let Some(Entry { object, .. }) = from.objects.remove(&source.object) else {
             return Err(Error::NoSuchObject(source.object.clone()));
         };
         if let Some(to) = containers.get_mut(&destination.container) {
-            to.objects.insert(destination.object.clone(), object);
+            let entry = Entry {
+                object,
+                _room: room,
+            };
+            to.objects.insert(destination.object.clone(), entry);
         }
         Ok(())
     }
@@ -316,7 +350,7 @@ mod tests {
     async fn room_is_given_back_when_nothing_uses_it() {
         let store = MemoryStore {
             max_object: 1 << 20,
-            capacity: 100,
+            capacity: 100 + 4 * (ENTRY as u64 + 1),
             used: Arc::default(),
             containers: Mutex::default(),
         };
@@ -329,16 +363,46 @@ mod tests {
             let chunk = Bytes::from(vec![1; size]);
             Incoming::of(stream::iter([Ok(chunk)]).boxed(), None)
         };
+        // Names have one byte, and those of the container and of the object stay.
+        let named = 2 * (ENTRY as u64 + 1);
         store.put(&id, data(60)).await.expect("it fits");
-        assert!(matches!(
-            store.put(&id, data(60)).await,
-            Err(Error::Full(_))
-        ));
-        assert_eq!(store.used.load(Ordering::Relaxed), 60);
+        let other = data(101 + ENTRY * 2);
+        assert!(matches!(store.put(&id, other).await, Err(Error::Full(_))));
+        assert_eq!(store.used.load(Ordering::Relaxed), named + 60);
         let read = store.get(&id, None).await.expect("there");
         store.clear("c").await.expect("cleared");
-        assert_eq!(store.used.load(Ordering::Relaxed), 60, "it is read");
+        let used = store.used.load(Ordering::Relaxed);
+        assert_eq!(used, named / 2 + 60, "it is read");
         drop(read);
+        assert_eq!(store.used.load(Ordering::Relaxed), named / 2);
+        store.delete("c").await.expect("deleted");
         assert_eq!(store.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn objects_and_containers_without_data_take_room_too() {
+        let store = MemoryStore {
+            max_object: 1 << 20,
+            capacity: 10 * ENTRY as u64,
+            used: Arc::default(),
+            containers: Mutex::default(),
+        };
+        store.create("c").await.expect("created");
+        let id = |number: usize| ObjectId {
+            container: "c".to_owned(),
+            object: number.to_string(),
+        };
+        let empty = || Incoming::of(stream::empty().boxed(), None);
+        let mut stored = 0;
+        while store.put(&id(stored), empty()).await.is_ok() {
+            stored += 1;
+            assert!(stored < 10, "it has no end");
+        }
+        assert!(stored > 0);
+        let copied = store.copy(&id(0), &id(100)).await;
+        assert!(matches!(copied, Err(Error::Full(_))), "{copied:?}");
+        let created = store.create("d").await;
+        assert!(matches!(created, Err(Error::Full(_))), "{created:?}");
+        store.create("c").await.expect("it exists");
     }
 }

@@ -246,6 +246,9 @@ pub enum Failure {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// Others hold too many values that were read to be swapped.
+    #[error("the values that were read to be swapped take too much memory; swap or drop some")]
+    TooManySeen,
     /// The value at the key isn't a counter.
     #[error("the value isn't a counter: a decimal number from -2^63 to 2^63 - 1")]
     NotACounter,

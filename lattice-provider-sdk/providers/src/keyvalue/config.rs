@@ -60,6 +60,10 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LinkConfig {
     /// What the names of all buckets of this link start with, in the backend. Empty by default.
+    ///
+    /// Nothing separates it from the name: `shop` and the bucket `-b/x` are the same as `shop-b/`
+    /// and `x`. So links that mustn't reach each other's buckets have prefixes none of which starts
+    /// with another, such as `shop/` and `shop-b/`, or `buckets`.
     pub bucket_prefix: String,
     /// The buckets that may be opened, by their names without the prefix. All by default.
     pub buckets: Option<Vec<String>>,
@@ -157,6 +161,22 @@ mod tests {
         assert_eq!(some.bucket("shop-carts"), refused);
         assert!(some.flat_bucket().is_err(), "`default` isn't in the list");
         assert_eq!(some.writable(), Err(Failure::ReadOnly));
+    }
+
+    #[test]
+    fn a_prefix_is_a_boundary_unless_another_one_begins_with_it() {
+        let reached = |prefix: &str, name: &str| {
+            let config = LinkConfig {
+                bucket_prefix: prefix.to_owned(),
+                ..LinkConfig::default()
+            };
+            Binding::new(config).and_then(|binding| binding.bucket(name))
+        };
+        assert_eq!(reached("shop", "-b/x"), reached("shop-b/", "x"));
+        for name in ["x", "-b/x", "../shop-b/x", "/shop-b/x", ""] {
+            let reached = reached("shop/", name).expect("short enough");
+            assert!(!reached.starts_with("shop-b/"), "{reached}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use lattice_core::sync::Mutex;
 use std::{
     collections::VecDeque,
-    time::{SystemTime, UNIX_EPOCH},
+    hash::{BuildHasher as _, RandomState},
 };
 
 /// Most cursors that are remembered. With the longest keys they take some 4 MiB.
@@ -30,9 +30,9 @@ struct Cursor {
 
 impl Cursors {
     pub(super) fn new() -> Self {
-        // A number of an earlier start is never taken for one of this.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let first = now.map_or(1, |now| now.as_micros() as u64);
+        // A number of an earlier start, or of another replica, is never taken for one of this. The
+        // highest bit is left to count.
+        let first = RandomState::new().hash_one("first") >> 1;
         Self(Mutex::new(State {
             next: first,
             known: VecDeque::new(),
@@ -73,6 +73,8 @@ mod tests {
     fn the_latest_cursors_are_known_in_their_bucket() {
         let cursors = Cursors::new();
         let first = cursors.behind("a", "key");
+        let of_another = Cursors::new().behind("a", "key");
+        assert_eq!(cursors.key("a", of_another), None, "of another replica");
         let second = cursors.behind("b", "");
         assert_eq!(cursors.key("a", first).as_deref(), Some("key"));
         assert_eq!(cursors.key("a", first).as_deref(), Some("key"), "again");

@@ -90,12 +90,7 @@ impl<B: Backend> Atomics for KeyValue<B> {
         bucket: &Bucket<B>,
         key: String,
     ) -> Result<Cas<B>, Error> {
-        let seen = bucket.read(call, &key).await?;
-        Ok(Cas {
-            bucket: bucket.clone(),
-            key,
-            seen,
-        })
+        Ok(bucket.see(call, key).await?)
     }
 
     async fn increment(
@@ -120,13 +115,20 @@ impl<B: Backend> Atomics for KeyValue<B> {
     ) -> Result<(), CasError<Own<Cas<B>>>> {
         let failed =
             |failure: Failure| -> CasError<Own<Cas<B>>> { CasError::StoreError(failure.into()) };
-        let Cas { bucket, key, seen } = cas;
+        let Cas {
+            bucket,
+            key,
+            seen,
+            room,
+        } = cas;
         let swapped = bucket.swap(call, key.clone(), (seen, value)).await;
         if swapped.map_err(failed)? {
             return Ok(());
         }
-        let seen = bucket.read(call, &key).await.map_err(failed)?;
-        Err(CasError::CasFailed(Own::new(Cas { bucket, key, seen })))
+        // The value that it is seen with now takes the place of the other one.
+        drop(room);
+        let again = bucket.see(call, key).await.map_err(failed)?;
+        Err(CasError::CasFailed(Own::new(again)))
     }
 }
 

@@ -40,8 +40,13 @@
 //! * Keys are listed in the order of their bytes, 500 a page. A key that is there all the time is
 //!   listed once, whatever happens to others. Each page of `keyvalue-nats` reads all keys of its
 //!   bucket. Cursors of the first draft are numbers, of which a replica remembers the latest 4,096.
+//! * A link reaches the buckets whose names start with its `bucket-prefix`, also those of links
+//!   with a longer one: give links that mustn't meet `shop/` and `shop-b/`, not `shop` and
+//!   `shop-b`.
 //! * Batches have at most 1,000 keys, and those that read at most 16 MiB of values. On Redis and in
 //!   a file they are written as a whole; elsewhere, one that fails may have been written in part.
+//! * The values that handles of `cas` hold take at most 64 MiB in a replica. Further ones are
+//!   refused until some are swapped or dropped.
 //! * Effects aren't fenced: a write of a provider that has lost its lease may still be made.
 //! * An operation ends shortly before its call does, and after `timeout`. When a backend can't be
 //!   reached, it fails with `error::other`, as does
@@ -57,8 +62,8 @@
 //!
 //! * The changes of a key that one replica makes are told in their order. Every replica tells its
 //!   own.
-//! * No change is made that can't be told: a write waits for room in the queue of a watcher that
-//!   is behind, and fails after one second.
+//! * No change is made that can't be told: a write of a watched key waits for room in the queue of
+//!   a watcher that is behind, and fails after one second.
 //! * A watcher that can't be called is tried for 30 s. Then the change is left out, which is
 //!   logged, and so are those after it until the watcher can be called again. A call that may have
 //!   run isn't repeated.

@@ -13,11 +13,18 @@ use lattice_provider_sdk::{
     Both, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
 };
 use std::{fmt, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most bytes that are read for the result of a batch, with those of one more chunk.
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// How many keys of a batch are read together.
 const CHUNK: usize = 16;
+/// How much the values take that were read to be swapped, in KiB, in all handles of a replica.
+const SEEN: u32 = 64 * 1_024;
+/// What the token of a bucket begins with that may only be read.
+const READS: u8 = b'r';
+/// What the token of a bucket begins with that may be written, too.
+const WRITES: u8 = b'w';
 
 /// Serves buckets of a backend, as `wasi:keyvalue` in both drafts and as `lattice:keyvalue`.
 pub struct KeyValue<B: Backend>(pub(super) Arc<Shared<B>>);
@@ -28,6 +35,8 @@ pub(super) struct Shared<B> {
     pub(super) limits: Limits,
     pub(super) cursors: Cursors,
     pub(super) watchers: Watchers,
+    /// Room for values that were read to be swapped, in KiB.
+    seen: Arc<Semaphore>,
 }
 
 /// An open bucket.
@@ -35,6 +44,8 @@ pub struct Bucket<B: Backend> {
     pub(super) shared: Arc<Shared<B>>,
     /// Its name in the backend.
     pub(super) name: Arc<str>,
+    /// Whether it was opened over a link that only reads. Its handle can be used over other links.
+    pub(super) is_read_only: bool,
 }
 
 /// A value that was read and may be swapped.
@@ -42,6 +53,8 @@ pub struct Cas<B: Backend> {
     pub(super) bucket: Bucket<B>,
     pub(super) key: String,
     pub(super) seen: Seen,
+    /// What it takes of the room for such values.
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 impl<B: Backend> KeyValue<B> {
@@ -52,12 +65,17 @@ impl<B: Backend> KeyValue<B> {
             limits,
             cursors: Cursors::new(),
             watchers: Watchers::new(),
+            seen: Arc::new(Semaphore::new(SEEN as usize)),
         }))
     }
 
     /// Opens the bucket that the call's link calls `name`.
     pub(super) fn bucket(&self, call: &Call<Self>, name: &str) -> Result<Bucket<B>, Failure> {
-        Ok(self.named(call.binding().bucket(name)?))
+        let binding = call.binding();
+        Ok(Bucket {
+            is_read_only: binding.writable().is_err(),
+            ..self.named(binding.bucket(name)?)
+        })
     }
 
     /// Returns the bucket with this name in the backend.
@@ -65,6 +83,7 @@ impl<B: Backend> KeyValue<B> {
         Bucket {
             shared: self.0.clone(),
             name: name.into(),
+            is_read_only: false,
         }
     }
 }
@@ -105,7 +124,8 @@ impl<B: Backend> Provider for KeyValue<B> {
 
 impl<B: Backend> Portable<KeyValue<B>> for Bucket<B> {
     fn to_token(&self) -> Vec<u8> {
-        self.name.as_bytes().to_vec()
+        let access = if self.is_read_only { READS } else { WRITES };
+        [&[access], self.name.as_bytes()].concat()
     }
 
     async fn from_token(
@@ -118,7 +138,20 @@ impl<B: Backend> Portable<KeyValue<B>> for Bucket<B> {
                 "its values were in the memory of a host that is gone; open it again",
             ));
         }
-        Ok(provider.named(String::from_utf8(token.to_vec())?))
+        let (is_read_only, name) = match token.split_first() {
+            Some((&READS, name)) => (true, name),
+            Some((&WRITES, name)) => (false, name),
+            _ => {
+                return Err(Refusal::new(
+                    "the token isn't one of a bucket; open it again",
+                ));
+            }
+        };
+        let name = String::from_utf8(name.to_vec())?;
+        Ok(Self {
+            is_read_only,
+            ..provider.named(name)
+        })
     }
 }
 
@@ -134,9 +167,22 @@ impl<B: Backend> Bucket<B> {
     }
 
     /// Returns the value of a key, so that it can be swapped.
-    pub(super) async fn read(&self, call: &Call<KeyValue<B>>, key: &str) -> Result<Seen, Failure> {
-        let at = self.place(key)?;
-        self.within(call, self.shared.backend.read(at)).await
+    pub(super) async fn see(
+        &self,
+        call: &Call<KeyValue<B>>,
+        key: String,
+    ) -> Result<Cas<B>, Failure> {
+        let at = self.place(&key)?;
+        let seen = self.within(call, self.shared.backend.read(at)).await?;
+        let size = key.len() + seen.value.as_ref().map_or(0, Bytes::len);
+        let size = u32::try_from(size / 1_024 + 1).unwrap_or(SEEN).min(SEEN);
+        let room = self.shared.seen.clone().try_acquire_many_owned(size);
+        Ok(Cas {
+            room: room.map_err(|_| Failure::TooManySeen)?,
+            bucket: self.clone(),
+            key,
+            seen,
+        })
     }
 
     /// Returns whether a key exists.
@@ -254,6 +300,9 @@ impl<B: Backend> Bucket<B> {
 
     async fn write(&self, call: &Call<KeyValue<B>>, write: Write) -> Result<Written, Failure> {
         call.binding().writable()?;
+        if self.is_read_only {
+            return Err(Failure::ReadOnly);
+        }
         check_count(write.count())?;
         let limit = self.shared.limits.max_value_size.as_u64();
         for key in write.keys() {
@@ -313,6 +362,7 @@ impl<B: Backend> Clone for Bucket<B> {
         Self {
             shared: self.shared.clone(),
             name: self.name.clone(),
+            is_read_only: self.is_read_only,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Telling components of changes: the links whose source is the provider lead to them.
 //!
 //! ```text
-//! a write ──► locks its keys, and waits for room ──► backend ──► queue of each watch ──► on-set
+//! a write ──► waits for room, and locks its keys ──► backend ──► queue of each watch ──► on-set
 //! ```
 //! So the changes of a key are told in the order in which this provider made them, and none is made
 //! that can't be told. A watch is one link. Its changes are told one after the other.
@@ -126,16 +126,20 @@ impl Watchers {
     /// Ends all watches.
     pub(super) fn stop(&self) {
         self.following.lock().clear();
-        self.watches.write().clear();
+        end(&mut self.watches.write(), |_| true);
     }
 
-    /// Returns whether somebody watches a bucket.
-    pub(super) fn is_watched(&self, bucket: &str) -> bool {
+    /// Returns whether somebody watches what a write changes.
+    pub(super) fn is_watched(&self, bucket: &str, write: &Write) -> bool {
         let watches = self.watches.read();
-        watches.iter().any(|watch| watch.config.bucket == bucket)
+        let mut of_bucket = watches.iter().filter(|watch| watch.config.bucket == bucket);
+        of_bucket.any(|watch| {
+            let keys = write.keys();
+            keys.iter().any(|key| watch.config.has(bucket, key))
+        })
     }
 
-    /// Locks the keys of a write, and waits for room to tell its changes.
+    /// Waits for room to tell the changes of a write, and locks its keys.
     ///
     /// # Errors
     /// Fails when a watcher is too far behind.
@@ -145,14 +149,6 @@ impl Watchers {
         write: &Write,
     ) -> Result<Telling<'_>, Failure> {
         let keys = write.keys();
-        let mut locked: Vec<usize> = keys.iter().map(|key| self.lock_of(bucket, key)).collect();
-        // Always in the same order, so that two writes never wait for each other.
-        locked.sort_unstable();
-        locked.dedup();
-        let mut locks = Vec::with_capacity(locked.len());
-        for at in locked {
-            locks.push(self.locks[at].lock().await);
-        }
         let watches: Vec<_> = {
             let all = self.watches.read();
             let is_told =
@@ -171,9 +167,19 @@ impl Watchers {
             }
             reserved
         };
+        // Before the keys are locked, so that writes don't wait for each other's waits.
         let reserved = tokio::time::timeout(BEHIND, reserved).await;
+        let watches = reserved.map_err(|_| Failure::WatchersBehind)?;
+        let mut locked: Vec<usize> = keys.iter().map(|key| self.lock_of(bucket, key)).collect();
+        // Always in the same order, so that two writes never wait for each other.
+        locked.sort_unstable();
+        locked.dedup();
+        let mut locks = Vec::with_capacity(locked.len());
+        for at in locked {
+            locks.push(self.locks[at].lock().await);
+        }
         Ok(Telling {
-            watches: reserved.map_err(|_| Failure::WatchersBehind)?,
+            watches,
             _locks: locks,
         })
     }
@@ -184,12 +190,19 @@ impl Watchers {
 
     fn put(&self, watch: Watch) {
         let mut watches = self.watches.write();
-        watches.retain(|known| known.key != watch.key);
+        end(&mut watches, |known| known.key == watch.key);
         watches.push(Arc::new(watch));
     }
 
     fn remove(&self, key: &LinkKey) {
-        self.watches.write().retain(|watch| watch.key != *key);
+        end(&mut self.watches.write(), |watch| watch.key == *key);
+    }
+}
+
+/// Ends watches. Nothing waits for their room any longer.
+fn end(watches: &mut Vec<Arc<Watch>>, is_over: impl Fn(&Watch) -> bool) {
+    for watch in watches.extract_if(.., |watch| is_over(watch)) {
+        watch.room.close();
     }
 }
 
@@ -346,6 +359,7 @@ impl<B: Backend> Teller<B> {
         let bucket = Bucket {
             shared,
             name: self.bucket.clone(),
+            is_read_only: false,
         };
         let (key, caller) = (&change.key, self.caller.clone());
         match self.draft {

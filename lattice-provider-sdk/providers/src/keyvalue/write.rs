@@ -87,7 +87,7 @@ impl<B: Backend> Shared<B> {
         bucket: &Arc<str>,
         write: Write,
     ) -> Result<Written, Failure> {
-        if !self.watchers.is_watched(bucket) {
+        if !self.watchers.is_watched(bucket, &write) {
             return self.apply(bucket, write).await;
         }
         let (shared, bucket) = (self.clone(), bucket.clone());

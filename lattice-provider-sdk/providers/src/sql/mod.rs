@@ -20,7 +20,7 @@
 //! | transaction of a stopped provider or lost host | rolled back | rolled back by the server, when its connection closes |
 //! | effects under a lost lease | not fenced: the file must be used by one host | not fenced: the server takes statements of any replica |
 //! | types without a form of their own | dates and times, UUIDs, decimals and JSON are texts, truth values 0 and 1, intervals and arrays `unsupported-type` | ranges, composites and geometry are `unsupported-type`: cast them to text |
-//! | settings of a session | `PRAGMA` and `ATTACH` are denied | `SET` and the like are denied; what a function sets may stay on its connection |
+//! | settings of a session | `PRAGMA` and `ATTACH` are denied | `SET` and the like are denied. Temporary tables, and what `set_config`, advisory locks, `DO` and `CALL` leave, end with the statement or transaction; what a function of the database's own leaves may stay on its connection |
 //!
 //! The rows of a `query` are limited by `max-rows` and `max-bytes`.
 //! A stream has no such limits, but each of its rows may have `max-bytes`, and a reader that takes

@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest statement, in bytes.
 const MAX_STATEMENT: usize = 1 << 20;
+/// The longest statement that a connection keeps prepared, in bytes. Longer ones have values in
+/// them, and seldom come again.
+pub(super) const MAX_KEPT: usize = 16 << 10;
 /// The most parameters: what every backend takes.
 const MAX_PARAMETERS: usize = 32_000;
 
@@ -39,6 +42,13 @@ impl Statement {
                 "the statement has {} bytes; {MAX_STATEMENT} are allowed: use parameters for values",
                 text.len()
             )));
+        }
+        // One database would end the statement there, the other one would end the connection.
+        if text.contains('\0') {
+            return Err(Error::Syntax(
+                "the statement has a character with the code 0; use parameters for values"
+                    .to_owned(),
+            ));
         }
         if parameters.len() > MAX_PARAMETERS {
             return Err(Error::Parameter(format!(
@@ -97,6 +107,11 @@ fn goes_on(error: &Error) -> bool {
     )
 }
 
+/// Returns whether an error is about a value of one row, so that the database may have more rows.
+fn is_of_one_row(error: &Error) -> bool {
+    matches!(error, Error::UnsupportedType(_))
+}
+
 /// Returns the error of a statement that takes too long.
 pub(super) fn out_of_time() -> Error {
     Error::Timeout(
@@ -132,8 +147,8 @@ pub(super) async fn query<S: Session>(
     let result = timeout_at(until, collect(&mut lease.session, statement)).await;
     let result = result.unwrap_or_else(|_| Err(out_of_time()));
     let goes_on = match &result {
-        // The rest of the rows wasn't read.
-        Err(Error::TooLarge(_)) => lease.session.abandoned(),
+        // The rest of the rows wasn't read, unless it ended before there were any.
+        Err(Error::TooLarge(_) | Error::UnsupportedType(_)) => lease.session.abandoned(),
         result => result.as_ref().err().is_none_or(goes_on),
     };
     lease.end(goes_on);
@@ -153,7 +168,11 @@ async fn collect<S: Session>(session: &mut S, statement: Statement) -> Result<Ro
     } = session.query(text, parameters, until).await?;
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = incoming.next().await {
-        let row = row.inspect_err(|_| session.finished())?;
+        let row = row.inspect_err(|error| {
+            if !is_of_one_row(error) {
+                session.finished();
+            }
+        })?;
         bytes += size_of_row(&row);
         if rows.len() == limits.max_rows {
             return Err(Error::TooLarge(format!(
@@ -206,7 +225,8 @@ pub(super) async fn stream<S: Session>(
         };
         let end = sender.send_all(incoming).await;
         let goes_on = match &end {
-            End::Stopped | End::Failed(Error::TooLarge(_) | Error::Timeout(_)) => {
+            End::Stopped
+            | End::Failed(Error::TooLarge(_) | Error::Timeout(_) | Error::UnsupportedType(_)) => {
                 lease.session.abandoned()
             }
             End::Whole => {
@@ -332,6 +352,9 @@ mod tests {
         };
         assert!(new(MAX_STATEMENT, MAX_PARAMETERS).is_ok());
         assert!(matches!(new(MAX_STATEMENT + 1, 0), Err(Error::Syntax(_))));
+        let limits = Limits::default();
+        let nul = Statement::new("SELECT 1\0".to_owned(), Vec::new(), limits, Instant::now());
+        assert!(matches!(nul, Err(Error::Syntax(_))), "{nul:?}");
         assert!(matches!(
             new(1, MAX_PARAMETERS + 1),
             Err(Error::Parameter(_))

@@ -59,6 +59,11 @@ pub(super) struct Place<S> {
 }
 
 impl<S> Place<S> {
+    /// Says why the transaction is over.
+    fn over(&mut self, reason: &str) {
+        *self.state = State::Over(reason.to_owned());
+    }
+
     /// Puts the session back.
     pub(super) fn put_back(mut self, session: S) {
         *self.used.lock() = Instant::now();
@@ -88,13 +93,20 @@ impl<B: Backend> Transaction<B> {
 
     async fn end(&self, call: &Call<Sql<B>>, outcome: Outcome) -> Result<(), Error> {
         let until = until(call);
-        let reason = match outcome {
-            Outcome::Commit => "it was committed",
-            Outcome::Rollback => "it was rolled back",
+        let (done, failed) = match outcome {
+            Outcome::Commit => (
+                "it was committed",
+                "its commit failed, or isn't known to have ended",
+            ),
+            Outcome::Rollback => ("it was rolled back", "it was rolled back"),
         };
-        let (mut session, _place) = self.shared.take(until, reason).await?;
+        let (mut session, mut place) = self.shared.take(until, failed).await?;
         let ended = timeout_at(until, session.end(outcome)).await;
-        ended.unwrap_or_else(|_| Err(rows::out_of_time()))
+        let ended = ended.unwrap_or_else(|_| Err(rows::out_of_time()));
+        if ended.is_ok() {
+            place.over(done);
+        }
+        ended
     }
 }
 

@@ -6,7 +6,7 @@ use crate::blobstore::{
     names,
 };
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File, Metadata, ReadDir},
     io,
     path::{Path, PathBuf},
     process,
@@ -94,6 +94,19 @@ impl Layout {
         extend(self.container(&id.container), &id.object)
     }
 
+    /// Creates a folder of the containers, and keeps it: the folders above it are synchronized too.
+    pub(super) fn make(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(folder)?;
+        let above = folder.ancestors().skip(1);
+        for above in above.take_while(|above| above.starts_with(&self.containers)) {
+            File::open(above)?.sync_all()?;
+        }
+        Ok(())
+    }
+
     /// Returns the metadata of a container's folder.
     pub(super) fn existing(&self, container: &str) -> Result<Metadata, Error> {
         match fs::metadata(self.container(container)) {
@@ -122,7 +135,7 @@ impl Layout {
         let object = self.object(id);
         let folder = object.parent().unwrap_or(&self.containers);
         if folder != self.container(&id.container) {
-            fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+            self.make(folder).map_err(|error| failed(&error))?;
         }
         fs::rename(file, &object).map_err(|error| self.missing(id, &error))?;
         // The rename itself is kept.
@@ -130,36 +143,62 @@ impl Layout {
         synced.map_err(|error| failed(&error))
     }
 
-    /// Calls `visit` with the files of a container and their names, until it returns false.
-    pub(super) fn walk(
-        &self,
-        container: &str,
-        mut visit: impl FnMut(&Path, String) -> io::Result<bool>,
-    ) -> io::Result<()> {
-        let mut folders = vec![(self.container(container), String::new())];
-        while let Some((folder, before)) = folders.pop() {
-            let entries = match fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                // It was deleted meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            for entry in entries {
-                let entry = entry?;
-                let segment = entry.file_name();
-                let Some(segment) = segment.to_str() else {
-                    continue;
+    /// Returns the files of a container with their names.
+    pub(super) fn walk(&self, container: &str) -> Walk {
+        Walk {
+            folders: vec![(self.container(container), String::new())],
+            open: None,
+        }
+    }
+}
+
+/// The files of a container with their names. It reads folders as far as it is asked, and blocks
+/// meanwhile.
+pub(super) struct Walk {
+    /// Folders that are not open yet, with what comes before their names.
+    folders: Vec<(PathBuf, String)>,
+    open: Option<(ReadDir, String)>,
+}
+
+impl Walk {
+    fn advance(&mut self) -> io::Result<Option<(PathBuf, String)>> {
+        loop {
+            let Some((entries, before)) = &mut self.open else {
+                let Some((folder, before)) = self.folders.pop() else {
+                    return Ok(None);
                 };
-                if let Some(continued) = segment.strip_suffix(CONTINUED) {
-                    folders.push((entry.path(), format!("{before}{continued}")));
-                } else if let Some(name) = names::decode(&format!("{before}{segment}"))
-                    && !visit(&entry.path(), name)?
-                {
-                    return Ok(());
+                match fs::read_dir(&folder) {
+                    Ok(entries) => self.open = Some((entries, before)),
+                    // It was deleted meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
                 }
+                continue;
+            };
+            let Some(entry) = entries.next() else {
+                self.open = None;
+                continue;
+            };
+            let entry = entry?;
+            let segment = entry.file_name();
+            let Some(segment) = segment.to_str() else {
+                continue;
+            };
+            if let Some(continued) = segment.strip_suffix(CONTINUED) {
+                self.folders
+                    .push((entry.path(), format!("{before}{continued}")));
+            } else if let Some(name) = names::decode(&format!("{before}{segment}")) {
+                return Ok(Some((entry.path(), name)));
             }
         }
-        Ok(())
+    }
+}
+
+impl Iterator for Walk {
+    type Item = io::Result<(PathBuf, String)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
     }
 }
 
@@ -230,12 +269,11 @@ mod tests {
             layout.place(&partial, &id).expect("placed");
         }
         let mut found = Vec::new();
-        let walked = layout.walk("c", |file, name| {
-            assert_eq!(fs::read_to_string(file)?, name);
+        for file in layout.walk("c") {
+            let (file, name) = file.expect("walked");
+            assert_eq!(fs::read_to_string(file).expect("read"), name);
             found.push(name);
-            Ok(true)
-        });
-        walked.expect("walked");
+        }
         found.sort();
         let mut expected = names.to_vec();
         expected.sort();

@@ -99,7 +99,8 @@ impl Backend for FileStore {
     async fn create(&self, container: &str) -> Result<(), Error> {
         let name = container.to_owned();
         self.with_layout(move |layout| {
-            fs::create_dir_all(layout.container(&name)).map_err(|error| failed(&error))
+            let made = layout.make(&layout.container(&name));
+            made.map_err(|error| failed(&error))
         })
         .await
     }
@@ -130,12 +131,15 @@ impl Backend for FileStore {
         let name = container.to_owned();
         self.with_layout(move |layout| {
             layout.existing(&name)?;
-            layout
-                .walk(&name, |file, _| match fs::remove_file(file) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                    _ => Ok(true),
-                })
-                .map_err(|error| failed(&error))
+            for file in layout.walk(&name) {
+                match file.and_then(|(file, _)| fs::remove_file(file)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed(&error));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -144,7 +148,7 @@ impl Backend for FileStore {
         let name = container.to_owned();
         self.with_layout(move |layout| layout.existing(&name).map(drop))
             .await?;
-        Ok(read::names(self.layout.clone(), container.to_owned()))
+        Ok(read::names(self.layout.walk(container)))
     }
 
     async fn get(&self, id: &ObjectId, part: Option<Part>) -> Result<Found, Error> {

@@ -1,23 +1,21 @@
 //! Reading files and folders.
 
-use super::{Layout, failed, stat};
+use super::{Layout, failed, layout::Walk, stat};
 use crate::blobstore::{
     backend::{Chunks, Found, Names, Part, broken, span},
     bindings::lattice::blobstore::types::{Error, ObjectId},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use lattice_provider_sdk::Broken;
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
-    sync::Arc,
 };
-use tokio::sync::mpsc;
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 256 * 1024;
-/// Names that are read ahead.
+/// Names that are read at once.
 const NAMES_AHEAD: usize = 256;
 
 /// Opens an object. A file that is open is read to its end, also when the object is replaced.
@@ -63,18 +61,55 @@ fn read(mut file: File, left: u64) -> io::Result<(File, Bytes)> {
     Ok((file, bytes.into()))
 }
 
-/// Returns the names of the objects in a container. A thread reads the folder as far as the reader
-/// has room, and stops when it is gone.
-pub(super) fn names(layout: Arc<Layout>, container: String) -> Names {
-    let (sender, names) = mpsc::channel(NAMES_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        let walked = layout.walk(&container, |_, name| {
-            Ok(sender.blocking_send(Ok(name)).is_ok())
+/// Returns the names of the objects in a container. They are read in parts, so that no thread waits
+/// for a reader that is slow.
+pub(super) fn names(walk: Walk) -> Names {
+    let parts = stream::try_unfold(walk, async |mut walk| {
+        let read = tokio::task::spawn_blocking(move || {
+            let names = walk.by_ref().take(NAMES_AHEAD);
+            let names = names.map(|file| file.map(|(_, name)| name));
+            let names = names.collect::<io::Result<Vec<_>>>()?;
+            Ok::<_, io::Error>((names, walk))
         });
-        if let Err(error) = walked {
-            // The reader may be gone.
-            let _ = sender.blocking_send(Err(broken(&error)));
-        }
+        let read = read.await;
+        let read = read.unwrap_or_else(|lost| Err(io::Error::other(lost)));
+        let (names, walk) = read.map_err(|error| broken(&error))?;
+        let names = (!names.is_empty()).then_some(names);
+        Ok::<_, Broken>(names.map(|names| (stream::iter(names).map(Ok), walk)))
     });
-    stream::unfold(names, async |mut names| Some((names.recv().await?, names))).boxed()
+    parts.try_flatten().boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use std::path::PathBuf;
+
+    #[test]
+    fn names_that_nobody_reads_take_no_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(2)
+            .build()
+            .expect("a runtime");
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout::new(PathBuf::from(folder.path()));
+        std::fs::create_dir_all(layout.container("c")).expect("created");
+        let count = 2 * NAMES_AHEAD + 1;
+        for number in 0..count {
+            let path = layout.container("c").join(number.to_string());
+            std::fs::write(path, "").expect("written");
+        }
+        let all = async {
+            let mut lists: Vec<_> = (0..8).map(|_| names(layout.walk("c"))).collect();
+            // All of them have begun, and none is read to its end.
+            let first = join_all(lists.iter_mut().map(StreamExt::next)).await;
+            assert!(first.iter().all(|name| matches!(name, Some(Ok(_)))));
+            let whole = names(layout.walk("c")).count().await;
+            assert_eq!(whole, count);
+        };
+        let all = async { tokio::time::timeout(std::time::Duration::from_secs(30), all).await };
+        runtime.block_on(all).expect("there is a thread");
+    }
 }

@@ -17,6 +17,7 @@ use async_nats::{
 };
 use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64URL;
+use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{HashMap, VecDeque},
@@ -52,6 +53,7 @@ impl Target<'_> {
         };
         let mut info = self.chunks(&chunks, data).await?;
         info.nuid = nuid;
+        self.check(&chunks, info.chunks).await?;
         // From here on, the object may exist, also if the server's answer is lost.
         chunks.keep();
         self.name(&info).await?;
@@ -97,6 +99,26 @@ impl Target<'_> {
             digest: Some(format!("SHA-256={}", BASE64URL.encode(&digest))),
             deleted: false,
         })
+    }
+
+    /// Fails if the container was cleared or made anew since the first chunk was sent. An object of
+    /// the chunks that are left would be a part.
+    async fn check(&self, chunks: &Chunks, count: usize) -> Result<(), Error> {
+        if count == 0 {
+            return Ok(());
+        }
+        let found = self.stream.info_with_subjects(&chunks.subject).await;
+        let there = match found.map_err(|error| failed(&error))?.next().await {
+            Some(Ok((_, there))) => there,
+            Some(Err(error)) => return Err(failed(&error)),
+            None => 0,
+        };
+        if there == count {
+            Ok(())
+        } else {
+            let reason = "the container was cleared while the object was written";
+            Err(Error::Incomplete(reason.to_owned()))
+        }
     }
 
     /// Makes the chunks the object, in place of the one that there is.

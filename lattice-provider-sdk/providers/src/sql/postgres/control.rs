@@ -47,6 +47,31 @@ pub(super) fn check(statement: &str, is_read_only: bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// Words of statements that may leave something behind on a connection: temporary tables, settings
+/// and locks of a session.
+const LASTING: &[&str] = &["TEMP", "TEMPORARY", "SET_CONFIG"];
+/// What the names of others begin with.
+const LASTING_PREFIXES: &[&str] = &["PG_TEMP", "PG_ADVISORY_", "PG_TRY_ADVISORY_"];
+
+/// Returns whether a statement may leave something behind on its connection.
+///
+/// Code that the database runs may do so too, so statements that run any count. A function that
+/// was defined before doesn't: it would have to be looked up.
+pub(super) fn may_leave_something(statement: &str) -> bool {
+    if DENIED_READ_ONLY.contains(&first_word(statement).to_ascii_uppercase().as_str()) {
+        return true;
+    }
+    let words = statement.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| !word.is_empty()).any(|word| {
+        let is = |known: &&str| word.eq_ignore_ascii_case(known);
+        let begins = |prefix: &&str| {
+            let head = word.get(..prefix.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+        };
+        LASTING.iter().any(is) || LASTING_PREFIXES.iter().any(begins)
+    })
+}
+
 /// Returns the first word of a statement, after spaces, comments, parentheses and semicolons.
 fn first_word(statement: &str) -> &str {
     let mut rest = statement;
@@ -99,6 +124,31 @@ mod tests {
         ] {
             let denied = check(statement, false);
             assert!(matches!(denied, Err(Error::Denied(_))), "{statement}");
+        }
+    }
+
+    #[test]
+    fn statements_that_may_leave_something_behind_are_known() {
+        for statement in [
+            "CREATE TEMP TABLE a (id INT)",
+            "create temporary view a AS SELECT 1",
+            "SELECT 1 INTO TEMP a",
+            "CREATE TABLE pg_temp.a (id INT)",
+            "CREATE TABLE \"pg_temp_3\".a (id INT)",
+            "SELECT pg_catalog.set_config('search_path', 'x', false)",
+            "SELECT pg_try_advisory_lock(1)",
+            "/* */ do $$ BEGIN END $$",
+            "CALL p()",
+        ] {
+            assert!(may_leave_something(statement), "{statement}");
+        }
+        for statement in [
+            "",
+            "SELECT temperature FROM attempts",
+            "é",
+            "INSERT INTO docs",
+        ] {
+            assert!(!may_leave_something(statement), "{statement}");
         }
     }
 

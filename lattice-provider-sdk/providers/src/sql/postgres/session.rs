@@ -4,6 +4,7 @@ use super::{PgPool, control, decode, encode::Parameter, error};
 use crate::sql::{
     backend::{Cursor, Outcome, Session},
     database::{Access, Column, Error, Isolation, Value},
+    rows::MAX_KEPT,
 };
 use deadpool_postgres::Object;
 use futures_util::StreamExt;
@@ -26,6 +27,12 @@ const KEPT: usize = 256;
 /// How long a request to cancel may take. The connection is closed in any case.
 const CANCEL: Duration = Duration::from_secs(5);
 
+/// How long it may take to clean a connection, which is closed otherwise.
+const CLEAN: Duration = Duration::from_secs(5);
+/// Removes what a session has of its own but its prepared statements.
+const CLEAN_SESSION: &str = "CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); \
+                             DISCARD TEMP; DISCARD SEQUENCES; RESET ALL";
+
 /// A connection to PostgreSQL that one user has.
 pub struct PostgresSession {
     /// Until it is dropped.
@@ -34,6 +41,8 @@ pub struct PostgresSession {
     is_in_transaction: bool,
     /// A statement runs, or isn't known to have ended.
     is_running: bool,
+    /// A statement may have left something behind, such as a temporary table.
+    is_dirty: bool,
     /// A statement of the transaction failed, so that it can only be rolled back.
     has_failed: Arc<AtomicBool>,
 }
@@ -54,6 +63,7 @@ impl PostgresSession {
             pool,
             is_in_transaction: false,
             is_running: false,
+            is_dirty: false,
             has_failed: Arc::default(),
         }
     }
@@ -73,7 +83,11 @@ impl PostgresSession {
         if client.statement_cache.size() >= KEPT {
             client.statement_cache.clear();
         }
-        let statement = client.prepare_cached(text).await;
+        let statement = if text.len() <= MAX_KEPT {
+            client.prepare_cached(text).await
+        } else {
+            client.prepare(text).await
+        };
         let statement = statement.map_err(|error| self.failed(text, &error))?;
         let wanted = statement.params().len();
         if wanted != values.len() {
@@ -172,6 +186,7 @@ impl Session for PostgresSession {
         _: Instant,
     ) -> Result<u64, Error> {
         control::check(&statement, self.pool.is_read_only)?;
+        self.is_dirty |= control::may_leave_something(&statement);
         self.is_running = true;
         let result = self.executed(&statement, parameters).await;
         self.is_running = matches!(result, Err(Error::Lost(_)));
@@ -185,6 +200,7 @@ impl Session for PostgresSession {
         _: Instant,
     ) -> Result<Cursor, Error> {
         control::check(&statement, self.pool.is_read_only)?;
+        self.is_dirty |= control::may_leave_something(&statement);
         self.is_running = true;
         let result = self.queried(statement, parameters).await;
         // With rows, it runs until they are read.
@@ -227,6 +243,9 @@ impl Drop for PostgresSession {
             return;
         };
         if !self.is_running && !self.is_in_transaction {
+            if self.is_dirty {
+                clean(client);
+            }
             // Back to its pool.
             return;
         }
@@ -245,4 +264,20 @@ impl Drop for PostgresSession {
             });
         }
     }
+}
+
+/// Gives a connection back to its pool once it has nothing left of its session. Otherwise it is
+/// closed.
+fn clean(client: Object) {
+    let Ok(runtime) = Handle::try_current() else {
+        drop(Object::take(client));
+        return;
+    };
+    // It outlives the session, but not by long.
+    runtime.spawn(async move {
+        let cleaned = timeout(CLEAN, client.batch_execute(CLEAN_SESSION)).await;
+        if !matches!(cleaned, Ok(Ok(()))) {
+            drop(Object::take(client));
+        }
+    });
 }

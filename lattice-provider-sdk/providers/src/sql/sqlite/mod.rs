@@ -19,7 +19,7 @@ use super::{
     config::{IDLE_TIMEOUT_MS, MAX_BYTES, MAX_ROWS, TIMEOUT_MS},
     database::Error,
 };
-use lattice_core::sync::Mutex;
+use lattice_core::{quantity::ByteSize, sync::Mutex};
 use lattice_provider_sdk::Refusal;
 use serde::Deserialize;
 use std::{
@@ -39,6 +39,9 @@ use worker::Worker;
 /// `lattice:sql` on SQLite.
 pub type Sqlite = Sql<SqliteBackend>;
 
+/// The most that a database in memory takes by default.
+const MAX_SIZE: ByteSize = ByteSize::mib(256);
+
 /// The config of an instance of `sql-sqlite`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -46,6 +49,9 @@ pub struct SqliteConfig {
     /// The file of the database, which is made if there is none. Without it, the database is in
     /// memory, and lost when the provider stops.
     pub path: Option<PathBuf>,
+    /// The most that the database takes, such as `256MiB`. That is the default in memory; a file
+    /// has no limit by default. A statement that needs more fails with SQLite's code 13.
+    pub max_size: Option<ByteSize>,
     /// How many connections there are at most, each with a thread. 4 by default; 1 in memory.
     pub pool_size: NonZeroUsize,
     /// How long a statement waits for another writer, in milliseconds, before it fails with
@@ -66,6 +72,7 @@ impl Default for SqliteConfig {
     fn default() -> Self {
         Self {
             path: None,
+            max_size: None,
             pool_size: const { NonZeroUsize::new(4).expect("it isn't 0") },
             busy_timeout_ms: 5_000,
             timeout_ms: TIMEOUT_MS,
@@ -73,6 +80,20 @@ impl Default for SqliteConfig {
             max_rows: MAX_ROWS,
             max_bytes: MAX_BYTES,
         }
+    }
+}
+
+impl SqliteConfig {
+    /// The most that the database takes, if there is a limit.
+    fn size_limit(&self) -> Option<ByteSize> {
+        let in_memory = self.path.is_none().then_some(MAX_SIZE);
+        self.max_size.or(in_memory)
+    }
+
+    /// How long a statement waits for another writer: at most what SQLite can wait, 24 days.
+    fn busy_timeout(&self) -> Duration {
+        let most = u64::from(i32::MAX.unsigned_abs());
+        Duration::from_millis(self.busy_timeout_ms.min(most))
     }
 }
 
@@ -143,7 +164,7 @@ impl Backend for SqliteBackend {
     async fn session(&self, scope: &SqliteScope, _: Instant) -> Result<SqliteSession, Error> {
         let permit = self.0.permit().await?;
         let (worker, lent) = self.0.worker(permit).await?;
-        let busy = Duration::from_millis(self.0.config.busy_timeout_ms);
+        let busy = self.0.config.busy_timeout();
         Ok(SqliteSession::new(worker, lent, busy, scope.is_read_only))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Lent,
-    worker::{Control, Job, Kind, Next, Run, Scope, Stop, Worker},
+    worker::{BEGIN_READING, BEGIN_WRITING, Control, Job, Kind, Next, Run, Scope, Stop, Worker},
 };
 use crate::sql::{
     backend::{Cursor, Outcome, Session},
@@ -117,8 +117,8 @@ impl Session for SqliteSession {
     /// at its first write, others could have written since its first read.
     async fn begin(&mut self, _: Isolation, access: Access, until: Instant) -> Result<(), Error> {
         let text = match access {
-            Access::ReadWrite => "BEGIN IMMEDIATE",
-            Access::ReadOnly => "BEGIN DEFERRED",
+            Access::ReadWrite => BEGIN_WRITING,
+            Access::ReadOnly => BEGIN_READING,
         };
         self.scope.is_read_only |= access == Access::ReadOnly;
         self.control(text, self.busy_timeout(until)).await?;

@@ -4,7 +4,10 @@ use super::{
     Lent, SqliteConfig,
     values::{self, Prepared},
 };
-use crate::sql::database::{Column, Error, Row, Value};
+use crate::sql::{
+    database::{Column, Error, Row, Value},
+    rows::MAX_KEPT,
+};
 use lattice_core::sync::Mutex;
 use rusqlite::{
     Connection, OpenFlags, Statement,
@@ -29,6 +32,11 @@ use tokio::sync::{mpsc, oneshot};
 const KEPT: usize = 64;
 /// After how many steps of SQLite's machine it looks whether to stop: some tens of microseconds.
 const STEPS: i32 = 2_000;
+
+/// Begins a transaction that may write.
+pub(super) const BEGIN_WRITING: &str = "BEGIN IMMEDIATE";
+/// Begins a transaction that reads.
+pub(super) const BEGIN_READING: &str = "BEGIN DEFERRED";
 
 /// A row, or the end of them.
 pub(super) type Next = Result<Option<Row>, Error>;
@@ -158,10 +166,16 @@ fn connect(config: &SqliteConfig, flags: &Arc<Flags>) -> rusqlite::Result<Connec
         Some(path) => Connection::open_with_flags(path, open)?,
         None => Connection::open_in_memory_with_flags(open)?,
     };
-    connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+    connection.busy_timeout(config.busy_timeout())?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
     )?;
+    if let Some(limit) = config.size_limit() {
+        let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let page = u64::try_from(page).unwrap_or(1).max(1);
+        let pages = (limit.as_u64() / page).max(1);
+        connection.execute_batch(&format!("PRAGMA max_page_count = {pages}"))?;
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     let most = i32::try_from(config.max_bytes).unwrap_or(i32::MAX);
     // Statements have up to 1 MiB, and this is a limit for them too.
@@ -171,7 +185,7 @@ fn connect(config: &SqliteConfig, flags: &Arc<Flags>) -> rusqlite::Result<Connec
     connection.progress_handler(STEPS, Some(move || stop.is_stopped()))?;
     let own = flags.clone();
     connection.authorizer(Some(move |context: AuthContext<'_>| {
-        if own.own.load(Ordering::SeqCst) || is_allowed(&context.action) {
+        if own.own.load(Ordering::SeqCst) || is_allowed(&context) {
             Authorization::Allow
         } else {
             Authorization::Deny
@@ -182,8 +196,8 @@ fn connect(config: &SqliteConfig, flags: &Arc<Flags>) -> rusqlite::Result<Connec
 
 /// Returns whether a caller's statement may do this. Others change the connection for those that
 /// use it later, or reach other files.
-fn is_allowed(action: &AuthAction<'_>) -> bool {
-    match action {
+fn is_allowed(context: &AuthContext<'_>) -> bool {
+    match &context.action {
         AuthAction::Unknown { .. }
         | AuthAction::Pragma { .. }
         | AuthAction::Attach { .. }
@@ -194,6 +208,8 @@ fn is_allowed(action: &AuthAction<'_>) -> bool {
         | AuthAction::CreateTempTable { .. }
         | AuthAction::CreateTempTrigger { .. }
         | AuthAction::CreateTempView { .. } => false,
+        // Virtual tables without tables of their own are no temporary tables to SQLite.
+        AuthAction::CreateVtable { .. } => context.database_name != Some("temp"),
         AuthAction::Function { function_name } => {
             !function_name.eq_ignore_ascii_case("load_extension")
         }
@@ -220,8 +236,15 @@ fn work(connection: &Connection, flags: &Flags, jobs: &Receiver<Job>) {
                 flags.begin(&stop);
                 // One that isn't wanted any longer must not begin.
                 if !stop.load(Ordering::SeqCst) {
-                    let done = own(connection, flags, text, busy_timeout);
-                    drop(reply.send(done.map_err(values::error)));
+                    let is_over = text != BEGIN_WRITING
+                        && text != BEGIN_READING
+                        && connection.is_autocommit();
+                    let done = if is_over {
+                        Err(over())
+                    } else {
+                        own(connection, flags, text, busy_timeout).map_err(values::error)
+                    };
+                    drop(reply.send(done));
                 }
             }
             Job::Release(worker, lent) => {
@@ -294,9 +317,7 @@ impl Run {
             return;
         }
         if scope.is_in_transaction && connection.is_autocommit() {
-            return kind.fail(Error::TransactionOver(
-                "the database rolled it back after an error".to_owned(),
-            ));
+            return kind.fail(over());
         }
         let prepared = connection
             .busy_timeout(busy_timeout)
@@ -311,8 +332,14 @@ impl Run {
             Err(error) => kind.fail(error),
         }
         statement.clear_bindings();
-        kept.put(text, statement);
+        if text.len() <= MAX_KEPT {
+            kept.put(text, statement);
+        }
     }
+}
+
+fn over() -> Error {
+    Error::TransactionOver("the database rolled it back after an error".to_owned())
 }
 
 /// Prepares a statement, or takes one that was prepared before.

@@ -279,3 +279,30 @@ async fn a_call_that_its_caller_drops_leaves_nothing() {
         .expect("it is removed");
     assert_eq!(stage.names("c").await, Ok(Vec::new()));
 }
+
+#[cfg(feature = "blobstore-nats")]
+#[tokio::test]
+async fn an_object_whose_container_is_cleared_meanwhile_is_not_stored_in_part() {
+    let stage = super::nats().await;
+    stage.create("c").await;
+    let object = id("c", "o");
+    let (mut writer, data) = ByteReader::channel();
+    let write = async {
+        // More than may be on its way, so that some of it is stored.
+        for _ in 0..64 {
+            let chunk = Bytes::from(vec![1; 64 << 10]);
+            writer.send(chunk).await.expect("it is read");
+        }
+        let cleared = stage.store.clear_container("c").timeout(PATIENCE);
+        cleared.await.expect("called").expect("cleared");
+        let last = Bytes::from_static(b"end");
+        writer.send(last).await.expect("it is read");
+        writer.end();
+    };
+    let (stored, ()) = tokio::join!(put(&stage.store, &object, data), write);
+    assert!(
+        matches!(&stored, Err(Error::Incomplete(reason)) if reason.contains("cleared")),
+        "{stored:?}"
+    );
+    assert_eq!(stage.names("c").await, Ok(Vec::new()));
+}

@@ -3,8 +3,9 @@
 use super::{
     Kind, Stage,
     draft::wasi::keyvalue::store::{BucketClient, Error, INTERFACE, StoreClient},
+    draft2::wasi::keyvalue::store::Error as Error2,
     stage::PATIENCE,
-    suite::{ok, open},
+    suite::{ok, open, open2},
 };
 use crate::{
     nats::{NatsConfig as ServerConfig, NatsServer},
@@ -201,7 +202,10 @@ async fn data_of_others_and_servers_of_others_fail_typed() {
     let text = served.error().await;
     assert!(text.contains("keyvalue-redis"), "{text}");
     let servers = format!("nats://127.0.0.1:{port}");
-    let served = Served::nats(NatsConfig::new(servers)).await;
+    // It waits for the other side to begin, which it never does.
+    let mut config = NatsConfig::new(servers);
+    config.timeout = Duration::from_millis(300);
+    let served = Served::nats(config).await;
     let text = served.error().await;
     assert!(
         text.contains("keyvalue-nats") || text.contains("no reply"),
@@ -274,11 +278,21 @@ async fn open_buckets_survive_their_host_where_the_backend_is_shared() {
         let clients = stage.clients("app");
         let bucket = open(&clients, "a").await;
         ok(bucket.set("key", b"value").await);
+        stage.link("reader", r#"{"read-only": true}"#).await;
+        let readers = open(&stage.clients("reader"), "a").await;
         stage.serve_again().await;
         let first = stage.serving.remove(0);
         assert!(first.shutdown(PATIENCE).await.is_clean());
         let value = ok(bucket.get("key").timeout(PATIENCE).await);
         assert_eq!(value.as_deref(), Some(&b"value"[..]), "{kind:?}");
+        ok(bucket.set("key", b"again").timeout(PATIENCE).await);
+        let read = ok(readers.get("key").timeout(PATIENCE).await);
+        assert_eq!(read.as_deref(), Some(&b"again"[..]), "{kind:?}");
+        let written = readers.set("key", b"x").timeout(PATIENCE).await;
+        assert!(
+            matches!(written, Ok(Err(Error::AccessDenied))),
+            "{written:?}"
+        );
     }
 }
 
@@ -299,4 +313,32 @@ async fn configs_that_cannot_work_are_refused_at_the_start() {
         .err();
     let error = lattice_core::error::chain(&error.expect("no such prefix"));
     assert!(error.contains("`prefix`"), "{error}");
+}
+
+#[tokio::test]
+async fn values_to_be_swapped_take_a_bounded_amount_of_memory() {
+    let stage = Stage::start(Kind::Memory)
+        .await
+        .expect("no server is needed");
+    let clients = stage.clients("app");
+    let bucket = open2(&clients, "s").await;
+    let value = vec![7; 1_024 * 1_024];
+    ok(bucket.set("key", &value).await);
+    let mut held = Vec::new();
+    let error = loop {
+        let seen = clients.atomics2.cas_new(&bucket, "key").await;
+        match seen.expect("called") {
+            Ok(cas) => held.push(cas),
+            Err(error) => break error,
+        }
+        assert!(held.len() < 100, "it is bounded");
+    };
+    assert!(
+        matches!(&error, Error2::Other(text) if text.contains("too much memory")),
+        "{error:?}"
+    );
+    // One that is swapped makes room.
+    let cas = held.pop().expect("some were made");
+    ok(clients.atomics2.swap(cas, b"small").await);
+    ok(clients.atomics2.cas_new(&bucket, "key").await);
 }

@@ -1,7 +1,7 @@
 //! What every backend does in the same way.
 
 use super::{
-    draft::wasi::keyvalue::store::{BucketClient, Error},
+    draft::wasi::keyvalue::store::{BucketClient, Error, INTERFACE as STORE},
     draft2::wasi::keyvalue::{
         atomics::CasError,
         store::{BucketClient as Bucket2, Error as Error2},
@@ -9,7 +9,7 @@ use super::{
     flat::lattice::keyvalue::store::Error as FlatError,
     stage::{Clients, PATIENCE, Stage},
 };
-use lattice_provider_sdk::{Bytes, CallError};
+use lattice_provider_sdk::{Bytes, CallError, Link};
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 use tokio::task::JoinSet;
 
@@ -437,4 +437,14 @@ pub(super) async fn links(stage: Stage) {
         "{error:?}"
     );
     assert_eq!(ok(all.get("key").await).as_deref(), Some(&b"value"[..]));
+
+    // A bucket that was opened to be read isn't written over another link of its holder either.
+    let caller = stage.app.caller("reader").expect("an id");
+    let writer = Link::new("reader", STORE.name(), "kv").expect("valid");
+    let writer = writer.named("writer").expect("a name");
+    stage.app.links().put(writer).await.expect("it is put");
+    let bucket = bucket.via(caller.via("writer").expect("a name"));
+    let denied = bucket.set("key", b"x").await;
+    assert!(matches!(refused(denied), Error::AccessDenied));
+    assert_eq!(ok(bucket.get("key").await).as_deref(), Some(&b"value"[..]));
 }

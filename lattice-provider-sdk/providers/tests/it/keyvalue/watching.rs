@@ -5,6 +5,7 @@ use super::{
     stage::{Kind, PATIENCE, Stage},
     suite::{ok, open},
 };
+use futures_util::future::join_all;
 use lattice_provider_sdk::{Bytes, Call, Caller, Link, ServeHandle, Stateless, serve};
 use tokio::{
     sync::{mpsc, watch},
@@ -180,6 +181,15 @@ async fn a_watcher_that_is_behind_holds_up_writes_and_misses_none() {
         !ok(watched.bucket.exists(&last).await),
         "nothing was written"
     );
+    // Writes of one key don't wait for each other's turns to be refused.
+    let writes = (0..12).map(|_| {
+        let set = watched.bucket.set("u/same", &value);
+        set.timeout(PATIENCE).into_future()
+    });
+    for refused in join_all(writes).await {
+        let is_told = matches!(&refused, Ok(Err(Error::Other(text))) if text.contains("is behind"));
+        assert!(is_told, "{refused:?}");
+    }
     // Other keys and other buckets can be written.
     ok(watched.bucket.set("x", &value).await);
 

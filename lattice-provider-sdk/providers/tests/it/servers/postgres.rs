@@ -18,9 +18,10 @@ pub(crate) const LOCKED: &str = "locked";
 
 /// A server, which ends with this value, and with the test process.
 pub(crate) struct PostgresServer {
-    folder: TempDir,
     programs: PathBuf,
+    /// Before the folder, which can only be removed when nothing runs there.
     running: Option<Running>,
+    folder: TempDir,
 }
 
 /// The shell that runs the server, until its standard input closes.

@@ -13,10 +13,11 @@ const START: Duration = Duration::from_secs(20);
 
 /// A server, which ends with this value, and with the test process.
 pub(crate) struct RedisServer {
-    folder: TempDir,
     port: u16,
     options: Vec<String>,
+    /// Before the folder, which can only be removed when nothing runs there.
     running: Option<Running>,
+    folder: TempDir,
 }
 
 /// The shell that runs the server, until its standard input closes.

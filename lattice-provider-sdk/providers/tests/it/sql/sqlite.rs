@@ -2,6 +2,7 @@
 
 use super::{Database, PATIENCE, Settings, rows, served, statements, text, transactions};
 use futures_util::StreamExt;
+use lattice_core::quantity::ByteSize;
 use lattice_provider_sdk::{IntoService, Lattice, Link, serve};
 use lattice_providers::sql::{
     LinkConfig, Sqlite, SqliteConfig,
@@ -92,6 +93,7 @@ async fn other_files_and_settings_are_out_of_reach() {
         "PRAGMA journal_mode".to_owned(),
         "SELECT load_extension('x')".to_owned(),
         "CREATE TEMP TABLE left_behind (id)".to_owned(),
+        "CREATE VIRTUAL TABLE temp.left_behind USING dbstat".to_owned(),
         "DETACH main".to_owned(),
     ] {
         let failed = served.query(&statement, &[]).await;
@@ -105,6 +107,30 @@ async fn other_files_and_settings_are_out_of_reach() {
     }
     let files = std::fs::read_dir(folder.path()).expect("readable").count();
     assert_eq!(files, 0, "none was made");
+}
+
+#[tokio::test]
+async fn a_database_is_not_larger_than_it_may_be() {
+    let served = served(Sqlite::new(SqliteConfig {
+        max_size: Some(ByteSize::kib(256)),
+        busy_timeout_ms: u64::MAX,
+        ..config(None, Settings::default())
+    }))
+    .await;
+    let create = "CREATE TABLE notes (body BLOB)";
+    served.execute(create, &[]).await.expect("made");
+    let insert = "INSERT INTO notes VALUES (zeroblob(100000))";
+    for _ in 0..2 {
+        assert_eq!(served.execute(insert, &[]).await, Ok(1));
+    }
+    let failed = served.execute(insert, &[]).await;
+    let is_full =
+        matches!(&failed, Err(Error::Failed(failure)) if failure.code.as_deref() == Some("13"));
+    assert!(is_full, "{failed:?}");
+    // What is there can be read and deleted.
+    let deleted = served.execute("DELETE FROM notes", &[]).await;
+    assert_eq!(deleted, Ok(2));
+    assert_eq!(served.execute(insert, &[]).await, Ok(1));
 }
 
 #[tokio::test]
@@ -250,4 +276,38 @@ async fn a_transaction_that_waits_too_long_for_another_one_conflicts() {
     assert!(matches!(two, Err(Error::Conflict(_))), "{:?}", two.err());
     super::commit(&one).await.expect("committed");
     served.begin().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_database_rolled_back_is_over() {
+    let served = served(in_memory()).await;
+    let create = "CREATE TABLE notes (id BIGINT UNIQUE)";
+    served.execute(create, &[]).await.expect("made");
+    for end in ["commit", "rollback"] {
+        let transaction = served.begin().await;
+        let insert = "INSERT INTO notes VALUES (1)";
+        super::within(&transaction, insert, &[])
+            .await
+            .expect("inserted");
+        let insert = "INSERT OR ROLLBACK INTO notes VALUES (1)";
+        let failed = super::within(&transaction, insert, &[]).await;
+        assert!(matches!(failed, Err(Error::Constraint(_))), "{failed:?}");
+        let ended = match end {
+            "commit" => super::commit(&transaction).await,
+            _ => super::rollback(&transaction).await,
+        };
+        assert!(
+            matches!(ended, Err(Error::TransactionOver(_))),
+            "{end}: {ended:?}"
+        );
+        let failed = super::commit(&transaction).await;
+        let Err(Error::TransactionOver(reason)) = failed else {
+            panic!("{failed:?}");
+        };
+        assert!(!reason.contains("committed"), "{reason}");
+        assert_eq!(
+            served.value("SELECT count(*) FROM notes").await,
+            Value::Int64(0)
+        );
+    }
 }

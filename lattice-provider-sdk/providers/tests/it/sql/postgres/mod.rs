@@ -36,9 +36,11 @@ super::suite! { PostgresServer::start() =>
         a_failed_statement_can_only_be_rolled_back,
         isolation_levels_differ,
         a_failure_among_rows_breaks_their_stream,
+        a_value_without_a_form_stops_its_statement,
         statements_that_nothing_waits_for_are_cancelled,
         a_link_has_its_schema,
         a_read_only_link_cannot_be_talked_into_writing,
+        nothing_of_a_session_is_left_for_others,
         a_changed_table_is_noticed,
         components_of_wasmcloud_find_their_interface;
 }

@@ -222,6 +222,41 @@ pub(super) async fn a_failure_among_rows_breaks_their_stream(server: &PostgresSe
     assert!(matches!(outcome, Err(Error::Failed(_))), "{outcome:?}");
 }
 
+pub(super) async fn a_value_without_a_form_stops_its_statement(server: &PostgresServer) {
+    let settings = Settings {
+        pool_size: 1,
+        ..Settings::default()
+    };
+    let served = served(server.provider(settings)).await;
+    // The first row can't be expressed, and is too long to wait at the server for others, which
+    // take longer than a statement may.
+    let endless = "SELECT 'infinity'::date, repeat('x', 20000) \
+                   FROM generate_series(1, 1000000) AS s(i) \
+                   WHERE i = 1 OR pg_sleep(0.01) IS NOT NULL";
+    let failed = served.query(endless, &[]).await;
+    assert!(
+        matches!(failed, Err(Error::UnsupportedType(_))),
+        "{failed:?}"
+    );
+    let found = served.query("SELECT 1", &[]).await;
+    assert!(found.is_ok(), "nothing runs on its connection: {found:?}");
+    let stream = served.stream(endless, &[]).await.expect("it begins");
+    let outcome = stream.outcome.await.expect("it is told");
+    assert!(
+        matches!(outcome, Err(Error::UnsupportedType(_))),
+        "{outcome:?}"
+    );
+    let found = served.query("SELECT 1", &[]).await;
+    assert!(found.is_ok(), "nothing runs on its connection: {found:?}");
+    eventually("its end", async || {
+        server
+            .connections("query LIKE 'SELECT ''infinity''%' AND state = 'active'")
+            .await
+            == 0
+    })
+    .await;
+}
+
 pub(super) async fn statements_that_nothing_waits_for_are_cancelled(server: &PostgresServer) {
     let served = served(server.provider(Settings::default())).await;
     let sleep = "SELECT pg_sleep(600)";
@@ -305,6 +340,37 @@ pub(super) async fn a_read_only_link_cannot_be_talked_into_writing(server: &Post
             "{statement}: {failed:?}"
         );
     }
+}
+
+pub(super) async fn nothing_of_a_session_is_left_for_others(server: &PostgresServer) {
+    server.run("CREATE TABLE notes (id BIGINT)").await;
+    let settings = Settings {
+        pool_size: 1,
+        ..Settings::default()
+    };
+    let served = served(server.provider(settings)).await;
+    for statement in [
+        "CREATE TEMP TABLE notes AS SELECT 7::bigint AS id",
+        "SELECT set_config('search_path', 'nowhere', false)",
+        "SELECT pg_advisory_lock(7)",
+        "DO $$ BEGIN CREATE TEMP TABLE notes AS SELECT 7::bigint AS id; END $$",
+    ] {
+        served.execute(statement, &[]).await.expect(statement);
+        let count = served.value("SELECT count(*) FROM notes").await;
+        assert_eq!(count, Value::Int64(0), "{statement}");
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+        assert_eq!(served.value(locks).await, Value::Int64(0), "{statement}");
+    }
+    // A transaction has its temporary tables until it ends.
+    let transaction = served.begin().await;
+    let temporary = "CREATE TEMP TABLE notes AS SELECT 7::bigint AS id";
+    within(&transaction, temporary, &[]).await.expect("made");
+    // Not the text from above: the server doesn't look up the names of one that is prepared again.
+    let count = "SELECT count(id) FROM notes";
+    let inside = within(&transaction, count, &[]).await.expect("a number");
+    assert_eq!(inside.rows, [[Value::Int64(1)]]);
+    commit(&transaction).await.expect("committed");
+    assert_eq!(served.value(count).await, Value::Int64(0));
 }
 
 pub(super) async fn a_changed_table_is_noticed(server: &PostgresServer) {
