@@ -7,7 +7,7 @@ use lattice_providers::blobstore::{File, FileSettings};
 use std::fs;
 
 const MIB: u64 = 1 << 20;
-const SIZE: u64 = 256 * MIB;
+const SIZE: u64 = 96 * MIB;
 /// How much more memory the process may take meanwhile.
 const GROWTH: u64 = 32 * MIB;
 
