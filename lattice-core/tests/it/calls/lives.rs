@@ -253,7 +253,8 @@ async fn a_link_that_comes_while_a_service_stops_is_not_rejected() {
     .await;
     link(&lattice, "late", "callee").await;
     // It hangs for some seconds, in which the link reaches its node.
-    stopping.await.expect("no panic");
+    let drained = stopping.await.expect("no panic");
+    assert!(drained.is_clean());
     for entry in lattice.links().list() {
         let is_rejected = matches!(entry.status, LinkStatus::Rejected { .. });
         assert!(!is_rejected, "{}: {}", entry.key, entry.status);

@@ -391,7 +391,7 @@ mod tests {
     async fn small_writes_are_copied_together_in_their_order() {
         let pipe = Pipe::default();
         let mut inlet = Inlet::new(pipe.clone());
-        let mut expected = Vec::new();
+        let mut expected: Vec<u8> = Vec::new();
         for number in 0..SMALL + 10 {
             let byte = vec![u8::try_from(number % 251).expect("less than 256")];
             expected.extend(&byte);
