@@ -28,7 +28,7 @@ use lattice_core::{
     serve::Service,
     sync::Mutex,
 };
-use lattice_provider_sdk::IntoService;
+use lattice_provider_sdk::{Access, IntoService};
 #[cfg(feature = "http")]
 use std::sync::OnceLock;
 use std::{
@@ -50,6 +50,7 @@ pub struct HostBuilder {
     providers: Vec<(ComponentName, Arc<dyn Service>)>,
     actors: Vec<(ComponentName, Actor)>,
     builtins: BTreeMap<String, ProviderFactory>,
+    access: Access,
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
     #[cfg(feature = "process")]
@@ -67,6 +68,7 @@ impl HostBuilder {
         Self {
             lattice,
             builtins: own_builtins(),
+            access: Access::none(),
             artifacts: None,
             placement: Some(placement),
             id: None,
@@ -110,6 +112,15 @@ impl HostBuilder {
     ) -> Self {
         let make = move |config: &BTreeMap<String, String>| Ok(make(config)?.into_service());
         self.builtins.insert(name.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Sets which files and variables of this machine apps may name in the settings of their
+    /// providers: the built-in ones, those added with [`builtin`](Self::builtin), and programs that
+    /// are written with the provider SDK. By default, they may name none. Providers that are added
+    /// with [`provider`](Self::provider) have what they were created with.
+    pub fn provider_access(mut self, access: Access) -> Self {
+        self.access = access;
         self
     }
 
@@ -231,6 +242,7 @@ impl HostBuilder {
                 artifacts: artifacts.clone(),
                 exchange,
                 builtins: self.builtins,
+                access: self.access,
                 #[cfg(feature = "process")]
                 programs: self.programs.into(),
             };

@@ -52,6 +52,8 @@ pub(super) struct HostRuntime {
     pub(super) exchange: ExchangeClient,
     /// Providers that desired state can name.
     pub(super) builtins: BTreeMap<String, ProviderFactory>,
+    /// What of the machine the settings of providers may name.
+    pub(super) access: Access,
     /// Programs that desired state can name.
     #[cfg(feature = "process")]
     pub(super) programs: Arc<[Programs]>,
@@ -137,7 +139,7 @@ impl HostRuntime {
             )));
         };
         Ok(Prepared {
-            service: make(&job.config)?,
+            service: self.access.scope(|| make(&job.config))?,
             limits: serve_limits(&self.launcher.limits),
         })
     }
@@ -186,6 +188,7 @@ impl HostRuntime {
         let service = ProcessService::new(ProcessSettings {
             program,
             settings,
+            access: self.access.clone(),
             limits,
             log: Arc::new(ActorLog::new(component, host, node.log_sink())),
         });

@@ -28,10 +28,9 @@
 mod source;
 
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal};
+use lattice_provider_sdk::{Call, EnvPrefix, HostPath, Instance, Link, Provider, Refusal};
 use serde::Deserialize;
 use source::{Failure, Found, Source, is_key};
-use std::path::PathBuf;
 
 mod world {
     lattice_provider_sdk::provider!({ inline: "
@@ -61,9 +60,9 @@ const MAX_KEYS: usize = 1_024;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretsConfig {
     /// The folder with the secrets, a file for each. None by default.
-    pub folder: Option<PathBuf>,
+    pub folder: Option<HostPath>,
     /// What the variables with secrets start with, such as `SECRET_`. None by default.
-    pub env_prefix: Option<String>,
+    pub env_prefix: Option<EnvPrefix>,
     /// The largest secret. 1 MiB by default.
     pub max_value_size: ByteSize,
 }
@@ -111,8 +110,10 @@ impl Secrets {
             folder, env_prefix, ..
         } = &self.config;
         match (folder, env_prefix) {
-            (Some(folder), None) => Ok(Source::Folder(folder.clone())),
-            (None, Some(prefix)) if !prefix.is_empty() => Ok(Source::Environment(prefix.clone())),
+            (Some(folder), None) => Ok(Source::Folder(folder.to_path_buf())),
+            (None, Some(prefix)) if !prefix.is_empty() => {
+                Ok(Source::Environment(prefix.to_string()))
+            }
             (None, Some(_)) => Err(Refusal::new(
                 "`env-prefix` is empty, which would give away the whole environment; set it, for example to `SECRET_`",
             )),

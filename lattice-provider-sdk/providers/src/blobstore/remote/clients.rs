@@ -6,13 +6,13 @@
 use super::{Client, Remote};
 use crate::blobstore::{provider::served, timeout};
 use lattice_core::serve::Service;
-use lattice_provider_sdk::{IntoService, Refusal, Secret};
+use lattice_provider_sdk::{HostPath, IntoService, Refusal, Secret};
 use object_store::{
     Certificate, ClientOptions, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
     gcp::GoogleCloudStorageBuilder,
 };
 use serde::Deserialize;
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 /// How long a server may be silent while data goes through: longer than an operation may take,
 /// because it says nothing while a part is sent to it.
@@ -50,7 +50,7 @@ pub struct S3Settings {
     pub virtual_hosted: bool,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The folder of the bucket in which everything is. The whole bucket by default.
     #[serde(default)]
     pub prefix: String,
@@ -75,7 +75,7 @@ pub struct AzureSettings {
     pub endpoint: Option<String>,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The folder in which everything is. The whole container by default.
     #[serde(default)]
     pub prefix: String,
@@ -102,7 +102,7 @@ pub struct GcsSettings {
     pub endpoint: Option<String>,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The folder of the bucket in which everything is. The whole bucket by default.
     #[serde(default)]
     pub prefix: String,
@@ -258,7 +258,7 @@ fn retries(timeout: Duration) -> RetryConfig {
 
 fn options(
     endpoint: Option<&str>,
-    ca_file: Option<&PathBuf>,
+    ca_file: Option<&HostPath>,
     timeout: Duration,
 ) -> Result<ClientOptions, Refusal> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {

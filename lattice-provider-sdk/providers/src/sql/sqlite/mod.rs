@@ -20,11 +20,10 @@ use super::{
     database::Error,
 };
 use lattice_core::sync::Mutex;
-use lattice_provider_sdk::Refusal;
+use lattice_provider_sdk::{HostPath, Refusal};
 use serde::Deserialize;
 use std::{
     num::NonZeroUsize,
-    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -45,7 +44,7 @@ pub type Sqlite = Sql<SqliteBackend>;
 pub struct SqliteConfig {
     /// The file of the database, which is made if there is none. Without it, the database is in
     /// memory, and lost when the provider stops.
-    pub path: Option<PathBuf>,
+    pub path: Option<HostPath>,
     /// How many connections there are at most, each with a thread. 4 by default; 1 in memory.
     pub pool_size: NonZeroUsize,
     /// How long a statement waits for another writer, in milliseconds, before it fails with
