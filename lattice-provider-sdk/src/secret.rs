@@ -17,9 +17,9 @@ const HIDDEN: &str = "***";
 /// `{ "env": "DB_PASSWORD" }` do. A file or variable is read when the config is parsed, without a
 /// line break at its end. A file has at most 64 KiB. An error names the file or the variable, and
 /// never the content. Variables whose names start with `LATTICE_` and files below `/proc`, `/sys`
-/// and `/dev` can't be read: the key of the host is there, and a config may come from an app. In the
-/// settings of an app, a secret may only be where the host's [`Access`](crate::Access) lets it be,
-/// and the config of a link can't name files and variables at all.
+/// and `/dev` can't be read: the key of the host is there, and a config may come from an app. In
+/// the settings of an app, a secret may only be where the host's [`Access`](crate::Access) lets it
+/// be, and the config of a link can't name files and variables at all.
 ///
 /// ```
 /// use lattice_provider_sdk::Secret;

@@ -3,7 +3,7 @@
 use super::{
     Host, HostError, Inner,
     launcher::{Launcher, serve_limits},
-    runtime::{HostRuntime, ProviderFactory},
+    runtime::{Builtins, HostRuntime, ProviderFactory},
 };
 #[cfg(feature = "http")]
 use crate::http::{BoundIngresses, INGRESS_LABEL, Ingress};
@@ -49,8 +49,7 @@ pub struct HostBuilder {
     engine: Option<Engine>,
     providers: Vec<(ComponentName, Arc<dyn Service>)>,
     actors: Vec<(ComponentName, Actor)>,
-    builtins: BTreeMap<String, ProviderFactory>,
-    access: Access,
+    builtins: Builtins,
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
     #[cfg(feature = "process")]
@@ -67,8 +66,10 @@ impl HostBuilder {
         }
         Self {
             lattice,
-            builtins: own_builtins(),
-            access: Access::none(),
+            builtins: Builtins {
+                factories: own_builtins(),
+                access: Access::none(),
+            },
             artifacts: None,
             placement: Some(placement),
             id: None,
@@ -111,7 +112,9 @@ impl HostBuilder {
         make: impl Fn(&BTreeMap<String, String>) -> Result<P, RuntimeError> + Send + Sync + 'static,
     ) -> Self {
         let make = move |config: &BTreeMap<String, String>| Ok(make(config)?.into_service());
-        self.builtins.insert(name.to_owned(), Arc::new(make));
+        self.builtins
+            .factories
+            .insert(name.to_owned(), Arc::new(make));
         self
     }
 
@@ -120,7 +123,7 @@ impl HostBuilder {
     /// are written with the provider SDK. By default, they may name none. Providers that are added
     /// with [`provider`](Self::provider) have what they were created with.
     pub fn provider_access(mut self, access: Access) -> Self {
-        self.access = access;
+        self.builtins.access = access;
         self
     }
 
@@ -242,7 +245,6 @@ impl HostBuilder {
                 artifacts: artifacts.clone(),
                 exchange,
                 builtins: self.builtins,
-                access: self.access,
                 #[cfg(feature = "process")]
                 programs: self.programs.into(),
             };

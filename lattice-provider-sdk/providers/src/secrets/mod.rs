@@ -4,6 +4,8 @@
 //! read when it is asked for, so a changed one needs no restart, and its memory is overwritten when
 //! its last holder drops it.
 //!
+//! A host has to allow the folder or the prefix: `lattice up --provider-files /run/secrets`.
+//!
 //! A link lists the keys that its source may read, and one that lists none gives nothing: a caller
 //! can't tell a key that it may not read from one that doesn't exist. The link for `reveal` needs
 //! no config, because who reveals a secret has been given it.
