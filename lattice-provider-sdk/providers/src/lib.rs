@@ -36,8 +36,8 @@
 //! `keyvalue-file` says so in its condition. That holds for
 //! [paths](lattice_provider_sdk::HostPath), for secrets that are in a file or a variable, and for
 //! the source of `secrets`. `..` and symbolic links don't lead out of a folder. Two apps of one
-//! host share what it allows. The config of a link names no files and variables. A provider that is made
-//! in Rust, or run by its own operator with the command `lattice-provider`, may use all.
+//! host share what it allows. The config of a link names no files and variables. A provider that
+//! is made in Rust, or run by its own operator with the command `lattice-provider`, may use all.
 //!
 //! # A backend that is away
 //!

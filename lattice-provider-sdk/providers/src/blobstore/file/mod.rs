@@ -19,7 +19,7 @@ use super::{
     provider::served,
 };
 use lattice_core::{quantity::ByteSize, serve::Service};
-use lattice_provider_sdk::{IntoService, Refusal};
+use lattice_provider_sdk::{HostPath, IntoService, Refusal};
 use layout::Layout;
 use serde::Deserialize;
 use std::{
