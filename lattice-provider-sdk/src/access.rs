@@ -98,6 +98,18 @@ impl Access {
         self
     }
 
+    /// Returns what settings that are parsed here may name: that of the innermost
+    /// [`scope`](Self::scope) on this thread, or everything outside of one.
+    pub fn current() -> Self {
+        CURRENT.with_borrow(|current| current.clone().unwrap_or_else(Self::all))
+    }
+
+    /// Returns whether it is [`all`](Self::all). Only then, a provider may use other things that
+    /// its machine has, such as the credentials of a cloud's machine.
+    pub fn is_all(&self) -> bool {
+        matches!(self.0, Reach::All)
+    }
+
     /// What the configs of links may name.
     pub(crate) fn of_link() -> Self {
         Self(Reach::Link)
@@ -163,15 +175,12 @@ impl Access {
 
 /// Returns where the file is that is being deserialized, or why it may not be named.
 pub(crate) fn allowed_path(path: &Path) -> Result<PathBuf, &'static str> {
-    CURRENT.with_borrow(|current| current.as_ref().unwrap_or(&Access::all()).path(path))
+    Access::current().path(path)
 }
 
 /// Returns why variables whose names start so may not be named by what is being deserialized.
 pub(crate) fn allowed_variables(start: &str) -> Result<(), &'static str> {
-    CURRENT.with_borrow(|current| {
-        let all = Access::all();
-        current.as_ref().unwrap_or(&all).variables(start)
-    })
+    Access::current().variables(start)
 }
 
 fn is_of_system(full: &Path) -> bool {
