@@ -227,6 +227,7 @@ pub use actor::{Actor, ActorError, ComponentCheck, Found};
 pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
+pub use lattice_provider_sdk::Access;
 pub use limits::{ByteSize, Limits};
 #[cfg(feature = "process")]
 pub use process::{Programs, ProgramsError};

@@ -1,6 +1,6 @@
 //! Parses a link's config from JSON into the provider's type.
 
-use crate::provider::Refusal;
+use crate::{access::Access, provider::Refusal};
 use lattice_core::link::Link;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +21,13 @@ pub fn link_config<C: DeserializeOwned>(link: &Link) -> Result<C, Refusal> {
 
 /// Parses a link's config. `null` means that there is none: for a type that can't be `null`, an
 /// empty object is parsed, so that its defaults apply.
+///
+/// Links are made by apps, so a config can't name files and variables of the machine.
 pub(crate) fn parse<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
+    Access::of_link().scope(|| parse_in_scope(text))
+}
+
+fn parse_in_scope<C: DeserializeOwned>(text: &str) -> Result<C, Refusal> {
     if text.trim() == NONE {
         return serde_json::from_str(NONE).or_else(|_| {
             serde_json::from_str("{}").map_err(|error| {

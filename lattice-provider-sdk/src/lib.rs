@@ -398,6 +398,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod access;
 mod bindings;
 mod client;
 mod config;
@@ -415,6 +416,7 @@ mod settings;
 pub mod value;
 pub mod world;
 
+pub use access::{Access, EnvPrefix, HostPath};
 pub use bytes::Bytes;
 pub use client::{ClientCall, Invoke};
 pub use config::link_config;

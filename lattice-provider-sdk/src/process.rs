@@ -9,7 +9,7 @@
 //! threads of its runtime are blocked, and so does what it has started in its process group. So no
 //! process outlives its host.
 
-use crate::{provider::Refusal, service::IntoService, settings::settings};
+use crate::{access::Access, provider::Refusal, service::IntoService, settings::settings};
 use lattice_core::{
     Invitation,
     name::{ComponentId, HostId},
@@ -62,6 +62,9 @@ pub struct Order {
     /// The text of an [`Invitation`].
     invitation: String,
     settings: BTreeMap<String, String>,
+    /// What the settings may name.
+    #[serde(default)]
+    access: Access,
     concurrent: NonZeroUsize,
     queued: usize,
     result: u64,
@@ -77,6 +80,7 @@ impl Order {
             node,
             invitation: invitation.expose_text().to_string(),
             settings: BTreeMap::new(),
+            access: Access::none(),
             concurrent: limits.concurrent,
             queued: limits.queued,
             result: limits.result.as_u64(),
@@ -86,6 +90,12 @@ impl Order {
     /// Sets the provider's settings.
     pub fn settings(mut self, settings: BTreeMap<String, String>) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Sets what of the machine the settings may name. Nothing by default.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
         self
     }
 
@@ -221,7 +231,8 @@ async fn serve<C: DeserializeOwned, P: IntoService>(
     let mut terminated = Terminated::listen()?;
     let serving = async {
         let invitation = Invitation::from_text(&order.invitation)?;
-        let provider = make(settings(&order.settings)?)?.into_service();
+        let make = || Ok::<_, Refusal>(make(settings(&order.settings)?)?.into_service());
+        let provider = order.access.scope(make)?;
         let lattice = invitation.join().await?;
         let node = lattice.node(NodeOptions::default().host(order.node.clone())?);
         let node = node.await?;

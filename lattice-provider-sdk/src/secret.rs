@@ -1,7 +1,8 @@
 //! Strings that are never printed.
 
+use crate::access::{allowed_path, allowed_variables};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{env, fmt, fs::File, io::Read as _};
+use std::{env, fmt, fs::File, io::Read as _, path::Path};
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 /// The largest file that a secret is read from, in bytes. Keys and certificates are smaller.
@@ -15,8 +16,10 @@ const HIDDEN: &str = "***";
 /// In a config it is the string itself, or says where the string is, as `{ "file": "/run/db" }` or
 /// `{ "env": "DB_PASSWORD" }` do. A file or variable is read when the config is parsed, without a
 /// line break at its end. A file has at most 64 KiB. An error names the file or the variable, and
-/// never the content. Variables whose names start with `LATTICE_` and files below `/proc` can't be
-/// read: the key of the host is there, and a config may come from an app.
+/// never the content. Variables whose names start with `LATTICE_` and files below `/proc`, `/sys`
+/// and `/dev` can't be read: the key of the host is there, and a config may come from an app. In
+/// the settings of an app, a secret may only be where the host's [`Access`](crate::Access) lets it
+/// be, and the config of a link can't name files and variables at all.
 ///
 /// ```
 /// use lattice_provider_sdk::Secret;
@@ -131,18 +134,14 @@ fn from_file(path: &str) -> Result<String, String> {
     let failed = |reason: &dyn fmt::Display| {
         format!("the secret in the file `{path}` can't be read: {reason}")
     };
-    // The environment of the process is in such a file.
-    let full = std::fs::canonicalize(path).map_err(|error| failed(&error))?;
-    if full.starts_with("/proc") {
-        return Err(failed(&"files below `/proc` are the system's"));
-    }
+    let full = allowed_path(Path::new(path)).map_err(|reason| failed(&reason))?;
     // A pipe would block, and a device may never end.
-    let kind = std::fs::metadata(path).map_err(|error| failed(&error))?;
+    let kind = std::fs::metadata(&full).map_err(|error| failed(&error))?;
     if !kind.is_file() {
         return Err(failed(&"it isn't a regular file"));
     }
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+    let read = File::open(full).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
     if let Err(error) = read {
         text.zeroize();
         return Err(failed(&error));
@@ -161,6 +160,7 @@ fn from_env(name: &str) -> Result<String, String> {
     if name.to_uppercase().starts_with("LATTICE_") {
         return Err(failed("such variables are the host's own"));
     }
+    allowed_variables(name).map_err(failed)?;
     match env::var(name) {
         Ok(text) => Ok(without_line_break(text)),
         // Its error has the content in it.

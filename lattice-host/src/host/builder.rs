@@ -3,7 +3,7 @@
 use super::{
     Host, HostError, Inner,
     launcher::{Launcher, serve_limits},
-    runtime::{HostRuntime, ProviderFactory},
+    runtime::{Builtins, HostRuntime, ProviderFactory},
 };
 #[cfg(feature = "http")]
 use crate::http::{BoundIngresses, INGRESS_LABEL, Ingress};
@@ -28,7 +28,7 @@ use lattice_core::{
     serve::Service,
     sync::Mutex,
 };
-use lattice_provider_sdk::IntoService;
+use lattice_provider_sdk::{Access, IntoService};
 #[cfg(feature = "http")]
 use std::sync::OnceLock;
 use std::{
@@ -49,7 +49,7 @@ pub struct HostBuilder {
     engine: Option<Engine>,
     providers: Vec<(ComponentName, Arc<dyn Service>)>,
     actors: Vec<(ComponentName, Actor)>,
-    builtins: BTreeMap<String, ProviderFactory>,
+    builtins: Builtins,
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
     #[cfg(feature = "process")]
@@ -66,7 +66,10 @@ impl HostBuilder {
         }
         Self {
             lattice,
-            builtins: own_builtins(),
+            builtins: Builtins {
+                factories: own_builtins(),
+                access: Access::none(),
+            },
             artifacts: None,
             placement: Some(placement),
             id: None,
@@ -109,7 +112,18 @@ impl HostBuilder {
         make: impl Fn(&BTreeMap<String, String>) -> Result<P, RuntimeError> + Send + Sync + 'static,
     ) -> Self {
         let make = move |config: &BTreeMap<String, String>| Ok(make(config)?.into_service());
-        self.builtins.insert(name.to_owned(), Arc::new(make));
+        self.builtins
+            .factories
+            .insert(name.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Sets which files and variables of this machine apps may name in the settings of their
+    /// providers: the built-in ones, those added with [`builtin`](Self::builtin), and programs that
+    /// are written with the provider SDK. By default, they may name none. Providers that are added
+    /// with [`provider`](Self::provider) have what they were created with.
+    pub fn provider_access(mut self, access: Access) -> Self {
+        self.builtins.access = access;
         self
     }
 

@@ -24,6 +24,7 @@ use lattice_core::{
     name::ComponentId,
     serve::Service,
 };
+use lattice_provider_sdk::Access;
 use std::{
     collections::BTreeMap,
     num::{NonZeroU32, NonZeroUsize},
@@ -44,14 +45,20 @@ const FETCH_WITHIN: Duration = Duration::from_secs(270);
 pub(super) type ProviderFactory =
     Arc<dyn Fn(&BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> + Send + Sync>;
 
+/// Providers that desired state can name.
+pub(super) struct Builtins {
+    pub(super) factories: BTreeMap<String, ProviderFactory>,
+    /// What of the machine the settings of providers may name, also of those in processes.
+    pub(super) access: Access,
+}
+
 /// Creates the services that desired state declares.
 pub(super) struct HostRuntime {
     pub(super) launcher: Launcher,
     pub(super) artifacts: Artifacts,
     /// Fetches images from other hosts.
     pub(super) exchange: ExchangeClient,
-    /// Providers that desired state can name.
-    pub(super) builtins: BTreeMap<String, ProviderFactory>,
+    pub(super) builtins: Builtins,
     /// Programs that desired state can name.
     #[cfg(feature = "process")]
     pub(super) programs: Arc<[Programs]>,
@@ -124,8 +131,8 @@ impl HostRuntime {
                 ));
             }
         };
-        let Some(make) = self.builtins.get(name) else {
-            let known: Vec<&str> = self.builtins.keys().map(String::as_str).collect();
+        let Some(make) = self.builtins.factories.get(name) else {
+            let known: Vec<&str> = self.builtins.factories.keys().map(String::as_str).collect();
             let known = known.join("`, `");
             let known = if known.is_empty() {
                 "it has none".to_owned()
@@ -137,7 +144,7 @@ impl HostRuntime {
             )));
         };
         Ok(Prepared {
-            service: make(&job.config)?,
+            service: self.builtins.access.scope(|| make(&job.config))?,
             limits: serve_limits(&self.launcher.limits),
         })
     }
@@ -186,6 +193,7 @@ impl HostRuntime {
         let service = ProcessService::new(ProcessSettings {
             program,
             settings,
+            access: self.builtins.access.clone(),
             limits,
             log: Arc::new(ActorLog::new(component, host, node.log_sink())),
         });

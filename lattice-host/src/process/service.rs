@@ -15,7 +15,7 @@ use lattice_core::{
     sync::Mutex,
     types::ComponentTypes,
 };
-use lattice_provider_sdk::process::Order;
+use lattice_provider_sdk::{Access, process::Order};
 use std::{
     collections::BTreeMap,
     future,
@@ -35,6 +35,8 @@ pub(crate) struct ProcessSettings {
     pub(crate) program: Program,
     /// The provider's own settings.
     pub(crate) settings: BTreeMap<String, String>,
+    /// What of the machine they may name.
+    pub(crate) access: Access,
     pub(crate) limits: ServeLimits,
     pub(crate) log: Arc<ActorLog>,
 }
@@ -45,6 +47,7 @@ pub(crate) struct ProcessService(Arc<Shared>);
 struct Shared {
     program: Arc<Program>,
     settings: BTreeMap<String, String>,
+    access: Access,
     limits: ServeLimits,
     log: Arc<ActorLog>,
     supervised: Mutex<Option<Supervised>>,
@@ -62,6 +65,7 @@ impl ProcessService {
         Self(Arc::new(Shared {
             program: Arc::new(settings.program),
             settings: settings.settings,
+            access: settings.access,
             limits: settings.limits,
             log: settings.log,
             supervised: Mutex::default(),
@@ -74,6 +78,7 @@ impl Shared {
         let node = node_id(site);
         let order = Order::new(site.component().clone(), node, invitation)
             .settings(self.settings.clone())
+            .access(self.access.clone())
             .limits(&self.limits);
         let (sender, state) = watch::channel(State::Starting);
         let stop = CancellationToken::new();

@@ -15,7 +15,8 @@ pub type Make =
 pub struct Builtin {
     /// Its name.
     pub name: &'static str,
-    /// Creates it from its settings. Fails when they don't fit.
+    /// Creates it from its settings. Fails when they don't fit. A host calls it in the
+    /// [`scope`](lattice_provider_sdk::Access::scope) of what it lets settings name.
     pub make: Make,
 }
 

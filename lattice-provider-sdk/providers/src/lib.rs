@@ -27,6 +27,18 @@
 //! A password in either is a [`Secret`](lattice_provider_sdk::Secret): it may also be in a file or
 //! a variable, and is never printed.
 //!
+//! # Files and variables of the machine
+//!
+//! Who may apply apps isn't who operates a host, so settings in a manifest may name only the files
+//! and variables that the host allows: with `lattice up --provider-files FOLDER` and
+//! `--provider-env PREFIX`, or [`Access`](lattice_provider_sdk::Access) in
+//! `HostBuilder::provider_access`. By default, there are none, and a provider such as
+//! `keyvalue-file` says so in its condition. That holds for
+//! [paths](lattice_provider_sdk::HostPath), for secrets that are in a file or a variable, and for
+//! the source of `secrets`. `..` and symbolic links don't lead out of a folder. Two apps of one
+//! host share what it allows. The config of a link names no files and variables. A provider that
+//! is made in Rust, or run by its own operator with the command `lattice-provider`, may use all.
+//!
 //! # A backend that is away
 //!
 //! A provider starts although its server is away. Calls fail with the interface's own error, within

@@ -1,5 +1,6 @@
 //! The `lattice` command manages the hosts, apps and links of a lattice from a terminal.
 
+mod access;
 mod app;
 mod call;
 mod command_line;

@@ -1,6 +1,7 @@
 //! `lattice up`.
 
 use crate::{
+    access::AccessOptions,
     app::apply,
     failure::Failure,
     ingress::IngressOptions,
@@ -42,6 +43,8 @@ pub(crate) struct Up {
     /// `file:/folder`, `oci:registry/path`, or `any`. May be repeated. There are none by default
     #[arg(long, value_name = "SOURCE")]
     programs: Vec<Programs>,
+    #[command(flatten)]
+    access: AccessOptions,
     /// How long calls may take to finish when the host stops, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -64,6 +67,7 @@ impl Up {
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
         self.ingress.check()?;
+        let access = self.access.access()?;
         let engine = engine(self.guest_memory)?;
         let app = self.app.map(App::load).transpose()?;
         // Listens for signals before it starts anything that would have to be stopped.
@@ -75,7 +79,9 @@ impl Up {
             () = stop.asked() => return Ok(()),
         };
         log::joined();
-        let mut builder = Host::builder(&lattice).artifacts(artifacts.clone());
+        let mut builder = Host::builder(&lattice)
+            .artifacts(artifacts.clone())
+            .provider_access(access);
         if let Some(id) = &self.id {
             builder = builder.id(id);
         }

@@ -2,7 +2,7 @@
 //! methods are replaced by the command's options, and control characters are removed.
 
 /// Phrases of the library that name its API, each with the phrase for the command line.
-const PHRASES: [(&str, &str); 31] = [
+const PHRASES: [(&str, &str); 32] = [
     // Before the one for links, which is a part of it.
     (
         "; `list` shows the existing ones, `create` makes one",
@@ -88,6 +88,7 @@ const PHRASES: [(&str, &str); 31] = [
         "; add it with `HostBuilder::builtin`,",
         "; add it to the host's program,",
     ),
+    (", or `HostBuilder::provider_access`", ""),
     ("; `components()` returns the components that it serves", ""),
 ];
 

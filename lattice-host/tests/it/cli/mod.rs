@@ -1,5 +1,6 @@
 //! The `lattice` command over a real NATS server: hosts are processes, and one of them is killed.
 
+mod access;
 mod call;
 mod connect;
 mod images;

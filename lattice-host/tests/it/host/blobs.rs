@@ -31,7 +31,7 @@ async fn host(lattice: &Lattice, store: impl IntoService, instances: Instances) 
 
 fn files(folder: &TempDir) -> File {
     File::new(FileSettings {
-        path: folder.path().to_owned(),
+        path: folder.path().into(),
         max_object_size: None,
     })
 }

@@ -1,5 +1,6 @@
 //! Hosts that run real components, on in-memory lattices and over a real nats-server.
 
+mod access;
 mod actors;
 mod async_calls;
 mod blobs;

@@ -12,6 +12,7 @@ use super::{
 };
 use bytes::Bytes;
 use lattice_core::{quantity::ByteSize, sync::Mutex};
+use lattice_provider_sdk::HostPath;
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
     WriteTransaction,
@@ -37,7 +38,7 @@ const NUMBER: usize = 8;
 pub struct FileConfig {
     /// The file. It is created if it doesn't exist; its folder has to exist. One provider can have
     /// it open.
-    pub path: PathBuf,
+    pub path: HostPath,
     /// The largest value. 1 MiB by default.
     #[serde(default = "max_value_size")]
     pub max_value_size: ByteSize,
@@ -48,7 +49,7 @@ pub struct FileConfig {
 
 impl FileConfig {
     /// A provider with this file, and defaults for the rest.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<HostPath>) -> Self {
         Self {
             path: path.into(),
             max_value_size: max_value_size(),
@@ -91,7 +92,7 @@ impl KeyValue<File> {
         };
         let file = File {
             open: Arc::new(OpenFile {
-                path: config.path,
+                path: config.path.into_path_buf(),
                 state: Mutex::new(State::Stopped),
             }),
             turns: Arc::new(Semaphore::new(TURNS)),

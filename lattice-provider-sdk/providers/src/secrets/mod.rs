@@ -4,6 +4,8 @@
 //! read when it is asked for, so a changed one needs no restart, and its memory is overwritten when
 //! its last holder drops it.
 //!
+//! A host has to allow the folder or the prefix: `lattice up --provider-files /run/secrets`.
+//!
 //! A link lists the keys that its source may read, and one that lists none gives nothing: a caller
 //! can't tell a key that it may not read from one that doesn't exist. The link for `reveal` needs
 //! no config, because who reveals a secret has been given it.
@@ -28,10 +30,9 @@
 mod source;
 
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal};
+use lattice_provider_sdk::{Call, EnvPrefix, HostPath, Instance, Link, Provider, Refusal};
 use serde::Deserialize;
 use source::{Failure, Found, Source, is_key};
-use std::path::PathBuf;
 
 mod world {
     lattice_provider_sdk::provider!({ inline: "
@@ -61,9 +62,9 @@ const MAX_KEYS: usize = 1_024;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretsConfig {
     /// The folder with the secrets, a file for each. None by default.
-    pub folder: Option<PathBuf>,
+    pub folder: Option<HostPath>,
     /// What the variables with secrets start with, such as `SECRET_`. None by default.
-    pub env_prefix: Option<String>,
+    pub env_prefix: Option<EnvPrefix>,
     /// The largest secret. 1 MiB by default.
     pub max_value_size: ByteSize,
 }
@@ -111,8 +112,10 @@ impl Secrets {
             folder, env_prefix, ..
         } = &self.config;
         match (folder, env_prefix) {
-            (Some(folder), None) => Ok(Source::Folder(folder.clone())),
-            (None, Some(prefix)) if !prefix.is_empty() => Ok(Source::Environment(prefix.clone())),
+            (Some(folder), None) => Ok(Source::Folder(folder.to_path_buf())),
+            (None, Some(prefix)) if !prefix.is_empty() => {
+                Ok(Source::Environment(prefix.to_string()))
+            }
             (None, Some(_)) => Err(Refusal::new(
                 "`env-prefix` is empty, which would give away the whole environment; set it, for example to `SECRET_`",
             )),

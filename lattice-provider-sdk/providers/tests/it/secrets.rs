@@ -47,7 +47,7 @@ impl Scene {
 
     async fn in_folder(folder: &Path, keys: &[&str]) -> Self {
         let config = SecretsConfig {
-            folder: Some(folder.to_owned()),
+            folder: Some(folder.into()),
             ..SecretsConfig::default()
         };
         Self::new(config, keys).await
@@ -137,7 +137,7 @@ async fn a_secret_that_is_too_large_or_no_file_is_an_error() {
 async fn a_secret_of_the_environment_has_the_prefix() {
     // Tests can't set variables, so this one is cargo's.
     let config = SecretsConfig {
-        env_prefix: Some("CARGO_".to_owned()),
+        env_prefix: Some("CARGO_".into()),
         ..SecretsConfig::default()
     };
     let scene = Scene::new(config, &["pkg.name", "absent"]).await;

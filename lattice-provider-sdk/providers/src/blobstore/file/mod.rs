@@ -19,13 +19,12 @@ use super::{
     provider::served,
 };
 use lattice_core::{quantity::ByteSize, serve::Service};
-use lattice_provider_sdk::{IntoService, Refusal};
+use lattice_provider_sdk::{HostPath, IntoService, Refusal};
 use layout::Layout;
 use serde::Deserialize;
 use std::{
     fs::{self, Metadata},
     io,
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -34,7 +33,7 @@ use std::{
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSettings {
     /// The folder. It is created if there is none. No other program may write to it.
-    pub path: PathBuf,
+    pub path: HostPath,
     /// The largest object. Unlimited by default.
     #[serde(default)]
     pub max_object_size: Option<ByteSize>,
@@ -55,7 +54,7 @@ impl IntoService for File {
     fn into_service(self) -> Arc<dyn Service> {
         let limit = self.0.max_object_size.map(ByteSize::as_u64);
         served(FileStore {
-            layout: Arc::new(Layout::new(self.0.path)),
+            layout: Arc::new(Layout::new(self.0.path.into_path_buf())),
             limit: limit.unwrap_or(u64::MAX),
         })
     }

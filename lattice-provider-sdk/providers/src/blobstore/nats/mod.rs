@@ -27,11 +27,10 @@ use async_nats::{
 use failure::failed;
 use futures_util::{StreamExt, TryStreamExt};
 use lattice_core::serve::Service;
-use lattice_provider_sdk::{IntoService, Refusal, Secret};
+use lattice_provider_sdk::{HostPath, IntoService, Refusal, Secret};
 use serde::Deserialize;
 use std::{
     fmt::Write as _,
-    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -53,7 +52,7 @@ pub struct NatsSettings {
     pub token: Option<Secret>,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// What the names of all streams begin with, after `OBJ_`: letters, digits, `-` and `_`. Empty
     /// by default.
     #[serde(default)]
@@ -331,7 +330,7 @@ async fn connect(settings: &NatsSettings) -> Result<Client, Refusal> {
         options = options.token(token.expose().to_owned());
     }
     if let Some(path) = &settings.ca_file {
-        options = options.add_root_certificates(path.clone());
+        options = options.add_root_certificates(path.to_path_buf());
     }
     let client = options.connect(servers).await;
     // An error could repeat the URL, too.

@@ -6,13 +6,13 @@
 use super::{Client, Remote};
 use crate::blobstore::{provider::served, timeout};
 use lattice_core::serve::Service;
-use lattice_provider_sdk::{IntoService, Refusal, Secret};
+use lattice_provider_sdk::{Access, HostPath, IntoService, Refusal, Secret};
 use object_store::{
     Certificate, ClientOptions, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
     gcp::GoogleCloudStorageBuilder,
 };
 use serde::Deserialize;
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 /// How long a server may be silent while data goes through: longer than an operation may take,
 /// because it says nothing while a part is sent to it.
@@ -33,7 +33,8 @@ pub struct S3Settings {
     /// The URL of the server, such as `http://localhost:9000`. That of AWS by default.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// The id of the access key. Without it, the credentials are those of the machine's role.
+    /// The id of the access key. Without it, the credentials are those of the machine's role, which
+    /// no app may use on a host whose access isn't `Access::all`.
     #[serde(default)]
     pub access_key_id: Option<String>,
     /// The access key.
@@ -50,7 +51,7 @@ pub struct S3Settings {
     pub virtual_hosted: bool,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The folder of the bucket in which everything is. The whole bucket by default.
     #[serde(default)]
     pub prefix: String,
@@ -67,7 +68,8 @@ pub struct AzureSettings {
     pub account: String,
     /// The container of Azure. Containers of links are folders of it.
     pub container: String,
-    /// The access key. Without it, the credentials are those of the machine's identity.
+    /// The access key. Without it, the credentials are those of the machine's identity, which no
+    /// app may use on a host whose access isn't `Access::all`.
     #[serde(default)]
     pub access_key: Option<Secret>,
     /// The URL of the server. That of Azure by default.
@@ -75,7 +77,7 @@ pub struct AzureSettings {
     pub endpoint: Option<String>,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The folder in which everything is. The whole container by default.
     #[serde(default)]
     pub prefix: String,
@@ -91,7 +93,8 @@ pub struct GcsSettings {
     /// The bucket. Containers are folders of it.
     pub bucket: String,
     /// The key of a service account, as the JSON text that Google gives out. Without it, the
-    /// credentials are those of the machine's service account.
+    /// credentials are those of the machine's service account, which no app may use on a host whose
+    /// access isn't `Access::all`.
     #[serde(default)]
     pub service_account_key: Option<Secret>,
     /// Whether requests aren't signed. False by default.
@@ -102,7 +105,7 @@ pub struct GcsSettings {
     pub endpoint: Option<String>,
     /// A file of certificates in PEM that are trusted beside those of the system.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The folder of the bucket in which everything is. The whole bucket by default.
     #[serde(default)]
     pub prefix: String,
@@ -113,56 +116,88 @@ pub struct GcsSettings {
 
 /// A provider of the objects in a bucket of S3, or of a store that is compatible with it.
 #[derive(Debug)]
-pub struct S3(S3Settings);
+pub struct S3(S3Settings, Access);
 
 impl S3 {
     /// Creates the provider.
     pub fn new(settings: S3Settings) -> Self {
-        Self(settings)
+        Self(settings, Access::current())
+    }
+
+    fn client(&self) -> Result<Client, Refusal> {
+        let Self(settings, access) = self;
+        let has_own = settings.anonymous || settings.access_key_id.is_some();
+        check_identity(has_own, access)?;
+        s3(settings)
     }
 }
 
 impl IntoService for S3 {
     fn into_service(self) -> Arc<dyn Service> {
         let (prefix, timeout) = (self.0.prefix.clone(), self.0.timeout);
-        served(Remote::new(move || s3(&self.0), prefix, timeout))
+        served(Remote::new(move || self.client(), prefix, timeout))
     }
 }
 
 /// A provider of the objects in a container of Azure Blob Storage.
 #[derive(Debug)]
-pub struct Azure(AzureSettings);
+pub struct Azure(AzureSettings, Access);
 
 impl Azure {
     /// Creates the provider.
     pub fn new(settings: AzureSettings) -> Self {
-        Self(settings)
+        Self(settings, Access::current())
+    }
+
+    fn client(&self) -> Result<Client, Refusal> {
+        let Self(settings, access) = self;
+        let has_own = settings.access_key.is_some();
+        check_identity(has_own, access)?;
+        azure(settings)
     }
 }
 
 impl IntoService for Azure {
     fn into_service(self) -> Arc<dyn Service> {
         let (prefix, timeout) = (self.0.prefix.clone(), self.0.timeout);
-        served(Remote::new(move || azure(&self.0), prefix, timeout))
+        served(Remote::new(move || self.client(), prefix, timeout))
     }
 }
 
 /// A provider of the objects in a bucket of Google Cloud Storage.
 #[derive(Debug)]
-pub struct Gcs(GcsSettings);
+pub struct Gcs(GcsSettings, Access);
 
 impl Gcs {
     /// Creates the provider.
     pub fn new(settings: GcsSettings) -> Self {
-        Self(settings)
+        Self(settings, Access::current())
+    }
+
+    fn client(&self) -> Result<Client, Refusal> {
+        let Self(settings, access) = self;
+        let has_own = settings.anonymous || settings.service_account_key.is_some();
+        check_identity(has_own, access)?;
+        gcs(settings)
     }
 }
 
 impl IntoService for Gcs {
     fn into_service(self) -> Arc<dyn Service> {
         let (prefix, timeout) = (self.0.prefix.clone(), self.0.timeout);
-        served(Remote::new(move || gcs(&self.0), prefix, timeout))
+        served(Remote::new(move || self.client(), prefix, timeout))
     }
+}
+
+/// Fails if a provider without credentials of its own may not use those of the machine. An app
+/// could have them sent to a server of its choice.
+fn check_identity(has_own: bool, access: &Access) -> Result<(), Refusal> {
+    if has_own || access.is_all() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "this host doesn't let providers use the credentials of its machine; set the provider's own, or run it with `lattice-provider`",
+    ))
 }
 
 fn s3(settings: &S3Settings) -> Result<Client, Refusal> {
@@ -258,7 +293,7 @@ fn retries(timeout: Duration) -> RetryConfig {
 
 fn options(
     endpoint: Option<&str>,
-    ca_file: Option<&PathBuf>,
+    ca_file: Option<&HostPath>,
     timeout: Duration,
 ) -> Result<ClientOptions, Refusal> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -333,6 +368,30 @@ mod tests {
         let parsed: GcsSettings = settings(&entries).expect("valid");
         let refusal = gcs(&parsed).map(drop).expect_err("no key");
         assert!(!refusal.reason().contains("enigma"), "{refusal}");
+    }
+
+    #[test]
+    fn an_app_does_not_use_the_credentials_of_the_machine() {
+        let none = Access::none();
+        let mut entries = of(&[("bucket", "b"), ("endpoint", "http://localhost:1")]);
+        let s3 = |entries: &BTreeMap<String, String>| {
+            S3::new(settings(entries).expect("valid"))
+                .client()
+                .map(drop)
+        };
+        let refusal = none.scope(|| s3(&entries)).expect_err("the machine's");
+        assert!(refusal.reason().contains("of its machine"), "{refusal}");
+        assert!(s3(&entries).is_ok(), "its own operator may");
+        let gcs = none.scope(|| Gcs::new(settings(&entries).expect("valid")));
+        let refusal = gcs.client().map(drop).expect_err("the machine's");
+        assert!(refusal.reason().contains("of its machine"), "{refusal}");
+        let account = of(&[("account", "a"), ("container", "c")]);
+        let azure = none.scope(|| Azure::new(settings(&account).expect("valid")));
+        let refusal = azure.client().map(drop).expect_err("the machine's");
+        assert!(refusal.reason().contains("of its machine"), "{refusal}");
+
+        entries.extend(of(&[("access-key-id", "a"), ("secret-access-key", "k")]));
+        assert!(none.scope(|| s3(&entries)).is_ok(), "its own key");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use super::super::{
 };
 use async_nats::{ConnectOptions, ServerAddr};
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::Secret;
+use lattice_provider_sdk::{HostPath, Secret};
 use serde::Deserialize;
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// How long an attempt to connect may take at most.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub struct NatsConfig {
     /// A file with the certificates of the authorities that are trusted beside those of the system,
     /// in PEM.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// What the names of all buckets start with in NATS: letters, digits, `-` and `_`. `kv-` by
     /// default.
     #[serde(default = "prefix")]
@@ -135,7 +135,7 @@ impl NatsConfig {
             }
         }
         if let Some(path) = &self.ca_file {
-            options = options.add_root_certificates(path.clone());
+            options = options.add_root_certificates(path.to_path_buf());
         }
         Ok(options)
     }

@@ -5,13 +5,13 @@ use super::super::{
     config::{Limits, duration, max_value_size, timeout},
 };
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::Secret;
+use lattice_provider_sdk::{HostPath, Secret};
 use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use serde::Deserialize;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 /// Longest pause between attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub struct RedisConfig {
     /// A file with the certificates of the authorities that are trusted, in PEM. By default, those
     /// of the system are.
     #[serde(default)]
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// What all of the provider's keys in Redis start with. `lattice:` by default.
     #[serde(default = "prefix")]
     pub prefix: String,

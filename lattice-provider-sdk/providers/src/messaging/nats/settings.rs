@@ -2,9 +2,9 @@
 
 use crate::period::Period;
 use async_nats::{ConnectOptions, ServerAddr};
-use lattice_provider_sdk::{Refusal, Secret};
+use lattice_provider_sdk::{HostPath, Refusal, Secret};
 use serde::Deserialize;
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, time::Duration};
 
 /// The longest pause between two attempts to reach a server.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ pub struct Settings {
     /// `nats://127.0.0.1:4222` by default.
     pub servers: String,
     /// A credentials file (user JWT and nkey seed), as `nsc` writes it.
-    pub credentials_file: Option<PathBuf>,
+    pub credentials_file: Option<HostPath>,
     /// The user to log in as, with `password`.
     pub user: Option<String>,
     /// The password of `user`.
@@ -30,7 +30,7 @@ pub struct Settings {
     /// A token to log in with.
     pub token: Option<Secret>,
     /// A PEM file with the certificate authorities to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// The `JetStream` domain of the streams, if it isn't the server's own.
     pub domain: Option<String>,
     /// How long one operation on the server may take. `10s` by default.
@@ -136,7 +136,7 @@ impl Settings {
             )));
         }
         Ok(options
-            .add_root_certificates(path.clone())
+            .add_root_certificates(path.to_path_buf())
             .require_tls(true))
     }
 

@@ -21,14 +21,13 @@ use super::{
 };
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use lattice_core::sync::Mutex;
-use lattice_provider_sdk::{Refusal, Secret};
+use lattice_provider_sdk::{HostPath, Refusal, Secret};
 use options::Options;
 use serde::Deserialize;
 use std::{
     collections::HashMap,
     fmt,
     num::NonZeroUsize,
-    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -63,7 +62,7 @@ pub struct PostgresConfig {
     pub tls: Option<Tls>,
     /// A file with the certificates, in PEM, by which the server's is checked. Those of the system
     /// by default.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<HostPath>,
     /// How many connections a pool has at most. 16 by default.
     pub pool_size: NonZeroUsize,
     /// How long it may take to connect, in milliseconds. 5,000 by default.

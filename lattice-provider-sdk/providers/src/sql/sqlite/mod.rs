@@ -20,11 +20,10 @@ use super::{
     database::Error,
 };
 use lattice_core::{quantity::ByteSize, sync::Mutex};
-use lattice_provider_sdk::Refusal;
+use lattice_provider_sdk::{HostPath, Refusal};
 use serde::Deserialize;
 use std::{
     num::NonZeroUsize,
-    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -48,7 +47,7 @@ const MAX_SIZE: ByteSize = ByteSize::mib(256);
 pub struct SqliteConfig {
     /// The file of the database, which is made if there is none. Without it, the database is in
     /// memory, and lost when the provider stops.
-    pub path: Option<PathBuf>,
+    pub path: Option<HostPath>,
     /// The most that the database takes, such as `256MiB`. That is the default in memory; a file
     /// has no limit by default. A statement that needs more fails with SQLite's code 13.
     pub max_size: Option<ByteSize>,

@@ -37,7 +37,7 @@ async fn memory_that_is_full_keeps_what_it_has() {
 async fn files_survive_the_provider_and_nothing_else_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = || FileSettings {
-        path: folder.path().to_owned(),
+        path: folder.path().into(),
         max_object_size: Some(ByteSize::mib(1)),
     };
     let object = id("c", "../o");
@@ -78,7 +78,7 @@ async fn a_folder_that_can_not_be_used_is_told_at_the_start() {
         .await
         .expect("a lattice");
     let settings = FileSettings {
-        path: file,
+        path: file.into(),
         max_object_size: None,
     };
     let served = lattice_provider_sdk::serve(&lattice, "blobs", File::new(settings)).await;
@@ -249,7 +249,7 @@ async fn a_nats_server_that_goes_and_comes_back_keeps_its_objects() {
 async fn a_call_that_its_caller_drops_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = FileSettings {
-        path: folder.path().to_owned(),
+        path: folder.path().into(),
         max_object_size: None,
     };
     let stage = Stage::of(File::new(settings)).await;

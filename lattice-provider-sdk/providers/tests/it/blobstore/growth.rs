@@ -50,7 +50,7 @@ async fn pass(stage: &Stage) {
 async fn a_large_object_goes_through_files_in_bounded_memory() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = FileSettings {
-        path: folder.path().to_owned(),
+        path: folder.path().into(),
         max_object_size: None,
     };
     pass(&Stage::of(File::new(settings)).await).await;

@@ -16,7 +16,7 @@ async fn memory() -> Stage {
 async fn file() -> Stage {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = FileSettings {
-        path: folder.path().join("objects"),
+        path: folder.path().join("objects").into(),
         max_object_size: None,
     };
     Stage::of(File::new(settings)).await.keeping(folder)

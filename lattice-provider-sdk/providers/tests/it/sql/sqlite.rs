@@ -36,7 +36,7 @@ impl Database for InFile {
 
 fn config(path: Option<PathBuf>, settings: Settings) -> SqliteConfig {
     SqliteConfig {
-        path,
+        path: path.map(Into::into),
         pool_size: NonZeroUsize::new(settings.pool_size).expect("it isn't 0"),
         idle_timeout_ms: settings.idle_timeout.as_millis() as u64,
         max_rows: settings.max_rows,

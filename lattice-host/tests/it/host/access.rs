@@ -1,0 +1,107 @@
+//! What of its machine a host lets the settings of an app's providers name.
+
+use super::support::*;
+use crate::wait::until;
+use lattice_core::{Lattice, app::App, name::ComponentId};
+use lattice_host::{Access, Host};
+use lattice_provider_sdk::{Secret, settings};
+use lattice_providers::blobstore::{Memory, MemorySettings};
+
+fn component(id: &str) -> ComponentId {
+    ComponentId::new(id).expect("an id")
+}
+
+async fn apply(lattice: &Lattice, text: &str) {
+    let app = App::from_toml("app.toml", text).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+}
+
+/// Waits until the host says why it doesn't serve the component.
+async fn reason(host: &Host, id: &str) -> String {
+    let agent = host.agent().expect("the host has an agent");
+    let reason = || agent.state().components.get(&component(id))?.reason.clone();
+    until("a failure is reported", || reason().is_some()).await;
+    reason().expect("it is reported")
+}
+
+/// Waits until the component is served.
+async fn served(lattice: &Lattice, id: &str) {
+    let id = component(id);
+    until("it serves", || {
+        let peers = lattice.peers();
+        peers.iter().any(|peer| peer.components.contains_key(&id))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_provider_of_an_app_uses_only_files_that_the_host_allows() {
+    let lattice = lattice().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = folder.path().join("inside");
+    std::fs::create_dir(&inside).expect("created");
+    let host = Host::builder(&lattice).provider_access(Access::none().folder(&inside));
+    let host = started(host).await;
+    let outside = folder.path().join("outside.redb");
+    let text = format!(
+        "name = \"test\"\n[providers.inside]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"kv.redb\" }}\n\
+         [providers.outside]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"{}\" }}\n\
+         [providers.variables]\nbuiltin = \"secrets\"\nconfig = {{ env-prefix = \"CARGO_\" }}\n",
+        outside.display()
+    );
+    apply(&lattice, &text).await;
+    served(&lattice, "inside").await;
+    assert!(inside.join("kv.redb").is_file());
+    let refused = reason(&host, "outside").await;
+    assert!(
+        refused.contains("isn't in a folder that this host lets providers use"),
+        "{refused}"
+    );
+    assert!(!outside.exists());
+    let refused = reason(&host, "variables").await;
+    assert!(
+        refused.contains("doesn't let providers use variables"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn no_provider_of_an_app_names_files_and_variables_by_default() {
+    let lattice = lattice().await;
+    // One of the host's own program parses its settings in the same bounds.
+    let host = Host::builder(&lattice).builtin("own", |config| {
+        #[derive(serde::Deserialize)]
+        struct Settings {
+            password: Secret,
+        }
+        let parsed = settings::<Settings>(config);
+        let parsed =
+            parsed.map_err(|refusal| lattice_core::agent::RuntimeError::new(refusal.reason()))?;
+        assert_eq!(parsed.password.expose(), "enigma");
+        Ok(Memory::new(MemorySettings::default()))
+    });
+    let host = started(host).await;
+    let own = |id: &str, password: &str| {
+        format!("[providers.{id}]\nbuiltin = \"own\"\nconfig = {{ password = '{password}' }}\n")
+    };
+    let text = format!(
+        "name = \"test\"\n[providers.store]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"/var/lib/kv.redb\" }}\n{}{}{}",
+        own("file", r#"{ "file": "/etc/hostname" }"#),
+        own("variable", r#"{ "env": "PATH" }"#),
+        own("plain", "enigma"),
+    );
+    apply(&lattice, &text).await;
+    served(&lattice, "plain").await;
+    for id in ["store", "file"] {
+        let refused = reason(&host, id).await;
+        assert!(
+            refused.contains("this host lets providers use no files"),
+            "{refused}"
+        );
+    }
+    let refused = reason(&host, "variable").await;
+    assert!(
+        refused.contains("doesn't let providers use variables"),
+        "{refused}"
+    );
+}
