@@ -62,7 +62,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a host until it receives SIGTERM or ctrl-c
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Creates keys
     #[command(subcommand)]
     Key(key::Key),

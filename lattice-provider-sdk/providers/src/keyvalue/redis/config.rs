@@ -5,7 +5,7 @@ use super::super::{
     config::{Limits, duration, max_value_size, timeout},
 };
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::{HostPath, Secret};
+use lattice_provider_sdk::{Access, HostPath, Secret};
 use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -76,23 +76,28 @@ impl RedisConfig {
     }
 
     /// Returns a connection that connects with the first operation, and again when it is lost.
-    pub(super) fn connect(&self) -> Result<ConnectionManager, Failure> {
+    pub(super) fn connect(&self, access: &Access) -> Result<ConnectionManager, Failure> {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(ATTEMPTS)
             .set_max_delay(MAX_PAUSE)
             .set_connection_timeout(Some(CONNECT.min(self.timeout)))
             .set_response_timeout(Some(self.timeout))
             .set_concurrency_limit(IN_FLIGHT);
-        let manager = self.client()?.get_connection_manager_lazy(config);
+        let manager = self.client(access)?.get_connection_manager_lazy(config);
         manager.map_err(|error| invalid(error.category()))
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    fn client(&self, access: &Access) -> Result<Client, Failure> {
         // The error of a URL that doesn't parse may have parts of it.
         let parsed = self.url.expose().into_connection_info();
         let mut info = parsed.map_err(|_| {
             invalid("`url` isn't valid; write `redis://host:port/0`, or `rediss://` for TLS")
         })?;
+        if matches!(info.addr(), ConnectionAddr::Unix(_)) && !access.is_all() {
+            return Err(invalid(
+                "this host doesn't let providers use its Unix sockets; write `redis://host:port/0`",
+            ));
+        }
         let mut settings = info.redis_settings().clone();
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
@@ -139,20 +144,34 @@ mod tests {
     fn errors_and_debug_never_show_the_url() {
         for url in ["redis://:s3cret@[bad/", "http://joe:s3cret@host", "s3cret"] {
             let config = RedisConfig::new(url);
-            let error = config.client().expect_err("invalid");
+            let error = config.client(&Access::all()).expect_err("invalid");
             assert!(error.to_string().contains("`url`"), "{error}");
             assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
         }
     }
 
     #[test]
+    fn a_socket_of_the_machine_is_named_only_with_all_access() {
+        let config = RedisConfig::new("redis+unix:///run/redis.sock");
+        config.client(&Access::all()).expect("its own operator may");
+        let refused = config.client(&Access::none()).expect_err("an app may not");
+        assert!(refused.to_string().contains("Unix sockets"), "{refused}");
+    }
+
+    #[test]
     fn a_ca_file_needs_tls_and_has_to_be_there() {
         let mut config = RedisConfig::new("redis://localhost");
         config.ca_file = Some("/does/not/exist.pem".into());
-        let error = config.client().expect_err("without TLS").to_string();
+        let error = config
+            .client(&Access::all())
+            .expect_err("without TLS")
+            .to_string();
         assert!(error.contains("rediss://"), "{error}");
         config.url = Secret::new("rediss://localhost".to_owned());
-        let error = config.client().expect_err("no file").to_string();
+        let error = config
+            .client(&Access::all())
+            .expect_err("no file")
+            .to_string();
         assert!(error.contains("/does/not/exist.pem"), "{error}");
     }
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use bytes::Bytes;
 use lattice_core::sync::Mutex;
+use lattice_provider_sdk::Access;
 use redis::{
     Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, aio::ConnectionManager,
 };
@@ -28,6 +29,8 @@ use std::fmt;
 /// Buckets in Redis, or in a server that speaks its protocol.
 pub struct Redis {
     config: RedisConfig,
+    /// What the config may name.
+    access: Access,
     connection: Mutex<Connection>,
     scripts: Scripts,
 }
@@ -49,6 +52,7 @@ impl KeyValue<Redis> {
         let limits = config.limits();
         let redis = Redis {
             config,
+            access: Access::current(),
             connection: Mutex::new(Connection::default()),
             scripts: Scripts::new(),
         };
@@ -69,7 +73,7 @@ impl Redis {
         if let Some(manager) = &connection.manager {
             return Ok((manager.clone(), connection.number));
         }
-        let manager = self.config.connect()?;
+        let manager = self.config.connect(&self.access)?;
         connection.manager = Some(manager.clone());
         Ok((manager, connection.number))
     }

@@ -1,14 +1,14 @@
 //! How to connect.
 
 use super::{PostgresConfig, Tls};
-use lattice_provider_sdk::Refusal;
+use lattice_provider_sdk::{Access, Refusal};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use std::{fmt, path::Path, sync::Arc, time::Duration};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long the server waits beyond `idle-timeout-ms` before it ends a transaction by itself, whose
@@ -39,6 +39,12 @@ impl fmt::Debug for Options {
 impl Options {
     pub(super) fn new(config: &PostgresConfig) -> Result<Self, Refusal> {
         let server = server(config)?;
+        let is_local = |host: &Host| !matches!(host, Host::Tcp(_));
+        if server.get_hosts().iter().any(is_local) && !Access::current().is_all() {
+            return Err(Refusal::new(
+                "this host doesn't let providers use its Unix sockets; name the server by its host name, or run the provider with `lattice-provider`",
+            ));
+        }
         let roots = match server.get_ssl_mode() {
             SslMode::Disable => RootCertStore::empty(),
             _ => roots(config.ca_file.as_deref())?,
@@ -200,6 +206,17 @@ mod tests {
     fn refusal(config: &PostgresConfig) -> String {
         let refused = Options::new(config).map(drop);
         refused.expect_err("it can't be used").reason().to_owned()
+    }
+
+    #[test]
+    fn a_socket_of_the_machine_is_named_only_with_all_access() {
+        let socket = PostgresConfig {
+            host: Some("/run/postgresql".to_owned()),
+            ..config()
+        };
+        assert!(Options::new(&socket).is_ok(), "its own operator may");
+        let refused = Access::none().scope(|| refusal(&socket));
+        assert!(refused.contains("Unix sockets"), "{refused}");
     }
 
     #[test]
