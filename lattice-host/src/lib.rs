@@ -1,10 +1,10 @@
 //! Runs WebAssembly components as actors of a lattice, embedded in any Rust process.
 //!
 //! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and
-//! *providers*, which are native code in this process or in one that the host starts. They call each
-//! other, and all other components of the lattice, by name and WIT interface. A link determines which component serves
-//! an actor's import, on this host or another. The host only needs the types in the component; it
-//! needs no other knowledge of the interface.
+//! *providers*, which are native code in this process or in one that the host starts. They call
+//! each other, and all other components of the lattice, by name and WIT interface. A link
+//! determines which component serves an actor's import, on this host or another. The host only
+//! needs the types in the component; it needs no other knowledge of the interface.
 //!
 //! ```no_run
 //! use lattice_core::{Lattice, link::Link};

@@ -21,7 +21,8 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let lattice = Lattice::in_memory("dev").await?;
-//!     let _serving = serve(&lattice, "store", MemoryKeyValue::new(MemoryConfig::default())).await?;
+//!     let store = MemoryKeyValue::new(MemoryConfig::default());
+//!     let _serving = serve(&lattice, "store", store).await?;
 //!     lattice.links().put(Link::new("app", INTERFACE.name(), "store")?).await?;
 //!
 //!     // Here a program is the caller. An actor imports the same interface.
