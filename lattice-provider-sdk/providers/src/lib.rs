@@ -82,6 +82,12 @@
 pub mod blobstore;
 mod builtin;
 mod builtins;
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "blobstore-s3",
+    feature = "keyvalue"
+))]
+mod duration;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
 #[cfg(feature = "messaging")]
