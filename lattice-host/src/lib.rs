@@ -1,10 +1,10 @@
 //! Runs WebAssembly components as actors of a lattice, embedded in any Rust process.
 //!
 //! A [`Host`] is a node of a lattice that runs *actors*, which are WebAssembly components, and
-//! *providers*, which are native code in this process. They call each other, and all other
-//! components of the lattice, by name and WIT interface. A link determines which component serves
-//! an actor's import, on this host or another. The host only needs the types in the component; it
-//! needs no other knowledge of the interface.
+//! *providers*, which are native code in this process or in one that the host starts. They call
+//! each other, and all other components of the lattice, by name and WIT interface. A link
+//! determines which component serves an actor's import, on this host or another. The host only
+//! needs the types in the component; it needs no other knowledge of the interface.
 //!
 //! ```no_run
 //! use lattice_core::{Lattice, link::Link};
@@ -71,6 +71,8 @@
 //! * `wasi:logging/logging`, `wasi:config/store` (also as `wasi:config/runtime`), and
 //!   `lattice:rpc/links`, with which it chooses among several links for one interface, for the call
 //!   that it serves. They are served in every version whose functions have the same signatures.
+//! * `wasi:blobstore@0.2.0-draft`, with the feature `blobstore`, which is on by default: objects in
+//!   containers, over one link for `wasi:blobstore/blobstore` to a provider of them.
 //!
 //! # Which functions can be called
 //!

@@ -115,10 +115,10 @@ pub struct ActorManifest {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProviderManifest {
-    /// The name of a provider that is built into hosts, such as `"keyvalue"`.
+    /// The name of a provider that is built into hosts, such as `"keyvalue-redis"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<String>,
-    /// Its image, as for an actor.
+    /// The image of its program, as for an actor. A host runs only programs that it allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub image: Option<Image>,

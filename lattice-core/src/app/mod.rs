@@ -21,14 +21,15 @@
 //! configs = ["common"]
 //!
 //! [providers.kv]
-//! builtin = "keyvalue"                         # or image = "…"
+//! builtin = "keyvalue-memory"                  # or image = "…", a program
+//! config = { max-size = "64MiB" }
 //! run = "once"                                 # one in the whole lattice
 //!
 //! [[links]]
 //! from = "greeter"
 //! to = "kv"
-//! interface = "wasi:keyvalue/store@0.2.0"
-//! config = { bucket = "greetings" }
+//! interface = "wasi:keyvalue/store@0.2.0-draft"
+//! config = { bucket-prefix = "greetings/" }
 //!
 //! [[links]]
 //! from = "front-desk"

@@ -3,8 +3,37 @@
 //!
 //! A *capability* is an interface that actors import, such as a key-value store, and a *backend* is
 //! what serves it, such as Redis. To use another backend is to link to another provider. Each
-//! capability has a module, and each backend a feature with the same name as its provider. Nothing
-//! is built without its feature, and `all` has every one.
+//! capability has a module, and nothing is built without its feature: that of the capability has
+//! the backends in memory and those over the lattice, and the others have one each, such as
+//! `keyvalue-redis`. `blobstore` also has files, and `blobstore-s3` also Azure and GCS. `all` has
+//! every one.
+//!
+//! ```
+//! use lattice_provider_sdk::{Lattice, Link, serve};
+//! use lattice_providers::keyvalue::{MemoryConfig, MemoryKeyValue};
+//!
+//! lattice_provider_sdk::client!({ inline: "
+//!     package example:app@0.1.0;
+//!     world app { import wasi:keyvalue/store@0.2.0-draft; }
+//! " });
+//! use wasi::keyvalue::store::{INTERFACE, StoreClient};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let lattice = Lattice::in_memory("dev").await?;
+//!     let store = MemoryKeyValue::new(MemoryConfig::default());
+//!     let _serving = serve(&lattice, "store", store).await?;
+//!     lattice.links().put(Link::new("app", INTERFACE.name(), "store")?).await?;
+//!
+//!     // Here a program is the caller. An actor imports the same interface.
+//!     let store = StoreClient::new(lattice.caller("app")?);
+//!     let bucket = store.open("greetings").await?.map_err(|error| format!("{error:?}"))?;
+//!     bucket.set("greeting", b"Hello!").await?.map_err(|error| format!("{error:?}"))?;
+//!     let greeting = bucket.get("greeting").await?.map_err(|error| format!("{error:?}"))?;
+//!     assert_eq!(greeting.as_deref(), Some(&b"Hello!"[..]));
+//!     Ok(())
+//! }
+//! ```
 //!
 //! # Three ways to run one
 //!
@@ -38,6 +67,8 @@
 //! the source of `secrets`. `..` and symbolic links don't lead out of a folder. Two apps of one
 //! host share what it allows. The config of a link names no files and variables. A provider that
 //! is made in Rust, or run by its own operator with the command `lattice-provider`, may use all.
+//! Only such a provider may also use Unix sockets, and the credentials that a cloud gives to its
+//! machine.
 //!
 //! # A backend that is away
 //!
@@ -51,6 +82,12 @@
 pub mod blobstore;
 mod builtin;
 mod builtins;
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "blobstore-s3",
+    feature = "keyvalue"
+))]
+mod duration;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
 #[cfg(feature = "messaging")]

@@ -1,23 +1,14 @@
 //! How long an operation of a server may take, and how it fails a check of health.
 
+pub(crate) use crate::duration::duration;
+
 use super::bindings::lattice::blobstore::types::Error;
-use lattice_core::quantity::parse_duration;
 use lattice_provider_sdk::Refusal;
-use serde::{Deserialize, Deserializer, de};
 use std::{future::Future, time::Duration};
 
 /// How long an operation may take by default.
 pub(crate) fn default() -> Duration {
     Duration::from_secs(10)
-}
-
-/// Reads a duration such as `500ms` or `10s`.
-pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let duration = parse_duration(&text).filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| {
-        de::Error::custom("invalid duration: write a whole number of ms, s, m or h, such as `10s`")
-    })
 }
 
 /// Waits for an operation, but not for longer than this.

@@ -1,8 +1,10 @@
 //! What links configure, and what is common to the configs of all backends.
 
+pub(super) use crate::duration::duration;
+
 use super::backend::Failure;
-use lattice_core::quantity::{ByteSize, parse_duration};
-use serde::{Deserialize, Deserializer, de};
+use lattice_core::quantity::ByteSize;
+use serde::Deserialize;
 use std::time::Duration;
 
 /// Longest key, in bytes. What every backend can have, encoded.
@@ -40,15 +42,6 @@ pub(super) fn max_value_size() -> ByteSize {
 /// How long an operation may take by default.
 pub(super) fn timeout() -> Duration {
     Duration::from_secs(10)
-}
-
-/// Reads a duration such as `500ms` or `10s`.
-pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let duration = parse_duration(&text).filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| {
-        de::Error::custom("invalid duration: write a whole number of ms, s, m or h, such as `10s`")
-    })
 }
 
 /// The config of a link to a key-value provider. Everything in it is optional.
@@ -191,16 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_and_durations_without_a_unit_are_refused() {
+    fn unknown_fields_are_refused() {
         let unknown = serde_json::from_str::<LinkConfig>(r#"{"readonly": true}"#);
         assert!(unknown.is_err_and(|error| error.to_string().contains("read-only")));
-
-        #[derive(Debug, Deserialize)]
-        struct Timed(#[serde(deserialize_with = "duration")] Duration);
-        let timed: Timed = serde_json::from_str(r#""250ms""#).expect("a duration");
-        assert_eq!(timed.0, Duration::from_millis(250));
-        for text in [r#""250""#, r#""0s""#, r#""soon""#] {
-            assert!(serde_json::from_str::<Timed>(text).is_err(), "{text}");
-        }
     }
 }

@@ -17,3 +17,5 @@ mod sql;
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
 mod servers;
+#[cfg(any(feature = "messaging", feature = "sql"))]
+mod wait;

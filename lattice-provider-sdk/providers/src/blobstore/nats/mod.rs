@@ -50,7 +50,7 @@ pub struct NatsSettings {
     /// A token, if the servers ask for one.
     #[serde(default)]
     pub token: Option<Secret>,
-    /// A file of certificates in PEM that are trusted beside those of the system.
+    /// A file of certificates in PEM that are trusted in place of those of the system.
     #[serde(default)]
     pub ca_file: Option<HostPath>,
     /// What the names of all streams begin with, after `OBJ_`: letters, digits, `-` and `_`. Empty

@@ -33,8 +33,8 @@ pub struct NatsConfig {
     /// A token.
     #[serde(default)]
     pub token: Option<Secret>,
-    /// A file with the certificates of the authorities that are trusted beside those of the system,
-    /// in PEM.
+    /// A file with the certificates of the authorities that are trusted, in PEM. By default, those
+    /// of the system are.
     #[serde(default)]
     pub ca_file: Option<HostPath>,
     /// What the names of all buckets start with in NATS: letters, digits, `-` and `_`. `kv-` by

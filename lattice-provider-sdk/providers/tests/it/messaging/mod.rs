@@ -6,27 +6,8 @@ mod nats;
 mod scene;
 mod suite;
 
+use crate::wait::{eventually, soon};
 use scene::Backend;
-use std::time::Duration;
-
-/// Much longer than any step takes, so that a test that hangs fails with the name of the step.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for something that happens soon.
-async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, work).await;
-    done.unwrap_or_else(|_| panic!("{what}: no end within {PATIENCE:?}"))
-}
-
-/// Waits until a condition holds.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    soon(what, async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 /// Runs the tests of the suite on every backend.
 macro_rules! on_each_backend {

@@ -8,6 +8,7 @@ mod sqlite;
 mod statements;
 mod transactions;
 
+use crate::wait::eventually;
 use futures_util::StreamExt;
 use lattice_provider_sdk::{Caller, IntoService, Lattice, Link, ServeHandle, serve};
 use lattice_providers::sql::{
@@ -186,17 +187,6 @@ async fn rollback(transaction: &TransactionClient) -> Result<(), Error> {
 async fn next(stream: &mut RowStream) -> Row {
     let row = tokio::time::timeout(PATIENCE, stream.rows.next()).await;
     row.expect("soon").expect("a row").expect("whole")
-}
-
-/// Waits until a condition holds.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let holds = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let held = tokio::time::timeout(PATIENCE, holds).await;
-    assert!(held.is_ok(), "{what} didn't happen");
 }
 
 fn text(text: &str) -> Value {
