@@ -6,8 +6,10 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
 target=${CARGO_TARGET_DIR:-$root/target}
-crates=$(grep -L '^publish' lattice-*/Cargo.toml lattice-*/*/Cargo.toml wit/Cargo.toml |
-    xargs sed -n 's/^name = "\(lattice-[a-z-]*\)"$/\1/p')
+# The first name in a manifest is the package's, and the others are those of its programs.
+crates=$(for manifest in $(grep -L '^publish' lattice-*/Cargo.toml lattice-*/*/Cargo.toml wit/Cargo.toml); do
+    sed -n 's/^name = "\(lattice-[a-z-]*\)"$/\1/p' "$manifest" | head -n 1
+done)
 for crate in $crates; do set -- "$@" --package "$crate"; done
 rm -rf "$target/package"
 cargo package --quiet --no-verify --allow-dirty "$@"

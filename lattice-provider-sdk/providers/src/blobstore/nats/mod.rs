@@ -42,8 +42,9 @@ const MAX_BUCKET: usize = 240;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NatsSettings {
-    /// The servers, such as `nats://localhost:4222`, with commas between them.
-    pub servers: String,
+    /// The servers, such as `nats://localhost:4222`, with commas between them. A secret, because a
+    /// URL may have a password in it.
+    pub servers: Secret,
     /// The content of a file of credentials.
     #[serde(default)]
     pub credentials: Option<Secret>,
@@ -312,7 +313,7 @@ fn stat(info: &ObjectInfo) -> Stat {
 
 /// Connects, or begins to: a server that is away is tried again.
 async fn connect(settings: &NatsSettings) -> Result<Client, Refusal> {
-    let servers = settings.servers.split(',').map(str::trim);
+    let servers = settings.servers.expose().split(',').map(str::trim);
     let servers = servers.map(str::parse::<async_nats::ServerAddr>);
     // The error would repeat the URL, which may have a password.
     let servers: Vec<_> = servers

@@ -146,7 +146,7 @@ pub(super) fn id(container: &str, object: &str) -> ObjectId {
 #[cfg(feature = "blobstore-nats")]
 pub(super) fn nats_settings(url: &str) -> lattice_providers::blobstore::NatsSettings {
     lattice_providers::blobstore::NatsSettings {
-        servers: url.to_owned(),
+        servers: lattice_provider_sdk::Secret::new(url.to_owned()),
         credentials: None,
         token: None,
         ca_file: None,
