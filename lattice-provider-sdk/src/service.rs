@@ -132,6 +132,10 @@ impl<P: Provider> Service for ProviderService<P> {
         self.homes.add(component, on);
     }
 
+    fn has_life(&self) -> bool {
+        true
+    }
+
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
         let (bound, instance) = (
             self.bound.clone(),

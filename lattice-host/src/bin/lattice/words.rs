@@ -2,7 +2,7 @@
 //! methods are replaced by the command's options, and control characters are removed.
 
 /// Phrases of the library that name its API, each with the phrase for the command line.
-const PHRASES: [(&str, &str); 32] = [
+const PHRASES: [(&str, &str); 33] = [
     // Before the one for links, which is a part of it.
     (
         "; `list` shows the existing ones, `create` makes one",
@@ -81,14 +81,15 @@ const PHRASES: [(&str, &str); 32] = [
     (": raise it with `max_size`", ""),
     (", or raise the deadline with `within`", ", or try again"),
     (
-        "build it into a host with `HostBuilder::builtin`",
-        "build it into a host program of your own",
+        ", or the provider into it with `HostBuilder::builtin`",
+        ", or a host program of your own with the provider in it",
     ),
     (
         "; add it with `HostBuilder::builtin`,",
         "; add it to the host's program,",
     ),
     (", or `HostBuilder::provider_access`", ""),
+    (" or `HostBuilder::programs`", ""),
     ("; `components()` returns the components that it serves", ""),
 ];
 

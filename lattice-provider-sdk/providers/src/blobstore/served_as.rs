@@ -71,6 +71,10 @@ impl Service for ServedAs {
         self.service.placed(component, on);
     }
 
+    fn has_life(&self) -> bool {
+        self.service.has_life()
+    }
+
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
         self.service.started(site)
     }

@@ -12,9 +12,9 @@ use std::{
 const LIBRARY: [&str; 3] = ["../lattice-core/src", "../lattice-core/proto/src", "src"];
 /// Sources of programs of their own. Errors of their calls may reach a terminal.
 const PROVIDERS: &str = "../lattice-provider-sdk/src";
-/// Names in backticks that look like those of Rust and aren't: settings of NATS, and fields of
-/// manifests and of their values.
-const OTHERS: [&str; 18] = [
+/// Names in backticks that look like those of Rust and aren't: settings of NATS, functions of WIT,
+/// and fields of manifests and of their values.
+const OTHERS: [&str; 19] = [
     "allow_atomic",
     "max_consumers",
     "max_file_store",
@@ -26,6 +26,7 @@ const OTHERS: [&str; 18] = [
     "bearer",
     "builtin",
     "component",
+    "finish",
     "http",
     "https",
     "link",

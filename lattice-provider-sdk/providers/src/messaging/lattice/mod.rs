@@ -10,7 +10,7 @@
 //! | `requests` | `1000` | requests that may wait for their reply at once, per replica |
 //!
 //! The config of a link to an actor is a [`Subscription`], that of a link from an actor is
-//! [`Publishing`](crate::messaging::Publishing).
+//! [`Publishing`].
 
 mod requests;
 mod router;

@@ -7,7 +7,7 @@
 //!
 //! The settings of an instance are [`Settings`], the config of a link to an actor is a
 //! [`Subscription`], and that of a link from an actor is
-//! [`Publishing`](crate::messaging::Publishing).
+//! [`Publishing`].
 //!
 //! # Streams
 //!

@@ -2,7 +2,9 @@
 
 use super::{Shared, process};
 use lattice_core::{bus::memory::MemoryNetwork, serve::Service, store::Store};
-use lattice_provider_sdk::{Call, IntoService, Lattice, Link, ServeHandle, Stateless, serve};
+use lattice_provider_sdk::{
+    Call, IntoService, Lattice, Link, Provider, Refusal, ServeHandle, serve,
+};
 use lattice_providers::schedule::{HANDLER, Schedule};
 use serde_json::Value;
 use std::{
@@ -38,8 +40,15 @@ struct Actor {
     ticks: mpsc::UnboundedSender<Tick>,
 }
 
-impl Stateless for Actor {
+impl Provider for Actor {
     type World = World;
+    /// For the provider, which is the source of such links.
+    type Config = serde_json::Value;
+    type Binding = ();
+
+    async fn link(&self, _: &Link, _: serde_json::Value) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 impl Handler for Actor {
