@@ -47,7 +47,7 @@ async fn a_beat_forged_without_the_key_is_ignored() {
             labels: BTreeMap::new(),
             components: vec![Served {
                 id: id("callee"),
-                digest: Digest([0; 32]),
+                digest: Digest([1; 32]),
                 fence: 0,
                 replica_counts: Vec::new(),
             }],

@@ -22,7 +22,7 @@ impl Scene {
             labels: BTreeMap::new(),
             components: vec![Served {
                 id: id("later"),
-                digest: Digest([0; 32]),
+                digest: Digest([1; 32]),
                 fence: 0,
                 replica_counts: Vec::new(),
             }],

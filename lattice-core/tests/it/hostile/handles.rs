@@ -240,7 +240,7 @@ async fn victim(scene: &Scene, liar: &Liar) -> Caller {
         labels: BTreeMap::new(),
         components: vec![Served {
             id: id("forger"),
-            digest: Digest([0; 32]),
+            digest: Digest([1; 32]),
             fence: 0,
             replica_counts: Vec::new(),
         }],
