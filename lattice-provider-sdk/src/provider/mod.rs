@@ -6,7 +6,7 @@ use lattice_core::{
     name::{LinkName, WormholeId},
     serve::Answer,
 };
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 mod both;
@@ -167,8 +167,9 @@ pub trait Provider: Sized + Send + Sync + 'static {
 /// callers need that drop what they no longer use.
 const MOST_HANDLES: usize = 100_000;
 
-/// A [`Provider`] that treats all its callers in the same way: links have no config, there are no
-/// bindings, and operators may call, as may wormholes that lead to it.
+/// A [`Provider`] that treats all its callers in the same way: there are no bindings, and operators
+/// may call, as may wormholes that lead to it. The config of a link has no effect, because it may
+/// be the caller's: that of a link from a messaging provider names the subjects.
 pub trait Stateless: Sized + Send + Sync + 'static {
     /// The `World` that `provider!` generated.
     type World: Dispatch<Self>;
@@ -208,7 +209,7 @@ pub trait Stateless: Sized + Send + Sync + 'static {
 
 impl<P: Stateless> Provider for P {
     type World = P::World;
-    type Config = ();
+    type Config = IgnoredAny;
     type Binding = ();
 
     async fn start(&self, instance: &Instance) -> Result<(), Refusal> {
@@ -223,7 +224,7 @@ impl<P: Stateless> Provider for P {
         Stateless::health(self).await
     }
 
-    async fn link(&self, _: &Link, (): ()) -> Result<(), Refusal> {
+    async fn link(&self, _: &Link, _: IgnoredAny) -> Result<(), Refusal> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! declared like everything else that it may do.
 //!
 //! ```
-//! use lattice_provider_sdk::{Call, Lattice, Link, Provider, Refusal, serve};
+//! use lattice_provider_sdk::{Call, Lattice, Link, Stateless, serve};
 //! use lattice_providers::messaging::{LatticeMessaging, lattice::Subscription};
 //! use tokio::sync::mpsc;
 //!
@@ -28,16 +28,7 @@
 //! use web::wasmcloud::messaging::{consumer::ConsumerClient, types};
 //!
 //! struct Counter(mpsc::Sender<String>);
-//! impl Provider for Counter {
-//!     type World = counter::World;
-//!     // The config of such a link is for the messaging provider.
-//!     type Config = serde_json::Value;
-//!     type Binding = ();
-//!
-//!     async fn link(&self, _: &Link, _: serde_json::Value) -> Result<(), Refusal> {
-//!         Ok(())
-//!     }
-//! }
+//! impl Stateless for Counter { type World = counter::World; }
 //! impl Handler for Counter {
 //!     async fn handle_message(&self, _: &Call<Self>, new: BrokerMessage) -> Result<(), String> {
 //!         self.0.send(new.subject).await.map_err(|error| error.to_string())

@@ -4,7 +4,7 @@
 //! config, which is [`Ticks`]: `{"cron": "*/5 * * * *"}`, or `{"every": "30s", "jitter": "5s"}`.
 //!
 //! ```
-//! use lattice_provider_sdk::{Call, Lattice, Link, Provider, Refusal, serve};
+//! use lattice_provider_sdk::{Call, Lattice, Link, Stateless, serve};
 //! use lattice_providers::schedule::Schedule;
 //! use tokio::sync::mpsc;
 //!
@@ -18,16 +18,7 @@
 //! use cleaner::lattice::schedule::handler::{Handler, Tick};
 //!
 //! struct Cleaner(mpsc::Sender<u64>);
-//! impl Provider for Cleaner {
-//!     type World = cleaner::World;
-//!     // The config of such a link is for the provider of the schedule.
-//!     type Config = serde_json::Value;
-//!     type Binding = ();
-//!
-//!     async fn link(&self, _: &Link, _: serde_json::Value) -> Result<(), Refusal> {
-//!         Ok(())
-//!     }
-//! }
+//! impl Stateless for Cleaner { type World = cleaner::World; }
 //! impl Handler for Cleaner {
 //!     async fn on_tick(&self, _: &Call<Self>, tick: Tick) -> Result<(), String> {
 //!         self.0.send(tick.due).await.map_err(|error| error.to_string())

@@ -6,7 +6,7 @@ use super::{
     suite::{ok, open},
 };
 use futures_util::future::join_all;
-use lattice_provider_sdk::{Bytes, Call, Caller, Link, Provider, Refusal, ServeHandle, serve};
+use lattice_provider_sdk::{Bytes, Call, Caller, Link, ServeHandle, Stateless, serve};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -34,15 +34,8 @@ struct Watcher {
     may_go_on: watch::Receiver<bool>,
 }
 
-impl Provider for Watcher {
+impl Stateless for Watcher {
     type World = watcher::World;
-    /// For the provider, which is the source of such links.
-    type Config = serde_json::Value;
-    type Binding = ();
-
-    async fn link(&self, _: &Link, _: serde_json::Value) -> Result<(), Refusal> {
-        Ok(())
-    }
 }
 
 impl Watcher {

@@ -1,6 +1,6 @@
 //! A native actor that receives messages.
 
-use lattice_provider_sdk::{Bytes, Call, Instance, Link, Provider, Refusal};
+use lattice_provider_sdk::{Bytes, Call, Instance, Refusal, Stateless};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -68,15 +68,8 @@ impl Actor {
     }
 }
 
-impl Provider for Actor {
+impl Stateless for Actor {
     type World = World;
-    /// For the provider, which is the source of such links.
-    type Config = serde_json::Value;
-    type Binding = ();
-
-    async fn link(&self, _: &Link, _: serde_json::Value) -> Result<(), Refusal> {
-        Ok(())
-    }
 
     async fn start(&self, instance: &Instance) -> Result<(), Refusal> {
         // A second start of the same actor keeps the first instance.

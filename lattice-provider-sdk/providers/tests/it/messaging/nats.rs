@@ -8,9 +8,10 @@ use super::{
 };
 use crate::nats::{NatsConfig, NatsServer};
 use async_nats::jetstream;
+use futures_util::StreamExt as _;
 use lattice_core::{node::NodeOptions, serve::Service};
 use lattice_provider_sdk::{IntoService, Lattice, Link, Secret, ServeHandle, ServeLimits, serve};
-use lattice_providers::messaging::{CONSUMER, NatsMessaging, nats::Settings};
+use lattice_providers::messaging::{CONSUMER, HANDLER, NatsMessaging, nats::Settings};
 use serde_json::json;
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};
@@ -335,6 +336,35 @@ async fn a_server_that_hangs_ends_no_call_late() {
     late.expect_err("no reply");
     server.signal("CONT");
     eventually("it works again", async || publish(&lattice).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn other_programs_receive_and_send_the_same_messages() {
+    let scene = Scene::new(Backend::subjects().await).await;
+    let (_actor, mut received) = scene.actor("actor", Behaviour::Keep).await;
+    let link = Link::new("messaging", HANDLER, "actor").and_then(|link| link.named("actor"));
+    let link = link
+        .expect("valid")
+        .config(&json!({ "subjects": "in.*" }))
+        .expect("JSON");
+    scene.lattice.links().put(link).await.expect("put");
+    scene.reaches("in.x", &mut received).await;
+    let other = async_nats::connect(server(&scene).url())
+        .await
+        .expect("connects");
+    let mut out = other.subscribe("out").await.expect("subscribes");
+    other.flush().await.expect("flushes");
+    scene.publish("out", "to others").await.expect("published");
+    let message = soon("a message", out.next()).await.expect("a message");
+    assert_eq!(message.payload, "to others");
+    let sent = other.publish_with_reply("in.a", "back", "from others".into());
+    sent.await.expect("published");
+    let message = received.next().await;
+    assert_eq!(
+        (&*message.subject, &*message.body),
+        ("in.a", &b"from others"[..])
+    );
+    assert_eq!(message.reply_to.as_deref(), Some("back"));
 }
 
 #[tokio::test]

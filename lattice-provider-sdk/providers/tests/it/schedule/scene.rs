@@ -2,9 +2,7 @@
 
 use super::{Shared, process};
 use lattice_core::{bus::memory::MemoryNetwork, serve::Service, store::Store};
-use lattice_provider_sdk::{
-    Call, IntoService, Lattice, Link, Provider, Refusal, ServeHandle, serve,
-};
+use lattice_provider_sdk::{Call, IntoService, Lattice, Link, ServeHandle, Stateless, serve};
 use lattice_providers::schedule::{HANDLER, Schedule};
 use serde_json::Value;
 use std::{
@@ -40,15 +38,8 @@ struct Actor {
     ticks: mpsc::UnboundedSender<Tick>,
 }
 
-impl Provider for Actor {
+impl Stateless for Actor {
     type World = World;
-    /// For the provider, which is the source of such links.
-    type Config = serde_json::Value;
-    type Binding = ();
-
-    async fn link(&self, _: &Link, _: serde_json::Value) -> Result<(), Refusal> {
-        Ok(())
-    }
 }
 
 impl Handler for Actor {
