@@ -14,7 +14,7 @@ use lattice_provider_sdk::{IntoService, Lattice, Link, Secret, ServeHandle, Serv
 use lattice_providers::messaging::{CONSUMER, HANDLER, NatsMessaging, nats::Settings};
 use serde_json::json;
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
-use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore, time::timeout};
 
 fn server(scene: &Scene) -> &NatsServer {
     match &scene.backend {
@@ -353,9 +353,16 @@ async fn other_programs_receive_and_send_the_same_messages() {
         .await
         .expect("connects");
     let mut out = other.subscribe("out").await.expect("subscribes");
-    other.flush().await.expect("flushes");
-    scene.publish("out", "to others").await.expect("published");
-    let message = soon("a message", out.next()).await.expect("a message");
+    // The server takes the subscription a moment after it was sent.
+    let published = soon("a message", async {
+        loop {
+            scene.publish("out", "to others").await.expect("published");
+            if let Ok(message) = timeout(Duration::from_millis(50), out.next()).await {
+                return message;
+            }
+        }
+    });
+    let message = published.await.expect("the connection is open");
     assert_eq!(message.payload, "to others");
     let sent = other.publish_with_reply("in.a", "back", "from others".into());
     sent.await.expect("published");
