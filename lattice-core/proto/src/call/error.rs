@@ -63,7 +63,7 @@ impl fmt::Display for Ran {
 /// | a component that runs once loses its lease during the call | [`InstanceLost`] | with its reply | maybe | retry idempotent calls |
 /// | links form a loop | [`TooManyHops`] | after 32 hops, or when all calls that a component may run at once wait for this one | no | look for the loop in the links |
 /// | a handle was dropped, or the instance that it lives in ended | [`StaleHandle`] | at once | no | get a new handle |
-/// | the host on which a handle lives was started again, or has not heard of the holder's for 30 s | [`StaleHandle`] | at once | no | get a new handle; one of a portable resource is made anew by another replica |
+/// | the host on which a handle lives was started again, or has heard nothing from the holder's host for 30 s | [`StaleHandle`] | at once | no | get a new handle; a portable resource is made again by another replica |
 /// | anything is slow | [`DeadlineExceeded`] | at the deadline | see its field `ran` | allow more time, or find out what is slow |
 ///
 /// Three further failures concern the store and the key:
