@@ -45,7 +45,8 @@ impl Guest for Blobs {
         let mut left = size;
         while left > 0 {
             let next = usize::try_from(left).map_or(PART, |left| left.min(PART));
-            body.blocking_write_and_flush(&part[..next]).map_err(failed)?;
+            body.blocking_write_and_flush(&part[..next])
+                .map_err(failed)?;
             left -= next as u64;
         }
         drop(body);
@@ -70,7 +71,8 @@ impl Guest for Blobs {
         let value = OutgoingValue::new_outgoing_value();
         let body = value.outgoing_value_write_body().map_err(|()| "no body")?;
         container.write_data("object", &value)?;
-        body.blocking_write_and_flush(b"a part of it").map_err(failed)?;
+        body.blocking_write_and_flush(b"a part of it")
+            .map_err(failed)?;
         drop(body);
         drop(value);
         same(&container.has_object("object")?, &false)
@@ -97,7 +99,10 @@ fn objects(container: &Container) -> Result<(), String> {
     same(&read(container, "cat", 0, u64::MAX)?, &b"meow".to_vec())?;
     write(container, "cat", b"purr!")?;
     let info = container.object_info("cat")?;
-    same(&(&*info.name, &*info.container, info.size), &("cat", "photos", 5))?;
+    same(
+        &(&*info.name, &*info.container, info.size),
+        &("cat", "photos", 5),
+    )?;
     same(&container.has_object("cat")?, &true)?;
     write(container, "empty", b"")?;
     same(&read(container, "empty", 0, 0)?, &Vec::new())?;
@@ -123,7 +128,10 @@ fn ranges(container: &Container) -> Result<(), String> {
 }
 
 fn errors(container: &Container) -> Result<(), String> {
-    let missing = container.get_data("nothing", 0, 1).err().unwrap_or_default();
+    let missing = container
+        .get_data("nothing", 0, 1)
+        .err()
+        .unwrap_or_default();
     same(&missing.contains("nothing"), &true)?;
     // What wasn't given to a container is stored nowhere.
     let value = OutgoingValue::new_outgoing_value();
@@ -136,14 +144,19 @@ fn errors(container: &Container) -> Result<(), String> {
 }
 
 fn names(container: &Container) -> Result<(), String> {
-    let expected = ["cat", "digits", "dog", "empty"].map(str::to_owned).to_vec();
+    let expected = ["cat", "digits", "dog", "empty"]
+        .map(str::to_owned)
+        .to_vec();
     same(&listed(container)?, &expected)?;
     let names = container.list_objects()?;
     same(&names.skip_stream_object_names(3)?, &(3, false))?;
     same(&names.read_stream_object_names(1)?.0.len(), &1)?;
     same(&names.read_stream_object_names(1)?, &(Vec::new(), true))?;
     container.delete_objects(&["dog".to_owned(), "empty".to_owned()])?;
-    same(&listed(container)?, &["cat", "digits"].map(str::to_owned).to_vec())
+    same(
+        &listed(container)?,
+        &["cat", "digits"].map(str::to_owned).to_vec(),
+    )
 }
 
 fn copies() -> Result<(), String> {
@@ -154,7 +167,10 @@ fn copies() -> Result<(), String> {
     };
     copy_object(&id("photos", "cat"), &id("other", "copy"))?;
     move_object(&id("photos", "cat"), &id("other", "moved"))?;
-    same(&listed(&other)?, &["copy", "moved"].map(str::to_owned).to_vec())?;
+    same(
+        &listed(&other)?,
+        &["copy", "moved"].map(str::to_owned).to_vec(),
+    )?;
     same(&read(&other, "moved", 0, 99)?, &b"purr!".to_vec())?;
     delete_container("other")
 }
