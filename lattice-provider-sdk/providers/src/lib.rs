@@ -102,6 +102,8 @@ pub mod schedule;
 pub mod secrets;
 #[cfg(feature = "sql")]
 pub mod sql;
+#[cfg(any(feature = "messaging-amqp", feature = "sql-postgres"))]
+mod tls;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;

@@ -17,5 +17,8 @@ mod sql;
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
 mod servers;
+#[cfg(feature = "messaging-amqp")]
+#[path = "../../../../lattice-core/tests/support/tls.rs"]
+mod tls;
 #[cfg(any(feature = "messaging", feature = "sql"))]
 mod wait;

@@ -1,13 +1,10 @@
 //! How to connect.
 
 use super::{PostgresConfig, Tls};
+use crate::tls;
 use lattice_provider_sdk::{Access, Refusal};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use rustls::RootCertStore;
+use std::{fmt, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -47,17 +44,12 @@ impl Options {
         }
         let roots = match server.get_ssl_mode() {
             SslMode::Disable => RootCertStore::empty(),
-            _ => roots(config.ca_file.as_deref())?,
+            _ => tls::roots(config.ca_file.as_deref())?,
         };
-        let provider = Arc::new(ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Ok(Self {
             server,
             idle_timeout: Duration::from_millis(config.idle_timeout_ms),
-            tls: MakeRustlsConnect::new(tls),
+            tls: MakeRustlsConnect::new(tls::config(roots)?),
             pool_size: config.pool_size.get(),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
         })
@@ -142,32 +134,6 @@ fn server(config: &PostgresConfig) -> Result<tokio_postgres::Config, Refusal> {
     }
     server.connect_timeout(Duration::from_millis(config.connect_timeout_ms));
     Ok(server)
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Refusal> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = ca_file else {
-        // One of the system that can't be used is no reason not to use the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    };
-    let unusable = |reason: String| {
-        Refusal::new(format!(
-            "`ca-file` {} can't be used: {reason}",
-            path.display()
-        ))
-    };
-    let certificates =
-        CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        let added = roots.add(certificate);
-        added.map_err(|error| unusable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unusable("it has no certificate".to_owned()));
-    }
-    Ok(roots)
 }
 
 /// Returns whether this can be the name of a schema.

@@ -155,3 +155,24 @@ pub(super) fn nats_settings(url: &str) -> lattice_providers::blobstore::NatsSett
         timeout: Duration::from_secs(10),
     }
 }
+
+/// With a key that only a server takes that doesn't check it.
+#[cfg(feature = "blobstore-s3")]
+pub(super) fn s3_settings(
+    endpoint: &str,
+    bucket: &str,
+) -> lattice_providers::blobstore::S3Settings {
+    lattice_providers::blobstore::S3Settings {
+        bucket: bucket.to_owned(),
+        region: None,
+        endpoint: Some(endpoint.to_owned()),
+        access_key_id: Some("id".to_owned()),
+        secret_access_key: Some("enigma".to_owned().into()),
+        session_token: None,
+        anonymous: false,
+        virtual_hosted: false,
+        ca_file: None,
+        prefix: String::new(),
+        timeout: Duration::from_secs(10),
+    }
+}

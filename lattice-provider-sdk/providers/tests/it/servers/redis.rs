@@ -1,8 +1,8 @@
 //! A Redis server on a free port.
 
+use super::free_port;
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, TcpListener},
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -124,10 +124,4 @@ impl RedisServer {
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
-}
-
-/// Returns a port that nobody listens on.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
 }
