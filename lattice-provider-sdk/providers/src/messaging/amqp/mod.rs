@@ -1,4 +1,4 @@
-//! `messaging-amqp`: messages over AMQP 0-9-1, as `RabbitMQ` speaks it (3.10 or newer).
+//! `messaging-amqp`: messages over AMQP 0-9-1, as RabbitMQ speaks it (3.10 or newer).
 //!
 //! Messages are published to an exchange for topics, with their subjects as routing keys. Each link
 //! to an actor has a queue, which all replicas of the provider share. A message stays in the queue

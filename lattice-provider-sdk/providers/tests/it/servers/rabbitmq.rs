@@ -1,4 +1,4 @@
-//! RabbitMQ servers: one that tests share, and those of single tests.
+//! Servers of AMQP: one that tests share, and those of single tests.
 
 use super::{free_port, shared::Shared};
 use std::{
@@ -229,6 +229,11 @@ impl Ports {
     }
 }
 
+/// Prints which of the programs is missing that run a server.
+const MISSING: &str = "
+for tool in epmd setsid flock; do command -v $tool >/dev/null || echo $tool; done
+";
+
 fn is_listening(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
@@ -252,9 +257,9 @@ fn programs() -> Option<PathBuf> {
             .all(|name| folder.join(name).is_file())
     });
     let found = found.next();
-    let needed = ["epmd", "setsid", "flock"];
-    let is_missing = |name: &&str| Command::new(name).arg("-h").output().is_err();
-    let missing = needed.into_iter().find(|name| is_missing(name));
+    let tools = Command::new("sh").args(["-c", MISSING]).output();
+    let missing = tools.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let missing = missing.ok().filter(|missing| !missing.is_empty());
     match (found, missing) {
         (Some(found), None) => Some(found),
         (None, _) => {

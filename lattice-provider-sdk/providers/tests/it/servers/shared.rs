@@ -93,7 +93,7 @@ fn find(
     let log = File::create(folder.join("log")).expect("a log");
     let mut janitor = Command::new("setsid");
     janitor
-        .args(["sh", "-c", WHILE_IN_USE, "sh"])
+        .args(["--fork", "sh", "-c", WHILE_IN_USE, "sh"])
         .arg(command.get_program())
         .args(command.get_args())
         .envs(
@@ -105,9 +105,9 @@ fn find(
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
         .stderr(log);
-    janitor
-        .spawn()
-        .map_err(|error| format!("no setsid: {error}"))?;
+    // It goes on beside this process.
+    let begun = janitor.status().is_ok_and(|status| status.success());
+    assert!(begun, "no janitor of the server");
     let deadline = Instant::now() + START;
     while !is_ready(&address) {
         if Instant::now() > deadline {
