@@ -13,16 +13,14 @@ mod tests;
 
 use crate::{
     call::CallError,
-    link::{Link, LinkKey},
     name::ComponentId,
     place::plan::{Event, once::KEEP},
     replica::Replica,
-    serve::{self, Answer, Request, Service, Site},
+    serve::{self, Answer, Request, Service, Wrapper},
     store::{StoreKey, record::Records},
-    types::ComponentTypes,
     wire::Origin,
 };
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -288,9 +286,9 @@ impl Leased {
     }
 }
 
-impl Service for Leased {
-    fn types(&self) -> Arc<ComponentTypes> {
-        self.service.types()
+impl Wrapper for Leased {
+    fn inner(&self) -> &dyn Service {
+        &*self.service
     }
 
     /// The errors of the wrapped service are checked here.
@@ -305,62 +303,10 @@ impl Service for Leased {
         self.while_held(self.service.call(request))
     }
 
-    fn restores(&self) -> bool {
-        self.service.restores()
-    }
-
     fn restore(&self, resource: &str, request: Request) -> Answer {
         if !self.until.holds() {
             return Answer::Ready(Err(self.stopping()));
         }
         self.while_held(self.service.restore(resource, request))
-    }
-
-    fn placed(&self, component: &ComponentId, on: &Origin) {
-        self.service.placed(component, on);
-    }
-
-    fn has_life(&self) -> bool {
-        self.service.has_life()
-    }
-
-    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
-        self.service.started(site)
-    }
-
-    fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
-        self.service.stopped(site)
-    }
-
-    fn is_elsewhere(&self) -> bool {
-        self.service.is_elsewhere()
-    }
-
-    fn takes_replicas(&self) -> bool {
-        self.service.takes_replicas()
-    }
-
-    fn has_health(&self) -> bool {
-        self.service.has_health()
-    }
-
-    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
-        self.service.health()
-    }
-
-    fn health_changed(&self) -> BoxFuture<'static, ()> {
-        self.service.health_changed()
-    }
-
-    fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
-        self.service.linked(link)
-    }
-
-    fn unlinked(&self, link: &LinkKey) {
-        self.service.unlinked(link);
-    }
-
-    fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
-        self.service.streams_ended(component)
     }
 }

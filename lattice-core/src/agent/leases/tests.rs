@@ -5,6 +5,7 @@ use crate::{
     name::{FunctionName, HostId, InterfaceName},
     serve::CallerInstance,
     store::MemoryStore,
+    types::ComponentTypes,
     wire::Source,
 };
 use bytes::Bytes;
