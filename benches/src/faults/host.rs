@@ -15,10 +15,7 @@ use lattice_host::{
     Actor, ByteSize, Engine, Host, Instances,
     http::{Ingress, IngressLimits},
 };
-use lattice_providers::{
-    messaging::{NatsMessaging, nats::Settings},
-    schedule::Schedule,
-};
+use lattice_providers::{messaging::NatsMessaging, nats::NatsSettings, schedule::Schedule};
 use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -157,7 +154,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::Hello => host.actor(id, actor(Guest::HttpHello)?),
             Serves::Recorder => host.provider(id, Recorder::open(&std::env::var(URL)?)?),
             Serves::Messages => {
-                let settings = Settings::server(std::env::var(URL)?);
+                let settings = NatsSettings::new(std::env::var(URL)?);
                 host.provider(id, NatsMessaging::new(settings))
             }
             Serves::Schedule => host.provider(id, Schedule::new()),

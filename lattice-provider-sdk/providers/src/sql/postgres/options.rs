@@ -1,13 +1,14 @@
 //! How to connect.
 
 use super::{PostgresConfig, Tls};
-use lattice_provider_sdk::{Access, Refusal};
+use crate::certificates::authorities;
+use lattice_provider_sdk::{Access, HostPath, Refusal};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject as _},
 };
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -47,7 +48,7 @@ impl Options {
         }
         let roots = match server.get_ssl_mode() {
             SslMode::Disable => RootCertStore::empty(),
-            _ => roots(config.ca_file.as_deref())?,
+            _ => roots(config.ca_file.as_ref())?,
         };
         let provider = Arc::new(ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -144,28 +145,18 @@ fn server(config: &PostgresConfig) -> Result<tokio_postgres::Config, Refusal> {
     Ok(server)
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Refusal> {
+fn roots(ca_file: Option<&HostPath>) -> Result<RootCertStore, Refusal> {
     let mut roots = RootCertStore::empty();
-    let Some(path) = ca_file else {
+    match ca_file {
+        Some(file) => {
+            let pem = authorities(file)?;
+            // They were checked.
+            roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+        }
         // One of the system that can't be used is no reason not to use the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    };
-    let unusable = |reason: String| {
-        Refusal::new(format!(
-            "`ca-file` {} can't be used: {reason}",
-            path.display()
-        ))
-    };
-    let certificates =
-        CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        let added = roots.add(certificate);
-        added.map_err(|error| unusable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unusable("it has no certificate".to_owned()));
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
     }
     Ok(roots)
 }

@@ -214,8 +214,8 @@ mod s3 {
 #[tokio::test]
 async fn a_nats_server_that_goes_and_comes_back_keeps_its_objects() {
     let mut server = crate::nats::NatsConfig::default().jetstream().start().await;
-    let mut settings = super::stage::nats_settings(&server.url());
-    settings.timeout = std::time::Duration::from_millis(500);
+    let mut settings = lattice_providers::blobstore::NatsStoreSettings::new(server.url());
+    settings.connection.timeout = std::time::Duration::from_millis(500);
     let stage = Stage::of(lattice_providers::blobstore::Nats::new(settings)).await;
     let object = id("c", "o");
     stage.create("c").await;
@@ -238,6 +238,7 @@ async fn a_nats_server_that_goes_and_comes_back_keeps_its_objects() {
             if stage.get(&object, None).await == Ok(b"kept".to_vec()) {
                 return;
             }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(PATIENCE, back)

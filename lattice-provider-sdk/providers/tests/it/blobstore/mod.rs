@@ -32,8 +32,9 @@ async fn remote() -> Stage {
 
 #[cfg(feature = "blobstore-nats")]
 async fn nats() -> Stage {
+    use lattice_providers::blobstore::{Nats, NatsStoreSettings};
     let server = crate::nats::NatsConfig::default().jetstream().start().await;
-    let provider = lattice_providers::blobstore::Nats::new(stage::nats_settings(&server.url()));
+    let provider = Nats::new(NatsStoreSettings::new(server.url()));
     Stage::of(provider).await.keeping(server)
 }
 

@@ -142,16 +142,3 @@ pub(super) fn id(container: &str, object: &str) -> ObjectId {
         object: object.to_owned(),
     }
 }
-
-#[cfg(feature = "blobstore-nats")]
-pub(super) fn nats_settings(url: &str) -> lattice_providers::blobstore::NatsSettings {
-    lattice_providers::blobstore::NatsSettings {
-        servers: lattice_provider_sdk::Secret::new(url.to_owned()),
-        credentials: None,
-        token: None,
-        ca_file: None,
-        prefix: String::new(),
-        replicas: None,
-        timeout: Duration::from_secs(10),
-    }
-}

@@ -7,8 +7,9 @@ use super::{
 use crate::nats::{NatsConfig, NatsServer};
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{Bytes, Caller, IntoService, Lattice, Link, ServeHandle, serve};
-use lattice_providers::messaging::{
-    CONSUMER, HANDLER, LatticeMessaging, NatsMessaging, nats::Settings,
+use lattice_providers::{
+    messaging::{CONSUMER, HANDLER, LatticeMessaging, NatsMessaging},
+    nats::NatsSettings,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -34,7 +35,7 @@ impl Backend {
         match self {
             Self::Lattice => LatticeMessaging::default().into_service(),
             Self::Subjects(server) | Self::Streams(server) => {
-                NatsMessaging::new(Settings::server(server.url())).into_service()
+                NatsMessaging::new(NatsSettings::new(server.url())).into_service()
             }
         }
     }
