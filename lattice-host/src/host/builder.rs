@@ -301,12 +301,16 @@ fn own_builtins() -> BTreeMap<String, ProviderFactory> {
 
 #[cfg(feature = "http")]
 fn outgoing_http(config: &BTreeMap<String, String>) -> Result<Arc<dyn Service>, RuntimeError> {
-    if let Some(name) = config.keys().next() {
-        return Err(RuntimeError::new(format!(
-            "the provider `http` has no configuration, but `{name}` is set; remove it, and configure each link to the provider"
-        )));
-    }
-    Ok(crate::http::OutgoingHttp::new().into_service())
+    let settings = lattice_provider_sdk::settings(config).map_err(|refusal| {
+        let is_of_links = config.keys().any(|name| name != "ca-file");
+        let advice = if is_of_links {
+            "; the hosts and all else are in the config of each link to it"
+        } else {
+            ""
+        };
+        RuntimeError::new(format!("{}{advice}", refusal.reason()))
+    })?;
+    Ok(crate::http::OutgoingHttp::with_settings(settings).into_service())
 }
 
 /// Returns the loader for the given engine, or for the shared one. The first use of the shared
