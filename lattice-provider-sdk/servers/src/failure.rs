@@ -23,7 +23,7 @@ pub enum NoServer {
         user: &'static str,
     },
     /// Its files can't be made, or its program can't be run.
-    #[error("{server} can't be prepared: {source}")]
+    #[error("{server} can't be started")]
     Unprepared {
         /// Its name.
         server: &'static str,
@@ -54,8 +54,7 @@ mod tests {
     #[test]
     fn only_what_a_machine_lacks_is_missing() {
         let (server, user) = ("a server", "somebody");
-        let source = || io::Error::other("no room");
-        let log = || "no port".to_owned();
+        let log = "no port".to_owned();
         for (reason, is_missing, text) in [
             (
                 NoServer::NotInstalled {
@@ -69,16 +68,12 @@ mod tests {
             (
                 NoServer::Unprepared {
                     server,
-                    source: source(),
+                    source: io::Error::other("no room"),
                 },
                 false,
-                "no room",
+                "can't be started",
             ),
-            (
-                NoServer::NotStarted { server, log: log() },
-                false,
-                "no port",
-            ),
+            (NoServer::NotStarted { server, log }, false, "no port"),
         ] {
             assert_eq!(reason.is_missing(), is_missing, "{reason}");
             assert!(reason.to_string().contains(text), "{reason}");

@@ -94,7 +94,7 @@ impl PostgresServer {
     /// If it doesn't start.
     pub async fn restart(&mut self) {
         if let Err(failed) = self.run_it().await {
-            panic!("{failed}");
+            panic!("{failed:?}");
         }
     }
 

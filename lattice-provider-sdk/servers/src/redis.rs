@@ -73,7 +73,7 @@ impl RedisServer {
     /// If it doesn't start.
     pub async fn restart(&mut self) {
         if let Err(failed) = self.run_it().await {
-            panic!("{failed}");
+            panic!("{failed:?}");
         }
     }
 

@@ -18,6 +18,7 @@ use lattice_benches_common::{
     measure::Calls,
     report::Report,
 };
+use lattice_core::error::chain;
 use lattice_provider_sdk::IntoService;
 use lattice_providers::keyvalue::{MemoryConfig, MemoryKeyValue, RedisConfig, RedisKeyValue};
 use lattice_test_servers::RedisServer;
@@ -43,7 +44,7 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
                 let row = rate(report, REDIS, ours, client).await?;
                 report.add_row(row, Bar::RatioAtLeast(0.8));
             }
-            Err(missing) => report.leave_out(REDIS, missing),
+            Err(missing) => report.leave_out(REDIS, chain(&missing)),
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! | row | ours | baseline |
 //! | --- | --- | --- |
-//! | `kv.memory.p50` | an actor's `get` from an open bucket in memory, provider on its host | its call of a provider that returns 16 B: `local.provider.16B` |
+//! | `kv.memory.p50` | an actor's `get` from an open bucket in memory, provider on its host | an actor's call of a provider that returns what it gets: `local.provider.16B` |
 //! | `kv.redis.rate` | calls/s of an actor that makes such a `get` from Redis, 64 in flight | one after the other: a `GET` by the bare crate `redis`, and a call of an actor that calls a provider |
 //! | `sql.postgres.rate` | the same with a query of one row by its key | the same with `tokio-postgres` and `deadpool-postgres` |
 //! | `blob.growth_MiB` | how much a host grows while an actor writes and reads an object of 256 MiB: the most of the two rows below | none |

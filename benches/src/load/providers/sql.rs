@@ -10,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use lattice_benches_common::{measure::Calls, report::Report};
+use lattice_core::error::chain;
 use lattice_providers::sql::{Postgres, PostgresConfig, Tls};
 use lattice_test_servers::PostgresServer;
 use std::{
@@ -45,7 +46,7 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
             let row = rate(report, POSTGRES, Lookups(ours), client).await?;
             report.add_row(row, Bar::RatioAtLeast(0.8));
         }
-        Err(missing) => report.leave_out(POSTGRES, missing),
+        Err(missing) => report.leave_out(POSTGRES, chain(&missing)),
     }
     Ok(())
 }

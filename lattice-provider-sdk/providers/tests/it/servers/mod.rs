@@ -26,6 +26,6 @@ fn installed<S>(started: Result<S, NoServer>) -> Option<S> {
             println!("skipped: {missing}");
             None
         }
-        Err(failed) => panic!("{failed}"),
+        Err(failed) => panic!("{failed:?}"),
     }
 }
