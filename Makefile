@@ -23,6 +23,7 @@ test: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
 
 bench: guests
+	sh .ci/servers.sh
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench-nats.sh --rounds 3
 

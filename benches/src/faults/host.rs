@@ -12,7 +12,7 @@ use crate::{
 };
 use lattice_core::{Lattice, auth::LatticeKey};
 use lattice_host::{
-    Actor, ByteSize, Engine, Host, Instances,
+    Actor, ByteSize, Engine, Host, Instances, Programs,
     http::{Ingress, IngressLimits},
 };
 use lattice_providers::{messaging::NatsMessaging, nats::NatsSettings, schedule::Schedule};
@@ -139,6 +139,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
     let mut host = Host::builder(&lattice)
         .id(id)
         .engine(engine.clone())
+        .programs(Programs::Any)
         .builtin(LEDGER, move |_| Ok(Ledger::new(&of_ledger)));
     for Component { id, serves } in components {
         let actor = |guest: Guest| Ok::<_, Failure>(Actor::from_file(guest.path()?));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     nats::{NatsConfig as ServerConfig, NatsServer},
-    servers::redis::RedisServer,
+    servers,
 };
 use lattice_provider_sdk::{
     Caller, IntoService, Lattice, Link, Provider as _, Secret, ServeHandle, serve,
@@ -102,7 +102,7 @@ async fn stranger() -> (u16, tokio::task::JoinHandle<()>) {
 
 #[tokio::test]
 async fn a_redis_that_is_down_is_told_and_waited_for() {
-    let Some(mut server) = RedisServer::start(&[]).await else {
+    let Some(mut server) = servers::redis(&[]).await else {
         return;
     };
     server.stop();
@@ -140,7 +140,7 @@ async fn a_redis_that_is_down_is_told_and_waited_for() {
 
 #[tokio::test]
 async fn a_redis_that_is_slow_fails_calls_before_their_deadline() {
-    let Some(server) = RedisServer::start(&[]).await else {
+    let Some(server) = servers::redis(&[]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -158,7 +158,7 @@ async fn a_redis_that_is_slow_fails_calls_before_their_deadline() {
 
 #[tokio::test]
 async fn a_redis_that_refuses_the_credentials_is_told_without_them() {
-    let Some(server) = RedisServer::start(&["--requirepass", "enigma"]).await else {
+    let Some(server) = servers::redis(&["--requirepass", "enigma"]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -184,7 +184,7 @@ async fn a_redis_that_refuses_the_credentials_is_told_without_them() {
 
 #[tokio::test]
 async fn a_redis_that_is_full_still_reads() {
-    let Some(server) = RedisServer::start(&[]).await else {
+    let Some(server) = servers::redis(&[]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -215,7 +215,7 @@ async fn data_of_others_and_servers_of_others_fail_typed() {
         "{text}"
     );
 
-    let Some(server) = RedisServer::start(&[]).await else {
+    let Some(server) = servers::redis(&[]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;

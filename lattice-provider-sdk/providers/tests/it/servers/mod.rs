@@ -1,6 +1,31 @@
-//! Real servers, each in a folder of its own. One that isn't installed skips its tests.
+//! Real servers. A test of one that this machine doesn't have is skipped.
 
+use lattice_test_servers::NoServer;
 #[cfg(feature = "sql-postgres")]
-pub(crate) mod postgres;
+use lattice_test_servers::PostgresServer;
 #[cfg(feature = "keyvalue-redis")]
-pub(crate) mod redis;
+use lattice_test_servers::RedisServer;
+
+/// Starts a server with an empty database.
+#[cfg(feature = "sql-postgres")]
+pub(crate) async fn postgres() -> Option<PostgresServer> {
+    installed(PostgresServer::start().await)
+}
+
+/// Starts a server with more options.
+#[cfg(feature = "keyvalue-redis")]
+pub(crate) async fn redis(options: &[&str]) -> Option<RedisServer> {
+    installed(RedisServer::start(options).await)
+}
+
+/// Returns a server. Returns none, and prints why, if this machine doesn't have it.
+fn installed<S>(started: Result<S, NoServer>) -> Option<S> {
+    match started {
+        Ok(server) => Some(server),
+        Err(missing) if missing.is_missing() => {
+            println!("skipped: {missing}");
+            None
+        }
+        Err(failed) => panic!("{failed:?}"),
+    }
+}
