@@ -13,8 +13,10 @@ CHECKED := --config .ci/checked.toml
 ## Compiles the guests of the examples alone.
 demo:
 	sh .ci/guests.sh examples/guests
+	sh .ci/javascript-guests.sh shortener_counter
 	$(CARGO) run --release --quiet --example quickstart
 	$(CARGO) run --release --quiet --example constellation
+	$(CARGO) run --release --quiet --example shortener
 
 ## Runs the doc tests first, so that the test runner's summary is printed last.
 test: guests

@@ -47,6 +47,19 @@ impl NoServer {
     }
 }
 
+/// Returns a server that a test needs. Returns none, and prints why, if this machine lacks it: the
+/// test is skipped. Panics if the machine has it and it did not start.
+pub fn installed<S>(started: Result<S, NoServer>) -> Option<S> {
+    match started {
+        Ok(server) => Some(server),
+        Err(missing) if missing.is_missing() => {
+            println!("skipped: {missing}");
+            None
+        }
+        Err(failed) => panic!("{failed:?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,6 @@ mod postgres;
 mod redis;
 mod running;
 
-pub use failure::NoServer;
+pub use failure::{NoServer, installed};
 pub use postgres::{LOCKED, PostgresServer};
 pub use redis::RedisServer;

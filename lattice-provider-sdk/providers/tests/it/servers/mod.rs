@@ -1,6 +1,6 @@
 //! Real servers. A test of one that this machine doesn't have is skipped.
 
-use lattice_test_servers::NoServer;
+use lattice_test_servers::installed;
 #[cfg(feature = "sql-postgres")]
 use lattice_test_servers::PostgresServer;
 #[cfg(feature = "keyvalue-redis")]
@@ -16,16 +16,4 @@ pub(crate) async fn postgres() -> Option<PostgresServer> {
 #[cfg(feature = "keyvalue-redis")]
 pub(crate) async fn redis(options: &[&str]) -> Option<RedisServer> {
     installed(RedisServer::start(options).await)
-}
-
-/// Returns a server. Returns none, and prints why, if this machine doesn't have it.
-fn installed<S>(started: Result<S, NoServer>) -> Option<S> {
-    match started {
-        Ok(server) => Some(server),
-        Err(missing) if missing.is_missing() => {
-            println!("skipped: {missing}");
-            None
-        }
-        Err(failed) => panic!("{failed:?}"),
-    }
 }
