@@ -1,6 +1,11 @@
 //! One process of a provider, from its start to its end.
 
-use super::{output::Output, program::Program};
+use super::{
+    file::CheckedFile,
+    output::Output,
+    program::Program,
+    wrapper::{ProcessLimits, Wrapper},
+};
 use crate::guest::ActorLog;
 use lattice_core::error::chain;
 use std::{
@@ -11,7 +16,7 @@ use std::{
 };
 use tokio::{
     io::AsyncWriteExt as _,
-    process::{Child, ChildStdin, Command},
+    process::{Child, ChildStdin},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -42,19 +47,20 @@ impl Running {
         log: &Arc<ActorLog>,
     ) -> Result<Self, String> {
         let deadline = Instant::now() + program.start;
-        let mut spawned = Self::spawn(program, log);
+        let file = program.check().await.map_err(|error| chain(&error))?;
+        let mut spawned = Self::spawn(program, &file, log);
         // While a program is written, another one that starts has its file open for a moment.
         while let Err(error) = &spawned
             && error.kind() == io::ErrorKind::ExecutableFileBusy
             && Instant::now() < deadline
         {
             sleep(BUSY).await;
-            spawned = Self::spawn(program, log);
+            spawned = Self::spawn(program, &file, log);
         }
         let mut running = spawned.map_err(|error| {
             format!(
                 "the program `{}` can't be run: {}",
-                program.path.display(),
+                program.path().display(),
                 chain(&error)
             )
         })?;
@@ -81,12 +87,9 @@ impl Running {
         }
     }
 
-    fn spawn(program: &Program, log: &Arc<ActorLog>) -> io::Result<Self> {
-        let mut command = Command::new(&program.path);
+    fn spawn(program: &Program, file: &CheckedFile, log: &Arc<ActorLog>) -> io::Result<Self> {
+        let mut command = program.command(file)?;
         command
-            .args(&program.arguments)
-            .env_clear()
-            .envs(&program.environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -96,7 +99,9 @@ impl Running {
         command.process_group(0);
         let mut child = command.spawn()?;
         let group = Group::of(&child);
-        group.limit(program.memory)?;
+        if program.wrapper == Wrapper::None {
+            group.limit(&program.limits)?;
+        }
         let output = Arc::new(Output::new(log.clone()));
         let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
@@ -200,29 +205,30 @@ impl Group {
     #[expect(clippy::unused_self, reason = "there are no groups")]
     fn kill(&self) {}
 
-    /// Limits the memory that the process may map.
+    /// Sets the limits of a process that has no wrapper. It was told nothing yet.
     #[cfg(target_os = "linux")]
-    fn limit(&self, memory: Option<crate::limits::ByteSize>) -> io::Result<()> {
+    fn limit(&self, limits: &ProcessLimits) -> io::Result<()> {
         use rustix::process::{Resource, Rlimit, prlimit};
-        let (Some(memory), Some(process)) = (memory, self.pid()) else {
+        let Some(process) = self.pid() else {
             return Ok(());
         };
-        let most = Rlimit {
-            current: Some(memory.as_u64()),
-            maximum: Some(memory.as_u64()),
-        };
-        prlimit(Some(process), Resource::As, most)?;
+        for (resource, most) in [(Resource::Core, 0), (Resource::Nofile, limits.open_files)] {
+            let both = Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            };
+            prlimit(Some(process), resource, both)?;
+        }
         Ok(())
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, reason = "there is no limit to set")]
-    fn limit(&self, memory: Option<crate::limits::ByteSize>) -> io::Result<()> {
-        match memory {
-            None => Ok(()),
-            Some(_) => Err(io::Error::other(
-                "this system has no limit for the memory of a process; remove `lattice.memory`",
-            )),
-        }
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "there are no limits of other processes"
+    )]
+    fn limit(&self, _: &ProcessLimits) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -14,7 +14,9 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `allowed` | which programs the host runs at all |
-//! | `program`, `installed` | which program, its arguments, environment and memory; one from a registry |
+//! | `program` | which program, its arguments, environment and limits |
+//! | `file`, `installed` | its file, which is checked at each start; that of one from a registry |
+//! | `wrapper` | puts the limits into force before the program runs |
 //! | `child` | one process: its start, its lines, its end |
 //! | `output` | its lines, for the log and for the reason why it ended |
 //! | `supervisor` | starts it again |
@@ -22,13 +24,18 @@
 
 mod allowed;
 mod child;
+mod error;
+mod file;
 mod installed;
 mod output;
 mod program;
 mod service;
 mod supervisor;
+mod wrapper;
 
+pub(crate) use allowed::ProgramSettings;
 pub use allowed::{Programs, ProgramsError};
 pub(crate) use installed::Installed;
 pub(crate) use program::Program;
 pub(crate) use service::{ProcessService, ProcessSettings};
+pub use wrapper::wrap_programs;

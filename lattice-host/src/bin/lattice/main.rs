@@ -15,6 +15,7 @@ mod log;
 mod logs;
 mod options;
 mod output;
+mod programs;
 mod pull;
 mod push;
 mod registry;
@@ -105,6 +106,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // First: this process may be one that a host has started for a provider.
+    lattice_host::wrap_programs();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return command_line::explain(&error),
