@@ -188,9 +188,14 @@
 //! that calls [`wrap_programs`] in its `main`. Others need the command `prlimit` of util-linux,
 //! which most systems have. Where nothing can set them, a setting for a limit is refused.
 //!
-//! The lattice has to be on NATS. A provider that runs once can't be a process, because its lease
-//! is checked by the host. A link whose locality is the caller's own host doesn't reach a process,
-//! because that is another node.
+//! The lattice has to be on NATS. A link whose locality is the caller's own host doesn't reach a
+//! process, because that is another node.
+//!
+//! With `run = "once"`, one process serves in the whole lattice, started by the host that holds the
+//! lease. The process is told of each renewal, refuses calls and results once the lease has ended,
+//! and has ended itself a second before another host can have the lease, also if its own host is
+//! paused or gone. What it has asked another server to do before is not undone: the page of a
+//! provider says whether its effects are fenced.
 //!
 //! # What an actor can't do
 //!

@@ -1,9 +1,13 @@
 //! Serving: what a component is to the lattice, whether native code or WebAssembly.
 
 mod functions;
+mod lease;
 mod site;
 
 pub use functions::Functions;
+pub(crate) use lease::Leased;
+#[doc(hidden)]
+pub use lease::{LeaseDeadline, LeaseLeft};
 pub use site::Site;
 
 use crate::{

@@ -1,22 +1,23 @@
 //! One process of a provider, from its start to its end.
 
 use super::{
+    feed::Feed,
     file::CheckedFile,
     output::Output,
     program::Program,
     wrapper::{ProcessLimits, Wrapper},
 };
 use crate::guest::ActorLog;
-use lattice_core::error::chain;
+use lattice_core::{error::chain, serve::LeaseDeadline};
 use std::{
     io,
+    ops::Deref,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt as _,
-    process::{Child, ChildStdin},
+    process::Child,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -26,6 +27,9 @@ const STOP: Duration = Duration::from_millis(4_000);
 /// How long the last lines may take after the end of a process. Another process may have its pipes.
 const LAST_LINES: Duration = Duration::from_millis(100);
 
+/// How long a process may take to end after it was killed: the time that the system needs for it.
+const KILL: Duration = Duration::from_millis(500);
+
 /// The pause before a program whose file is open for writing is tried again.
 const BUSY: Duration = Duration::from_millis(10);
 
@@ -33,17 +37,19 @@ const BUSY: Duration = Duration::from_millis(10);
 pub(super) struct Running {
     child: Child,
     group: Group,
-    /// The process stops when this ends. `None` once it has been asked to.
-    stdin: Option<ChildStdin>,
+    /// The process stops when this is dropped.
+    feed: Option<Feed>,
     output: Arc<Output>,
     readers: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Running {
-    /// Starts a process, and waits until it serves. Fails with the reason why it doesn't.
-    pub(super) async fn start(
+    /// Starts a process, and waits until it serves, under the lease if there is one. Fails with the
+    /// reason why it doesn't.
+    pub(super) async fn start<O: Deref<Target = String> + Send + 'static>(
         program: &Program,
-        order: &str,
+        order: impl FnOnce() -> O,
+        lease: Option<LeaseDeadline>,
         log: &Arc<ActorLog>,
     ) -> Result<Self, String> {
         let deadline = Instant::now() + program.start;
@@ -64,9 +70,11 @@ impl Running {
                 chain(&error)
             )
         })?;
+        // The order says until when the lease is held.
+        let stdin = running.child.stdin.take();
+        running.feed = stdin.map(|stdin| Feed::start(stdin, order(), lease));
         let output = running.output.clone();
         let starts = async {
-            running.send(order).await;
             tokio::select! {
                 biased;
                 () = output.serves.notified() => None,
@@ -115,21 +123,12 @@ impl Running {
             readers.push(AbortOnDropHandle::new(tokio::spawn(read)));
         }
         Ok(Self {
-            stdin: child.stdin.take(),
+            feed: None,
             child,
             group,
             output,
             readers,
         })
-    }
-
-    /// Sends the order. A process that has ended or doesn't read it is noticed otherwise.
-    async fn send(&mut self, order: &str) {
-        if let Some(stdin) = &mut self.stdin
-            && let Err(error) = stdin.write_all(order.as_bytes()).await
-        {
-            tracing::debug!(%error, "a process did not take its order");
-        }
     }
 
     /// Waits until the process ends by itself, and returns the reason.
@@ -140,15 +139,27 @@ impl Running {
 
     /// Asks the process to stop, and kills it if it doesn't in time.
     pub(super) async fn stop(mut self) {
-        self.stdin = None;
+        // Under a lease, it is renewed until the process has ended.
+        let _feed = self.feed.take().and_then(Feed::stop);
         if timeout(STOP, self.child.wait()).await.is_err() {
             let last = self.output.last_lines();
             tracing::warn!(
                 last,
                 "the process of a provider did not stop within {STOP:?}, and is killed"
             );
+            self.kill().await;
         }
         self.drain_output().await;
+    }
+
+    /// Kills the process, and waits until it has ended.
+    pub(super) async fn kill(&mut self) {
+        self.group.kill();
+        if timeout(KILL, self.child.wait()).await.is_err() {
+            tracing::warn!(
+                "the process of a provider was killed and has not ended within {KILL:?}"
+            );
+        }
     }
 
     async fn reason(&mut self, ended: io::Result<ExitStatus>) -> String {

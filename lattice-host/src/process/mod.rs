@@ -11,13 +11,17 @@
 //! served for a while, and with growing pauses if it keeps ending. The reason is the component's
 //! condition until it serves again.
 //!
+//! The process of a provider that runs once is told of each renewal of its lease, and checks the
+//! lease by itself. It is killed when the lease ends, and a later start is under a later lease.
+//!
 //! | file | what it does |
 //! | --- | --- |
 //! | `allowed` | which programs the host runs at all |
 //! | `program` | which program, its arguments, environment and limits |
 //! | `file`, `installed` | its file, which is checked at each start; that of one from a registry |
 //! | `wrapper` | puts the limits into force before the program runs |
-//! | `child` | one process: its start, its lines, its end |
+//! | `child` | one process: its start and its end |
+//! | `feed` | what it is told on its standard input |
 //! | `output` | its lines, for the log and for the reason why it ended |
 //! | `supervisor` | starts it again |
 //! | `service` | what the agent serves in the component's name |
@@ -25,6 +29,7 @@
 mod allowed;
 mod child;
 mod error;
+mod feed;
 mod file;
 mod installed;
 mod output;

@@ -85,6 +85,7 @@ impl Shared {
         let supervisor = Supervisor {
             program: self.program.clone(),
             order,
+            lease: site.lease().cloned(),
             log: self.log.clone(),
             state: sender,
             stop: stop.clone(),

@@ -2,7 +2,7 @@
 
 use super::{
     life::replaced,
-    scene::{PROGRAM, Scene, has_ended, host_process, pid, runs},
+    scene::{Scene, has_ended, host_process, pid, runs},
 };
 use crate::{host::support::started, nats::signal, wait::until};
 use lattice_host::{Host, Programs};
@@ -136,18 +136,6 @@ async fn a_process_that_is_stuck_does_not_outlive_a_host_that_is_killed() {
     has_ended(another).await;
     // Left alone, it blocks its thread for a minute.
     assert!(killed.elapsed() < Duration::from_secs(30));
-}
-
-#[tokio::test]
-async fn a_provider_that_runs_once_is_refused_in_a_process_of_its_own() {
-    let scene = Scene::new().await;
-    let _host = started(scene.host()).await;
-    scene
-        .apply_text(&format!(
-            "name = \"test\"\n[providers.actor]\nimage = \"file:{PROGRAM}\"\nrun = \"once\"\n"
-        ))
-        .await;
-    scene.says("can't run once").await;
 }
 
 #[tokio::test]
