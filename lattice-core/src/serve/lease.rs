@@ -3,7 +3,7 @@
 //! The agent of a host takes and renews the lease. A process that the host starts is told until
 //! when the lease is held, and checks that by itself.
 
-use super::{Answer, Request, Service, Site, checked};
+use super::{Answer, ProcessUsage, Request, Service, Site, checked};
 use crate::{
     call::CallError,
     id::{Fence, Origin},
@@ -258,6 +258,10 @@ impl Service for Leased {
 
     fn is_elsewhere(&self) -> bool {
         self.service.is_elsewhere()
+    }
+
+    fn process(&self) -> Option<ProcessUsage> {
+        self.service.process()
     }
 
     fn takes_replicas(&self) -> bool {

@@ -2,12 +2,14 @@
 
 mod functions;
 mod lease;
+mod process;
 mod site;
 
 pub use functions::Functions;
 pub(crate) use lease::Leased;
 #[doc(hidden)]
 pub use lease::{LeaseDeadline, LeaseLeft};
+pub use process::ProcessUsage;
 pub use site::Site;
 
 use crate::{
@@ -98,6 +100,13 @@ pub trait Service: Send + Sync + 'static {
     /// service. A service that wraps another passes it on.
     fn is_elsewhere(&self) -> bool {
         false
+    }
+
+    /// Returns what is known of the process that [serves elsewhere](Self::is_elsewhere), for the
+    /// reports of this node. Called every few seconds, so it shouldn't take long. A service that
+    /// wraps another passes it on.
+    fn process(&self) -> Option<ProcessUsage> {
+        None
     }
 
     /// Returns whether other replicas of the component may call it, in the name of their hosts and

@@ -131,6 +131,11 @@ impl Running {
         })
     }
 
+    /// Returns the process's number in the system, if it still runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits until the process ends by itself, and returns the reason.
     pub(super) async fn ended(&mut self) -> String {
         let ended = self.child.wait().await;

@@ -24,6 +24,7 @@
 //! | `feed` | what it is told on its standard input |
 //! | `output` | its lines, for the log and for the reason why it ended |
 //! | `supervisor` | starts it again |
+//! | `usage` | how often and how long the processes ran, and what they used |
 //! | `service` | what the agent serves in the component's name |
 
 mod allowed;
@@ -36,6 +37,7 @@ mod output;
 mod program;
 mod service;
 mod supervisor;
+mod usage;
 mod wrapper;
 
 pub(crate) use allowed::ProgramSettings;

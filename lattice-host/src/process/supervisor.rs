@@ -1,6 +1,6 @@
 //! Keeps the process of a provider running.
 
-use super::{child::Running, program::Program};
+use super::{child::Running, program::Program, usage::Lives};
 use crate::guest::ActorLog;
 use lattice_core::{id::Fence, serve::LeaseDeadline};
 use lattice_provider_sdk::process::Order;
@@ -64,6 +64,7 @@ pub(super) struct Supervisor {
     pub(super) lease: Option<(Fence, LeaseDeadline)>,
     pub(super) log: Arc<ActorLog>,
     pub(super) state: watch::Sender<State>,
+    pub(super) lives: Arc<Lives>,
     /// Asks for an orderly end.
     pub(super) stop: CancellationToken,
 }
@@ -75,6 +76,7 @@ impl Supervisor {
         let (stop, lease) = (self.stop.clone(), self.lease.clone());
         let halted = || halted(&stop, lease.as_ref().map(|(_, until)| until));
         loop {
+            self.lives.starts();
             let started = tokio::select! {
                 biased;
                 _ = halted() => break,
@@ -83,6 +85,7 @@ impl Supervisor {
             let (reason, has_served) = match started {
                 Err(reason) => (reason, false),
                 Ok(mut running) => {
+                    self.lives.serves(running.id());
                     self.say(State::Serving);
                     let began = Instant::now();
                     let ended = tokio::select! {
@@ -111,6 +114,7 @@ impl Supervisor {
                     (reason, true)
                 }
             };
+            self.lives.ended(&reason);
             failures = failures.saturating_add(1);
             // It is started at once only if it has served.
             let pause = pause(failures.saturating_add(u32::from(!has_served)));

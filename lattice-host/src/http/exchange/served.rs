@@ -7,7 +7,7 @@ use lattice_core::{
     id::{FunctionKey, Origin},
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName, InterfaceName},
-    serve::{Answer, Request, Service, Site},
+    serve::{Answer, ProcessUsage, Request, Service, Site},
     types::{ComponentTypes, InterfaceTypes},
 };
 use std::{
@@ -139,6 +139,10 @@ impl Service for ServedAs {
 
     fn is_elsewhere(&self) -> bool {
         self.service.is_elsewhere()
+    }
+
+    fn process(&self) -> Option<ProcessUsage> {
+        self.service.process()
     }
 
     fn takes_replicas(&self) -> bool {
