@@ -13,8 +13,10 @@ CHECKED := --config .ci/checked.toml
 ## Compiles the guests of the examples alone.
 demo:
 	sh .ci/guests.sh examples/guests
+	sh .ci/javascript-guests.sh shortener_counter
 	$(CARGO) run --release --quiet --example quickstart
 	$(CARGO) run --release --quiet --example constellation
+	$(CARGO) run --release --quiet --example shortener
 
 ## Runs the doc tests first, so that the test runner's summary is printed last.
 test: guests
@@ -23,6 +25,7 @@ test: guests
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
 
 bench: guests
+	sh .ci/servers.sh
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench-nats.sh --rounds 3
 

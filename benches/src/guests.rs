@@ -1,4 +1,5 @@
-//! The actors that are measured, built from `benches/guests`.
+//! The actors that are measured, built from `benches/guests`. One of them is also for the tests of
+//! the host, among whose guests it is.
 
 use std::path::PathBuf;
 
@@ -17,6 +18,12 @@ pub enum Guest {
     Source,
     /// Reads streams, and has resources.
     Sink,
+    /// Reads a value of a key-value store.
+    Kv,
+    /// Reads a row of a database.
+    Sql,
+    /// Writes and reads objects. It is a guest of the host's tests, too.
+    Blobs,
     /// Serves HTTP by WASI 0.2.
     HttpHello,
     /// Serves HTTP by WASI 0.3.
@@ -43,6 +50,9 @@ impl Guest {
             Self::Filler => "bench_filler.wasm",
             Self::Source => "bench_source.wasm",
             Self::Sink => "bench_sink.wasm",
+            Self::Kv => "bench_kv.wasm",
+            Self::Sql => "bench_sql.wasm",
+            Self::Blobs => "blobs.wasm",
             Self::HttpHello => "bench_http_hello.wasm",
             Self::HttpHelloP3 => "bench_http_hello_p3.wasm",
         };

@@ -13,11 +13,12 @@
 //! busy while calls are in flight, and the outcomes of the calls are measured. Its rows go to the
 //! same summary.
 //!
-//! The programs share the actors that are called ([`scene`], [`flow`]), the [`baseline`] that runs
-//! the same actors on bare Wasmtime, client and baseline of [`http`], the processes around them
-//! ([`proxy`], [`bulk`], [`process`]), and what `common/` has for the program without wasmtime too,
-//! which is part of this crate under the same names. All of them use the interfaces of `guests/wit`
-//! and, for streams and resources, of `guests/flow`.
+//! The programs share the actors that are called ([`scene`], [`flow`], [`lookup`]), the
+//! [`baseline`] that runs the same actors on bare Wasmtime, client and baseline of [`http`], the
+//! processes around them ([`proxy`], [`bulk`], [`process`], [`provided`]), and what `common/` has
+//! for the program without wasmtime too, which is part of this crate under the same names. All of
+//! them use the interfaces of `guests/wit`, for streams and resources those of `guests/flow`, and
+//! for values of providers that of `guests/lookup`.
 
 pub mod baseline;
 pub mod bulk;
@@ -26,7 +27,9 @@ pub mod flow;
 pub mod guests;
 pub mod http;
 pub mod load;
+pub mod lookup;
 pub mod process;
+pub mod provided;
 pub mod proxy;
 pub mod scene;
 

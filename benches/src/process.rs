@@ -1,7 +1,7 @@
-//! Resources that a process uses, as reported by Linux.
+//! Processes and the resources that they use, as reported by Linux.
 
 use crate::Failure;
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 /// Returns the resident memory in bytes.
 ///
@@ -50,6 +50,59 @@ pub fn is_stopped(pid: u32) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Returns the processes that this one has started and that run.
+///
+/// # Errors
+/// Fails when the system isn't Linux.
+pub fn children(pid: u32) -> Result<Vec<u32>, Failure> {
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        // Other names are not those of processes.
+        let Ok(child) = entry?.file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        if status(child).is_some_and(|(runs, parent)| runs && parent == pid) {
+            children.push(child);
+        }
+    }
+    Ok(children)
+}
+
+/// Returns whether a process runs. One that has ended and that its parent hasn't waited for
+/// doesn't.
+pub fn runs(pid: u32) -> bool {
+    status(pid).is_some_and(|(runs, _)| runs)
+}
+
+/// Sends a signal to a process, such as `STOP`.
+///
+/// # Errors
+/// Fails when the process does not run.
+pub fn signal(pid: u32, name: &str) -> Result<(), Failure> {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("a process could not be sent SIG{name}").into())
+    }
+}
+
+/// Returns whether a process runs, and which one has started it.
+fn status(pid: u32) -> Option<(bool, u32)> {
+    status_in(&std::fs::read_to_string(of(pid, "stat")).ok()?)
+}
+
+/// Returns the third and the fourth field. The second one, the program's name, is in brackets and
+/// may contain anything.
+fn status_in(stat: &str) -> Option<(bool, u32)> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace();
+    let state = fields.next()?;
+    Some((!matches!(state, "Z" | "X"), fields.next()?.parse().ok()?))
+}
+
 fn of(pid: u32, what: &str) -> PathBuf {
     format!("/proc/{pid}/{what}").into()
 }
@@ -85,5 +138,20 @@ mod tests {
         assert!(resident(own).expect("readable") > 1 << 20);
         assert!(descriptors(own).expect("readable") >= 3);
         assert!(resident(u32::MAX).is_err() && descriptors(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_process_runs_until_it_ends_and_is_known_by_its_parent() {
+        assert_eq!(status_in("7 (a) b) S 3 7 7"), Some((true, 3)));
+        assert_eq!(status_in("7 (a) Z 3 7 7"), Some((false, 3)));
+        assert_eq!(status_in("7 (a) Z"), None);
+        let mut sleeper = Command::new("sleep").arg("1000").spawn().expect("started");
+        let own = std::process::id();
+        assert!(children(own).expect("readable").contains(&sleeper.id()));
+        signal(sleeper.id(), "KILL").expect("it runs");
+        sleeper.wait().expect("its end");
+        assert!(!runs(sleeper.id()) && runs(own));
+        assert!(!children(own).expect("readable").contains(&sleeper.id()));
+        assert!(signal(sleeper.id(), "KILL").is_err());
     }
 }

@@ -80,6 +80,7 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
         ("fault.memory.queues_MiB", 256.0),
         ("stream.slow.growth_MiB", 1.5 * 64.0),
         ("http.idle.growth_MiB", 200.0),
+        ("provider.kill.serving_ms", 4.0 * 1_000.0),
         ("heal.kill.typed_ms", 4.0 * 1_000.0),
         ("heal.kill.replicas_s", 4.0 * 5.0),
         ("cold.apply_ms", 4.0 * 150.0),

@@ -7,10 +7,12 @@ use std::{
     process::{Command, Output},
 };
 
-/// The rows that are about no cell. The first two have no baseline.
-const OTHERS: [&str; 10] = [
+/// The rows that are about no cell. The first ones have no baseline.
+const OTHERS: [&str; 14] = [
     "stream.local.GiBps",
     "http.body.growth_MiB",
+    "blob.growth_MiB",
+    "blob.file.growth_MiB",
     "stream.local.record.ns",
     "resource.method.local",
     "stream.nats.rate",
@@ -19,7 +21,13 @@ const OTHERS: [&str; 10] = [
     "http.remote.rate",
     "http.remote.added_p50",
     "http.body.rate",
+    "kv.memory.p50",
+    "provider.process.added_p50",
 ];
+/// How many of them have no baseline.
+const ALONE: usize = 4;
+/// The rows that need a server which not every machine has. Without it, they say so.
+const ON_SERVERS: [&str; 3] = ["kv.redis.rate", "sql.postgres.rate", "blob.s3.growth_MiB"];
 
 fn load(args: &[&str], summary: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
@@ -55,9 +63,16 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         "http.local",
         "http.local.p3",
     ];
+    let table = String::from_utf8_lossy(&output.stdout);
+    let has = |name: &str| rows.iter().any(|row| row["row"] == name);
+    let on_servers: Vec<_> = ON_SERVERS.into_iter().filter(|name| has(name)).collect();
+    for name in ON_SERVERS {
+        let is_left_out = table.contains(&format!("\n`{name}` is left out: "));
+        assert_ne!(has(name), is_left_out, "{name}:\n{table}");
+    }
     assert_eq!(
         rows.len(),
-        paths.len() * 4 + OTHERS.len(),
+        paths.len() * 4 + OTHERS.len() + on_servers.len(),
         "rate, p50, p99 and CPU time of each, and the others: {rows:#?}"
     );
     for row in &rows {
@@ -68,9 +83,11 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         };
         assert!(row["row"].is_string() && row["unit"].is_string(), "{row}");
         assert_eq!(row.as_object().map(serde_json::Map::len), Some(5), "{row}");
-        if OTHERS[..2].iter().any(|other| row["row"] == *other) {
+        if row["baseline"].is_null() {
+            let mut alone = OTHERS[..ALONE].iter().chain(&ON_SERVERS);
+            assert!(alone.any(|other| row["row"] == *other), "{row}");
             // A short body makes no process grow.
-            assert!(number("ours") >= 0.0 && row["baseline"].is_null(), "{row}");
+            assert!(number("ours") >= 0.0, "{row}");
             continue;
         }
         // The kernel may count no CPU time at all for such a short run.
@@ -93,17 +110,15 @@ fn a_quick_run_measures_one_cell_of_each_path() {
     .into_iter()
     .chain(OTHERS)
     {
-        assert!(rows.iter().any(|row| row["row"] == name), "no row `{name}`");
+        assert!(has(name), "no row `{name}`");
     }
-
-    let table = String::from_utf8_lossy(&output.stdout);
     for path in paths {
         assert!(
             table.contains(&format!("| {path} ")),
             "no line for {path}:\n{table}"
         );
     }
-    for row in OTHERS {
+    for row in OTHERS.into_iter().chain(on_servers) {
         assert!(
             table.contains(&format!("| {row} ")),
             "no line for {row}:\n{table}"
@@ -124,6 +139,31 @@ fn rows_are_selected_by_name() {
     let rows = rows(&summary);
     assert_eq!(rows.len(), 1, "{rows:#?}");
     assert_eq!(rows[0]["row"], "resource.method.local");
+}
+
+/// What the program prints without the servers that the other run may have.
+#[test]
+fn a_row_without_its_server_is_left_out_and_says_why() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command
+        .args(["--quick", "--only", "kv.redis", "--only", "blob.s3"])
+        .arg("--summary")
+        .arg(&summary)
+        .env("REDIS_SERVER", directory.path().join("none"))
+        .env("LATTICE_BENCH_S3", "http://127.0.0.1:1/bench");
+    let output = command.output().expect("the program starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    for line in [
+        "`kv.redis.rate` is left out: Redis isn't installed",
+        "`blob.s3.growth_MiB` is left out: no server of S3 answers at 127.0.0.1:1",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert_eq!(rows(&summary), Vec::<Value>::new());
 }
 
 #[test]

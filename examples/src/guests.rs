@@ -1,7 +1,10 @@
 //! The actors of the examples, as built by `make guests`.
 
 use lattice_host::Actor;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The interface of the front desk. See also [`GREETER`].
 pub const DESK: &str = "example:hello/desk@0.1.0";
@@ -13,6 +16,9 @@ const FOLDER: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../target/guests/wasm32-wasip2/release"
 );
+
+/// The folder with those in JavaScript.
+const JAVASCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/javascript");
 
 /// The actor has not been built yet.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +53,20 @@ pub fn greeter(host: &str) -> Result<Actor, Missing> {
 /// Fails with [`Missing`] when the actor has not been built.
 pub fn hello() -> Result<Actor, Missing> {
     component("hello_http")
+}
+
+/// Returns where the actor in JavaScript is that counts the clicks of the shortener. A manifest
+/// names it.
+///
+/// # Errors
+/// Fails with why it could not be built, or that it wasn't tried.
+pub fn counter() -> Result<PathBuf, String> {
+    let path = Path::new(JAVASCRIPT).join("shortener_counter.wasm");
+    if path.exists() {
+        return Ok(path);
+    }
+    let reason = fs::read_to_string(path.with_extension("missing.txt"));
+    Err(reason.unwrap_or_else(|_| Missing { path }.to_string()))
 }
 
 fn component(name: &str) -> Result<Actor, Missing> {

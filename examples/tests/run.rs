@@ -192,6 +192,31 @@ fn across_processes() {
     has(&text, "received on three");
 }
 
+#[test]
+fn shortener() {
+    let text = run("shortener");
+    if text.starts_with("skipped") {
+        return;
+    }
+    has(
+        &text,
+        "   201 Created {\"code\":\"way\",\"short\":\"http://short.localhost:",
+    );
+    has(
+        &text,
+        "   GET /way: 302 Found to https://example.com/a/long/way?to=go\n",
+    );
+    has(&text, "   GET /popular, 16 times: 16 clicks are counted");
+    let refused = |url: &str, code: &str| {
+        let line = format!("   {url}: 400 Bad Request {{\"error\":{{\"code\":\"{code}\"");
+        has(&text, &line);
+    };
+    refused("javascript:alert(1)", "bad-url");
+    refused("http://short.localhost/loop", "loop");
+    refused("https://ada@example.com", "bad-url");
+    has(&text, "   GET /nothing: 404 Not Found\n");
+}
+
 #[cfg(unix)]
 #[test]
 fn embed() {

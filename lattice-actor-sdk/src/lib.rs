@@ -99,9 +99,9 @@
 //! * [`macro@http`]: exports a function as a handler of HTTP requests.
 //! * [`log`]: writes messages to the host's log, under the actor's id. Standard error and the
 //!   messages of panics go there too.
-//! * [`keyvalue`], [`config`], [`rpc`]: clients for the interfaces of `lattice-wit`. Your world
-//!   doesn't need to mention them: a client that you call becomes an import of your component, and
-//!   a client that you don't call adds nothing to it.
+//! * [`keyvalue`], [`sql`], [`messaging`], [`config`], [`rpc`]: clients for the interfaces of
+//!   `lattice-wit`. Your world doesn't need to mention them: a client that you call becomes an
+//!   import of your component, and a client that you don't call adds nothing to it.
 //!
 //! # Other targets
 //! The crate compiles for every target, so that `cargo check`, editors and unit tests of an actor's
@@ -113,7 +113,9 @@ pub mod config;
 pub mod http;
 pub mod keyvalue;
 pub mod log;
+pub mod messaging;
 pub mod rpc;
+pub mod sql;
 
 /// Generates bindings for a WIT world and exports your type as its implementation.
 ///

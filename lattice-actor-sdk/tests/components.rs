@@ -103,6 +103,30 @@ fn a_type_that_both_worlds_use_is_imported_once() {
 }
 
 #[test]
+fn a_handler_of_requests_has_clients_and_other_exports_beside_it() {
+    let (imports, exports) = interfaces("shortener");
+    assert_eq!(
+        imports,
+        [
+            "lattice:sql/database@0.1.0",
+            "wasi:http/types@0.2.12",
+            "wasi:keyvalue/atomics@0.2.0-draft2",
+            "wasi:keyvalue/store@0.2.0-draft2",
+            "wasi:logging/logging@0.1.0-draft",
+            "wasmcloud:messaging/consumer@0.2.0",
+            "wasmcloud:messaging/types@0.2.0",
+        ]
+    );
+    assert_eq!(
+        exports,
+        [
+            "lattice:schedule/handler@0.1.0",
+            "wasi:http/incoming-handler@0.2.12"
+        ]
+    );
+}
+
+#[test]
 fn a_handler_of_requests_runs_on_every_host_that_serves_wasi_http() {
     let (imports, exports) = interfaces("hello_http");
     assert_eq!(imports, ["wasi:http/types@0.2.12"]);

@@ -1,8 +1,10 @@
-//! The internals of this crate that `lattice-sim` needs. Not part of the public API: anything here
-//! may change in any release.
+//! The internals of this crate that `lattice-sim` and the standard providers need. Not part of the
+//! public API: anything here may change in any release.
 
 #[cfg(feature = "apps")]
 pub use crate::agent::leases::{Guard, Leases, MARGIN, RENEW, TERM};
+#[cfg(feature = "nats")]
+pub use crate::nats::client::client_of_its_own as nats_client;
 pub use crate::{
     bus::queue::{QueueReader, QueueWriter, queue},
     entropy::{

@@ -1,9 +1,12 @@
 //! What of its machine the settings of a provider may name.
 
+use lattice_core::quantity::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{
     cell::RefCell,
-    fmt, io,
+    fmt,
+    fs::File,
+    io::{self, Read as _},
     ops::Deref,
     path::{Path, PathBuf},
 };
@@ -223,6 +226,31 @@ impl HostPath {
     pub fn into_path_buf(self) -> PathBuf {
         self.0
     }
+
+    /// Reads the file, such as one of certificates. Blocks while the disk does.
+    ///
+    /// # Errors
+    /// Fails when there is no file, when it may not be read, when it isn't a regular one (a pipe
+    /// would block, and a device may never end), and when it has more than `most`.
+    pub fn read(&self, most: ByteSize) -> io::Result<Vec<u8>> {
+        read_file(&self.0, most)
+    }
+}
+
+/// Reads a regular file that has at most `most`.
+pub(crate) fn read_file(path: &Path, most: ByteSize) -> io::Result<Vec<u8>> {
+    if !path.metadata()?.is_file() {
+        let reason = "it isn't a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    let (mut bytes, limit) = (Vec::new(), most.as_u64());
+    let mut file = File::open(path)?.take(limit.saturating_add(1));
+    file.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it has more than {most}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
 }
 
 impl Deref for HostPath {

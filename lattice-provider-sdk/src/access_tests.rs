@@ -133,6 +133,31 @@ fn a_symbolic_link_does_not_lead_out() {
 }
 
 #[test]
+fn a_file_is_read_up_to_a_limit_if_it_is_a_regular_one() {
+    let root = Folder::new("reading");
+    let file = HostPath::from(root.0.join("file"));
+    let missing = file.read(ByteSize::kib(1)).expect_err("there is none");
+    assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    fs::write(&file, [7; 1_024]).expect("written");
+    assert_eq!(file.read(ByteSize::kib(1)).expect("it fits"), [7; 1_024]);
+    let large = file
+        .read(ByteSize::bytes(1_023))
+        .expect_err("one byte more");
+    assert_eq!(large.to_string(), "it has more than 1023 bytes");
+    let folder = HostPath::from(&*root.0).read(ByteSize::kib(1));
+    let folder = folder.expect_err("no file");
+    assert_eq!(folder.to_string(), "it isn't a regular file");
+    let large = vec![b'7'; 64 * 1_024 + 1];
+    fs::write(&file, &large).expect("written");
+    let access = Access::none().folder(&root.0);
+    let refused = secret(&access, "file", "file").expect_err("too large");
+    assert!(refused.contains("it has more than 64 KiB"), "{refused}");
+    fs::write(&file, [0xff]).expect("written");
+    let refused = secret(&access, "file", "file").expect_err("no text");
+    assert!(refused.contains("it isn't valid UTF-8"), "{refused}");
+}
+
+#[test]
 fn a_variable_has_a_prefix_that_is_allowed() {
     let access = Access::none().env("CARGO_PKG_").env("SHOP_");
     assert!(secret(&access, "env", "CARGO_PKG_NAME").is_ok());

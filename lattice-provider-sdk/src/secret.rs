@@ -1,12 +1,13 @@
 //! Strings that are never printed.
 
-use crate::access::{allowed_path, allowed_variables};
+use crate::access::{allowed_path, allowed_variables, read_file};
+use lattice_core::quantity::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{env, fmt, fs::File, io::Read as _, path::Path};
+use std::{env, fmt, path::Path};
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
-/// The largest file that a secret is read from, in bytes. Keys and certificates are smaller.
-const MAX_FILE: u64 = 64 * 1024;
+/// The largest file that a secret is read from. Keys and certificates are smaller.
+const MAX_FILE: ByteSize = ByteSize::kib(64);
 /// What is shown in place of a secret.
 const HIDDEN: &str = "***";
 
@@ -135,22 +136,14 @@ fn from_file(path: &str) -> Result<String, String> {
         format!("the secret in the file `{path}` can't be read: {reason}")
     };
     let full = allowed_path(Path::new(path)).map_err(|reason| failed(&reason))?;
-    // A pipe would block, and a device may never end.
-    let kind = std::fs::metadata(&full).map_err(|error| failed(&error))?;
-    if !kind.is_file() {
-        return Err(failed(&"it isn't a regular file"));
+    let content = read_file(&full, MAX_FILE).map_err(|error| failed(&error))?;
+    match String::from_utf8(content) {
+        Ok(text) => Ok(without_line_break(text)),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            Err(failed(&"it isn't valid UTF-8"))
+        }
     }
-    let mut text = String::new();
-    let read = File::open(full).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
-    if let Err(error) = read {
-        text.zeroize();
-        return Err(failed(&error));
-    }
-    if text.len() as u64 > MAX_FILE {
-        text.zeroize();
-        return Err(failed(&"it has more than 64 KiB"));
-    }
-    Ok(without_line_break(text))
 }
 
 fn from_env(name: &str) -> Result<String, String> {

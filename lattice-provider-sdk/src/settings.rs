@@ -1,11 +1,14 @@
 //! Parses the settings of an instance, which are strings, into the provider's type.
 
+mod groups;
+
 use crate::{config, provider::Refusal};
+use groups::All;
 use serde::{
     de::{
         self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer,
         MapAccess, Unexpected, Visitor,
-        value::{MapAccessDeserializer, StrDeserializer, UnitDeserializer},
+        value::{StrDeserializer, UnitDeserializer},
     },
     forward_to_deserialize_any,
 };
@@ -42,7 +45,27 @@ use std::{collections::BTreeMap, fmt};
 /// # Ok::<_, lattice_provider_sdk::Refusal>(())
 /// ```
 ///
+/// A tuple of structs takes the settings together: each of the structs has those that are its
+/// fields. So several providers can have a struct in common, such as that of a connection, and a
+/// struct can have parts: with `#[serde(from = "(Connection, Own)")]`, it is made of such a tuple.
 /// Types with `#[serde(flatten)]` aren't supported: there, all values are strings.
+///
+/// ```
+/// use lattice_provider_sdk::settings;
+/// use std::collections::BTreeMap;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Connection { url: String }
+///
+/// #[derive(serde::Deserialize)]
+/// struct Own { prefix: String }
+///
+/// let entries = [("url", "db:5432"), ("prefix", "shop")];
+/// let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
+/// let (connection, own): (Connection, Own) = settings(&BTreeMap::from(entries))?;
+/// assert_eq!((&*connection.url, &*own.prefix), ("db:5432", "shop"));
+/// # Ok::<_, lattice_provider_sdk::Refusal>(())
+/// ```
 ///
 /// # Errors
 /// Fails with a [`Refusal`] that names the setting and says what it should be. It never repeats a
@@ -59,12 +82,7 @@ pub fn settings<C: DeserializeOwned>(settings: &BTreeMap<String, String>) -> Res
         }
         _ => {}
     }
-    let entries = settings.iter().map(|(key, value)| Setting { key, value });
-    let entries = Entries {
-        entries,
-        value: None,
-    };
-    let parsed = C::deserialize(MapAccessDeserializer::new(entries));
+    let parsed = C::deserialize(&All::new(settings));
     parsed.map_err(|error| Refusal::new(error.message))
 }
 
@@ -132,6 +150,17 @@ impl SettingError {
             kind: ErrorKind::Unnamed,
         }
     }
+
+    /// There is no setting of this name, but there are others.
+    fn unknown(name: &str, others: &[&str]) -> Self {
+        let close = others.iter().filter(|other| are_close(name, other));
+        let hint = match close.min_by_key(|other| distance(name, other)) {
+            Some(other) => format!("did you mean `{other}`?"),
+            None if others.is_empty() => "the provider has none".to_owned(),
+            None => format!("the provider has {}", quoted(others)),
+        };
+        Self::complete(format!("there is no setting `{name}`; {hint}"))
+    }
 }
 
 impl fmt::Display for SettingError {
@@ -163,13 +192,7 @@ impl de::Error for SettingError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let close = expected.iter().filter(|known| are_close(field, known));
-        let hint = match close.min_by_key(|known| distance(field, known)) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None if expected.is_empty() => "the provider has none".to_owned(),
-            None => format!("the provider has {}", quoted(expected)),
-        };
-        Self::complete(format!("there is no setting `{field}`; {hint}"))
+        Self::unknown(field, expected)
     }
 
     fn missing_field(field: &'static str) -> Self {

@@ -169,6 +169,90 @@ fn an_error_names_the_setting_and_never_its_value() {
     assert_eq!(refusal.reason(), "the setting `url` is missing");
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Address {
+    host: String,
+    #[serde(default)]
+    port: u16,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Login {
+    user: Option<String>,
+    password: Option<Secret>,
+}
+
+/// A struct that is made of two.
+#[derive(Debug, Deserialize)]
+#[serde(from = "(Address, Login)")]
+struct Server {
+    address: Address,
+    login: Login,
+}
+
+impl From<(Address, Login)> for Server {
+    fn from((address, login): (Address, Login)) -> Self {
+        Self { address, login }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Own {
+    prefix: String,
+}
+
+#[test]
+fn the_structs_of_a_tuple_take_the_settings_together() {
+    let entries = [
+        ("host", "db"),
+        ("port", "6379"),
+        ("password", r#""enigma"#),
+        ("prefix", "shop"),
+    ];
+    let (server, own): (Server, Own) = parse(&entries).expect("they fit");
+    assert_eq!((&*server.address.host, server.address.port), ("db", 6_379));
+    assert!(server.login.user.is_none());
+    let password = server.login.password.expect("it is set");
+    assert_eq!((password.expose(), &*own.prefix), (r#""enigma"#, "shop"));
+
+    let server: Server = parse(&entries[..2]).expect("the others have defaults");
+    assert_eq!(server.address.port, 6_379);
+    let (login, own): (Login, Own) = parse(&[]).expect("all have defaults");
+    assert!(login.user.is_none() && own.prefix.is_empty());
+}
+
+#[test]
+fn a_setting_that_no_struct_of_a_tuple_has_is_refused() {
+    for (entries, expected) in [
+        (
+            [("host", "db"), ("prefx", "enigma")],
+            "there is no setting `prefx`; did you mean `prefix`?",
+        ),
+        (
+            [("host", "db"), ("zzzzzzzzzz", "enigma")],
+            "the provider has `host`, `port`, `user`, `password`, `prefix`",
+        ),
+        (
+            [("host", "db"), ("port", "enigma")],
+            "the setting `port` doesn't fit: it should be a number",
+        ),
+        (
+            [("user", "ada"), ("prefix", "enigma")],
+            "the setting `host` is missing",
+        ),
+    ] {
+        let refusal = parse::<(Server, Own)>(&entries).expect_err(expected);
+        assert!(refusal.reason().contains(expected), "{refusal}");
+        assert!(!refusal.reason().contains("enigma"), "{refusal}");
+    }
+    // What isn't a struct takes no settings of its own.
+    let refusal = parse::<(Own, String)>(&[("prefix", "shop")]).expect_err("a text");
+    assert!(refusal.reason().contains("structs"), "{refusal}");
+}
+
 #[test]
 fn names_that_differ_little_are_close() {
     assert_eq!(distance("kitten", "sitting"), 3);

@@ -1,4 +1,4 @@
-//! Measures both sides of a cell in turns.
+//! Measures the sides of a cell in turns.
 
 use crate::{
     Failure,
@@ -82,6 +82,26 @@ pub async fn by_loops<A: Loops, B: Loops>(
     Ok(())
 }
 
+/// Measures three sides in turns, by calls from tasks. Returns the figures of each.
+///
+/// # Errors
+/// Fails when a call of a side fails, or a round doesn't end.
+pub async fn in_turns<A: Calls, B: Calls, C: Calls>(
+    report: &Report,
+    cell: Cell,
+    a: &Side<A>,
+    b: &Side<B>,
+    c: &Side<C>,
+) -> Result<[Figures; 3], Failure> {
+    let (mut of_a, mut of_b, mut of_c) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..report.rounds() {
+        of_a.push(round_of_calls(a, cell, report.time()).await?);
+        of_b.push(round_of_calls(b, cell, report.time()).await?);
+        of_c.push(round_of_calls(c, cell, report.time()).await?);
+    }
+    Ok([&of_a, &of_b, &of_c].map(|rounds| Figures::of(rounds)))
+}
+
 /// Measures one round of one side by calls from tasks, after a warm-up.
 ///
 /// # Errors
@@ -108,7 +128,11 @@ async fn calls<C: Calls>(side: &Side<C>, cell: Cell, time: Duration) -> Result<R
         .map_err(|_| "a reply did not arrive, and the call has no deadline of its own")?
 }
 
-async fn round_of_loops<L: Loops>(
+/// Measures one round of one side by loops inside an actor, after a warm-up.
+///
+/// # Errors
+/// Fails when a call fails.
+pub async fn round_of_loops<L: Loops>(
     side: &Side<L>,
     cell: Cell,
     time: Duration,

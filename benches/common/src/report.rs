@@ -8,7 +8,7 @@ use crate::{
     options::{Cells, Options},
     summary::{self, Row},
 };
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What is special about the rows of a program.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub struct Report {
     pairs: Vec<Pair>,
     /// Rows that aren't about cells.
     others: Vec<(Row, Bar)>,
+    /// Rows that can't be measured here, each with the reason.
+    left_out: Vec<(String, String)>,
 }
 
 impl Report {
@@ -48,6 +50,7 @@ impl Report {
             rows,
             pairs: Vec::new(),
             others: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -93,6 +96,11 @@ impl Report {
         self.others.push((row, bar));
     }
 
+    /// Leaves out a row that can't be measured here. The reason is printed at the end.
+    pub fn leave_out(&mut self, row: &str, reason: impl fmt::Display) {
+        self.left_out.push((row.to_owned(), reason.to_string()));
+    }
+
     /// Prints a line of the table.
     pub fn add(&mut self, pair: Pair) {
         if self.pairs.is_empty() {
@@ -127,12 +135,13 @@ impl Report {
         self.pairs.push(pair);
     }
 
-    /// Prints the rows that have a bar or aren't about cells, and writes the summary.
+    /// Prints the rows that have a bar or aren't about cells, and those that were left out, and
+    /// writes the summary.
     ///
     /// # Errors
-    /// Fails when nothing was measured, or the summary can't be written.
+    /// Fails when nothing was requested, or the summary can't be written.
     pub fn finish(self) -> Result<(), Failure> {
-        if self.is_empty() {
+        if self.is_empty() && self.left_out.is_empty() {
             let examples = self.rows.examples;
             return Err(
                 format!("no cell or row has this in its name; names are like {examples}").into(),
@@ -146,6 +155,9 @@ impl Report {
         all.extend(self.others);
         if !shown.is_empty() {
             bars::print(&shown);
+        }
+        for (row, reason) in &self.left_out {
+            println!("\n`{row}` is left out: {reason}");
         }
         let suffix = &self.options.suffix;
         let named = all.into_iter().map(|(row, _)| Row {
@@ -285,6 +297,23 @@ mod tests {
         assert!(row("nats.p99.64x16B.careful").is_some());
         assert!(row("nats.rate.1x16B.careful").is_some());
         assert_eq!(row("nats.p99.1x16B.careful"), None, "it has another name");
+    }
+
+    #[test]
+    fn a_row_that_is_left_out_is_no_failure() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = Options {
+            summary: directory.path().join("summary.json"),
+            ..Options::default()
+        };
+        let report = || Report::new(&options, ROWS);
+        let nothing = report().finish().expect_err("nothing was measured");
+        assert!(nothing.to_string().contains("`nats.64x16B`"), "{nothing}");
+        let mut without_server = report();
+        without_server.leave_out("kv.rate", "there is no server");
+        without_server.finish().expect("it says why");
+        let row = summary::row(&options.summary, "kv.rate");
+        assert_eq!(row.expect("a summary"), None);
     }
 
     #[test]

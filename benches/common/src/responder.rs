@@ -3,7 +3,7 @@
 
 use crate::{Failure, program::Program, server::Server};
 use lattice_core::auth::LatticeKey;
-use std::{io::Read, process::Stdio};
+use std::{ffi::OsStr, io::Read, process::Stdio};
 use tokio::process::Command;
 
 /// The first argument of a program that responds. The second one is its role.
@@ -33,9 +33,23 @@ pub struct Other {
 /// # Errors
 /// Fails when the process doesn't start, or takes longer than [`START`](crate::program::START).
 pub async fn start(role: &str, server: &Server, key: &LatticeKey) -> Result<Other, Failure> {
+    start_with(role, server, key, &[]).await
+}
+
+/// As [`start`], with further variables.
+///
+/// # Errors
+/// As those of [`start`].
+pub async fn start_with(
+    role: &str,
+    server: &Server,
+    key: &LatticeKey,
+    variables: &[(&str, &OsStr)],
+) -> Result<Other, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args([RESPOND, role])
+        .envs(variables.iter().copied())
         .env(URL, &server.url)
         .env(KEY, key.expose_hex().as_str());
     let mut program = Program::start(command.stdout(Stdio::piped()))?;

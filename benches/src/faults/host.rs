@@ -12,13 +12,10 @@ use crate::{
 };
 use lattice_core::{Lattice, auth::LatticeKey};
 use lattice_host::{
-    Actor, ByteSize, Engine, Host, Instances,
+    Actor, ByteSize, Engine, Host, Instances, Programs,
     http::{Ingress, IngressLimits},
 };
-use lattice_providers::{
-    messaging::{NatsMessaging, nats::Settings},
-    schedule::Schedule,
-};
+use lattice_providers::{messaging::NatsMessaging, nats::NatsSettings, schedule::Schedule};
 use std::{io::BufRead, str::FromStr, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -142,6 +139,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
     let mut host = Host::builder(&lattice)
         .id(id)
         .engine(engine.clone())
+        .programs(Programs::Any)
         .builtin(LEDGER, move |_| Ok(Ledger::new(&of_ledger)));
     for Component { id, serves } in components {
         let actor = |guest: Guest| Ok::<_, Failure>(Actor::from_file(guest.path()?));
@@ -157,7 +155,7 @@ pub(crate) async fn run(id: &str, components: &[Component]) -> Result<(), Failur
             Serves::Hello => host.actor(id, actor(Guest::HttpHello)?),
             Serves::Recorder => host.provider(id, Recorder::open(&std::env::var(URL)?)?),
             Serves::Messages => {
-                let settings = Settings::server(std::env::var(URL)?);
+                let settings = NatsSettings::new(std::env::var(URL)?);
                 host.provider(id, NatsMessaging::new(settings))
             }
             Serves::Schedule => host.provider(id, Schedule::new()),

@@ -17,6 +17,7 @@
 //! | `resource.lease.leaked` | a host is killed that holds 10^5 resources of another one | none |
 //! | `messaging.jetstream.*` | hosts of the provider and of the actor are killed in turn while messages come from a stream | none |
 //! | `schedule.*` | hosts of the provider are killed and stopped in turn while ticks are due | none |
+//! | `provider.kill.serving_ms` | the process of a provider is killed, which a host looks after | none |
 //! | `http.kill.failed`, `http.rolling.failed` | hosts that serve HTTP are killed, restarted and updated | none |
 //! | `http.stalled.p99` | clients read nothing of their responses | the same requests without it |
 //! | `http.idle.growth_MiB` | 10,000 connections stay open and do nothing | none |
@@ -39,6 +40,7 @@ mod messages;
 mod nats;
 mod options;
 mod paced;
+mod process;
 mod queues;
 mod record;
 mod report;
@@ -51,13 +53,16 @@ mod ticks;
 mod traffic;
 mod way;
 
-use crate::{Failure, work};
+use crate::{Failure, provided, work};
 use options::{Command, Options};
 use report::Report;
 use std::process::ExitCode;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(ended) = provided::run_if_asked() {
+        return ended;
+    }
     work::main("faults", || {
         let command = options::parse(std::env::args().skip(1))?;
         Ok(async move {
@@ -105,6 +110,9 @@ async fn faults(options: Options) -> Result<(), Failure> {
     }
     if options.wants("schedule") {
         ticks::measure(&options, &mut report).await?;
+    }
+    if options.wants("provider.kill") {
+        process::measure(&options, &mut report).await?;
     }
     if options.wants("heal") {
         heal::measure(&options, &mut report).await?;

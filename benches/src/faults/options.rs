@@ -10,8 +10,9 @@ usage: faults [--short] [--only TEXT]… [--summary FILE]
 
   --short         one round of each, without the baselines that take long: under three minutes
   --only TEXT     only scenarios whose name begins with TEXT: `fault.kill`, `fault.nats`, `fault.slow`, `fault.spin`,
-                  `fault.memory`, `stream.slow`, `resource.lease`, `messaging.jetstream`, `schedule`, `heal`, `scale`,
-                  `http.kill`, `http.rolling`, `http.stalled`, `http.idle`, `memory.growth`; may be repeated
+                  `fault.memory`, `stream.slow`, `resource.lease`, `messaging.jetstream`, `schedule`, `provider.kill`,
+                  `heal`, `scale`, `http.kill`, `http.rolling`, `http.stalled`, `http.idle`, `memory.growth`; may be
+                  repeated
   --summary FILE  where to write the rows as JSON (target/bench/summary.json)
   --seconds N     how long to soak (600)";
 

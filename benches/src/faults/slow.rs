@@ -20,7 +20,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
-use tokio::{process::Command, time::sleep};
+use tokio::time::sleep;
 
 /// Calls to the component that is measured.
 const NEIGHBOUR: u32 = 1_000;
@@ -67,12 +67,12 @@ async fn stopped(mesh: &Mesh, length: Length) -> Result<Pair, Failure> {
     for round in 1..=length.pick(4, 1) {
         mesh.served("stopped", 1).await?;
         let without = beside(&neighbour, &other, TO_STOPPED, length).await;
-        signal(host.id()?, "STOP").await?;
+        process::signal(host.id()?, "STOP")?;
         while !process::is_stopped(host.id()?)? {
             sleep(Duration::from_millis(1)).await;
         }
         let with = beside(&neighbour, &other, TO_STOPPED, length).await;
-        signal(host.id()?, "CONT").await?;
+        process::signal(host.id()?, "CONT")?;
         pair.add(&format!("slow, stopped, round {round}"), with, without);
     }
     Ok(pair)
@@ -125,18 +125,6 @@ pub(super) fn to_neighbour() -> Pace {
 
 fn time(length: Length) -> Duration {
     length.pick(Duration::from_secs(2), Duration::from_millis(1_500))
-}
-
-async fn signal(pid: u32, name: &str) -> Result<(), Failure> {
-    let status = Command::new("kill")
-        .args([format!("-{name}"), pid.to_string()])
-        .status()
-        .await?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("a process could not be sent SIG{name}").into())
-    }
 }
 
 /// Latencies with and without the stall.

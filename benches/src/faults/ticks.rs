@@ -10,13 +10,12 @@ use crate::faults::{
     record::Record,
     report::{Bar, Report, note},
 };
-use crate::{Failure, program::Program, summary::Row};
+use crate::{Failure, process, summary::Row};
 use lattice_core::link::Link;
 use lattice_providers::schedule::HANDLER;
 use serde_json::json;
 use std::{
     collections::BTreeMap,
-    process::Command,
     time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, sleep};
@@ -70,9 +69,9 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
             hosts[next] = mesh.host(&id, &["schedule=schedule"]).await?;
             faults.push((from, to));
         } else {
-            signal(&hosts[next], "STOP")?;
+            process::signal(hosts[next].id()?, "STOP")?;
             sleep(STOPPED).await;
-            signal(&hosts[next], "CONT")?;
+            process::signal(hosts[next].id()?, "CONT")?;
             faults.push((from, now()));
         }
     }
@@ -125,15 +124,6 @@ fn judge(lines: &[String], faults: &[(u64, u64)]) -> Result<(usize, usize), Fail
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
-}
-
-fn signal(host: &Program, name: &str) -> Result<(), Failure> {
-    let mut kill = Command::new("kill");
-    let status = kill.args([format!("-{name}"), host.id()?.to_string()]);
-    if status.status()?.success() {
-        return Ok(());
-    }
-    Err(format!("kill -{name} failed").into())
 }
 
 #[cfg(test)]

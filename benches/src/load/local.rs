@@ -1,5 +1,6 @@
 //! Calls between components of one host.
 
+use crate::load::requests::Driven;
 use crate::{
     Failure,
     bars::Bar,
@@ -34,7 +35,7 @@ pub(crate) async fn compare(report: &mut Report) -> Result<(), Failure> {
         if cells.is_empty() {
             continue;
         }
-        let ours = Side::here(Ours(Scene::start(callee).await?));
+        let ours = Side::here(Driven(Scene::start(callee).await?));
         let code = tokio::task::spawn_blocking(Code::new).await??;
         let baseline = Side::here(Baseline(Callers::start(&code, answers).await?));
         for cell in cells {
@@ -63,20 +64,6 @@ fn added_by_size(report: &Report) -> Option<Row> {
     let ours = large.ours.p50 - small.ours.p50;
     let baseline = large.baseline.p50 - small.baseline.p50;
     Some(Row::new("local.actor.64KiB", ours, Some(baseline), "µs"))
-}
-
-struct Ours(Scene);
-
-impl Loops for Ours {
-    async fn run(&self, calls: u32, size: u32) -> Result<u64, Failure> {
-        Ok(self.0.drive().run(calls, size).await?)
-    }
-}
-
-impl Calls for Ours {
-    async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
-        Ok(self.0.drive().relay(body).await?.len())
-    }
 }
 
 struct Baseline(Callers);

@@ -6,8 +6,9 @@
 //! | `local.actor.warm` | the import is served by another warm actor of the host | the host function sends the call to the other actor's task through a channel, and awaits the reply |
 //! | `local.actor.fresh` | a fresh instance per call | the host function creates a store and an instance and calls its typed export |
 //!
-//! `flow` adds rows about streams, resources and large arguments, some of them over NATS, and
-//! `http` rows about requests that enter through a wormhole.
+//! `flow` adds rows about streams, resources and large arguments, some of them over NATS, `http`
+//! rows about requests that enter through a wormhole, and `providers` rows about the standard
+//! providers.
 //!
 //! *One in flight* is a loop inside the calling actor, so that the figure is that of the import
 //! call alone: one sample is the mean of a loop that takes about half a millisecond. In all other
@@ -24,10 +25,11 @@ mod flow;
 mod http;
 mod local;
 mod options;
+mod providers;
 mod requests;
 mod responder;
 
-use crate::{Failure, bars::Bar, work};
+use crate::{Failure, bars::Bar, provided, work};
 use lattice_benches_common::{
     options::Options,
     report::{Headline, Report, Rows},
@@ -64,6 +66,9 @@ const fn headline(figure: &'static str, row: &'static str, bar: Bar) -> Headline
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(ended) = provided::run_if_asked() {
+        return ended;
+    }
     work::main("load", || {
         let command = options::parse(std::env::args().skip(1))?;
         Ok(async move {
@@ -84,5 +89,6 @@ async fn load(options: Options) -> Result<(), Failure> {
     local::compare(&mut report).await?;
     flow::compare(&mut report).await?;
     http::compare(&mut report).await?;
+    providers::compare(&mut report).await?;
     report.finish()
 }

@@ -6,7 +6,7 @@ use lattice_benches_common::options::{self, Options};
 /// Returns what the program takes.
 pub(crate) fn help() -> String {
     format!(
-        "usage: load [OPTION]…, for names such as `local.provider.64x16B`, `stream.local` or `http.local`\n\n{}",
+        "usage: load [OPTION]…, for names such as `local.provider.64x16B`, `stream.local`, `http.local` or `kv.`\n\n{}",
         options::HELP
     )
 }
@@ -25,6 +25,8 @@ pub(crate) enum Responder {
     Sink,
     /// Bare, and it receives bulk messages.
     Drain,
+    /// In the lattice, with an actor that writes and reads objects.
+    Blobs,
     /// In the lattice, with an ingress and actors that serve HTTP.
     HttpNear,
     /// In the lattice, with an actor that serves HTTP.
@@ -36,9 +38,10 @@ pub(crate) enum Responder {
 }
 
 impl Responder {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Sink,
         Self::Drain,
+        Self::Blobs,
         Self::HttpNear,
         Self::HttpFar,
         Self::HttpProxy,
@@ -50,6 +53,7 @@ impl Responder {
         match self {
             Self::Sink => "sink",
             Self::Drain => "drain",
+            Self::Blobs => "blobs",
             Self::HttpNear => "http-near",
             Self::HttpFar => "http-far",
             Self::HttpProxy => "http-proxy",
@@ -66,7 +70,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
             .into_iter()
             .find(|known| known.name() == kind);
         return Ok(Command::Respond(known.ok_or(
-            "respond as one of `sink`, `drain` or the ones that begin with `http-`",
+            "respond as one of `sink`, `drain`, `blobs` or the ones that begin with `http-`",
         )?));
     }
     Ok(options::parse(args, &help())?.map_or(Command::Help, Command::Load))

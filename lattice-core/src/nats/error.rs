@@ -38,6 +38,14 @@ pub enum ConnectError {
         /// The problem.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
+    /// The credentials that were given as text aren't valid.
+    #[error(
+        "the credentials hold no user JWT with its nkey seed; give the content of a file that `nsc generate creds` writes"
+    )]
+    BadCredentials {
+        /// The problem.
+        source: io::Error,
+    },
     /// The nkey seed is invalid.
     #[error("the nkey seed can't sign; give the user's seed, which begins with SU")]
     BadNkeySeed,

@@ -18,7 +18,7 @@
 //! ```
 
 mod bus;
-mod client;
+pub(crate) mod client;
 mod connection;
 mod error;
 mod options;

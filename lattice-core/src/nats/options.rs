@@ -54,6 +54,7 @@ pub(super) enum Login {
         password: Zeroizing<String>,
     },
     NkeySeed(Zeroizing<String>),
+    Credentials(Zeroizing<String>),
     CredentialsFile(PathBuf),
 }
 
@@ -100,6 +101,12 @@ impl NatsOptions {
     /// other login.
     pub fn credentials_file(mut self, path: impl AsRef<Path>) -> Self {
         self.login = Login::CredentialsFile(path.as_ref().to_owned());
+        self
+    }
+
+    /// Logs in with the content of a credentials file. Replaces any other login.
+    pub fn credentials(mut self, content: impl Into<String>) -> Self {
+        self.login = Login::Credentials(content.into().into());
         self
     }
 
@@ -266,6 +273,7 @@ impl fmt::Debug for Login {
             Self::Token(_) => f.write_str("Token(redacted)"),
             Self::Password { user, .. } => write!(f, "Password({user:?}, redacted)"),
             Self::NkeySeed(_) => f.write_str("NkeySeed(redacted)"),
+            Self::Credentials(_) => f.write_str("Credentials(redacted)"),
             Self::CredentialsFile(path) => write!(f, "CredentialsFile({})", path.display()),
         }
     }
@@ -283,6 +291,7 @@ mod tests {
             NatsOptions::new("localhost").token("hunter2"),
             NatsOptions::new("localhost").user("joe", "hunter2"),
             NatsOptions::new("localhost").nkey_seed("hunter2"),
+            NatsOptions::new("localhost").credentials("hunter2"),
             NatsOptions::new("nats://hunter2@a:1").server("tls://x:hunter2@b:1"),
         ];
         for options in all {

@@ -34,6 +34,7 @@ enum SharedLogin {
     Token(String),
     Password { user: String, password: String },
     NkeySeed(String),
+    Credentials(String),
     CredentialsFile(PathBuf),
 }
 
@@ -94,6 +95,7 @@ impl SharedLogin {
                 password: password.to_string(),
             },
             Login::NkeySeed(seed) => Self::NkeySeed(seed.to_string()),
+            Login::Credentials(content) => Self::Credentials(content.to_string()),
             Login::CredentialsFile(path) => Self::CredentialsFile(path.clone()),
         }
     }
@@ -108,6 +110,7 @@ impl SharedLogin {
                 password: secret(password),
             },
             Self::NkeySeed(seed) => Login::NkeySeed(secret(seed)),
+            Self::Credentials(content) => Login::Credentials(secret(content)),
             Self::CredentialsFile(path) => Login::CredentialsFile(path.clone()),
         }
     }
@@ -116,7 +119,9 @@ impl SharedLogin {
 impl Drop for SharedLogin {
     fn drop(&mut self) {
         match self {
-            Self::Token(secret) | Self::NkeySeed(secret) => secret.zeroize(),
+            Self::Token(secret) | Self::NkeySeed(secret) | Self::Credentials(secret) => {
+                secret.zeroize();
+            }
             Self::Password { password, .. } => password.zeroize(),
             Self::None | Self::CredentialsFile(_) => {}
         }
@@ -137,6 +142,7 @@ mod tests {
                 .require_tls(),
             NatsOptions::new("a").user("joe", "hunter2"),
             NatsOptions::new("a").nkey_seed("hunter2"),
+            NatsOptions::new("a").credentials("hunter2"),
             NatsOptions::new("a")
                 .credentials_file("/a.creds")
                 .root_certificates("/ca.pem")

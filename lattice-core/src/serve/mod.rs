@@ -1,10 +1,18 @@
 //! Serving: what a component is to the lattice, whether native code or WebAssembly.
 
 mod functions;
+mod lease;
+mod process;
 mod site;
+mod wrapper;
 
 pub use functions::Functions;
+pub(crate) use lease::Leased;
+#[doc(hidden)]
+pub use lease::{LeaseDeadline, LeaseLeft};
+pub use process::ProcessUsage;
 pub use site::Site;
+pub use wrapper::Wrapper;
 
 use crate::{
     call::{CallError, Context, Ran},
@@ -20,6 +28,8 @@ use std::sync::Arc;
 
 /// A component that can be called. The provider SDK and the actor host implement it; a node hands
 /// it only calls that a grant allows and whose function it exports.
+///
+/// A service that wraps another one implements [`Wrapper`] instead, which passes on every method.
 pub trait Service: Send + Sync + 'static {
     /// Returns its exports and imports. Called once, when the component is put into service.
     fn types(&self) -> Arc<ComponentTypes>;
@@ -57,21 +67,18 @@ pub trait Service: Send + Sync + 'static {
     /// The service is about to serve `component` on the node with this boot. Called before its
     /// first call; again if the same service also serves another component, or on another node.
     ///
-    /// A service that passes handles needs it to say where its resources are. One that wraps
-    /// another passes it on.
+    /// A service that passes handles needs it to say where its resources are.
     fn placed(&self, _component: &ComponentId, _on: &Origin) {}
 
     /// Returns whether it has a start and a stop, so that [`started`](Self::started) and
-    /// [`stopped`](Self::stopped) are called. By default, it has none. A service that wraps another
-    /// passes it on.
+    /// [`stopped`](Self::stopped) are called. By default, it has none.
     fn has_life(&self) -> bool {
         false
     }
 
-    /// The service starts as the component of `site`: before its first link and its first call.
-    /// The node waits for at most 10 s, and drops the future then. Called again if the same service
-    /// also serves another component, or on another node. A service that wraps another passes it
-    /// on.
+    /// The service starts as the component of `site`: before its first link and its first call. The
+    /// node waits for at most 10 s, and drops the future then. Called again if the same service
+    /// also serves another component, or on another node.
     ///
     /// # Errors
     /// The reason why it can't serve. It is not put into service then, and
@@ -83,7 +90,7 @@ pub trait Service: Send + Sync + 'static {
     /// The service has stopped as the component of `site`: it gets no more calls and no more
     /// changes of links. The node waits for at most 5 s, and drops the future then. Called once for
     /// each call of [`started`](Self::started) that succeeded, unless the node vanishes as in a
-    /// power failure. A service that wraps another passes it on.
+    /// power failure.
     fn stopped(&self, _site: &Site) -> BoxFuture<'static, ()> {
         future::ready(()).boxed()
     }
@@ -91,21 +98,27 @@ pub trait Service: Send + Sync + 'static {
     /// Returns whether the component is served elsewhere, by a process that this service only looks
     /// after: as another node, which joins the lattice by itself. Then this node counts it among
     /// its replicas, and takes no calls for it. Called once, when the component is put into
-    /// service. A service that wraps another passes it on.
+    /// service.
     fn is_elsewhere(&self) -> bool {
         false
     }
 
+    /// Returns what is known of the process that [serves elsewhere](Self::is_elsewhere), for the
+    /// reports of this node. Called every few seconds, so it shouldn't take long. A service that
+    /// wraps another passes it on.
+    fn process(&self) -> Option<ProcessUsage> {
+        None
+    }
+
     /// Returns whether other replicas of the component may call it, in the name of their hosts and
     /// over no link. By default, they may not: every host that serves the component could call each
-    /// of its functions, and so could everyone who can serve it somewhere. A service that wraps
-    /// another passes it on.
+    /// of its functions, and so could everyone who can serve it somewhere.
     fn takes_replicas(&self) -> bool {
         false
     }
 
     /// Returns whether it has a [`health`](Self::health) to ask for. Called once, when the
-    /// component is put into service. A service that wraps another passes it on.
+    /// component is put into service.
     fn has_health(&self) -> bool {
         false
     }
@@ -113,7 +126,7 @@ pub trait Service: Send + Sync + 'static {
     /// Checks whether the service can do its work now. While the component is in service, the node
     /// asks every 10 s, and every 2 s after a failure, and waits for at most 5 s. A failure is
     /// shown to people as the component's condition until it is well again. It changes nothing
-    /// else. A service that wraps another passes it on.
+    /// else.
     ///
     /// # Errors
     /// What is wrong.
@@ -122,14 +135,13 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// Waits until the service should be asked for its health before its time, because something
-    /// has changed since it was asked last. By default, it never is. A service that wraps another
-    /// passes it on.
+    /// has changed since it was asked last. By default, it never is.
     fn health_changed(&self) -> BoxFuture<'static, ()> {
         future::pending().boxed()
     }
 
     /// Returns whether it [restores](Self::restore) portable resources. Called once, when the
-    /// component is put into service. A service that wraps another passes it on.
+    /// component is put into service.
     fn restores(&self) -> bool {
         false
     }
@@ -167,8 +179,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// Waits until the streams have ended that it writes as this component and that break when it
     /// is dropped. The component's calls have ended then, and a shutdown waits for this within its
-    /// grace. It ends at once by default, as for a service whose streams outlive it. One that wraps
-    /// another passes it on.
+    /// grace. It ends at once by default, as for a service whose streams outlive it.
     fn streams_ended(&self, _component: &ComponentId) -> BoxFuture<'static, ()> {
         future::ready(()).boxed()
     }

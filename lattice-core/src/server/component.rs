@@ -19,7 +19,7 @@ use crate::{
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
     quantity::ByteSize,
-    serve::Service,
+    serve::{ProcessUsage, Service},
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
@@ -166,6 +166,11 @@ impl RunningComponent {
 
     pub(super) fn service(&self) -> &dyn Service {
         self.life.service()
+    }
+
+    /// What is known of the process that serves in its place, if one does.
+    pub(crate) fn process(&self) -> Option<ProcessUsage> {
+        self.service().process()
     }
 
     pub(super) fn queue(&self) -> &CallQueue {

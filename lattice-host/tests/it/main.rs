@@ -5,6 +5,7 @@ mod cli;
 mod host;
 mod http;
 mod process;
+mod shortener;
 mod wait;
 
 #[path = "../../../lattice-core/tests/support/tls.rs"]

@@ -54,7 +54,11 @@
 //! They are fields of a public type, with their defaults. A link has a *config*, which is the
 //! caller's own, such as a prefix or a bucket. Settings and configs with unknown names are refused.
 //! A password in either is a [`Secret`](lattice_provider_sdk::Secret): it may also be in a file or
-//! a variable, and is never printed.
+//! a variable, and is never printed. Servers are reached by the same settings in all providers:
+//! `user` and `password` are a login, and `ca-file` is a file with the certificates of authorities,
+//! in PEM, which are trusted in place of those of the system. Where the provider can have a
+//! certificate too, `cert-file` and `cert-key-file` are files with it and with its private key. The
+//! module `nats` has the settings of all providers that connect to NATS.
 //!
 //! # Files and variables of the machine
 //!
@@ -85,13 +89,31 @@ mod builtins;
 #[cfg(any(
     feature = "blobstore-nats",
     feature = "blobstore-s3",
-    feature = "keyvalue"
+    feature = "keyvalue-nats",
+    feature = "keyvalue-redis",
+    feature = "messaging-amqp",
+    feature = "messaging-nats",
+    feature = "sql-postgres"
+))]
+mod certificates;
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "blobstore-s3",
+    feature = "keyvalue",
+    feature = "messaging-amqp",
+    feature = "messaging-nats"
 ))]
 mod duration;
 #[cfg(feature = "keyvalue")]
 pub mod keyvalue;
 #[cfg(feature = "messaging")]
 pub mod messaging;
+#[cfg(any(
+    feature = "blobstore-nats",
+    feature = "keyvalue-nats",
+    feature = "messaging-nats"
+))]
+pub mod nats;
 #[cfg(any(feature = "messaging", feature = "schedule"))]
 mod outgoing;
 #[cfg(any(feature = "messaging", feature = "schedule"))]
@@ -102,8 +124,6 @@ pub mod schedule;
 pub mod secrets;
 #[cfg(feature = "sql")]
 pub mod sql;
-#[cfg(any(feature = "messaging-amqp", feature = "sql-postgres"))]
-mod tls;
 
 pub use builtin::{Builtin, Make};
 pub use builtins::builtins;

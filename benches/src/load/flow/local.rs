@@ -1,6 +1,7 @@
 //! Streams and resources between actors of one host.
 
 use super::{Rates, all, rate};
+use crate::load::requests::Driven;
 use crate::{
     Failure,
     bars::Bar,
@@ -82,7 +83,7 @@ async fn records(report: &mut Report, run: &RunClient<Caller>) -> Result<(), Fai
 
 async fn method(report: &mut Report, scene: &FlowScene) -> Result<(), Failure> {
     let ours = Methods(scene.run());
-    let baseline = Plain(Scene::start(Callee::Actor(Instances::warm())).await?);
+    let baseline = Driven(Scene::start(Callee::Actor(Instances::warm())).await?);
     let (mut of_ours, mut of_baseline) = (Vec::new(), Vec::new());
     for _ in 0..report.rounds() {
         of_ours.push(round(&ours, report.time()).await?);
@@ -108,14 +109,5 @@ struct Methods<'a>(&'a RunClient<Caller>);
 impl Loops for Methods<'_> {
     async fn run(&self, calls: u32, size: u32) -> Result<u64, Failure> {
         Ok(self.0.methods(calls, size).await?)
-    }
-}
-
-/// Calls between actors that pass no handles.
-struct Plain(Scene);
-
-impl Loops for Plain {
-    async fn run(&self, calls: u32, size: u32) -> Result<u64, Failure> {
-        Ok(self.0.drive().run(calls, size).await?)
     }
 }

@@ -1,7 +1,11 @@
 //! Streams and large arguments over NATS to another process.
 
 use super::{Rates, all, rate};
-use crate::load::{options::Responder, requests::Requests, responder::BULK};
+use crate::load::{
+    options::Responder,
+    requests::{Direct, Requests},
+    responder::BULK,
+};
 use crate::{
     Failure, bare,
     bars::Bar,
@@ -75,7 +79,7 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
 /// This process in the lattice, with the actor that writes.
 struct Ours {
     run: RunClient<Caller>,
-    small: Arc<Small>,
+    small: Arc<Direct>,
     intake: IntakeClient<Caller>,
     _host: Host,
     _lattice: Lattice,
@@ -100,7 +104,7 @@ impl Ours {
         let driver = host.node().caller("driver")?;
         Ok(Self {
             run: RunClient::new(driver.clone()),
-            small: Arc::new(Small(EchoClient::new(driver.clone()))),
+            small: Arc::new(Direct(EchoClient::new(driver.clone()))),
             intake: IntakeClient::new(driver),
             _host: host,
             _lattice: lattice,
@@ -213,12 +217,4 @@ async fn p99<C: Calls>(
         return Err(bulk.await?);
     }
     Ok(measured.quantile(0.99).as_secs_f64() * 1e6)
-}
-
-struct Small(EchoClient<Caller>);
-
-impl Calls for Small {
-    async fn call(&self, _: usize, body: &Bytes) -> Result<usize, Failure> {
-        Ok(self.0.echo(body).await?.len())
-    }
 }

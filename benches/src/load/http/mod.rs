@@ -27,10 +27,8 @@ use crate::{
 };
 use lattice_benches_common::{
     cell::{Cell, cells},
-    compare::{Side, by_calls, round_of_calls},
+    compare::{Side, by_calls, in_turns},
     cpu::Processes,
-    figures::Figures,
-    measure::Calls,
     report::Report,
 };
 use processes::{FAR, Lone, NEAR, NEAR_P3, Scene};
@@ -135,21 +133,4 @@ async fn added(report: &mut Report, scene: &Scene) -> Result<(), Failure> {
         Bar::Ratio(2.0),
     );
     Ok(())
-}
-
-/// Measures three sides in turns.
-async fn in_turns<A: Calls, B: Calls, C: Calls>(
-    report: &Report,
-    cell: Cell,
-    a: &Side<A>,
-    b: &Side<B>,
-    c: &Side<C>,
-) -> Result<[Figures; 3], Failure> {
-    let (mut of_a, mut of_b, mut of_c) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..report.rounds() {
-        of_a.push(round_of_calls(a, cell, report.time()).await?);
-        of_b.push(round_of_calls(b, cell, report.time()).await?);
-        of_c.push(round_of_calls(c, cell, report.time()).await?);
-    }
-    Ok([&of_a, &of_b, &of_c].map(|rounds| Figures::of(rounds)))
 }

@@ -84,6 +84,15 @@ async fn login_with_a_credentials_file() {
     let with = |file: &str| NatsOptions::new(server.url()).credentials_file(server.path(file));
     works(&with("ours.creds")).await;
     refused(&with("theirs.creds")).await;
+    let content = |text: &str| NatsOptions::new(server.url()).credentials(text);
+    works(&content(&ours.credentials)).await;
+    refused(&content(&theirs.credentials)).await;
+    let error = fails(&content("s3cret")).await;
+    assert!(
+        matches!(error, ConnectError::BadCredentials { .. }),
+        "{error:?}"
+    );
+    assert!(!format!("{} {error:?}", chain(&error)).contains("s3cret"));
     refused(&NatsOptions::new(server.url())).await;
     let error = fails(&with("broken.creds")).await;
     assert!(

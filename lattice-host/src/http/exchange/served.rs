@@ -1,13 +1,11 @@
 //! One function under the names of several interfaces.
 
 use super::{HANDLER, bindings::lattice::http::handler::INTERFACE};
-use futures_util::future::BoxFuture;
 use lattice_core::{
     call::FunctionRef,
-    id::{FunctionKey, Origin},
-    link::{Link, LinkKey},
-    name::{ComponentId, FunctionName, InterfaceName},
-    serve::{Answer, Request, Service, Site},
+    id::FunctionKey,
+    name::{FunctionName, InterfaceName},
+    serve::{Answer, Request, Service, Wrapper},
     types::{ComponentTypes, InterfaceTypes},
 };
 use std::{
@@ -101,7 +99,11 @@ impl ServedAs {
     }
 }
 
-impl Service for ServedAs {
+impl Wrapper for ServedAs {
+    fn inner(&self) -> &dyn Service {
+        &*self.service
+    }
+
     fn types(&self) -> Arc<ComponentTypes> {
         self.types.clone()
     }
@@ -111,70 +113,6 @@ impl Service for ServedAs {
             request.function = self.own;
         }
         self.service.call(request)
-    }
-
-    fn errors_are_its_own(&self) -> bool {
-        self.service.errors_are_its_own()
-    }
-
-    fn unserved(&self) -> Option<String> {
-        self.service.unserved()
-    }
-
-    fn placed(&self, component: &ComponentId, on: &Origin) {
-        self.service.placed(component, on);
-    }
-
-    fn has_life(&self) -> bool {
-        self.service.has_life()
-    }
-
-    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
-        self.service.started(site)
-    }
-
-    fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
-        self.service.stopped(site)
-    }
-
-    fn is_elsewhere(&self) -> bool {
-        self.service.is_elsewhere()
-    }
-
-    fn takes_replicas(&self) -> bool {
-        self.service.takes_replicas()
-    }
-
-    fn has_health(&self) -> bool {
-        self.service.has_health()
-    }
-
-    fn health(&self) -> BoxFuture<'static, Result<(), String>> {
-        self.service.health()
-    }
-
-    fn health_changed(&self) -> BoxFuture<'static, ()> {
-        self.service.health_changed()
-    }
-
-    fn restores(&self) -> bool {
-        self.service.restores()
-    }
-
-    fn restore(&self, resource: &str, request: Request) -> Answer {
-        self.service.restore(resource, request)
-    }
-
-    fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
-        self.service.linked(link)
-    }
-
-    fn unlinked(&self, link: &LinkKey) {
-        self.service.unlinked(link);
-    }
-
-    fn streams_ended(&self, component: &ComponentId) -> BoxFuture<'static, ()> {
-        self.service.streams_ended(component)
     }
 }
 

@@ -4,8 +4,9 @@ use super::{
     allow::{AllowError, AllowList},
     timeouts::Timeouts,
 };
+use lattice_provider_sdk::HostPath;
 use serde::Deserialize;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// The longest timeout: a day.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -23,7 +24,10 @@ pub(super) struct LinkConfig {
     connect_timeout_ms: u64,
     first_byte_timeout_ms: u64,
     between_bytes_timeout_ms: u64,
-    roots: Option<PathBuf>,
+    /// A setting of the provider, and known here for its refusal, which says so: the config of a
+    /// link names no files.
+    #[serde(rename = "ca-file")]
+    _ca_file: Option<HostPath>,
     /// Used by the host of the component that makes the requests, which chooses a link by it.
     #[serde(rename = "authorities")]
     _authorities: Vec<String>,
@@ -37,8 +41,6 @@ pub(super) struct Settings {
     /// To one authority.
     pub(super) connections: usize,
     pub(super) timeouts: Timeouts,
-    /// A file with the certificates to trust. The system's, if there is none.
-    pub(super) roots: Option<PathBuf>,
 }
 
 /// Why a config can't be used.
@@ -52,8 +54,6 @@ pub(super) enum ConfigError {
         value: u64,
         most: u64,
     },
-    #[error("`roots` is `{0}`; give the whole path of the file, which starts with `/`")]
-    Relative(PathBuf),
 }
 
 impl Default for LinkConfig {
@@ -66,7 +66,7 @@ impl Default for LinkConfig {
             connect_timeout_ms: 10_000,
             first_byte_timeout_ms: 30_000,
             between_bytes_timeout_ms: 30_000,
-            roots: None,
+            _ca_file: None,
             _authorities: Vec::new(),
         }
     }
@@ -79,9 +79,6 @@ impl LinkConfig {
         let allow = AllowList::parse(&self.allow, self.private)?;
         let most = MOST_CONNECTIONS as u64;
         let connections = number("connections", self.connections as u64, most)?;
-        if let Some(path) = self.roots.as_ref().filter(|path| !path.is_absolute()) {
-            return Err(ConfigError::Relative(path.clone()));
-        }
         Ok(Settings {
             allow: Arc::new(allow),
             http2: self.http2,
@@ -91,7 +88,6 @@ impl LinkConfig {
                 first_byte: time("first-byte-timeout-ms", self.first_byte_timeout_ms)?,
                 between_bytes: time("between-bytes-timeout-ms", self.between_bytes_timeout_ms)?,
             },
-            roots: self.roots,
         })
     }
 }
@@ -120,7 +116,7 @@ mod tests {
     #[test]
     fn what_is_left_out_has_defaults() {
         let settings = parsed(r#"{"allow": ["example.com"]}"#).expect("valid");
-        assert!(settings.http2 && settings.roots.is_none());
+        assert!(settings.http2);
         assert_eq!(settings.connections, 32);
         assert_eq!(settings.timeouts.connect, Duration::from_secs(10));
         assert_eq!(settings.timeouts.first_byte, Duration::from_secs(30));
@@ -132,8 +128,7 @@ mod tests {
         let settings = parsed(
             r#"{"allow": ["10.0.0.1"], "private": true, "http2": false, "connections": 2,
                 "connect-timeout-ms": 1, "first-byte-timeout-ms": 2,
-                "between-bytes-timeout-ms": 3, "roots": "/ca.pem",
-                "authorities": ["10.0.0.1"]}"#,
+                "between-bytes-timeout-ms": 3, "authorities": ["10.0.0.1"]}"#,
         );
         let settings = settings.expect("valid");
         assert!(!settings.http2);
@@ -141,7 +136,6 @@ mod tests {
         assert_eq!(settings.timeouts.connect, Duration::from_millis(1));
         assert_eq!(settings.timeouts.first_byte, Duration::from_millis(2));
         assert_eq!(settings.timeouts.between_bytes, Duration::from_millis(3));
-        assert_eq!(settings.roots, Some(PathBuf::from("/ca.pem")));
     }
 
     #[test]
@@ -163,10 +157,6 @@ mod tests {
             (
                 r#"{"allow": ["a.example"], "connect-timeout-ms": 86400001}"#,
                 "from 1 to 86400000",
-            ),
-            (
-                r#"{"allow": ["a.example"], "roots": "ca.pem"}"#,
-                "whole path",
             ),
         ] {
             let message = parsed(text).map(drop).expect_err(text);

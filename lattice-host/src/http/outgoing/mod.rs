@@ -26,7 +26,10 @@
 //! | `connect-timeout-ms` | until there is a connection, with the time until one is free | 10,000 |
 //! | `first-byte-timeout-ms` | from then, or from the last part of the request's body that was sent, until the head of the response | 30,000 |
 //! | `between-bytes-timeout-ms` | between two parts of the response's body, and until a part of the request can be sent | 30,000 |
-//! | `roots` | the path of a PEM file on the provider's host, with the certificates to trust in place of the system's | none |
+//!
+//! Certificates are trusted for all links of a provider: those of the system, or those of the file
+//! that its settings name as `ca-file` ([`OutgoingSettings`]). An app may name only files that its
+//! host allows ([`provider_access`](crate::HostBuilder::provider_access)).
 //!
 //! A field `authorities` is not for the provider: with it, a component that has several links for
 //! one interface chooses among them.
@@ -95,4 +98,4 @@ mod tests;
 mod timeouts;
 mod warnings;
 
-pub use provider::OutgoingHttp;
+pub use provider::{OutgoingHttp, OutgoingSettings};

@@ -21,7 +21,8 @@ use lattice_core::{
     link::{Link, LinkKey},
     serve::Service,
 };
-use lattice_provider_sdk::{Call, IntoService, Provider, Refusal};
+use lattice_provider_sdk::{Call, HostPath, Instance, IntoService, Provider, Refusal};
+use serde::Deserialize;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -44,16 +45,36 @@ const LOGGED: usize = 32;
 /// [providers.web]
 /// builtin = "http"
 /// ```
+///
+/// Its settings, which are `config` there, are [`OutgoingSettings`].
 #[derive(Default)]
 pub struct OutgoingHttp {
+    settings: OutgoingSettings,
     /// That of the system, if there is none.
     resolver: Option<Arc<dyn Resolve>>,
 }
 
+/// The settings of [`OutgoingHttp`], for all of its links.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OutgoingSettings {
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system. It is read when the provider starts, and again for each new link.
+    pub ca_file: Option<HostPath>,
+}
+
 impl OutgoingHttp {
-    /// Creates the provider.
+    /// Creates the provider, with the certificates of the system.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Creates the provider with settings.
+    pub fn with_settings(settings: OutgoingSettings) -> Self {
+        Self {
+            settings,
+            resolver: None,
+        }
     }
 
     /// Creates the provider with a resolver of its own.
@@ -61,6 +82,7 @@ impl OutgoingHttp {
     pub(super) fn with_resolver(resolver: Arc<dyn Resolve>) -> Self {
         Self {
             resolver: Some(resolver),
+            ..Self::default()
         }
     }
 }
@@ -68,6 +90,7 @@ impl OutgoingHttp {
 impl IntoService for OutgoingHttp {
     fn into_service(self) -> Arc<dyn Service> {
         let provider = Web {
+            settings: self.settings,
             resolver: self.resolver,
         };
         Arc::new(ServedAs::new(provider.into_service(), SERVED_AS))
@@ -76,12 +99,15 @@ impl IntoService for OutgoingHttp {
 
 impl std::fmt::Debug for OutgoingHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OutgoingHttp")
+        f.debug_struct("OutgoingHttp")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
 /// The provider as the SDK sees it.
 struct Web {
+    settings: OutgoingSettings,
     resolver: Option<Arc<dyn Resolve>>,
 }
 
@@ -99,9 +125,16 @@ impl Provider for Web {
     type Config = LinkConfig;
     type Binding = WebLink;
 
+    async fn start(&self, _: &Instance) -> Result<(), Refusal> {
+        if self.settings.ca_file.is_some() {
+            roots::tls(self.settings.ca_file.clone()).await?;
+        }
+        Ok(())
+    }
+
     async fn link(&self, link: &Link, config: LinkConfig) -> Result<WebLink, Refusal> {
         let settings = config.check()?;
-        let tls = roots::tls(settings.roots.clone()).await?;
+        let tls = roots::tls(self.settings.ca_file.clone()).await?;
         let resolver = self.resolver.clone();
         let resolver = resolver.unwrap_or_else(|| Arc::new(SystemResolver::default()));
         Ok(WebLink {

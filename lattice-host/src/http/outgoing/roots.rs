@@ -1,38 +1,38 @@
 //! The certificates that servers are checked against.
 
-use crate::regular_file;
+use lattice_core::quantity::ByteSize;
+use lattice_provider_sdk::HostPath;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use std::{
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// The largest file that is read. That of a system with all authorities has about 250 KB.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: ByteSize = ByteSize::mib(4);
+/// The byte order mark, which some editors write at the start of a text. The parser doesn't
+/// recognize the first block behind it.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why there are no certificates.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RootsError {
-    #[error("`{}`, which `roots` names, can't be read on this host; correct the path, or put the file there", path.display())]
+    #[error("`ca-file` {} can't be used on this host; correct the path, or put the file there", path.display())]
     File { path: PathBuf, source: io::Error },
     // The reason never repeats a part of the file, which may be a key.
-    #[error("`{}`, which `roots` names, has no certificates that can be used: {reason}; name a file with PEM blocks `BEGIN CERTIFICATE`", path.display())]
+    #[error("`ca-file` {} can't be used: {reason}; it must have the certificates of authorities, as PEM blocks `BEGIN CERTIFICATE`", path.display())]
     Content { path: PathBuf, reason: &'static str },
-    #[error("reading the certificates was cut off; make the link again")]
+    #[error("reading the certificates was cut off; try again")]
     CutOff,
     #[error("TLS can't be used on this host")]
     Tls(#[from] rustls::Error),
 }
 
 /// Returns the settings of TLS, with the certificates of a file or else of the system.
-pub(super) async fn tls(file: Option<PathBuf>) -> Result<ClientConfig, RootsError> {
+pub(super) async fn tls(file: Option<HostPath>) -> Result<ClientConfig, RootsError> {
     let read = tokio::task::spawn_blocking(move || match file {
-        Some(path) => of_file(&path),
+        Some(file) => of_file(&file),
         None => Ok(of_system()),
     });
     let roots = read.await.map_err(|_| RootsError::CutOff)??;
@@ -49,26 +49,20 @@ fn of_system() -> RootCertStore {
     if roots.is_empty() {
         tracing::warn!(
             "this host has no certificates, so that no server can be reached by HTTPS; install \
-             `ca-certificates`, or name a file in the link's config as `roots`"
+             `ca-certificates`, or name a file in the provider's settings as `ca-file`"
         );
     }
     roots
 }
 
-fn of_file(path: &Path) -> Result<RootCertStore, RootsError> {
-    let read = || {
-        let mut pem = Vec::new();
-        regular_file::open(path)?
-            .take(LARGEST)
-            .read_to_end(&mut pem)?;
-        Ok(pem)
-    };
-    let pem = read().map_err(|source| RootsError::File {
-        path: path.to_owned(),
+fn of_file(file: &HostPath) -> Result<RootCertStore, RootsError> {
+    let pem = file.read(LARGEST).map_err(|source| RootsError::File {
+        path: file.to_path_buf(),
         source,
     })?;
-    of_pem(&pem).map_err(|reason| RootsError::Content {
-        path: path.to_owned(),
+    let pem = pem.strip_prefix(MARK).unwrap_or(&pem);
+    of_pem(pem).map_err(|reason| RootsError::Content {
+        path: file.to_path_buf(),
         reason,
     })
 }
@@ -101,11 +95,13 @@ mod tests {
     #[tokio::test]
     async fn a_file_takes_the_place_of_the_systems_certificates() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ca.pem");
+        let file = HostPath::from(folder.path().join("ca.pem"));
         let two = authority() + &authority();
-        std::fs::write(&path, &two).expect("written");
-        assert_eq!(of_pem(two.as_bytes()).expect("certificates").len(), 2);
-        assert!(tls(Some(path)).await.is_ok());
+        for text in [two.clone(), format!("\u{feff}{two}")] {
+            std::fs::write(&file, text).expect("written");
+            assert_eq!(of_file(&file).expect("certificates").len(), 2);
+        }
+        assert!(tls(Some(file)).await.is_ok());
         assert!(tls(None).await.is_ok());
     }
 
@@ -113,7 +109,7 @@ mod tests {
     async fn a_wrong_file_is_refused_by_name_and_not_repeated() {
         let folder = tempfile::tempdir().expect("a folder");
         let refusal = async |name: &str| {
-            let error = tls(Some(folder.path().join(name))).await;
+            let error = tls(Some(folder.path().join(name).into())).await;
             chain(&error.map(drop).expect_err("refused"))
         };
         let secret = "-----BEGIN PRIVATE KEY-----\nU0VDUkVU\n-----END PRIVATE KEY-----\n";
@@ -121,14 +117,14 @@ mod tests {
         let cut = authority().replace("-----END", "U0VDUkVU");
         std::fs::write(folder.path().join("cut"), cut).expect("written");
         for (name, expected) in [
-            ("absent", "can't be read"),
-            (".", "can't be read"),
+            ("absent", "No such file"),
+            (".", "it isn't a regular file"),
             ("key", "there is no block"),
             ("cut", "damaged"),
         ] {
             let message = refusal(name).await;
             assert!(message.contains(expected), "{name}: {message}");
-            assert!(message.contains("`roots`") && !message.contains("U0VDUkVU"));
+            assert!(message.contains("`ca-file`") && !message.contains("U0VDUkVU"));
         }
     }
 }

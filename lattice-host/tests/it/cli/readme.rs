@@ -20,9 +20,12 @@ fn of_the_project(file: &str) -> String {
 /// Returns the only block in this language in the README's section about the command line.
 fn block(language: &str) -> String {
     let readme = of_the_project("README.md");
-    let (_, section) = readme
-        .split_once("## An app and the command line")
-        .expect("the section");
+    block_of(&readme, "## An app and the command line", language)
+}
+
+/// Returns the first block in this language below a heading of a page.
+fn block_of(page: &str, heading: &str, language: &str) -> String {
+    let (_, section) = page.split_once(heading).expect("the section");
     let (_, block) = section
         .split_once(&format!("```{language}\n"))
         .expect("a block");
@@ -146,31 +149,10 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
         .lines()
         .filter(|line| !line.starts_with("cargo install "));
     let session = lines.collect::<Vec<_>>().join("\n");
-    // A line that fails ends it.
-    let session = format!("set -e\n{session}\nprintf %s \"$LATTICE_KEY\" > key\n");
+    let session = format!("{session}\nprintf %s \"$LATTICE_KEY\" > key\n");
+    let _pasted = paste(&session, folder.path(), folder.path());
     let (out, log) = (path("out"), path("log"));
-    let paths = std::env::var("PATH").unwrap_or_default();
-    let mut shell = Command::new("sh");
-    for (variable, _) in std::env::vars_os() {
-        if variable.to_string_lossy().starts_with("LATTICE_") || variable == "RUST_LOG" {
-            shell.env_remove(variable);
-        }
-    }
-    shell
-        .args(["-c", &session])
-        .current_dir(folder.path())
-        .env("PATH", format!("{}:{paths}", path("bin").display()))
-        .stdin(Stdio::null())
-        .stdout(fs::File::create(&out).expect("a file"))
-        .stderr(fs::File::create(&log).expect("a file"));
-    let mut pasted = Group::start(&mut shell);
     let state = || format!("{session}\n{}\n{}", read(&out), read(&log));
-    let mut ended = None;
-    until("the session ends", PATIENCE * 3, state, || {
-        ended = pasted.0.try_wait().expect("its status");
-        ended.is_some()
-    });
-    assert!(ended.is_some_and(|status| status.success()), "{}", state());
     let printed = read(&out);
     assert!(printed.contains("\n\"Hello, Ada!\"\n"), "{}", state());
     assert!(printed.contains("app `hello`"), "{}", state());
@@ -197,6 +179,72 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
             && hosts[0]["host"] == "red"
             && serves.contains("greeter")
     });
+}
+
+/// Runs a session of a shell in the folder `at`, until it ends well. What `folder` has in `bin` is
+/// on its PATH, and what it prints is in `out` and `log` there. What it leaves running ends when
+/// the returned value is dropped.
+fn paste(session: &str, folder: &Path, at: &Path) -> Group {
+    let (out, log) = (folder.join("out"), folder.join("log"));
+    let paths = std::env::var("PATH").unwrap_or_default();
+    let mut shell = Command::new("sh");
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("LATTICE_") || variable == "RUST_LOG" {
+            shell.env_remove(variable);
+        }
+    }
+    shell
+        // A line that fails ends it.
+        .args(["-c", &format!("set -e\n{session}")])
+        .current_dir(at)
+        .env("PATH", format!("{}:{paths}", folder.join("bin").display()))
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(&out).expect("a file"))
+        .stderr(fs::File::create(&log).expect("a file"));
+    let mut pasted = Group::start(&mut shell);
+    let state = || format!("{session}\n{}\n{}", read(&out), read(&log));
+    let mut ended = None;
+    until("the session ends", PATIENCE * 3, state, || {
+        ended = pasted.0.try_wait().expect("its status");
+        ended.is_some()
+    });
+    assert!(ended.is_some_and(|status| status.success()), "{}", state());
+    pasted
+}
+
+#[test]
+fn the_session_of_the_shortener_works_when_it_is_pasted_as_one_block() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let counter = root.join("target/guests/javascript/shortener_counter.wasm");
+    if !counter.exists() {
+        let reason = read(&counter.with_extension("missing.txt"));
+        return println!("skipped, because there is no guest in JavaScript: {reason}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("bin")).expect("a folder");
+    symlink(env!("CARGO_BIN_EXE_lattice"), path("bin/lattice")).expect("linked");
+    let readme = of_the_project("examples/shortener/README.md");
+    let session = block_of(&readme, "## Without servers", "sh");
+    let data = path("data").display().to_string();
+    let session = session.replace("shortener-data", &data);
+    let session = session.replace("8080", &free_port().to_string());
+    let lines = session.lines();
+    let lines = lines.filter(|line| !line.starts_with("cargo ") && !line.starts_with("make "));
+    let session = lines.collect::<Vec<_>>().join("\n");
+    let _pasted = paste(&session, folder.path(), &root);
+    let printed = read(&path("out"));
+    let mut lines = printed.lines();
+    let made = lines.find(|line| line.starts_with('{'));
+    let made: Value = serde_json::from_str(made.expect("a link")).expect("JSON");
+    assert_eq!(made["url"], "https://example.com/a/long/way", "{printed}");
+    assert_eq!(lines.next(), Some("HTTP/1.1 302 Found"), "{printed}");
+    let shown: Value = serde_json::from_str(lines.last().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&shown["code"], &shown["expires"]),
+        (&made["code"], &made["expires"])
+    );
+    assert!(shown["clicks"]["total"].is_u64(), "{printed}");
 }
 
 #[test]

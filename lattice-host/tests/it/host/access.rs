@@ -45,18 +45,21 @@ async fn a_provider_of_an_app_uses_only_files_that_the_host_allows() {
     let outside = folder.path().join("outside.redb");
     let text = format!(
         "name = \"test\"\n[providers.inside]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"kv.redb\" }}\n\
-         [providers.outside]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"{}\" }}\n\
+         [providers.outside]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"{outside}\" }}\n\
+         [providers.web]\nbuiltin = \"http\"\nconfig = {{ ca-file = \"{outside}\" }}\n\
          [providers.variables]\nbuiltin = \"secrets\"\nconfig = {{ env-prefix = \"CARGO_\" }}\n",
-        outside.display()
+        outside = outside.display()
     );
     apply(&lattice, &text).await;
     served(&lattice, "inside").await;
     assert!(inside.join("kv.redb").is_file());
-    let refused = reason(&host, "outside").await;
-    assert!(
-        refused.contains("isn't in a folder that this host lets providers use"),
-        "{refused}"
-    );
+    for id in ["outside", "web"] {
+        let refused = reason(&host, id).await;
+        assert!(
+            refused.contains("isn't in a folder that this host lets providers use"),
+            "{refused}"
+        );
+    }
     assert!(!outside.exists());
     let refused = reason(&host, "variables").await;
     assert!(
@@ -85,14 +88,15 @@ async fn no_provider_of_an_app_names_files_and_variables_by_default() {
         format!("[providers.{id}]\nbuiltin = \"own\"\nconfig = {{ password = '{password}' }}\n")
     };
     let text = format!(
-        "name = \"test\"\n[providers.store]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"/var/lib/kv.redb\" }}\n{}{}{}",
+        "name = \"test\"\n[providers.store]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"/var/lib/kv.redb\" }}\n\
+         [providers.web]\nbuiltin = \"http\"\nconfig = {{ ca-file = \"/etc/hostname\" }}\n{}{}{}",
         own("file", r#"{ "file": "/etc/hostname" }"#),
         own("variable", r#"{ "env": "PATH" }"#),
         own("plain", "enigma"),
     );
     apply(&lattice, &text).await;
     served(&lattice, "plain").await;
-    for id in ["store", "file"] {
+    for id in ["store", "web", "file"] {
         let refused = reason(&host, id).await;
         assert!(
             refused.contains("this host lets providers use no files"),
@@ -104,4 +108,33 @@ async fn no_provider_of_an_app_names_files_and_variables_by_default() {
         refused.contains("doesn't let providers use variables"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn the_settings_of_the_web_are_checked_when_it_starts() {
+    let lattice = lattice().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("key.pem"), "enigma").expect("written");
+    let host = Host::builder(&lattice).provider_access(Access::none().folder(folder.path()));
+    let host = started(host).await;
+    let web = |id: &str, config: &str| {
+        format!("[providers.{id}]\nbuiltin = \"http\"\nconfig = {{ {config} }}\n")
+    };
+    let text = format!(
+        "name = \"test\"\n{}{}{}",
+        web("missing", r#"ca-file = "ca.pem""#),
+        web("wrong", r#"ca-file = "key.pem""#),
+        web("linked", r#"allow = "a.example""#),
+    );
+    apply(&lattice, &text).await;
+    for (id, expected) in [
+        ("missing", "ca.pem can't be used on this host"),
+        ("wrong", "key.pem can't be used: there is no block"),
+        ("linked", "there is no setting `allow`"),
+        ("linked", "in the config of each link to it"),
+    ] {
+        let refused = reason(&host, id).await;
+        assert!(refused.contains(expected), "{refused}");
+        assert!(!refused.contains("enigma"), "{refused}");
+    }
 }

@@ -2,4 +2,6 @@
 
 mod faults;
 mod life;
+mod once;
+mod programs;
 mod scene;

@@ -3,6 +3,8 @@
 use lattice_provider_sdk::{Call, Link, Provider, Refusal, process};
 use std::{
     env,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{Command, ExitCode, exit},
     thread,
     time::Duration,
@@ -29,6 +31,8 @@ use test::process::acts::Acts;
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Settings {
     mode: Mode,
+    /// A file of which only one process should have the lock at a time.
+    lock: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, serde::Deserialize)]
@@ -42,7 +46,10 @@ enum Mode {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mode: Mode::Good }
+        Self {
+            mode: Mode::Good,
+            lock: None,
+        }
     }
 }
 
@@ -54,6 +61,17 @@ struct Config {
 
 struct Actor {
     mode: Mode,
+    /// It is locked for as long as it is open.
+    _locked: Option<File>,
+}
+
+/// Locks a file, or writes next to it that another process has it locked.
+fn locked(path: &Path) -> File {
+    let file = File::create(path).expect("it can be created");
+    if file.try_lock().is_err() {
+        fs::write(path.with_extension("twice"), "").expect("it can be created");
+    }
+    file
 }
 
 impl Provider for Actor {
@@ -117,7 +135,7 @@ impl Acts for Actor {
 }
 
 fn main() -> ExitCode {
-    process::run(|Settings { mode }| {
+    process::run(|Settings { mode, lock }| {
         match mode {
             Mode::ExitsAtOnce => {
                 eprintln!("the disk is on fire");
@@ -129,6 +147,9 @@ fn main() -> ExitCode {
             }
             Mode::Good | Mode::IgnoresStop => {}
         }
-        Actor { mode }
+        Actor {
+            mode,
+            _locked: lock.as_deref().map(locked),
+        }
     })
 }

@@ -73,7 +73,7 @@ pub use config::LinkConfig;
 pub use file::{File, FileSettings};
 pub use memory::{Memory, MemorySettings};
 #[cfg(feature = "blobstore-nats")]
-pub use nats::{Nats, NatsSettings};
+pub use nats::{Nats, NatsContainers, NatsStoreSettings};
 #[cfg(feature = "blobstore-s3")]
 pub use remote::{AnyStore, Azure, AzureSettings, Gcs, GcsSettings, S3, S3Settings};
 

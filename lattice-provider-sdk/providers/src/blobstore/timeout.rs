@@ -1,5 +1,6 @@
 //! How long an operation of a server may take, and how it fails a check of health.
 
+#[cfg(feature = "blobstore-s3")]
 pub(crate) use crate::duration::duration;
 
 use super::bindings::lattice::blobstore::types::Error;
@@ -7,6 +8,7 @@ use lattice_provider_sdk::Refusal;
 use std::{future::Future, time::Duration};
 
 /// How long an operation may take by default.
+#[cfg(feature = "blobstore-s3")]
 pub(crate) fn default() -> Duration {
     Duration::from_secs(10)
 }

@@ -89,7 +89,7 @@ mod worlds;
 mod write;
 
 #[cfg(feature = "keyvalue-nats")]
-pub use self::nats::{Nats, NatsConfig, NatsKeyValue};
+pub use self::nats::{Nats, NatsBuckets, NatsConfig, NatsKeyValue};
 #[cfg(feature = "keyvalue-redis")]
 pub use self::redis::{Redis, RedisConfig, RedisKeyValue};
 pub use backend::{Addition, Backend, Failure, KeyRange, Place, Seen};

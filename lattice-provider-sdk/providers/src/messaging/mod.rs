@@ -91,7 +91,7 @@ pub mod nats;
 mod subject;
 
 #[cfg(feature = "messaging-amqp")]
-pub use amqp::AmqpMessaging;
+pub use amqp::{AmqpMessaging, AmqpSettings};
 pub use lattice::LatticeMessaging;
 #[cfg(feature = "messaging-nats")]
 pub use nats::NatsMessaging;

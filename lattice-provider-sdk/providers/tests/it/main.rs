@@ -3,6 +3,7 @@
 #[cfg(feature = "blobstore")]
 mod blobstore;
 mod command;
+mod connections;
 #[cfg(feature = "keyvalue")]
 mod keyvalue;
 #[cfg(feature = "messaging")]
@@ -17,7 +18,6 @@ mod sql;
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
 mod servers;
-#[cfg(feature = "messaging-amqp")]
 #[path = "../../../../lattice-core/tests/support/tls.rs"]
 mod tls;
 #[cfg(any(feature = "messaging", feature = "sql"))]

@@ -4,7 +4,7 @@ use super::{
     scene::{ErrorCode, HANDLER, HandlerClient, Scene, options, request},
     server::{Server, text},
 };
-use crate::wait::until;
+use crate::{certificates::Authority, wait::until};
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
@@ -16,7 +16,7 @@ use lattice_core::{
     name::InterfaceName,
     stream::Body,
 };
-use lattice_host::Host;
+use lattice_host::{Access, Host};
 use lattice_provider_sdk::Invoke;
 use serde_json::{Value, json};
 
@@ -60,7 +60,11 @@ async fn a_wrong_config_is_refused_with_the_reason() {
         ),
         (
             json!({ "allow": ["a.example"], "roots": "/nowhere" }),
-            "`/nowhere`",
+            "unknown field `roots`",
+        ),
+        (
+            json!({ "allow": ["a.example"], "ca-file": "/nowhere" }),
+            "the config of a link can't name files and variables; name them in the provider's settings",
         ),
     ] {
         let reason = refusal(&scene, config.clone()).await;
@@ -172,6 +176,34 @@ async fn every_host_has_it_under_the_name_http() {
     let denied = denied.await.expect("the call succeeds").map(drop);
     assert_eq!(denied, Err(ErrorCode::HttpRequestDenied));
     drop(host);
+}
+
+#[tokio::test]
+async fn an_app_has_certificates_trusted_that_its_host_allows() {
+    let options = options();
+    let authority = Authority::new();
+    let identity = authority.sign("127.0.0.1");
+    let server = Server::https(&identity, &[b"http/1.1"], async |_| text("ok")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("ca.pem"), &authority.certificate).expect("written");
+    let lattice = Lattice::in_memory("test").await.expect("a lattice");
+    let host = Host::builder(&lattice).provider_access(Access::none().folder(folder.path()));
+    let _host = host.start().await.expect("it starts");
+    let manifest = format!(
+        "name = \"shop\"\nexternal = [\"app\"]\n[providers.web]\nbuiltin = \"http\"\n\
+         config = {{ ca-file = \"ca.pem\" }}\n[[links]]\nfrom = \"app\"\nto = \"web\"\n\
+         interface = \"{HANDLER}\"\nconfig = {{ allow = [\"{}\"], private = true }}\n",
+        server.address
+    );
+    let app = App::from_toml("app.toml", &manifest).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+    lattice.served("web").await.expect("an id");
+    let client = HandlerClient::new(lattice.caller("app").expect("an id"));
+    let url = format!("https://{}/", server.address);
+    let response = client.handle(request("GET", &url), &options);
+    let response = response.timeout(super::scene::PATIENCE).await;
+    let response = response.expect("the call succeeds");
+    assert_eq!(response.map(|response| response.status), Ok(200));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{certificates::Authority, wait::until};
 use futures_util::future::join_all;
+use lattice_host::http::{OutgoingHttp, outgoing::OutgoingSettings};
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -110,7 +111,7 @@ async fn links_do_not_share_connections() {
 struct Tls {
     server: Server,
     config: Value,
-    _roots: tempfile::NamedTempFile,
+    authority: tempfile::NamedTempFile,
 }
 
 impl Tls {
@@ -125,19 +126,27 @@ impl Tls {
             }
         };
         let server = Server::https(&authority.sign(name), protocols, respond).await;
-        let roots = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(roots.path(), &authority.certificate).expect("written");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &authority.certificate).expect("written");
         let config = json!({
             "allow": [format!("https://{}", server.address)],
             "private": true,
             "connections": 1,
-            "roots": roots.path(),
         });
         Self {
             server,
             config,
-            _roots: roots,
+            authority: file,
         }
+    }
+
+    /// Returns a component with a link of this config, whose provider trusts the authority of the
+    /// server's certificate.
+    async fn scene(&self, config: Value) -> Scene {
+        let settings = OutgoingSettings {
+            ca_file: Some(self.authority.path().into()),
+        };
+        Scene::of(OutgoingHttp::with_settings(settings), config).await
     }
 
     fn url(&self) -> String {
@@ -150,7 +159,7 @@ const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 #[tokio::test]
 async fn requests_share_a_connection_of_http2() {
     let tls = Tls::new("127.0.0.1", BOTH, 3).await;
-    let scene = Scene::new(tls.config.clone()).await;
+    let scene = tls.scene(tls.config.clone()).await;
     let url = tls.url();
     // None is answered before all of them are there.
     let responses = join_all((0..3).map(|_| scene.get(&url))).await;
@@ -163,7 +172,7 @@ async fn requests_share_a_connection_of_http2() {
 #[tokio::test]
 async fn the_version_is_the_one_that_both_sides_speak() {
     let tls = Tls::new("127.0.0.1", &[b"http/1.1"], 1).await;
-    let scene = Scene::new(tls.config.clone()).await;
+    let scene = tls.scene(tls.config.clone()).await;
     assert_eq!(
         scene.get(&tls.url()).await,
         Ok((200, "HTTP/1.1".to_owned()))
@@ -171,7 +180,7 @@ async fn the_version_is_the_one_that_both_sides_speak() {
     let tls = Tls::new("127.0.0.1", BOTH, 1).await;
     let mut config = tls.config.clone();
     config["http2"] = json!(false);
-    let scene = Scene::new(config).await;
+    let scene = tls.scene(config).await;
     assert_eq!(
         scene.get(&tls.url()).await,
         Ok((200, "HTTP/1.1".to_owned()))
@@ -181,13 +190,11 @@ async fn the_version_is_the_one_that_both_sides_speak() {
 #[tokio::test]
 async fn a_certificate_is_checked() {
     let tls = Tls::new("127.0.0.1", BOTH, 1).await;
-    let mut config = tls.config.clone();
-    config["roots"] = Value::Null;
-    let scene = Scene::new(config).await;
+    let scene = Scene::new(tls.config.clone()).await;
     let unknown = scene.get(&tls.url()).await;
     assert_eq!(unknown, Err(ErrorCode::TlsCertificateError));
     let tls = Tls::new("other.example", BOTH, 1).await;
-    let scene = Scene::new(tls.config.clone()).await;
+    let scene = tls.scene(tls.config.clone()).await;
     let other = scene.get(&tls.url()).await;
     assert_eq!(other, Err(ErrorCode::TlsCertificateError));
 }

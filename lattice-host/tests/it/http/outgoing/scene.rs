@@ -32,8 +32,13 @@ pub(super) struct Scene {
 impl Scene {
     /// The link has this config.
     pub(super) async fn new(config: Value) -> Self {
+        Self::of(OutgoingHttp::new(), config).await
+    }
+
+    /// The link to this provider has this config.
+    pub(super) async fn of(provider: OutgoingHttp, config: Value) -> Self {
         let lattice = Lattice::in_memory("test").await.expect("a lattice");
-        let host = Host::builder(&lattice).provider("web", OutgoingHttp::new());
+        let host = Host::builder(&lattice).provider("web", provider);
         let host = host.start().await.expect("it starts");
         let link = Link::new("app", HANDLER, "web").expect("a link");
         let link = link.config(&config).expect("a config");

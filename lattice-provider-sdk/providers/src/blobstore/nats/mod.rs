@@ -14,20 +14,18 @@ use super::{
     backend::{Backend, Found, Incoming, Names, Part, Stat, broken, span},
     bindings::lattice::blobstore::types::{Error, ObjectId},
     provider::served,
-    timeout::{self, unwell, within},
+    timeout::{unwell, within},
 };
-use async_nats::{
-    Client, ConnectOptions,
-    jetstream::{
-        self, Context,
-        object_store::{Config, DeleteErrorKind, InfoErrorKind, ObjectInfo, ObjectStore},
-        stream::Stream,
-    },
+use crate::nats::{Away, Connection, NatsSettings};
+use async_nats::jetstream::{
+    Context,
+    object_store::{Config, DeleteErrorKind, InfoErrorKind, ObjectInfo, ObjectStore},
+    stream::Stream,
 };
 use failure::failed;
 use futures_util::{StreamExt, TryStreamExt};
 use lattice_core::serve::Service;
-use lattice_provider_sdk::{HostPath, IntoService, Refusal, Secret};
+use lattice_provider_sdk::{IntoService, Refusal};
 use serde::Deserialize;
 use std::{
     fmt::Write as _,
@@ -38,41 +36,66 @@ use std::{
 /// Longest name of a stream's bucket, in bytes: NATS has 255 for all of it.
 const MAX_BUCKET: usize = 240;
 
+/// The name of the connection in the server's monitoring.
+const NAME: &str = "lattice blobstore-nats";
+
 /// The settings of a provider of the objects in NATS object stores.
+/// [`settings`](lattice_provider_sdk::settings) parses it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct NatsSettings {
-    /// The servers, such as `nats://localhost:4222`, with commas between them. A secret, because a
-    /// URL may have a password in it.
-    pub servers: Secret,
-    /// The content of a file of credentials.
-    #[serde(default)]
-    pub credentials: Option<Secret>,
-    /// A token, if the servers ask for one.
-    #[serde(default)]
-    pub token: Option<Secret>,
-    /// A file of certificates in PEM that are trusted in place of those of the system.
-    #[serde(default)]
-    pub ca_file: Option<HostPath>,
+#[serde(from = "(NatsSettings, NatsContainers)")]
+pub struct NatsStoreSettings {
+    /// The servers, and how to connect to them. Data may take longer than its timeout.
+    pub connection: NatsSettings,
+    /// How containers are kept there.
+    pub containers: NatsContainers,
+}
+
+/// How containers are kept in NATS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NatsContainers {
     /// What the names of all streams begin with, after `OBJ_`: letters, digits, `-` and `_`. Empty
     /// by default.
-    #[serde(default)]
     pub prefix: String,
     /// How many servers keep each object. 1 by default.
-    #[serde(default)]
-    pub replicas: Option<usize>,
-    /// How long an operation may take, such as `10s`, which is the default. Data may take longer.
-    #[serde(default = "timeout::default", deserialize_with = "timeout::duration")]
-    pub timeout: Duration,
+    pub replicas: usize,
+}
+
+impl Default for NatsContainers {
+    fn default() -> Self {
+        Self {
+            prefix: String::new(),
+            replicas: 1,
+        }
+    }
+}
+
+impl From<(NatsSettings, NatsContainers)> for NatsStoreSettings {
+    fn from((connection, containers): (NatsSettings, NatsContainers)) -> Self {
+        Self {
+            connection,
+            containers,
+        }
+    }
+}
+
+impl NatsStoreSettings {
+    /// A provider with these servers, and defaults for the rest.
+    pub fn new(servers: impl Into<String>) -> Self {
+        Self {
+            connection: NatsSettings::new(servers),
+            containers: NatsContainers::default(),
+        }
+    }
 }
 
 /// A provider of the objects in NATS object stores.
 #[derive(Debug)]
-pub struct Nats(NatsSettings);
+pub struct Nats(NatsStoreSettings);
 
 impl Nats {
     /// Creates the provider.
-    pub fn new(settings: NatsSettings) -> Self {
+    pub fn new(settings: NatsStoreSettings) -> Self {
         Self(settings)
     }
 }
@@ -87,26 +110,40 @@ impl IntoService for Nats {
 }
 
 struct NatsStore {
-    settings: NatsSettings,
-    connection: OnceLock<(Client, Context)>,
+    settings: NatsStoreSettings,
+    connection: OnceLock<Connection>,
 }
 
 impl NatsStore {
-    fn context(&self) -> Result<&Context, Error> {
-        let context = self.connection.get().map(|(_, context)| context);
-        context.ok_or_else(not_started)
+    /// Returns the connection, if there is one.
+    async fn connected(&self) -> Result<&Connection, Error> {
+        let connection = self.connection.get().ok_or_else(not_started)?;
+        match connection.ready().await {
+            Ok(_) => Ok(connection),
+            Err(away @ Away::Refused(_)) => Err(Error::AccessDenied(away.to_string())),
+            Err(away) => Err(Error::Unavailable(away.to_string())),
+        }
+    }
+
+    async fn context(&self) -> Result<&Context, Error> {
+        Ok(self.connected().await?.jetstream())
+    }
+
+    /// Returns how long an operation may take.
+    fn timeout(&self) -> Duration {
+        self.settings.connection.timeout
     }
 
     /// Returns the stream of a container.
     async fn stream(&self, container: &str) -> Result<Stream, Error> {
         let stream = format!("OBJ_{}", self.bucket(container)?);
-        let found = self.context()?.get_stream(stream).await;
+        let found = self.context().await?.get_stream(stream).await;
         found.map_err(|error| failure::of_stream(container, &error))
     }
 
     /// Returns the name of a container in NATS.
     fn bucket(&self, container: &str) -> Result<String, Error> {
-        let mut bucket = self.settings.prefix.clone();
+        let mut bucket = self.settings.containers.prefix.clone();
         for byte in container.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => bucket.push(char::from(byte)),
@@ -126,8 +163,8 @@ impl NatsStore {
 
     async fn store(&self, container: &str) -> Result<ObjectStore, Error> {
         let bucket = self.bucket(container)?;
-        within(self.settings.timeout, async {
-            let found = self.context()?.get_object_store(bucket).await;
+        within(self.timeout(), async {
+            let found = self.context().await?.get_object_store(bucket).await;
             found.map_err(|error| failure::of_store(container, &error))
         })
         .await
@@ -135,7 +172,7 @@ impl NatsStore {
 
     async fn info(&self, id: &ObjectId) -> Result<ObjectInfo, Error> {
         let store = self.store(&id.container).await?;
-        within(self.settings.timeout, async {
+        within(self.timeout(), async {
             match store.info(&id.object).await {
                 Ok(info) if !info.deleted => Ok(info),
                 Ok(_) => Err(Error::NoSuchObject(id.object.clone())),
@@ -153,21 +190,19 @@ impl NatsStore {
 impl Backend for NatsStore {
     async fn start(&self) -> Result<(), Refusal> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if !self.settings.prefix.bytes().all(is_name) {
+        if !self.settings.containers.prefix.bytes().all(is_name) {
             let reason = "`prefix` has other characters than letters, digits, `-` and `_`";
             return Err(Refusal::new(reason));
         }
-        let client = connect(&self.settings).await?;
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(self.settings.timeout);
-        // It starts once.
-        let _ = self.connection.set((client, context));
+        let opened = Connection::open(&self.settings.connection, NAME, None).await?;
+        // A provider that is served as several components starts for each, and needs one.
+        self.connection.get_or_init(|| opened);
         Ok(())
     }
 
     async fn health(&self) -> Result<(), Refusal> {
-        let checked = within(self.settings.timeout, async {
-            let account = self.context()?.query_account().await;
+        let checked = within(self.timeout(), async {
+            let account = self.context().await?.query_account().await;
             account.map(drop).map_err(|error| failed(&error))
         });
         checked.await.map_err(|error| unwell(&error))
@@ -179,20 +214,20 @@ impl Backend for NatsStore {
             Err(Error::NoSuchContainer(_)) => {}
             found => return found.map(drop),
         }
-        within(self.settings.timeout, async {
+        within(self.timeout(), async {
             let config = Config {
                 bucket,
-                num_replicas: self.settings.replicas.unwrap_or(1),
+                num_replicas: self.settings.containers.replicas,
                 ..Config::default()
             };
-            let created = self.context()?.create_object_store(config).await;
+            let created = self.context().await?.create_object_store(config).await;
             created.map(drop).map_err(|error| failed(&error))
         })
         .await
     }
 
     async fn created(&self, container: &str) -> Result<u64, Error> {
-        within(self.settings.timeout, async {
+        within(self.timeout(), async {
             let stream = self.stream(container).await?;
             Ok(failure::seconds(stream.cached_info().created))
         })
@@ -202,15 +237,15 @@ impl Backend for NatsStore {
     async fn delete(&self, container: &str) -> Result<(), Error> {
         self.store(container).await?;
         let bucket = self.bucket(container)?;
-        within(self.settings.timeout, async {
-            let deleted = self.context()?.delete_object_store(bucket).await;
+        within(self.timeout(), async {
+            let deleted = self.context().await?.delete_object_store(bucket).await;
             deleted.map_err(|error| failed(&error))
         })
         .await
     }
 
     async fn clear(&self, container: &str) -> Result<(), Error> {
-        within(self.settings.timeout, async {
+        within(self.timeout(), async {
             let stream = self.stream(container).await?;
             stream
                 .purge()
@@ -223,7 +258,7 @@ impl Backend for NatsStore {
 
     async fn list(&self, container: &str) -> Result<Names, Error> {
         let store = self.store(container).await?;
-        let listed = within(self.settings.timeout, async {
+        let listed = within(self.timeout(), async {
             store.list().await.map_err(|error| failed(&error))
         });
         let names = listed.await?.map_ok(|info| info.name);
@@ -234,7 +269,7 @@ impl Backend for NatsStore {
         let store = self.store(&id.container).await?;
         let info = self.info(id).await?;
         let (first, length) = span(part, info.size as u64)?;
-        let object = within(self.settings.timeout, async {
+        let object = within(self.timeout(), async {
             store.get(&id.object).await.map_err(|error| failed(&error))
         });
         let object = object.await?;
@@ -246,7 +281,7 @@ impl Backend for NatsStore {
         Ok(Found {
             stat: stat(&info),
             length,
-            data: download::part(object, first, length, self.settings.timeout),
+            data: download::part(object, first, length, self.timeout()),
         })
     }
 
@@ -256,14 +291,12 @@ impl Backend for NatsStore {
             Err(Error::NoSuchObject(_)) => None,
             Err(error) => return Err(error),
         };
-        let Some((client, context)) = self.connection.get() else {
-            return Err(not_started());
-        };
+        let connection = self.connected().await?;
         let bucket = self.bucket(&id.container)?;
-        let stream = within(self.settings.timeout, self.stream(&id.container)).await?;
+        let stream = within(self.timeout(), self.stream(&id.container)).await?;
         let target = upload::Target {
-            client,
-            context,
+            client: connection.client(),
+            context: connection.jetstream(),
             stream: stream.clone(),
             bucket: bucket.clone(),
             name: &id.object,
@@ -282,7 +315,7 @@ impl Backend for NatsStore {
     async fn remove(&self, container: &str, names: Vec<String>) -> Result<(), Error> {
         let store = self.store(container).await?;
         for name in names {
-            let removed = within(self.settings.timeout, async {
+            let removed = within(self.timeout(), async {
                 match store.delete(&name).await {
                     Err(error) if error.kind() != DeleteErrorKind::NotFound => Err(failed(&error)),
                     _ => Ok(()),
@@ -309,31 +342,4 @@ fn stat(info: &ObjectInfo) -> Stat {
         size: info.size as u64,
         written: info.modified.map_or(0, failure::seconds),
     }
-}
-
-/// Connects, or begins to: a server that is away is tried again.
-async fn connect(settings: &NatsSettings) -> Result<Client, Refusal> {
-    let servers = settings.servers.expose().split(',').map(str::trim);
-    let servers = servers.map(str::parse::<async_nats::ServerAddr>);
-    // The error would repeat the URL, which may have a password.
-    let servers: Vec<_> = servers
-        .collect::<Result<_, _>>()
-        .map_err(|_| Refusal::new("`servers` must be URLs such as `nats://localhost:4222`"))?;
-    let mut options = ConnectOptions::new()
-        .name("lattice blobstore")
-        .retry_on_initial_connect()
-        .request_timeout(Some(settings.timeout));
-    if let Some(credentials) = &settings.credentials {
-        let parsed = options.credentials(credentials.expose());
-        options = parsed.map_err(|_| Refusal::new("`credentials` has no credentials of NATS"))?;
-    }
-    if let Some(token) = &settings.token {
-        options = options.token(token.expose().to_owned());
-    }
-    if let Some(path) = &settings.ca_file {
-        options = options.add_root_certificates(path.to_path_buf());
-    }
-    let client = options.connect(servers).await;
-    // An error could repeat the URL, too.
-    client.map_err(|error| Refusal::new(format!("no client of NATS was made: {}", error.kind())))
 }

@@ -1,10 +1,13 @@
 //! The settings of the three clouds, and the clients that are made of them.
 //!
 //! Clients retry what is safe to retry, with growing pauses, for as long as an operation may take.
-//! TLS is rustls with ring. The roots are those of the system, and those of `ca-file`.
+//! TLS is rustls with ring. The roots are those of the system, or those of `ca-file`.
 
 use super::{Client, Remote};
-use crate::blobstore::{provider::served, timeout};
+use crate::{
+    blobstore::{provider::served, timeout},
+    certificates::authorities,
+};
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{Access, HostPath, IntoService, Refusal, Secret};
 use object_store::{
@@ -12,7 +15,7 @@ use object_store::{
     gcp::GoogleCloudStorageBuilder,
 };
 use serde::Deserialize;
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// How long a server may be silent while data goes through: longer than an operation may take,
 /// because it says nothing while a part is sent to it.
@@ -49,7 +52,8 @@ pub struct S3Settings {
     /// Whether the bucket is part of the host's name, and not of the path. False by default.
     #[serde(default)]
     pub virtual_hosted: bool,
-    /// A file of certificates in PEM that are trusted beside those of the system.
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system.
     #[serde(default)]
     pub ca_file: Option<HostPath>,
     /// The folder of the bucket in which everything is. The whole bucket by default.
@@ -75,7 +79,8 @@ pub struct AzureSettings {
     /// The URL of the server. That of Azure by default.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// A file of certificates in PEM that are trusted beside those of the system.
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system.
     #[serde(default)]
     pub ca_file: Option<HostPath>,
     /// The folder in which everything is. The whole container by default.
@@ -103,7 +108,8 @@ pub struct GcsSettings {
     /// The URL of the server. That of Google by default.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// A file of certificates in PEM that are trusted beside those of the system.
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system.
     #[serde(default)]
     pub ca_file: Option<HostPath>,
     /// The folder of the bucket in which everything is. The whole bucket by default.
@@ -304,23 +310,13 @@ fn options(
     let mut options = ClientOptions::new()
         .with_allow_http(is_plain)
         // A machine without roots can talk to a server without TLS.
-        .with_no_system_certificates(is_plain)
+        .with_no_system_certificates(is_plain || ca_file.is_some())
         .with_connect_timeout(timeout)
         .with_timeout_disabled()
         .with_read_timeout(SILENCE);
-    if let Some(path) = ca_file {
-        let unusable = |error: &dyn std::fmt::Display| {
-            Refusal::new(format!(
-                "`ca-file` `{}` can't be used: {error}; it must have certificates in PEM",
-                path.display()
-            ))
-        };
-        let pem = fs::read(path).map_err(|error| unusable(&error))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))?;
-        if certificates.is_empty() {
-            return Err(unusable(&"it has none"));
-        }
-        for certificate in certificates {
+    if let Some(file) = ca_file {
+        let certificates = Certificate::from_pem_bundle(&authorities(file)?);
+        for certificate in certificates.map_err(|error| invalid(&error))? {
             options = options.with_root_certificate(certificate);
         }
     }
@@ -399,6 +395,11 @@ mod tests {
         let entries = of(&[("bucket", "b"), ("ca-file", "/no/such/file")]);
         let parsed: S3Settings = settings(&entries).expect("valid");
         let refusal = s3(&parsed).map(drop).expect_err("no file");
-        assert!(refusal.reason().contains("ca-file"), "{refusal}");
+        assert!(
+            refusal
+                .reason()
+                .contains("`ca-file` /no/such/file can't be used"),
+            "{refusal}"
+        );
     }
 }

@@ -1,147 +1,82 @@
 //! The config of a provider with its buckets in NATS.
 
-use super::super::{
-    backend::Failure,
-    config::{Limits, duration, timeout},
-};
-use async_nats::{ConnectOptions, ServerAddr};
+use super::super::{backend::Failure, config::Limits};
+use crate::nats::NatsSettings;
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::{HostPath, Secret};
 use serde::Deserialize;
-use std::time::Duration;
-
-/// How long an attempt to connect may take at most.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// The config of a provider with its buckets in NATS. Its connection is its own, and not that of
-/// the lattice.
+/// the lattice. [`settings`](lattice_provider_sdk::settings) parses it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(from = "(NatsSettings, NatsBuckets)")]
 pub struct NatsConfig {
-    /// The servers: `nats://host:port`, with commas between several; `tls://` with TLS. They may
-    /// have a user and a password in them, which is why they are a secret.
-    pub servers: Secret,
-    /// The content of a file with credentials, as `nsc` writes it.
-    #[serde(default)]
-    pub credentials: Option<Secret>,
-    /// The user, with `password`.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// The user's password.
-    #[serde(default)]
-    pub password: Option<Secret>,
-    /// A token.
-    #[serde(default)]
-    pub token: Option<Secret>,
-    /// A file with the certificates of the authorities that are trusted, in PEM. By default, those
-    /// of the system are.
-    #[serde(default)]
-    pub ca_file: Option<HostPath>,
+    /// The servers, and how to connect to them.
+    pub connection: NatsSettings,
+    /// How buckets are kept there.
+    pub buckets: NatsBuckets,
+}
+
+/// How buckets are kept in NATS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NatsBuckets {
     /// What the names of all buckets start with in NATS: letters, digits, `-` and `_`. `kv-` by
     /// default.
-    #[serde(default = "prefix")]
     pub prefix: String,
     /// On how many servers of a cluster a bucket is that the provider creates. 1 by default.
-    #[serde(default = "replicas")]
     pub replicas: usize,
     /// The largest value. 1,000 KiB by default: a message of NATS has at most 1 MiB with its
     /// headers, unless the server is configured otherwise.
-    #[serde(default = "max_value_size")]
     pub max_value_size: ByteSize,
-    /// How long an operation may take, such as `10s`, which is the default.
-    #[serde(default = "timeout", deserialize_with = "duration")]
-    pub timeout: Duration,
 }
 
-fn prefix() -> String {
-    "kv-".to_owned()
+impl Default for NatsBuckets {
+    fn default() -> Self {
+        Self {
+            prefix: "kv-".to_owned(),
+            replicas: 1,
+            max_value_size: ByteSize::kib(1_000),
+        }
+    }
 }
 
-fn replicas() -> usize {
-    1
-}
-
-fn max_value_size() -> ByteSize {
-    ByteSize::kib(1_000)
+impl From<(NatsSettings, NatsBuckets)> for NatsConfig {
+    fn from((connection, buckets): (NatsSettings, NatsBuckets)) -> Self {
+        Self {
+            connection,
+            buckets,
+        }
+    }
 }
 
 impl NatsConfig {
     /// A provider with these servers, and defaults for the rest.
     pub fn new(servers: impl Into<String>) -> Self {
         Self {
-            servers: Secret::new(servers.into()),
-            credentials: None,
-            username: None,
-            password: None,
-            token: None,
-            ca_file: None,
-            prefix: prefix(),
-            replicas: replicas(),
-            max_value_size: max_value_size(),
-            timeout: timeout(),
+            connection: NatsSettings::new(servers),
+            buckets: NatsBuckets::default(),
         }
     }
 
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            max_value_size: self.max_value_size,
-            timeout: self.timeout,
+            max_value_size: self.buckets.max_value_size,
+            timeout: self.connection.timeout,
         }
     }
 
-    /// Returns the servers.
-    pub(super) fn addresses(&self) -> Result<Vec<ServerAddr>, Failure> {
-        let servers = self.servers.expose().split(',');
-        // The error may have parts of the address.
-        let parsed = servers.map(|server| server.trim().parse::<ServerAddr>());
-        let parsed: Result<Vec<_>, _> = parsed.collect();
-        parsed.map_err(|_| invalid("`servers` isn't valid; write `nats://host:port`"))
-    }
-
-    /// Returns how to connect.
-    pub(super) fn options(&self) -> Result<ConnectOptions, Failure> {
+    /// Fails if the names of buckets can't be made.
+    pub(super) fn check(&self) -> Result<(), Failure> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if !self.prefix.chars().all(allowed) {
-            return Err(invalid("`prefix` may have letters, digits, `-` and `_`"));
+        if self.buckets.prefix.chars().all(allowed) {
+            return Ok(());
         }
-        let mut options = ConnectOptions::new()
-            .name("lattice keyvalue-nats")
-            .connection_timeout(CONNECT.min(self.timeout))
-            .request_timeout(Some(self.timeout))
-            .max_reconnects(None);
-        match (
-            &self.credentials,
-            &self.username,
-            &self.password,
-            &self.token,
-        ) {
-            (None, None, None, None) => {}
-            (Some(credentials), None, None, None) => {
-                // The error may have parts of the credentials.
-                let given = options.credentials(credentials.expose());
-                options = given.map_err(|_| {
-                    invalid("`credentials` aren't valid; give the content of a `.creds` file")
-                })?;
-            }
-            (None, Some(username), Some(password), None) => {
-                let password = password.expose().to_owned();
-                options = options.user_and_password(username.clone(), password);
-            }
-            (None, None, None, Some(token)) => options = options.token(token.expose().to_owned()),
-            _ => {
-                return Err(invalid(
-                    "give one of `credentials`, `username` with `password`, and `token`",
-                ));
-            }
-        }
-        if let Some(path) = &self.ca_file {
-            options = options.add_root_certificates(path.to_path_buf());
-        }
-        Ok(options)
+        Err(invalid("`prefix` may have letters, digits, `-` and `_`"))
     }
 }
 
-fn invalid(reason: &str) -> Failure {
+/// Returns the failure of a config that can't work, for this reason.
+pub(super) fn invalid(reason: &str) -> Failure {
     Failure::Config(format!(
         "the config of `keyvalue-nats` can't work: {reason}"
     ))
@@ -150,30 +85,45 @@ fn invalid(reason: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lattice_provider_sdk::{Refusal, settings};
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn errors_and_debug_never_show_secrets() {
-        let config = NatsConfig::new("nats://joe:s3cret@ho st");
-        let error = config.addresses().expect_err("invalid");
-        assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
-        let mut config = NatsConfig::new("nats://localhost");
-        config.credentials = Some(Secret::new("s3cret".to_owned()));
-        let error = config.options().expect_err("no credentials");
-        assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
+    fn parse(entries: &[(&str, &str)]) -> Result<NatsConfig, Refusal> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        settings(&entries.iter().map(owned).collect::<BTreeMap<_, _>>())
     }
 
     #[test]
-    fn one_way_to_log_in_is_given() {
-        let mut config = NatsConfig::new("nats://one:4222, nats://two:4222");
-        assert_eq!(config.addresses().map(|all| all.len()), Ok(2));
-        config.username = Some("ada".to_owned());
-        assert!(config.options().is_err(), "without a password");
-        config.password = Some(Secret::new("enigma".to_owned()));
-        assert!(config.options().is_ok());
-        config.token = Some(Secret::new("t".to_owned()));
-        assert!(config.options().is_err(), "two ways");
-        config.token = None;
-        config.prefix = "a.b".to_owned();
-        assert!(config.options().is_err(), "a prefix that NATS can't have");
+    fn settings_of_the_connection_and_of_buckets_are_taken_together() {
+        let config = parse(&[
+            ("servers", "nats://joe:s3cret@one:4222, nats://two:4222"),
+            ("timeout", "2s"),
+            ("prefix", "shop_"),
+            ("replicas", "3"),
+            ("max-value-size", "64KiB"),
+        ]);
+        let config = config.expect("they fit");
+        assert_eq!(
+            (&*config.buckets.prefix, config.buckets.replicas),
+            ("shop_", 3)
+        );
+        let limits = config.limits();
+        assert_eq!(limits.max_value_size, ByteSize::kib(64));
+        assert_eq!(limits.timeout.as_secs(), 2);
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert_eq!(config.check(), Ok(()));
+        let refusal = parse(&[("servers", "a:1"), ("replica", "3")]).expect_err("misspelt");
+        assert!(
+            refusal.reason().contains("did you mean `replicas`?"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn a_prefix_that_nats_cannot_have_is_refused() {
+        let mut config = NatsConfig::new("nats://one");
+        config.buckets.prefix = "a.b".to_owned();
+        let failure = config.check().expect_err("a dot");
+        assert!(failure.to_string().contains("`prefix`"), "{failure}");
     }
 }

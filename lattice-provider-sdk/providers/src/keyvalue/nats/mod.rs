@@ -3,19 +3,16 @@
 mod config;
 mod names;
 
-pub use config::NatsConfig;
+pub use config::{NatsBuckets, NatsConfig};
 
 use super::{
     backend::{Addition, Backend, Failure, KeyRange, Place, Seen},
     provider::KeyValue,
 };
-use async_nats::{
-    Client, ConnectErrorKind,
-    connection::State,
-    jetstream::{
-        self,
-        kv::{self, CreateErrorKind, Operation, Store, UpdateErrorKind},
-    },
+use crate::nats::{Away, Connection};
+use async_nats::jetstream::{
+    Context,
+    kv::{self, CreateErrorKind, Operation, Store, UpdateErrorKind},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -24,12 +21,11 @@ use std::{
     collections::{BTreeSet, HashMap},
     error::Error,
     fmt,
-    time::Duration,
+    sync::Arc,
 };
-use tokio::{sync::Mutex, time::Instant};
 
-/// How long nothing is tried after a failed attempt to connect.
-const COOLDOWN: Duration = Duration::from_millis(200);
+/// The name of the connection in the server's monitoring.
+const NAME: &str = "lattice keyvalue-nats";
 /// How many keys of a batch are sent together.
 const TOGETHER: usize = 32;
 /// Most buckets that are kept open. All are closed when there are more.
@@ -38,27 +34,21 @@ const MOST_OPEN: usize = 256;
 /// Buckets in NATS.
 pub struct Nats {
     config: NatsConfig,
-    connection: Mutex<Connection>,
+    /// From the start to the stop.
+    connection: sync::Mutex<Option<Arc<Connection>>>,
     open: sync::Mutex<HashMap<String, Store>>,
 }
 
 /// A key-value provider with its buckets in NATS.
 pub type NatsKeyValue = KeyValue<Nats>;
 
-/// The connection, from the first operation on. It connects again by itself.
-#[derive(Default)]
-struct Connection {
-    client: Option<Client>,
-    failed: Option<(Instant, Failure)>,
-}
-
 impl KeyValue<Nats> {
-    /// Creates a provider with its buckets in NATS. It connects with the first operation.
+    /// Creates a provider with its buckets in NATS. It connects when it starts.
     pub fn new(config: NatsConfig) -> Self {
         let limits = config.limits();
         let nats = Nats {
             config,
-            connection: Mutex::default(),
+            connection: sync::Mutex::default(),
             open: sync::Mutex::new(HashMap::new()),
         };
         Self::with_backend(nats, limits)
@@ -66,58 +56,26 @@ impl KeyValue<Nats> {
 }
 
 impl Nats {
-    async fn client(&self) -> Result<Client, Failure> {
-        let mut connection = self.connection.lock().await;
-        if let Some(client) = &connection.client {
-            if client.connection_state() == State::Connected {
-                return Ok(client.clone());
-            }
-            return Err(unavailable("the connection is lost, and is tried again"));
+    /// Returns the store of the server, if there is a connection.
+    async fn context(&self) -> Result<Context, Failure> {
+        let connection = self.connection.lock().clone();
+        let connection = connection.ok_or(Failure::NotRunning)?;
+        match connection.ready().await {
+            Ok(_) => Ok(connection.jetstream().clone()),
+            Err(Away::Refused(reason)) => Err(refused(&reason)),
+            Err(away) => Err(unavailable(&away.to_string())),
         }
-        if let Some((at, failure)) = &connection.failed
-            && at.elapsed() < COOLDOWN
-        {
-            return Err(failure.clone());
-        }
-        let addresses = self.config.addresses()?;
-        let options = self.config.options()?;
-        match options.connect(addresses.as_slice()).await {
-            Ok(client) => {
-                *connection = Connection {
-                    client: Some(client.clone()),
-                    failed: None,
-                };
-                Ok(client)
-            }
-            Err(error) => {
-                let reason = chain(&error);
-                let failure = match error.kind() {
-                    ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                        refused(&reason)
-                    }
-                    _ => failure(&error),
-                };
-                connection.failed = Some((Instant::now(), failure.clone()));
-                Err(failure)
-            }
-        }
-    }
-
-    fn context(&self, client: Client) -> jetstream::Context {
-        let mut context = jetstream::new(client);
-        context.set_timeout(self.config.timeout);
-        context
     }
 
     /// Returns a bucket, if it exists.
     async fn find(&self, bucket: &str) -> Result<Option<Store>, Failure> {
-        let name = names::bucket(&self.config.prefix, bucket)?;
+        let name = names::bucket(&self.config.buckets.prefix, bucket)?;
         // Also for a bucket that is known: a lost connection is told at once.
-        let client = self.client().await?;
+        let context = self.context().await?;
         if let Some(store) = self.open.lock().get(&name) {
             return Ok(Some(store.clone()));
         }
-        match self.context(client).get_key_value(&name).await {
+        match context.get_key_value(&name).await {
             Ok(store) => {
                 self.keep(name, &store);
                 Ok(Some(store))
@@ -132,16 +90,15 @@ impl Nats {
         if let Some(store) = self.find(bucket).await? {
             return Ok(store);
         }
-        let name = names::bucket(&self.config.prefix, bucket)?;
+        let name = names::bucket(&self.config.buckets.prefix, bucket)?;
         let config = kv::Config {
             bucket: name.clone(),
             description: "a bucket of a lattice's key-value provider".to_owned(),
             history: 1,
-            num_replicas: self.config.replicas,
+            num_replicas: self.config.buckets.replicas,
             ..kv::Config::default()
         };
-        let context = self.context(self.client().await?);
-        let created = context.create_key_value(config).await;
+        let created = self.context().await?.create_key_value(config).await;
         let store = created.map_err(|error| failure(&error))?;
         self.keep(name, &store);
         Ok(store)
@@ -198,18 +155,21 @@ impl Backend for Nats {
     const IS_LASTING: bool = true;
 
     async fn start(&self) -> Result<(), Failure> {
-        self.config.addresses()?;
-        self.config.options().map(drop)
+        self.config.check()?;
+        let opened = Connection::open(&self.config.connection, NAME, None).await;
+        let opened = opened.map_err(|refusal| config::invalid(refusal.reason()))?;
+        // A provider that is served as several components starts for each, and needs one.
+        self.connection.lock().get_or_insert(Arc::new(opened));
+        Ok(())
     }
 
     async fn stop(&self) {
         self.open.lock().clear();
-        *self.connection.lock().await = Connection::default();
+        *self.connection.lock() = None;
     }
 
     async fn check(&self) -> Result<(), Failure> {
-        let context = self.context(self.client().await?);
-        let account = context.query_account().await;
+        let account = self.context().await?.query_account().await;
         account.map(drop).map_err(|error| failure(&error))
     }
 

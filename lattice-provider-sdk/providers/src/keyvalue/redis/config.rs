@@ -4,6 +4,7 @@ use super::super::{
     backend::Failure,
     config::{Limits, duration, max_value_size, timeout},
 };
+use crate::certificates::authorities;
 use lattice_core::quantity::ByteSize;
 use lattice_provider_sdk::{Access, HostPath, Secret};
 use redis::{
@@ -11,7 +12,7 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use serde::Deserialize;
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 /// Longest pause between attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -31,12 +32,12 @@ pub struct RedisConfig {
     pub url: Secret,
     /// The user, if the URL has none.
     #[serde(default)]
-    pub username: Option<String>,
+    pub user: Option<String>,
     /// The password, if the URL has none.
     #[serde(default)]
     pub password: Option<Secret>,
-    /// A file with the certificates of the authorities that are trusted, in PEM. By default, those
-    /// of the system are.
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system.
     #[serde(default)]
     pub ca_file: Option<HostPath>,
     /// What all of the provider's keys in Redis start with. `lattice:` by default.
@@ -59,7 +60,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: Secret::new(url.into()),
-            username: None,
+            user: None,
             password: None,
             ca_file: None,
             prefix: prefix(),
@@ -99,8 +100,8 @@ impl RedisConfig {
             ));
         }
         let mut settings = info.redis_settings().clone();
-        if let Some(username) = &self.username {
-            settings = settings.set_username(username);
+        if let Some(user) = &self.user {
+            settings = settings.set_username(user);
         }
         if let Some(password) = &self.password {
             settings = settings.set_password(password.expose());
@@ -112,15 +113,10 @@ impl RedisConfig {
                 return Err(invalid("`ca-file` needs a `url` with `rediss://`"));
             }
             Some(path) => {
-                let root_cert = fs::read(path).map_err(|error| {
-                    invalid(&format!(
-                        "`ca-file` {} can't be read: {error}",
-                        path.display()
-                    ))
-                })?;
+                let pem = authorities(path).map_err(|refusal| invalid(refusal.reason()))?;
                 let certificates = TlsCertificates {
                     client_tls: None,
-                    root_cert: Some(root_cert),
+                    root_cert: Some(pem),
                 };
                 Client::build_with_tls(info, certificates)
             }
@@ -172,6 +168,9 @@ mod tests {
             .client(&Access::all())
             .expect_err("no file")
             .to_string();
-        assert!(error.contains("/does/not/exist.pem"), "{error}");
+        assert!(
+            error.contains("`ca-file` /does/not/exist.pem can't be used"),
+            "{error}"
+        );
     }
 }

@@ -12,7 +12,7 @@
 use super::{
     failed,
     session::Session,
-    settings::{Server, Settings},
+    settings::{AmqpSettings, Server},
     transport,
 };
 use crate::{messaging::delivery::pause, period::Period};
@@ -59,8 +59,8 @@ struct Target {
 impl Connection {
     /// Checks the settings, and connects in the background: a server that is away is no error.
     /// `name` is shown by the tools of the server.
-    pub(super) fn open(settings: &Settings, name: String) -> Result<Self, Refusal> {
-        let patience = settings.timeout.length();
+    pub(super) fn open(settings: &AmqpSettings, name: String) -> Result<Self, Refusal> {
+        let patience = settings.timeout;
         let target = Target {
             servers: settings.servers()?,
             name,

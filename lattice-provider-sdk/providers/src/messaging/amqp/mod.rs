@@ -4,7 +4,7 @@
 //! to an actor has a queue, which all replicas of the provider share. A message stays in the queue
 //! until its handler has succeeded, or has failed `max-deliver` times.
 //!
-//! The settings of an instance are [`Settings`], the config of a link to an actor is a
+//! The settings of an instance are [`AmqpSettings`], the config of a link to an actor is a
 //! [`Subscription`], and that of a link from an actor is
 //! [`Publishing`].
 //!
@@ -69,7 +69,7 @@ mod topology;
 mod transport;
 mod worker;
 
-pub use settings::Settings;
+pub use settings::AmqpSettings;
 pub use subscription::Subscription;
 
 use super::{
@@ -98,9 +98,9 @@ use topology::Bindings;
 const HEALTH: Duration = Duration::from_secs(3);
 
 /// The provider; see the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AmqpMessaging {
-    settings: Settings,
+    settings: AmqpSettings,
     running: Mutex<Option<Arc<Running>>>,
 }
 
@@ -124,7 +124,7 @@ struct Servers {
 
 impl AmqpMessaging {
     /// Creates the provider.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: AmqpSettings) -> Self {
         Self {
             settings,
             running: Mutex::default(),

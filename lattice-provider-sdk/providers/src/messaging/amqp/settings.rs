@@ -1,6 +1,9 @@
 //! The settings of an instance, and the servers that they name.
 
-use crate::{period::Period, tls};
+use crate::{
+    certificates::{identity, tls},
+    duration::duration,
+};
 use lapin::{
     types::ShortString,
     uri::{AMQPScheme, AMQPUri},
@@ -8,63 +11,61 @@ use lapin::{
 use lattice_provider_sdk::{HostPath, Refusal, Secret};
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_rustls::TlsConnector;
 
 /// Seconds between signs of life. A server that is silent for twice as long is given up.
 const HEARTBEAT: u16 = 5;
 /// An exchange that every server has, for messages with topics.
 const EXCHANGE: &str = "amq.topic";
+/// How long an operation may take by default.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The settings of an instance of `messaging-amqp`.
-#[derive(Clone, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Settings {
+/// The settings of an instance of `messaging-amqp`. They are named as those of other servers are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AmqpSettings {
     /// The servers of one cluster, joined by commas: `amqp://host:5672`, or `amqps://host:5671`
     /// with TLS. They are tried in turn. The path of a URL is its virtual host, `/` by default.
-    /// `amqp://127.0.0.1:5672` by default.
-    pub servers: String,
+    /// They may have a user and a password in them, which is why they are a secret. In those,
+    /// characters with a meaning in a URL are percent-encoded, as in `%2C` for a comma.
+    pub servers: Secret,
     /// The user to log in as, with `password`. `guest` by default, if the URL has none.
+    #[serde(default)]
     pub user: Option<String>,
     /// The password of `user`.
+    #[serde(default)]
     pub password: Option<Secret>,
     /// The virtual host, in place of the one in the URLs.
+    #[serde(default)]
     pub vhost: Option<String>,
-    /// A PEM file with the certificate authorities to trust instead of the system's.
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system. With it or `cert-file`, all servers must be `amqps://`.
+    #[serde(default)]
     pub ca_file: Option<HostPath>,
+    /// A file with the certificate that is sent to the server, in PEM, and those that lead to its
+    /// authority. A server whose users log in with it has `?auth_mechanism=external` in its URL.
+    #[serde(default)]
+    pub cert_file: Option<HostPath>,
+    /// A file with the private key of that certificate, in PEM.
+    #[serde(default)]
+    pub cert_key_file: Option<HostPath>,
     /// The exchange to which messages are published, and from which links receive theirs unless
     /// their config names another one. It is created, as a durable one for topics, if there is none
     /// with this name. `amq.topic` by default, which every server has.
+    #[serde(default = "topics")]
     pub exchange: String,
-    /// How long one operation on the server may take. `10s` by default.
-    pub timeout: Period,
+    /// How long an operation on the server may take. 10 s by default.
+    #[serde(default = "timeout", deserialize_with = "duration")]
+    pub timeout: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            servers: "amqp://127.0.0.1:5672".to_owned(),
-            user: None,
-            password: None,
-            vhost: None,
-            ca_file: None,
-            exchange: EXCHANGE.to_owned(),
-            timeout: Period::seconds(10),
-        }
-    }
+fn topics() -> String {
+    EXCHANGE.to_owned()
 }
 
-/// Leaves out the servers, whose URLs may have passwords in them.
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("user", &self.user)
-            .field("vhost", &self.vhost)
-            .field("ca_file", &self.ca_file)
-            .field("exchange", &self.exchange)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
-    }
+fn timeout() -> Duration {
+    TIMEOUT
 }
 
 /// One server, and how to connect to it.
@@ -74,20 +75,27 @@ pub(super) struct Server {
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
-impl Settings {
-    /// Connects to this server, and has defaults for the rest.
-    pub fn server(url: impl Into<String>) -> Self {
+impl AmqpSettings {
+    /// Connects to these servers, joined by commas, and has defaults for the rest.
+    pub fn new(servers: impl Into<String>) -> Self {
         Self {
-            servers: url.into(),
-            ..Self::default()
+            servers: Secret::new(servers.into()),
+            user: None,
+            password: None,
+            vhost: None,
+            ca_file: None,
+            cert_file: None,
+            cert_key_file: None,
+            exchange: topics(),
+            timeout: TIMEOUT,
         }
     }
 
     /// Checks the settings, and returns the servers: one or more.
     pub(super) fn servers(&self) -> Result<Vec<Server>, Refusal> {
-        let hour = Duration::from_hours(1);
-        self.timeout
-            .check("timeout", Duration::from_millis(100), hour)?;
+        if self.timeout.is_zero() {
+            return Err(Refusal::new("`timeout` is 0; it must be longer"));
+        }
         self.exchange()?;
         if self.user.is_some() != self.password.is_some() {
             return Err(Refusal::new("`user` and `password` go together; set both"));
@@ -97,7 +105,7 @@ impl Settings {
                 "`vhost` is too long: it has at most 255 bytes",
             ));
         }
-        let texts = self.servers.split(',').map(str::trim);
+        let texts = self.servers.expose().split(',').map(str::trim);
         let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
         if texts.is_empty() {
             return Err(Refusal::new(
@@ -147,13 +155,22 @@ impl Settings {
     }
 
     fn connector(&self, uris: &[AMQPUri]) -> Result<Option<TlsConnector>, Refusal> {
-        if uris.iter().all(|uri| uri.scheme == AMQPScheme::AMQP) {
-            if self.ca_file.is_some() {
-                return Err(Refusal::new("`ca-file` needs servers with `amqps://`"));
-            }
+        let own = identity(self.cert_file.as_ref(), self.cert_key_file.as_ref())?;
+        let plain = uris.iter().filter(|uri| uri.scheme == AMQPScheme::AMQP);
+        let plain = plain.count();
+        if plain > 0 && (self.ca_file.is_some() || own.is_some()) {
+            return Err(Refusal::new(
+                "`ca-file` and `cert-file` are for TLS; write `amqps://` for all of `servers`",
+            ));
+        }
+        if plain == uris.len() {
             return Ok(None);
         }
-        let config = tls::config(tls::roots(self.ca_file.as_deref())?)?;
+        let builder = tls::trusting(tls::roots(self.ca_file.as_ref())?)?;
+        let config = match own {
+            Some(files) => tls::identified(builder, files)?,
+            None => builder.with_no_client_auth(),
+        };
         Ok(Some(TlsConnector::from(Arc::new(config))))
     }
 }
@@ -195,92 +212,5 @@ pub(super) fn exchange(name: &str) -> Result<ShortString, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn uri(settings: &Settings) -> AMQPUri {
-        let servers = settings.servers().expect("valid");
-        servers[0].uri.clone()
-    }
-
-    #[test]
-    fn a_url_has_defaults_and_settings_come_first() {
-        let plain = uri(&Settings::default());
-        assert_eq!((&*plain.vhost, plain.authority.port), ("/", 5672));
-        assert_eq!(plain.authority.userinfo.username, "guest");
-        assert_eq!(plain.query.heartbeat, Some(HEARTBEAT));
-        let full = uri(&Settings::server("amqps://ada:s%20x@mq/shop%2Fa"));
-        assert_eq!((&*full.vhost, full.authority.port), ("shop/a", 5671));
-        assert_eq!(full.authority.userinfo.password, "s x");
-        assert_eq!(uri(&Settings::server("amqp://mq/")).vhost, "/");
-        let settings = Settings {
-            user: Some("eve".to_owned()),
-            password: Some(Secret::new("p@:/".to_owned())),
-            vhost: Some("other".to_owned()),
-            ..Settings::server("amqp://ada:x@[::1]:7/shop, amqp://b")
-        };
-        let own = uri(&settings);
-        assert_eq!((&*own.authority.host, own.authority.port), ("::1", 7));
-        assert_eq!(own.authority.userinfo.username, "eve");
-        assert_eq!(own.authority.userinfo.password, "p@:/");
-        assert_eq!(own.vhost, "other");
-        assert_eq!(settings.servers().expect("valid").len(), 2);
-    }
-
-    #[test]
-    fn wrong_settings_are_refused_and_repeat_no_secret() {
-        let secret = "s3cret";
-        let with = |change: fn(&mut Settings)| {
-            let mut settings = Settings::default();
-            change(&mut settings);
-            settings
-        };
-        for (settings, expected) in [
-            (Settings::server(" , "), "`servers` is empty"),
-            (
-                Settings::server(format!("amqp://a, amqp://u:{secret}@[")),
-                "the server no. 2",
-            ),
-            (
-                Settings::server(format!("nats://u:{secret}@a")),
-                "the server no. 1",
-            ),
-            (
-                with(|settings| settings.password = Some(Secret::new("s3cret".to_owned()))),
-                "go together",
-            ),
-            (
-                with(|settings| settings.ca_file = Some("/does/not/exist.pem".into())),
-                "needs servers with `amqps://`",
-            ),
-            (
-                Settings {
-                    ca_file: Some("/does/not/exist.pem".into()),
-                    ..Settings::server("amqps://a")
-                },
-                "`ca-file` /does/not/exist.pem can't be used",
-            ),
-            (
-                with(|settings| settings.vhost = Some("v".repeat(256))),
-                "`vhost` is too long",
-            ),
-            (
-                with(|settings| settings.exchange = String::new()),
-                "`exchange` isn't a name",
-            ),
-            (
-                with(|settings| settings.timeout = Period::seconds(0)),
-                "`timeout` is 0ms",
-            ),
-        ] {
-            let shown = format!("{settings:?}");
-            let refusal = settings.servers().map(|_| ()).expect_err(expected);
-            let reason = refusal.reason();
-            assert!(reason.contains(expected), "{reason}");
-            assert!(
-                !reason.contains(secret) && !shown.contains(secret),
-                "{reason} {shown}"
-            );
-        }
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;

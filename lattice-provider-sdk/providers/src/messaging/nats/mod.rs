@@ -5,7 +5,7 @@
 //! failed `max-deliver` times. All replicas of the provider share one durable consumer per link, so
 //! what a killed one was handling is delivered to another.
 //!
-//! The settings of an instance are [`Settings`], the config of a link to an actor is a
+//! The settings of an instance are [`NatsSettings`], the config of a link to an actor is a
 //! [`Subscription`], and that of a link from an actor is
 //! [`Publishing`].
 //!
@@ -34,14 +34,11 @@
 //! * Messages of one subject are handled in their order with `max-in-flight` 1. One that is
 //!   delivered again comes after those that were delivered meanwhile.
 
-mod connection;
 mod dead_letter;
-mod settings;
 mod streams;
 mod subjects;
 mod subscription;
 
-pub use settings::Settings;
 pub use subscription::Subscription;
 
 use super::{
@@ -50,12 +47,14 @@ use super::{
         World,
         wasmcloud::messaging::{consumer::Consumer, types::BrokerMessage},
     },
-    handler_interface,
+    handler_interface, subject,
 };
-use crate::outgoing::{Outgoing, OutgoingLink};
-use async_nats::StatusCode;
+use crate::{
+    nats::{Connection, NatsSettings},
+    outgoing::{Outgoing, OutgoingLink},
+};
+use async_nats::{Client, StatusCode};
 use bytes::Bytes;
-use connection::Connection;
 use futures_util::StreamExt as _;
 use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal};
 use std::{
@@ -67,11 +66,14 @@ use tokio::time::timeout;
 
 /// How long a check of the server's health may take.
 const HEALTH: Duration = Duration::from_secs(3);
+/// Messages of one subscription without a stream that may wait in this process. The server's
+/// messages beyond that are dropped.
+const WAITING: usize = 4_096;
 
 /// The provider; see the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NatsMessaging {
-    settings: Settings,
+    settings: NatsSettings,
     running: Mutex<Option<Arc<Running>>>,
 }
 
@@ -85,7 +87,7 @@ struct Running {
 
 impl NatsMessaging {
     /// Creates the provider.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: NatsSettings) -> Self {
         Self {
             settings,
             running: Mutex::default(),
@@ -97,6 +99,17 @@ impl NatsMessaging {
         let running = running.clone();
         running.ok_or_else(|| "the messaging provider has stopped here; try again".to_owned())
     }
+
+    /// Checks that a link may publish to `subject`, which may be where this or another program
+    /// expects a reply.
+    fn check(&self, config: &Publishing, subject: &str) -> Result<(), String> {
+        let inboxes = self.settings.inbox_prefix.as_deref();
+        let rest = inboxes.and_then(|inboxes| subject.strip_prefix(inboxes));
+        if rest.is_some_and(|rest| rest.starts_with('.')) {
+            return subject::check(subject);
+        }
+        config.check(subject)
+    }
 }
 
 impl Provider for NatsMessaging {
@@ -107,7 +120,8 @@ impl Provider for NatsMessaging {
     async fn start(&self, instance: &Instance) -> Result<(), Refusal> {
         let lattice = instance.lattice().name().to_string();
         let name = format!("{lattice}/{}", instance.id());
-        let connection = Arc::new(Connection::open(&self.settings, name).await?);
+        let connection = Connection::open(&self.settings, &name, Some(WAITING)).await?;
+        let connection = Arc::new(connection);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = &*running {
             return Err(Refusal::new(format!(
@@ -143,10 +157,13 @@ impl Provider for NatsMessaging {
         let Ok(running) = self.running() else {
             return Ok(());
         };
-        let client = running.connection.connected().map_err(Refusal::new)?;
-        match timeout(HEALTH, client.flush()).await {
+        let checked = async {
+            let client = ready(&running.connection).await?;
+            client.flush().await.map_err(failed)
+        };
+        match timeout(HEALTH, checked).await {
             Ok(Ok(())) => running.outgoing.health(),
-            Ok(Err(error)) => Err(Refusal::new(format!("the NATS server: {error}"))),
+            Ok(Err(reason)) => Err(Refusal::new(reason)),
             Err(_) => Err(Refusal::new("the NATS server doesn't take messages")),
         }
     }
@@ -185,11 +202,11 @@ impl Consumer for NatsMessaging {
         body: Bytes,
         timeout_ms: u32,
     ) -> Result<BrokerMessage, String> {
-        call.binding().check(&subject)?;
+        self.check(call.binding(), &subject)?;
         let running = self.running()?;
-        let client = running.connection.connected()?;
         let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
         let answered = async {
+            let client = ready(&running.connection).await?;
             // One subscription per request, because the client's own requests keep an entry for
             // each reply that never comes.
             let inbox = client.new_inbox();
@@ -210,18 +227,18 @@ impl Consumer for NatsMessaging {
 
     async fn publish(&self, call: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
         let config = call.binding();
-        config.check(&message.subject)?;
+        self.check(config, &message.subject)?;
         // Other programs publish their replies there, with rights of their own.
         if let Some(reply_to) = &message.reply_to {
-            config.check(reply_to)?;
+            self.check(config, reply_to)?;
         }
         let running = self.running()?;
         let connection = &running.connection;
-        let client = connection.connected()?;
-        let patience = connection.patience().min(call.time_left());
+        let patience = connection.timeout().min(call.time_left());
         let published = async {
+            let client = ready(connection).await?;
             if config.stored {
-                return store(connection, client, message).await;
+                return store(connection, message).await;
             }
             let BrokerMessage {
                 subject,
@@ -242,12 +259,13 @@ impl Consumer for NatsMessaging {
     }
 }
 
+/// Returns the client, if it is connected.
+async fn ready(connection: &Connection) -> Result<&Client, String> {
+    connection.ready().await.map_err(|away| away.to_string())
+}
+
 /// Publishes a message, and waits until a stream has stored it.
-async fn store(
-    connection: &Connection,
-    client: async_nats::Client,
-    message: BrokerMessage,
-) -> Result<(), String> {
+async fn store(connection: &Connection, message: BrokerMessage) -> Result<(), String> {
     if message.reply_to.is_some() {
         return Err(
             "a message that a stream stores has no `reply-to`; publish it over a link without \
@@ -255,7 +273,7 @@ async fn store(
                 .to_owned(),
         );
     }
-    let streams = connection.streams(client);
+    let streams = connection.jetstream();
     let sent = streams.publish(message.subject, message.body).await;
     sent.map_err(failed)?.await.map_err(failed)?;
     Ok(())
@@ -272,5 +290,28 @@ fn message(message: async_nats::Message) -> BrokerMessage {
         subject: message.subject.to_string(),
         body: message.payload,
         reply_to: message.reply.map(|reply| reply.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messaging::Patterns;
+
+    #[test]
+    fn replies_are_published_to_the_inboxes_of_the_settings() {
+        let mut settings = NatsSettings::new("a:1");
+        settings.inbox_prefix = Some("_SHOP".to_owned());
+        let provider = NatsMessaging::new(settings);
+        let config = Publishing {
+            publish: Patterns::new(["a"]).expect("valid"),
+            stored: false,
+        };
+        for subject in ["a", "_SHOP.1.2", "_INBOX.1.2"] {
+            provider.check(&config, subject).expect(subject);
+        }
+        for subject in ["b", "_SHOP", "_SHOPS.1", "_SHOP.*", "_SHOP."] {
+            provider.check(&config, subject).expect_err(subject);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The task of a link with a stream: pulls messages of a durable consumer, as many as it may handle
 //! at once, and acknowledges each after its handler.
 
-use super::{Connection, Subscription, dead_letter, failed};
+use super::{Connection, Subscription, dead_letter, failed, ready};
 use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
@@ -81,15 +81,16 @@ impl Worker {
         handled: &mut JoinSet<()>,
         failures: &mut u32,
     ) -> Result<(), String> {
-        let client = self.connection.connected()?;
-        let consumer = self
-            .consumer(self.connection.streams(client.clone()))
-            .await?;
+        let ending = &self.link.ending;
+        let client = tokio::select! {
+            () = ending.cancelled() => return Ok(()),
+            client = ready(&self.connection) => client?,
+        };
+        let consumer = self.consumer().await?;
         self.link.problem.clear();
         *failures = 0;
         let most = self.subscription.max_in_flight;
         let mut check = interval(CHECK);
-        let ending = &self.link.ending;
         loop {
             if handled.len() >= most {
                 tokio::select! {
@@ -130,10 +131,7 @@ impl Worker {
     }
 
     /// Returns the consumer of the link, and makes it as the link's config says.
-    async fn consumer(
-        &self,
-        streams: jetstream::Context,
-    ) -> Result<Consumer<pull::Config>, String> {
+    async fn consumer(&self) -> Result<Consumer<pull::Config>, String> {
         let Subscription {
             stream,
             subjects,
@@ -157,16 +155,13 @@ impl Worker {
             filter_subjects,
             ..pull::Config::default()
         };
-        let stream = self.stream(&streams, name).await?;
+        let stream = self.stream(name).await?;
         let consumer = stream.create_consumer(config).await;
         consumer.map_err(|error| format!("the consumer of stream `{name}` can't be made: {error}"))
     }
 
-    async fn stream(
-        &self,
-        streams: &jetstream::Context,
-        name: &str,
-    ) -> Result<stream::Stream, String> {
+    async fn stream(&self, name: &str) -> Result<stream::Stream, String> {
+        let streams = self.connection.jetstream();
         if !self.subscription.create_stream {
             let found = streams.get_stream(name).await;
             return found.map_err(|error| {
@@ -242,13 +237,13 @@ impl Worker {
     ) -> AckKind {
         let mut failures = 0;
         loop {
-            let streams = self.connection.streams(self.connection.client());
+            let streams = self.connection.jetstream();
             let (headers, body) = (headers.clone(), message.payload.clone());
             let stored = async {
                 let sent = streams.publish_with_headers(to.to_owned(), headers, body);
                 sent.await.map_err(failed)?.await.map_err(failed)
             };
-            let reason = match timeout(self.connection.patience(), stored).await {
+            let reason = match timeout(self.connection.timeout(), stored).await {
                 Ok(Ok(_)) => return AckKind::Ack,
                 Ok(Err(reason)) => reason,
                 Err(_) => "no answer in time".to_owned(),

@@ -60,8 +60,8 @@ pub struct PostgresConfig {
     pub database: Option<String>,
     /// Whether to use TLS. As `sslmode` of the URL says by default, and then `prefer`.
     pub tls: Option<Tls>,
-    /// A file with the certificates, in PEM, by which the server's is checked. Those of the system
-    /// by default.
+    /// A file with the certificates of authorities, in PEM, that are trusted in place of those of
+    /// the system.
     pub ca_file: Option<HostPath>,
     /// How many connections a pool has at most. 16 by default.
     pub pool_size: NonZeroUsize,

@@ -1,7 +1,7 @@
 //! How to connect.
 
 use super::{PostgresConfig, Tls};
-use crate::tls;
+use crate::certificates::tls;
 use lattice_provider_sdk::{Access, Refusal};
 use rustls::RootCertStore;
 use std::{fmt, time::Duration};
@@ -44,12 +44,12 @@ impl Options {
         }
         let roots = match server.get_ssl_mode() {
             SslMode::Disable => RootCertStore::empty(),
-            _ => tls::roots(config.ca_file.as_deref())?,
+            _ => tls::roots(config.ca_file.as_ref())?,
         };
         Ok(Self {
             server,
             idle_timeout: Duration::from_millis(config.idle_timeout_ms),
-            tls: MakeRustlsConnect::new(tls::config(roots)?),
+            tls: MakeRustlsConnect::new(tls::trusting(roots)?.with_no_client_auth()),
             pool_size: config.pool_size.get(),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
         })

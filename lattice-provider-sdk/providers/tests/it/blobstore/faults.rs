@@ -132,7 +132,7 @@ async fn a_config_with_unknown_fields_refuses_the_link() {
 #[cfg(feature = "blobstore-s3")]
 mod s3 {
     use super::{super::stage::s3_settings, Error, Stage, id};
-    use crate::servers::s3::{Bucket, SigningServer};
+    use crate::servers;
     use lattice_providers::blobstore::{S3, S3Settings};
     use std::time::Duration;
     use tokio::{
@@ -163,20 +163,21 @@ mod s3 {
 
     #[tokio::test]
     async fn a_server_that_refuses_the_key_fails_calls() {
-        let Some(server) = SigningServer::start().await else {
+        let Some(server) = servers::s3().await else {
             return;
         };
         let with = |key: &str| S3Settings {
-            access_key_id: Some(server.key_id.clone()),
+            access_key_id: Some(server.key_id().to_owned()),
             secret_access_key: Some(key.to_owned().into()),
-            ..s3_settings(&server.endpoint, "signed")
+            ..s3_settings(&server.endpoint(), server.bucket())
         };
-        let stage = Stage::of(S3::new(with(&server.key))).await;
+        let stage = Stage::of(S3::new(with(server.key()))).await;
         stage.create("c").await;
         let object = id("c", "o");
         stage.put(&object, "data").await.expect("stored");
         assert_eq!(stage.get(&object, None).await, Ok(b"data".to_vec()));
-        for settings in [with("enigma"), s3_settings(&server.endpoint, "signed")] {
+        let unknown = s3_settings(&server.endpoint(), server.bucket());
+        for settings in [with("enigma"), unknown] {
             let stage = Stage::of(S3::new(settings)).await;
             let refused = stage.get(&object, None).await.expect_err("another key");
             assert!(matches!(refused, Error::AccessDenied(_)), "{refused:?}");
@@ -186,10 +187,10 @@ mod s3 {
 
     #[tokio::test]
     async fn a_bucket_that_is_missing_has_no_containers() {
-        let Some(bucket) = Bucket::new().await else {
+        let Some(bucket) = servers::s3_bucket().await else {
             return;
         };
-        let settings = s3_settings(&bucket.endpoint, "missing-bucket");
+        let settings = s3_settings(&bucket.endpoint(), "missing-bucket");
         let stage = Stage::of(S3::new(settings)).await;
         let store = &stage.store;
         let info = store.container_info("c").timeout(super::PATIENCE).await;
@@ -244,8 +245,8 @@ mod s3 {
 #[tokio::test]
 async fn a_nats_server_that_goes_and_comes_back_keeps_its_objects() {
     let mut server = crate::nats::NatsConfig::default().jetstream().start().await;
-    let mut settings = super::stage::nats_settings(&server.url());
-    settings.timeout = std::time::Duration::from_millis(500);
+    let mut settings = lattice_providers::blobstore::NatsStoreSettings::new(server.url());
+    settings.connection.timeout = std::time::Duration::from_millis(500);
     let stage = Stage::of(lattice_providers::blobstore::Nats::new(settings)).await;
     let object = id("c", "o");
     stage.create("c").await;
@@ -268,6 +269,7 @@ async fn a_nats_server_that_goes_and_comes_back_keeps_its_objects() {
             if stage.get(&object, None).await == Ok(b"kept".to_vec()) {
                 return;
             }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(PATIENCE, back)

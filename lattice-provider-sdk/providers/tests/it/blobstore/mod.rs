@@ -34,15 +34,16 @@ async fn remote() -> Stage {
 #[cfg(feature = "blobstore-s3")]
 async fn s3() -> Option<Stage> {
     use lattice_providers::blobstore::S3;
-    let bucket = crate::servers::s3::Bucket::new().await?;
-    let settings = stage::s3_settings(&bucket.endpoint, &bucket.name);
+    let bucket = crate::servers::s3_bucket().await?;
+    let settings = stage::s3_settings(&bucket.endpoint(), bucket.name());
     Some(Stage::of(S3::new(settings)).await.keeping(bucket))
 }
 
 #[cfg(feature = "blobstore-nats")]
 async fn nats() -> Stage {
+    use lattice_providers::blobstore::{Nats, NatsStoreSettings};
     let server = crate::nats::NatsConfig::default().jetstream().start().await;
-    let provider = lattice_providers::blobstore::Nats::new(stage::nats_settings(&server.url()));
+    let provider = Nats::new(NatsStoreSettings::new(server.url()));
     Stage::of(provider).await.keeping(server)
 }
 

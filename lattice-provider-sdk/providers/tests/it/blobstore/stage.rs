@@ -143,19 +143,6 @@ pub(super) fn id(container: &str, object: &str) -> ObjectId {
     }
 }
 
-#[cfg(feature = "blobstore-nats")]
-pub(super) fn nats_settings(url: &str) -> lattice_providers::blobstore::NatsSettings {
-    lattice_providers::blobstore::NatsSettings {
-        servers: lattice_provider_sdk::Secret::new(url.to_owned()),
-        credentials: None,
-        token: None,
-        ca_file: None,
-        prefix: String::new(),
-        replicas: None,
-        timeout: Duration::from_secs(10),
-    }
-}
-
 /// With a key that only a server takes that doesn't check it.
 #[cfg(feature = "blobstore-s3")]
 pub(super) fn s3_settings(

@@ -9,12 +9,15 @@ use super::{
 };
 use crate::{
     nats::{NatsConfig as ServerConfig, NatsServer},
-    servers::redis::RedisServer,
+    servers,
 };
 use lattice_provider_sdk::{
     Caller, IntoService, Lattice, Link, Provider as _, Secret, ServeHandle, serve,
 };
-use lattice_providers::keyvalue::{NatsConfig, NatsKeyValue, RedisConfig, RedisKeyValue};
+use lattice_providers::{
+    keyvalue::{NatsConfig, NatsKeyValue, RedisConfig, RedisKeyValue},
+    nats::NatsLogin,
+};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -99,7 +102,7 @@ async fn stranger() -> (u16, tokio::task::JoinHandle<()>) {
 
 #[tokio::test]
 async fn a_redis_that_is_down_is_told_and_waited_for() {
-    let Some(mut server) = RedisServer::start(&[]).await else {
+    let Some(mut server) = servers::redis(&[]).await else {
         return;
     };
     server.stop();
@@ -137,7 +140,7 @@ async fn a_redis_that_is_down_is_told_and_waited_for() {
 
 #[tokio::test]
 async fn a_redis_that_is_slow_fails_calls_before_their_deadline() {
-    let Some(server) = RedisServer::start(&[]).await else {
+    let Some(server) = servers::redis(&[]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -155,7 +158,7 @@ async fn a_redis_that_is_slow_fails_calls_before_their_deadline() {
 
 #[tokio::test]
 async fn a_redis_that_refuses_the_credentials_is_told_without_them() {
-    let Some(server) = RedisServer::start(&["--requirepass", "enigma"]).await else {
+    let Some(server) = servers::redis(&["--requirepass", "enigma"]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -181,7 +184,7 @@ async fn a_redis_that_refuses_the_credentials_is_told_without_them() {
 
 #[tokio::test]
 async fn a_redis_that_is_full_still_reads() {
-    let Some(server) = RedisServer::start(&[]).await else {
+    let Some(server) = servers::redis(&[]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -204,7 +207,7 @@ async fn data_of_others_and_servers_of_others_fail_typed() {
     let servers = format!("nats://127.0.0.1:{port}");
     // It waits for the other side to begin, which it never does.
     let mut config = NatsConfig::new(servers);
-    config.timeout = Duration::from_millis(300);
+    config.connection.timeout = Duration::from_millis(300);
     let served = Served::nats(config).await;
     let text = served.error().await;
     assert!(
@@ -212,7 +215,7 @@ async fn data_of_others_and_servers_of_others_fail_typed() {
         "{text}"
     );
 
-    let Some(server) = RedisServer::start(&[]).await else {
+    let Some(server) = servers::redis(&[]).await else {
         return;
     };
     let served = Served::redis(RedisConfig::new(server.url())).await;
@@ -250,9 +253,12 @@ async fn a_nats_that_refuses_the_credentials_or_has_no_store_is_told() {
         .text("authorization { user: ada, password: enigma }")
         .start()
         .await;
+    let login = |password: &str| NatsLogin::Password {
+        user: "ada".to_owned(),
+        password: Secret::new(password.to_owned()),
+    };
     let mut config = NatsConfig::new(server.url());
-    config.username = Some("ada".to_owned());
-    config.password = Some(Secret::new("s3cret".to_owned()));
+    config.connection.login = login("s3cret");
     let served = Served::nats(config.clone()).await;
     let text = served.error().await;
     assert!(
@@ -260,7 +266,7 @@ async fn a_nats_that_refuses_the_credentials_or_has_no_store_is_told() {
         "{text}"
     );
     assert!(!text.contains("s3cret"), "{text}");
-    config.password = Some(Secret::new("enigma".to_owned()));
+    config.connection.login = login("enigma");
     Served::nats(config).await.recovers().await;
 
     let server = NatsServer::start().await;
@@ -307,7 +313,7 @@ async fn configs_that_cannot_work_are_refused_at_the_start() {
         "{error}"
     );
     let mut config = NatsConfig::new("nats://host");
-    config.prefix = "a.b".to_owned();
+    config.buckets.prefix = "a.b".to_owned();
     let error = serve(&lattice, "nats", NatsKeyValue::new(config))
         .await
         .err();

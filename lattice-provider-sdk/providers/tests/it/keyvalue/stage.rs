@@ -7,12 +7,13 @@ use lattice_providers::keyvalue::{
     FileConfig, FileKeyValue, MemoryConfig, MemoryKeyValue, NatsConfig, NatsKeyValue, RedisConfig,
     RedisKeyValue,
 };
+use lattice_test_servers::RedisServer;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
     nats::{NatsConfig as ServerConfig, NatsServer},
-    servers::redis::RedisServer,
+    servers,
 };
 
 /// Longer than anything takes, on a busy machine.
@@ -52,7 +53,7 @@ impl Stage {
         let place = match kind {
             Kind::Memory => Place::Memory,
             Kind::File => Place::File(tempfile::tempdir().expect("a folder")),
-            Kind::Redis => Place::Redis(RedisServer::start(&[]).await?),
+            Kind::Redis => Place::Redis(servers::redis(&[]).await?),
             Kind::Nats => Place::Nats(ServerConfig::default().jetstream().start().await),
         };
         let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));

@@ -7,22 +7,21 @@ use super::{
     scene::{Backend, Scene},
     soon,
 };
-use crate::{servers::rabbitmq::RabbitServer, tls::Authority};
+use crate::{servers, tls::Authority};
 use lattice_core::serve::Service;
-use lattice_provider_sdk::{IntoService, Lattice, Link, Secret, ServeHandle, serve};
-use lattice_providers::{
-    Period,
-    messaging::{AmqpMessaging, CONSUMER, amqp::Settings},
-};
+use lattice_provider_sdk::{HostPath, IntoService, Lattice, Link, Secret, ServeHandle, serve};
+use lattice_providers::messaging::{AmqpMessaging, AmqpSettings, CONSUMER};
+use lattice_test_servers::RabbitServer;
 use serde_json::json;
 use std::{fs, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig,
+        RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        server::WebPkiClientVerifier,
     },
 };
 
@@ -36,7 +35,7 @@ struct Serving {
 }
 
 impl Serving {
-    async fn with(settings: Settings) -> Self {
+    async fn with(settings: AmqpSettings) -> Self {
         // Queues are named after it.
         let name = settings.exchange.replace('.', "-");
         let lattice = Lattice::in_memory(&*name).await.expect("opens");
@@ -76,16 +75,16 @@ impl Serving {
     }
 }
 
-fn at(port: u16) -> Settings {
-    Settings {
-        timeout: Period::seconds(1),
-        ..Settings::server(format!("amqp://localhost:{port}"))
+fn at(port: u16) -> AmqpSettings {
+    AmqpSettings {
+        timeout: Duration::from_secs(1),
+        ..AmqpSettings::new(format!("amqp://localhost:{port}"))
     }
 }
 
 #[tokio::test]
 async fn a_server_that_goes_and_comes_back_is_used_again() {
-    let Some(server) = RabbitServer::shared().await else {
+    let Some(server) = servers::shared_rabbitmq().await else {
         return;
     };
     let proxy = Proxy::new(server.address()).await;
@@ -104,7 +103,7 @@ async fn a_server_that_goes_and_comes_back_is_used_again() {
 
 #[tokio::test]
 async fn a_server_that_hangs_ends_no_call_late() {
-    let Some(server) = RabbitServer::shared().await else {
+    let Some(server) = servers::shared_rabbitmq().await else {
         return;
     };
     let proxy = Proxy::new(server.address()).await;
@@ -123,11 +122,11 @@ async fn a_server_that_hangs_ends_no_call_late() {
 
 #[tokio::test]
 async fn a_handler_that_runs_when_the_connection_is_lost_runs_again() {
-    let Some(server) = RabbitServer::shared().await else {
+    let Some(server) = servers::shared_rabbitmq().await else {
         return;
     };
     let proxy = Proxy::new(server.address()).await;
-    let settings = Settings {
+    let settings = AmqpSettings {
         exchange: server.name().to_owned(),
         ..at(proxy.port())
     };
@@ -155,21 +154,21 @@ async fn a_handler_that_runs_when_the_connection_is_lost_runs_again() {
 
 #[tokio::test]
 async fn a_server_that_refuses_the_login_is_told_without_the_password() {
-    let Some(server) = RabbitServer::shared().await else {
+    let Some(server) = servers::shared_rabbitmq().await else {
         return;
     };
     let secret = "s3cret";
     let url = server.url();
     for settings in [
-        Settings {
+        AmqpSettings {
             user: Some("ada".to_owned()),
             password: Some(Secret::new(secret.to_owned())),
-            ..Settings::server(url.clone())
+            ..AmqpSettings::new(url.clone())
         },
-        Settings::server(url.replace("//", &format!("//ada:{secret}@"))),
-        Settings {
+        AmqpSettings::new(url.replace("//", &format!("//ada:{secret}@"))),
+        AmqpSettings {
             vhost: Some("missing".to_owned()),
-            ..Settings::server(url.clone())
+            ..AmqpSettings::new(url.clone())
         },
     ] {
         let serving = Serving::with(settings).await;
@@ -200,46 +199,70 @@ async fn a_server_that_answers_garbage_ends_no_call_late() {
     serving.provider.health().await.expect_err("no server");
 }
 
+/// Takes connections as `localhost`, of those who have a certificate of the authority.
+fn acceptor(authority: &Authority) -> TlsAcceptor {
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(der(&authority.certificate))
+        .expect("an authority");
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let identity = authority.sign("localhost");
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(clients.build().expect("an authority"))
+        .with_single_cert(vec![der(&identity.certificate)], key)
+        .expect("an identity");
+    TlsAcceptor::from(Arc::new(config))
+}
+
 #[tokio::test]
-async fn tls_is_checked_with_the_authorities_of_the_ca_file() {
-    let Some(server) = RabbitServer::shared().await else {
+async fn tls_is_checked_at_both_ends_with_the_files_of_the_settings() {
+    let Some(server) = servers::shared_rabbitmq().await else {
         return;
     };
     let authority = Authority::new();
-    let identity = authority.sign("localhost");
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes());
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.expect("a certificate")], key)
-        .expect("an identity");
-    let proxy = Proxy::with_tls(server.address(), TlsAcceptor::from(Arc::new(config))).await;
+    let proxy = Proxy::with_tls(server.address(), acceptor(&authority)).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let ca_file = folder.path().join("ca.pem");
-    fs::write(&ca_file, &authority.certificate).expect("written");
-    let settings = |host: &str| Settings {
-        ca_file: Some(ca_file.as_path().into()),
-        timeout: Period::new(Duration::from_secs(5)),
-        ..Settings::server(format!("amqps://{host}:{}", proxy.port()))
+    let client = authority.sign("client");
+    let written = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("written");
+        Some(HostPath::from(path))
     };
-    let serving = Serving::with(settings("localhost")).await;
+    let right = AmqpSettings {
+        ca_file: written("ca.pem", &authority.certificate),
+        cert_file: written("cert.pem", &client.certificate),
+        cert_key_file: written("key.pem", &client.key),
+        timeout: Duration::from_secs(5),
+        ..AmqpSettings::new(format!("amqps://localhost:{}", proxy.port()))
+    };
+    let serving = Serving::with(right.clone()).await;
     serving.health(None).await;
     serving.publish().await.expect("published");
-    let other = Serving::with(settings("127.0.0.1")).await;
-    other.health(Some("certificate")).await;
-    let unknown = Settings {
-        ca_file: None,
-        ..settings("localhost")
+
+    let mut other_name = right.clone();
+    other_name.servers = Secret::new(format!("amqps://127.0.0.1:{}", proxy.port()));
+    let mut other_authority = right.clone();
+    other_authority.ca_file = None;
+    for settings in [other_name, other_authority] {
+        let serving = Serving::with(settings).await;
+        serving.health(Some("certificate")).await;
+    }
+    let stranger = AmqpSettings {
+        cert_file: None,
+        cert_key_file: None,
+        ..right
     };
-    let unknown = Serving::with(unknown).await;
-    unknown.health(Some("certificate")).await;
+    Serving::with(stranger).await.health(Some(AWAY)).await;
 }
 
 #[tokio::test]
 async fn stored_messages_survive_a_server_that_is_killed_or_full() {
-    let Some(server) = RabbitServer::start().await else {
+    let Some(server) = servers::rabbitmq().await else {
         return;
     };
     let mut scene = Scene::new(Backend::Amqp(server)).await;
@@ -254,7 +277,7 @@ async fn stored_messages_survive_a_server_that_is_killed_or_full() {
             .await
             .expect("published");
     }
-    server_of(&mut scene).kill();
+    server_of(&mut scene).stop();
     scene.health(Some(AWAY)).await;
     server_of(&mut scene).restart().await;
     scene.health(Some("no host serves component `actor`")).await;

@@ -11,7 +11,10 @@ use async_nats::jetstream;
 use futures_util::StreamExt as _;
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{IntoService, Lattice, Link, Secret, ServeHandle, serve};
-use lattice_providers::messaging::{CONSUMER, HANDLER, NatsMessaging, nats::Settings};
+use lattice_providers::{
+    messaging::{CONSUMER, HANDLER, NatsMessaging},
+    nats::{NatsLogin, NatsSettings},
+};
 use serde_json::json;
 use std::{fs, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore, time::timeout};
@@ -187,7 +190,7 @@ async fn a_request_gets_its_reply_or_ends() {
 }
 
 /// Serves the provider with these settings, as `messaging`.
-async fn serving(settings: Settings) -> (Lattice, Arc<dyn Service>, ServeHandle) {
+async fn serving(settings: NatsSettings) -> (Lattice, Arc<dyn Service>, ServeHandle) {
     let lattice = Lattice::in_memory("test").await.expect("opens");
     let provider = NatsMessaging::new(settings).into_service();
     let served = serve(&lattice, "messaging", provider.clone()).await;
@@ -212,10 +215,10 @@ async fn publish(lattice: &Lattice) -> Result<(), String> {
 async fn a_server_that_refuses_the_login_is_used_once_it_accepts_it() {
     let text = |password: &str| format!("authorization {{ user: ada, password: {password:?} }}");
     let mut server = NatsConfig::default().text(&text("other")).start().await;
-    let settings = Settings {
-        user: Some("ada".to_owned()),
-        password: Some(Secret::new("s3cret".to_owned())),
-        ..Settings::server(server.url())
+    let mut settings = NatsSettings::new(server.url());
+    settings.login = NatsLogin::Password {
+        user: "ada".to_owned(),
+        password: Secret::new("s3cret".to_owned()),
     };
     let (lattice, provider, _serving) = serving(settings).await;
     eventually("the login is refused", async || {
@@ -249,7 +252,7 @@ async fn a_server_that_answers_garbage_ends_no_call_late() {
         }
     });
     let (lattice, provider, _serving) =
-        serving(Settings::server(format!("nats://{address}"))).await;
+        serving(NatsSettings::new(format!("nats://{address}"))).await;
     let refusal = soon("an error", publish(&lattice))
         .await
         .expect_err("no server");
@@ -263,7 +266,7 @@ async fn a_server_that_answers_garbage_ends_no_call_late() {
 #[tokio::test]
 async fn a_server_that_hangs_ends_no_call_late() {
     let server = NatsServer::start().await;
-    let (lattice, provider, _serving) = serving(Settings::server(server.url())).await;
+    let (lattice, provider, _serving) = serving(NatsSettings::new(server.url())).await;
     eventually("it is well", async || provider.health().await.is_ok()).await;
     server.signal("STOP");
     let web = ConsumerClient::new(lattice.caller("web").expect("valid"));

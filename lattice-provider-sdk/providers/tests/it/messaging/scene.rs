@@ -6,13 +6,15 @@ use super::{
 };
 use crate::{
     nats::{NatsConfig, NatsServer},
-    servers::rabbitmq::RabbitServer,
+    servers,
 };
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{Bytes, Caller, IntoService, Lattice, Link, ServeHandle, serve};
-use lattice_providers::messaging::{
-    AmqpMessaging, CONSUMER, HANDLER, LatticeMessaging, NatsMessaging, amqp, nats::Settings,
+use lattice_providers::{
+    messaging::{AmqpMessaging, AmqpSettings, CONSUMER, HANDLER, LatticeMessaging, NatsMessaging},
+    nats::NatsSettings,
 };
+use lattice_test_servers::RabbitServer;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ impl Backend {
 
     /// Returns none, and prints why, if there is no server.
     pub(crate) async fn amqp() -> Option<Self> {
-        RabbitServer::shared().await.map(Self::Amqp)
+        servers::shared_rabbitmq().await.map(Self::Amqp)
     }
 
     /// Returns a new replica of the provider.
@@ -43,17 +45,17 @@ impl Backend {
         match self {
             Self::Lattice => LatticeMessaging::default().into_service(),
             Self::Subjects(server) | Self::Streams(server) => {
-                NatsMessaging::new(Settings::server(server.url())).into_service()
+                NatsMessaging::new(NatsSettings::new(server.url())).into_service()
             }
             Self::Amqp(server) => AmqpMessaging::new(Self::amqp_settings(server)).into_service(),
         }
     }
 
     /// The settings of a provider whose exchange no other test has.
-    pub(crate) fn amqp_settings(server: &RabbitServer) -> amqp::Settings {
-        amqp::Settings {
+    pub(crate) fn amqp_settings(server: &RabbitServer) -> AmqpSettings {
+        AmqpSettings {
             exchange: server.name().to_owned(),
-            ..amqp::Settings::server(server.url())
+            ..AmqpSettings::new(server.url())
         }
     }
 

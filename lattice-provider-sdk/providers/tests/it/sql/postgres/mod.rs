@@ -3,9 +3,10 @@
 use super::{
     Database, PATIENCE, Settings, commit, eventually, rows, served, statements, transactions,
 };
-use crate::servers::postgres::{LOCKED, PostgresServer};
+use crate::servers;
 use lattice_provider_sdk::{IntoService, Provider, Secret};
 use lattice_providers::sql::{Postgres, PostgresConfig, database::Error};
+use lattice_test_servers::{LOCKED, PostgresServer};
 use std::num::NonZeroUsize;
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
@@ -27,9 +28,9 @@ fn config(server: &PostgresServer, settings: Settings) -> PostgresConfig {
     }
 }
 
-super::conformance!(PostgresServer::start());
+super::conformance!(servers::postgres());
 
-super::suite! { PostgresServer::start() =>
+super::suite! { servers::postgres() =>
     own:
         every_type_comes_back_as_it_was,
         a_column_of_another_type_is_refused_before_it_runs,
@@ -49,7 +50,7 @@ mod own;
 
 #[tokio::test]
 async fn a_server_may_be_down_go_and_come_back() {
-    let Some(mut server) = PostgresServer::start().await else {
+    let Some(mut server) = servers::postgres().await else {
         return;
     };
     server.stop();
@@ -76,7 +77,7 @@ async fn a_server_may_be_down_go_and_come_back() {
 
 #[tokio::test]
 async fn refused_credentials_are_told_without_the_password() {
-    let Some(server) = PostgresServer::start().await else {
+    let Some(server) = servers::postgres().await else {
         return;
     };
     let role = format!("CREATE ROLE {LOCKED} LOGIN PASSWORD 's3cret'");

@@ -4,7 +4,6 @@ use super::super::{
     Database, PATIENCE, Settings, begin, commit, eventually, execute, query, rollback, served,
     text, within,
 };
-use crate::servers::postgres::PostgresServer;
 use futures_util::StreamExt;
 use lattice_provider_sdk::{Broken, Link};
 use lattice_providers::sql::{
@@ -12,6 +11,7 @@ use lattice_providers::sql::{
     database::{Date, Datetime, Error, Interval, Isolation, Time, Value},
     published::query::INTERFACE as PUBLISHED,
 };
+use lattice_test_servers::PostgresServer;
 use std::time::Duration;
 
 /// Types, and a value of each.
