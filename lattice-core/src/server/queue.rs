@@ -1,6 +1,6 @@
 //! The bounded queue of one component: which calls are in it, and which of them may run.
 
-use super::{component::RunningComponent, limits::ServeLimits};
+use super::{component::RunningComponent, limits::ServeLimits, waiting::WaitingCalls};
 use crate::{
     budget::{Budget, Held, SMALL, Share},
     call::{CallError, Context, Part, Turn, Turns},
@@ -29,6 +29,7 @@ pub(super) struct CallQueue {
     budget: Budget,
     /// Arguments of calls from this process. Those of other calls are counted with their frames.
     here: Share,
+    waiting: WaitingCalls,
     /// The last of the calls has ended.
     idle: Notify,
 }
@@ -136,6 +137,7 @@ impl CallQueue {
             most_arguments: limits.arguments.as_usize(),
             budget: budget.clone(),
             here: Share::of(budget),
+            waiting: WaitingCalls::default(),
             idle: Notify::new(),
         }
     }
@@ -196,6 +198,11 @@ impl CallQueue {
         context: &mut Context,
     ) -> Result<Turn, CallError> {
         self.turns.take(component, context).await
+    }
+
+    /// Those of the calls that wait: for their turn, or for the service.
+    pub(super) fn waiting(&self) -> &WaitingCalls {
+        &self.waiting
     }
 
     /// Calls admitted and not yet ended.
