@@ -30,6 +30,9 @@ pub(super) struct CallQueue {
     /// Arguments of calls from this process. Those of other calls are counted with their frames.
     here: Share,
     waiting: WaitingCalls,
+    /// How many wait until the queue is empty. While there is none, no call that ends takes the
+    /// lock in `idle`.
+    drains: AtomicUsize,
     /// The last of the calls has ended.
     idle: Notify,
 }
@@ -120,7 +123,10 @@ impl<C: Deref<Target = RunningComponent>> Drop for QueueSlot<C> {
     fn drop(&mut self) {
         let queue = self.component.queue();
         queue.arguments.fetch_sub(self.arguments, Ordering::Relaxed);
-        if queue.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let is_last = queue.admitted.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Read after the count was written, while a drain does both in the other order: at least
+        // one of the two sees the other.
+        if is_last && queue.drains.load(Ordering::SeqCst) > 0 {
             queue.idle.notify_waiters();
         }
     }
@@ -138,6 +144,7 @@ impl CallQueue {
             budget: budget.clone(),
             here: Share::of(budget),
             waiting: WaitingCalls::default(),
+            drains: AtomicUsize::new(0),
             idle: Notify::new(),
         }
     }
@@ -212,15 +219,32 @@ impl CallQueue {
 
     /// Waits until the queue is empty.
     pub(super) async fn idle(&self) {
+        let _drain = Drain::begin(&self.drains);
         loop {
             let mut idle = std::pin::pin!(self.idle.notified());
             // From here on it is notified of the last call's end.
             idle.as_mut().enable();
-            if self.len() == 0 {
+            if self.admitted.load(Ordering::SeqCst) == 0 {
                 return;
             }
             idle.await;
         }
+    }
+}
+
+/// Counts one that waits until the queue is empty.
+struct Drain<'q>(&'q AtomicUsize);
+
+impl<'q> Drain<'q> {
+    fn begin(drains: &'q AtomicUsize) -> Self {
+        drains.fetch_add(1, Ordering::SeqCst);
+        Self(drains)
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
