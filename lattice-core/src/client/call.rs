@@ -17,17 +17,11 @@ use crate::{
     wire::{CallParts, ChainMark, Origin, Source},
 };
 use bytes::Bytes;
-use std::{
-    mem,
-    sync::{Arc, LazyLock},
-};
+use std::{mem, sync::Arc};
 use tokio::time::Instant;
 
 /// Replicas that one call may try. Each further one only if the call did not run, or may run twice.
 const ATTEMPTS: u8 = 3;
-
-/// The placeholder for the link of a call that needs none.
-static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
 /// A call about to be made.
 pub(crate) struct OutgoingCall<'c> {
@@ -102,7 +96,8 @@ impl<'c> OutgoingCall<'c> {
         marks: &'p [ChainMark],
     ) -> CallParts<'p> {
         let (link, link_revision) = match self.permission {
-            Permission::Own => (&*NO_LINK, Revision::default()),
+            // A placeholder: it needs no link.
+            Permission::Own => (LinkName::default_name(), Revision::default()),
             Permission::Link(entry) => (&entry.link.name, entry.revision),
             Permission::Wormhole(wormhole) => (&wormhole.link, wormhole.revision),
         };
