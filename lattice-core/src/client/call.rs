@@ -91,9 +91,9 @@ impl<'c> OutgoingCall<'c> {
     /// waited long to get here.
     pub(super) fn parts<'p>(
         &'p self,
-        id: u64,
-        attempt: u8,
+        (id, attempt): (u64, u8),
         marks: &'p [ChainMark],
+        now: Instant,
     ) -> CallParts<'p> {
         let (link, link_revision) = match self.permission {
             // A placeholder: it needs no link.
@@ -104,7 +104,7 @@ impl<'c> OutgoingCall<'c> {
         CallParts {
             id,
             function: self.function.key(),
-            deadline_left: self.context.left(),
+            deadline_left: self.context.deadline.saturating_duration_since(now),
             source: self.source,
             target: self.target,
             link,
@@ -174,7 +174,7 @@ impl Client {
                     let result = self.call_component(component, call, now).await;
                     unless_gone(server, result)
                 }
-                Route::Remote(peer) => self.call_remote(peer, call, attempt).await,
+                Route::Remote(peer) => self.call_remote(peer, call, attempt, now).await,
             };
             let error = match result {
                 Ok(result) => {
