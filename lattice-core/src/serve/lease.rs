@@ -304,7 +304,7 @@ mod tests {
             let until = until.clone();
             async move { until.until_over().await }
         });
-        tokio::time::sleep(TERM - Duration::from_secs(1)).await;
+        tokio::time::sleep(TERM * 3 / 4).await;
         until.set(until.now(), TERM);
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(!waits.is_finished(), "it was renewed");

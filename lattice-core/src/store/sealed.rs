@@ -29,7 +29,8 @@ const NONCE: usize = 12;
 pub(crate) struct Sealed {
     version: u8,
     nonce: [u8; NONCE],
-    sealed: Bytes,
+    /// The ciphertext and its tag.
+    content: Bytes,
 }
 
 impl Sealed {
@@ -104,7 +105,7 @@ mod crypto {
             Some(Self {
                 version: VERSION,
                 nonce,
-                sealed: std::mem::take(&mut *bytes).into(),
+                content: std::mem::take(&mut *bytes).into(),
             })
         }
 
@@ -112,7 +113,7 @@ mod crypto {
         /// at `key`.
         pub(crate) fn open(&self, auth: &Auth, key: &StoreKey) -> Option<Zeroizing<Vec<u8>>> {
             let cipher = cipher(auth, key)?;
-            let mut bytes = Zeroizing::new(self.sealed.to_vec());
+            let mut bytes = Zeroizing::new(self.content.to_vec());
             let nonce = Nonce::assume_unique_for_key(self.nonce);
             let value = cipher.open_in_place(nonce, bound_to(key), &mut bytes);
             let length = value.ok()?.len();

@@ -82,8 +82,9 @@ impl RedisServer {
     /// If it doesn't run.
     pub fn signal(&self, name: &str) {
         let pid = running::pid(self.folder.path()).expect("its process");
-        let status = Command::new("kill").arg(format!("-{name}")).arg(pid);
-        assert!(status.status().expect("the kill command").success());
+        let mut kill = Command::new("kill");
+        let status = kill.arg(format!("-{name}")).arg(pid).status();
+        assert!(status.expect("the kill command").success());
     }
 
     /// Sends a command to the server by its own client, and returns what that prints.

@@ -10,7 +10,7 @@ use crate::{
     guests::Guest,
     process,
     program::START,
-    responder::{self, KEY, LATTICE, URL, end_of_input, ready},
+    responder::{self, KEY, LATTICE, end_of_input, ready},
     server::Server,
     summary::Row,
 };

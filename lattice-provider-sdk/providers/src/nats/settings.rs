@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How a provider connects to NATS; see the [module](super) for the names of the settings.
 /// [`settings`](lattice_provider_sdk::settings) parses it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(from = "(Servers, NatsLogin, NatsTls)")]
+#[serde(from = "(ServerSettings, NatsLogin, NatsTls)")]
 pub struct NatsSettings {
     /// The servers, joined by commas: `nats://host:4222`, or `tls://host:4222` for one that has to
     /// use TLS. They may have a user and a password, or a token, in them, which is why they are a
@@ -40,7 +40,7 @@ pub struct NatsSettings {
 /// The settings of [`NatsSettings`] that are in none of its parts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Servers {
+struct ServerSettings {
     servers: Secret,
     #[serde(default)]
     inbox_prefix: Option<String>,
@@ -54,8 +54,8 @@ fn timeout() -> Duration {
     TIMEOUT
 }
 
-impl From<(Servers, NatsLogin, NatsTls)> for NatsSettings {
-    fn from((servers, login, tls): (Servers, NatsLogin, NatsTls)) -> Self {
+impl From<(ServerSettings, NatsLogin, NatsTls)> for NatsSettings {
+    fn from((servers, login, tls): (ServerSettings, NatsLogin, NatsTls)) -> Self {
         Self {
             servers: servers.servers,
             login,

@@ -136,7 +136,7 @@ impl AmqpSettings {
     fn uri(&self, text: &str) -> Option<AMQPUri> {
         let mut uri: AMQPUri = text.parse().ok()?;
         if let Some(host) = ipv6_host(text) {
-            uri.authority.host = host.to_owned();
+            host.clone_into(&mut uri.authority.host);
         }
         if let (Some(user), Some(password)) = (&self.user, &self.password) {
             uri.authority.userinfo.username.clone_from(user);

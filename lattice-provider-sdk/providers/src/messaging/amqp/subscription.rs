@@ -305,7 +305,7 @@ mod tests {
             let refusal = source(&text).expect_err(more);
             assert!(refusal.reason().contains(expected), "{refusal}");
         }
-        let refusal = source(r##"{"subjects": "a.#"}"##).expect_err("a wildcard");
+        let refusal = source(r#"{"subjects": "a.#"}"#).expect_err("a wildcard");
         assert!(refusal.reason().contains("wildcard of AMQP"), "{refusal}");
         let long = format!(r#"{{"subjects": "{}"}}"#, "a".repeat(256));
         let refusal = source(&long).expect_err("too long");
