@@ -25,6 +25,7 @@ mod refused;
 mod room;
 mod served;
 mod shapes;
+mod stores;
 pub(crate) mod support;
 mod valueless;
 mod values;
