@@ -362,7 +362,7 @@ pub(super) async fn long_lists(stage: &Stage) {
         .map(|number| format!("object-{number:03}"))
         .collect();
     for part in names.chunks(50) {
-        let stored = part.iter().map(async |name| {
+        let stored = part.iter().map(|name| async move {
             stage.put(&id("c", name), "").await.expect("stored");
         });
         join_all(stored).await;
