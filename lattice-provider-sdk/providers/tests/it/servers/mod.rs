@@ -1,10 +1,10 @@
 //! Real servers. A test of one that this machine doesn't have is skipped.
 
+use lattice_test_servers::installed;
 #[cfg(feature = "sql-postgres")]
 use lattice_test_servers::PostgresServer;
 #[cfg(feature = "keyvalue-redis")]
 use lattice_test_servers::RedisServer;
-use lattice_test_servers::installed;
 
 /// Starts a server with an empty database.
 #[cfg(feature = "sql-postgres")]
