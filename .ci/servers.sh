@@ -1,23 +1,31 @@
 #!/bin/sh
 # usage: servers.sh
-# Finds the servers that tests of the standard providers use: redis-server and PostgreSQL. Where
-# one is missing, apt can install it and the user is root, installs it, within a time limit. Prints
-# what is missing after that, and why. The tests of a missing server print that they are skipped, so
-# this never fails.
+# Finds the servers that tests and benches of the standard providers use: redis-server, PostgreSQL,
+# RabbitMQ, and moto, which serves S3. Where one of Debian is missing, apt can install it and the
+# user is root, installs it. Where moto is missing, python3 gets it into target/moto. All of that
+# has a time limit. Prints what is missing after that, and why. The tests of a missing server print
+# that they are skipped, and so do the benches, so this never fails.
 set -u
 
+cd "$(dirname "$0")/.."
 # The longest time for everything, in seconds. A mirror that is slower than that isn't waited for.
-LIMIT=50
+# On two busy cores, RabbitMQ takes 15 s, and moto 20 s.
+LIMIT=90
 began=$(date +%s)
 is_updated=
 
-# within COMMAND...: runs a command of apt in the time that is left, or fails.
+# within COMMAND...: runs a command in the time that is left, or fails.
 within() {
     left=$((began + LIMIT - $(date +%s)))
     [ "$left" -gt 0 ] || return 124
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout -k 5 "$left" "$@" \
+    timeout -k 5 "$left" "$@" </dev/null 2>&1
+}
+
+# apt ARGUMENTS...: runs apt-get so, without questions and services.
+apt() {
+    within env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get "$@" \
         -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 \
-        -o DPkg::Lock::Timeout=0 </dev/null 2>&1
+        -o DPkg::Lock::Timeout=0
 }
 
 # Prints the folder of PostgreSQL's programs. Debian keeps them out of the PATH.
@@ -36,6 +44,39 @@ redis() {
     fi
 }
 
+# Debian's program of this name in the PATH runs only as its own user.
+rabbitmq() {
+    server=/usr/lib/rabbitmq/bin/rabbitmq-server
+    if [ -x "$server" ]; then
+        echo "$server"
+    else
+        command -v rabbitmq-server
+    fi
+}
+
+# Prints a Python that has moto.
+moto() {
+    for python in target/moto/bin/python python3; do
+        "$python" -c 'import boto3, flask, flask_cors, importlib.util as util; assert util.find_spec("moto")' \
+            2>/dev/null && command -v "$python" && return
+    done
+    return 1
+}
+
+# Installs moto, whole or not at all.
+install_moto() {
+    part=target/moto.part
+    rm -rf target/moto "$part"
+    if ! log=$(within python3 -m venv "$part" &&
+        within "$part/bin/python" -m pip install --quiet --no-compile \
+            --disable-pip-version-check 'moto[s3]==5.*' flask flask-cors); then
+        rm -rf "$part"
+        echo "moto can't be installed from PyPI: $(printf '%s' "${log:-it was not done within $LIMIT s}" | tail -n 1)"
+        return 1
+    fi
+    mv "$part" target/moto
+}
+
 # Installs a package without starting what it has: the tests start their own.
 install() {
     if ! command -v apt-get >/dev/null; then
@@ -48,34 +89,38 @@ install() {
     fi
     # A new image has no list of packages.
     if [ -z "$is_updated" ] && ! apt-cache show "$1" >/dev/null 2>&1; then
-        within apt-get -qq update >/dev/null || true
+        apt -qq update >/dev/null || true
     fi
     # The download comes first, because an installation should not be cut off.
-    if ! log=$(within apt-get -qq install --no-install-recommends --download-only "$1" &&
-        within apt-get -qq install --no-install-recommends --no-download "$1"); then
+    if ! log=$(apt -qq install --no-install-recommends --download-only "$1" &&
+        apt -qq install --no-install-recommends --no-download "$1"); then
         echo "\`apt-get install $1\` failed: $(printf '%s' "${log:-it was not done within $LIMIT s}" | tail -n 1)"
         return 1
     fi
 }
 
-# ensure NAME FUNCTION PACKAGE
+# ensure NAME FUNCTION INSTALLATION...
 ensure() {
     if found=$("$2") && [ -n "$found" ]; then
         echo "$1: $found"
         return
     fi
-    why=$(install "$3")
+    name=$1 function=$2
+    shift 2
+    why=$("$@")
     # One attempt is enough. What `install` sets is lost in its subshell.
     is_updated=yes
-    if found=$("$2") && [ -n "$found" ]; then
-        echo "$1: $found (installed)"
+    if found=$("$function") && [ -n "$found" ]; then
+        echo "$name: $found (installed)"
     else
-        echo "$1: not found, so its tests are skipped: ${why:-the package $3 doesn't have it}"
+        echo "$name: not found, so its tests are skipped: ${why:-\`$*\` doesn't install it}"
     fi
 }
 
-ensure redis redis redis-server
-ensure postgres postgres postgresql
+ensure redis redis install redis-server
+ensure postgres postgres install postgresql
+ensure rabbitmq rabbitmq install rabbitmq-server
+ensure s3 moto install_moto
 # PostgreSQL refuses to run as root, so tests run it as this user.
 if [ "$(id -u)" -eq 0 ] && [ -n "$(postgres)" ] && ! id postgres >/dev/null 2>&1; then
     echo "postgres: there is no user \`postgres\` to run it as, so its tests are skipped"

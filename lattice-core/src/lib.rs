@@ -44,6 +44,7 @@
 //! | states that change | [`Watch`] |
 //! | the errors of a call | [`call::CallError`] |
 //! | desired state: manifests, plans, records | [`app`], [`desired`] |
+//! | secrets, sealed in the store | [`secrets`] |
 //! | doing something once, whichever replica does it | [`series`] |
 //! | public endpoints that lead to actors | [`wormhole`], [`wormholes`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
@@ -63,6 +64,7 @@
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a
 //!   remote store, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
+//! * `secrets`: secrets in the store, sealed with the lattice's key.
 //! * `view`: the constellation. Implies `apps`.
 
 #![forbid(unsafe_code)]
@@ -113,6 +115,8 @@ pub mod place;
 mod record_format;
 #[doc(hidden)]
 pub mod replica;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 pub mod series;
 pub mod serve;
 pub mod server;

@@ -19,10 +19,10 @@ use crate::{
     client::{Caller, ClientHandle, SameProcess},
     connection::Connection,
     drained::Drained,
-    id::Source,
+    id::{Fence, Source},
     membership::Announce,
     name::{ComponentId, HostId, IntoName, NameError},
-    serve::{IntoService, Service},
+    serve::{IntoService, LeaseDeadline, Leased, Service},
     server::{IfServing, ServeError, ServeHandle, ServeLimits},
     sync::Mutex,
     telemetry::LogSink,
@@ -81,6 +81,36 @@ impl Node {
         let server = &self.0.parts.server;
         server
             .serve(component, service, limits, IfServing::Reject)
+            .await
+    }
+
+    /// Puts a component into service that runs once, as long as this lease is held.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is served then.
+    #[doc(hidden)]
+    pub async fn serve_under(
+        &self,
+        (fence, until): (Fence, LeaseDeadline),
+        component: ComponentId,
+        service: Arc<dyn Service>,
+        limits: ServeLimits,
+    ) -> Result<ServeHandle, ServeError> {
+        let leased = Leased {
+            component: component.clone(),
+            service,
+            fence,
+            until,
+        };
+        let fence = Some(fence);
+        let server = &self.0.parts.server;
+        server
+            .serve(
+                component,
+                Arc::new(leased),
+                limits,
+                IfServing::Replace { fence },
+            )
             .await
     }
 

@@ -166,19 +166,36 @@
 //! host. The host starts it again when it ends, and ends it when it stops being declared here, or
 //! when the host itself ends, whichever way. What the process prints is the log of the component.
 //!
-//! It inherits no environment. Settings whose names start with `lattice.` are for the process, and
-//! the provider isn't given them:
+//! The file of a program is checked against its digest at every start, also when the process is
+//! started again: a file that was swapped since the app was applied, or since the host fetched it,
+//! doesn't run. A program from a registry is in a file of its own while it may be started, among
+//! the system's temporary files or in [`HostBuilder::program_folder`]. Nothing runs from a file
+//! system that is mounted with `noexec`, and the error says so.
+//!
+//! The process inherits no environment. Settings whose names start with `lattice.` are for the
+//! process, and the provider isn't given them:
 //!
 //! | setting | what it sets |
 //! | --- | --- |
 //! | `lattice.memory` | the most memory that the process may map, on Linux. No limit by default |
+//! | `lattice.open-files` | how many files and connections it may have open. 4,096 by default, or what the host may have if that is less |
 //! | `lattice.start-seconds` | how long it may take until it serves. 9 by default, and at most |
 //! | `lattice.arguments` | its arguments, a list in JSON. None by default |
 //! | `lattice.env.NAME` | the variable `NAME` of its environment |
 //!
-//! The lattice has to be on NATS. A provider that runs once can't be a process, because its lease
-//! is checked by the host. A link whose locality is the caller's own host doesn't reach a process,
-//! because that is another node.
+//! It never makes core dumps, which would have the lattice's key in them. All limits are in force
+//! before the program runs: the command `lattice` sets them by itself, and so does each program
+//! that calls [`wrap_programs`] in its `main`. Others need the command `prlimit` of util-linux,
+//! which most systems have. Where nothing can set them, a setting for a limit is refused.
+//!
+//! The lattice has to be on NATS. A link whose locality is the caller's own host doesn't reach a
+//! process, because that is another node.
+//!
+//! With `run = "once"`, one process serves in the whole lattice, started by the host that holds the
+//! lease. The process is told of each renewal, refuses calls and results once the lease has ended,
+//! and has ended itself a second before another host can have the lease, also if its own host is
+//! paused or gone. What it has asked another server to do before is not undone: the page of a
+//! provider says whether its effects are fenced.
 //!
 //! # What an actor can't do
 //!
@@ -232,4 +249,4 @@ pub use host::{Host, HostBuilder, HostError};
 pub use lattice_provider_sdk::Access;
 pub use limits::{ByteSize, Limits};
 #[cfg(feature = "process")]
-pub use process::{Programs, ProgramsError};
+pub use process::{Programs, ProgramsError, wrap_programs};

@@ -378,6 +378,12 @@ fn dispatch<P: Provider>(
     request: Request,
 ) -> Answer {
     let (call, bytes, handles) = Call::new(request, binding);
+    if let Err(refusal) = provider.admit(&call) {
+        return Answer::Ready(Err(CallError::Unrecognised {
+            ran: Ran::No,
+            message: refusal.reason().to_owned(),
+        }));
+    }
     let args = Arguments {
         bytes,
         handles,

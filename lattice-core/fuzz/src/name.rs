@@ -103,6 +103,7 @@ fn store_key(text: &str) {
             assert_eq!(StoreKey::series(&component, &name), key);
         }
         Some(KeyKind::Served(id)) => assert_eq!(StoreKey::served(&id), key),
+        Some(KeyKind::Secret(name)) => assert_eq!(StoreKey::secret(&name), key),
         None => panic!("a key without a kind was parsed: {text:?}"),
     }
 }

@@ -28,15 +28,19 @@ static KEY: LazyLock<StoreKey> =
 /// becomes an entry of a map with a name that is allocated separately.
 const FUNCTION: usize = (entry::<FunctionName, String>() + 24).div_ceil(3);
 
+/// A sealed secret: its version, its nonce, and what is encrypted.
+type Sealed = (u8, [u8; 12], Bytes);
+
 /// Decodes any bytes as a value in the store. The first byte selects the type of record.
 pub fn record(input: &[u8]) {
     let Some((first, rest)) = input.split_first() else {
         return;
     };
-    match first % 4 {
+    match first % 5 {
         0 => decoded::<Link>(1, rest),
         1 => decoded::<LinkReports>(1, rest),
         2 => decoded::<ComponentTypes>(FUNCTION, rest),
+        3 => decoded::<Sealed>(1, rest),
         _ => decoded::<Digest>(1, rest),
     }
 }

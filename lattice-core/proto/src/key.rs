@@ -15,13 +15,16 @@
 //! app.<name>                                 an app, and the keys that it owns
 //! served.<component>                         the generations of an actor that have served
 //! host.<host>                                the epoch of its last boot, if its id was chosen
+//! secret.<name>                              a secret, sealed
 //! ```
 //! Parts are separated by `.`. A part is escaped reversibly to the alphabet of a NATS KV key:
 //! letters, digits and `-` stay, and every other byte becomes `=` and two hexadecimal digits. An
 //! interface has its compatible version (`0.2`, `1`). The store on NATS reserves the key `fence`
 //! for itself.
 
-use crate::name::{AppName, ComponentId, ConfigName, HostId, InterfaceName, LinkName, WormholeId};
+use crate::name::{
+    AppName, ComponentId, ConfigName, HostId, InterfaceName, LinkName, SecretName, WormholeId,
+};
 use std::{
     fmt::{self, Write as _},
     sync::Arc,
@@ -81,6 +84,8 @@ pub enum KeyKind {
     Host(HostId),
     /// The generations of an actor that have served.
     Served(ComponentId),
+    /// A sealed secret.
+    Secret(SecretName),
 }
 
 impl StoreKey {
@@ -88,6 +93,8 @@ impl StoreKey {
     pub const WORMHOLES: &str = "wormhole.";
     /// The beginning of the keys of claims to host names.
     pub const WORMHOLE_HOSTS: &str = "wormhole-host.";
+    /// The beginning of the keys of secrets.
+    pub const SECRETS: &str = "secret.";
 
     /// Returns the key of a link.
     pub fn link(source: &ComponentId, interface: &InterfaceName, name: &LinkName) -> Self {
@@ -169,6 +176,11 @@ impl StoreKey {
         Self(format!("served.{id}").into())
     }
 
+    /// Returns the key of a sealed secret.
+    pub fn secret(name: &SecretName) -> Self {
+        Self(format!("secret.{}", escape(name.as_str())).into())
+    }
+
     /// Returns the key under which a host's snapshot on disk has the hosts that it knew. No store
     /// has this key.
     pub fn known_hosts() -> Self {
@@ -235,6 +247,10 @@ impl StoreKey {
             ("app", [Some(name), None, ..]) => Some(KeyKind::App(AppName::new(name).ok()?)),
             ("host", [Some(id), None, ..]) => Some(KeyKind::Host(HostId::new(id).ok()?)),
             ("served", [Some(id), None, ..]) => Some(KeyKind::Served(ComponentId::new(id).ok()?)),
+            ("secret", [Some(name), None, ..]) => {
+                let name = SecretName::new(&unescape(name)?).ok()?;
+                Some(KeyKind::Secret(name))
+            }
             _ => None,
         }
     }
@@ -343,6 +359,7 @@ mod tests {
         let id = ComponentId::new("greeter").expect("valid");
         let wormhole = WormholeId::new("web").expect("valid");
         let host = HostId::new("edge").expect("valid");
+        let secret = SecretName::new("db.PASSWORD_2").expect("valid");
         let (config, app) = (ConfigName::new("common"), AppName::new("shop"));
         let (config, app) = (config.expect("valid"), app.expect("valid"));
         for (key, text, kind) in [
@@ -378,6 +395,11 @@ mod tests {
                 KeyKind::Served(id.clone()),
             ),
             (StoreKey::host(&host), "host.edge", KeyKind::Host(host)),
+            (
+                StoreKey::secret(&secret),
+                "secret.db=2ePASSWORD=5f2",
+                KeyKind::Secret(secret),
+            ),
             (
                 StoreKey::series(&id, "every day"),
                 "series.greeter.every=20day",
@@ -423,6 +445,12 @@ mod tests {
             "wormhole-host.",
             "wormhole-host.a.b",
             "wormhole-host.a=61",
+            "secret",
+            "secret.",
+            "secret.a.b",
+            "secret.=2ea",
+            "secret.=61",
+            "secret.a=2fb",
         ] {
             assert_eq!(StoreKey::parse(bad), None, "{bad}");
         }

@@ -12,30 +12,18 @@ mod task;
 mod tests;
 
 use crate::{
-    call::CallError,
+    id::Fence,
     name::ComponentId,
     place::plan::{Event, once::KEEP},
     replica::Replica,
-    serve::{self, Answer, Request, Service, Wrapper},
+    serve::{LeaseDeadline, Leased, Service},
     store::{StoreKey, record::Records},
     wire::Origin,
 };
-use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use task::LeaseTask;
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long a lease lasts without a renewal.
@@ -55,27 +43,6 @@ pub const MARGIN: Duration = Duration::from_secs(1);
 struct Holder {
     origin: Origin,
 }
-
-/// The time until which a lease is certainly held, by three clocks: the one that timers use, one
-/// that keeps running while the machine sleeps, and the wall clock, which is the only one that is
-/// set forward when a virtual machine goes on after it was suspended. The one that ends first
-/// counts, and the next renewal sets all of them again.
-#[derive(Debug, Clone)]
-pub(super) struct LeaseDeadline {
-    start: ClockStart,
-    ends: Arc<[AtomicU64; 3]>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct ClockStart {
-    at: Instant,
-    asleep_too: boot_time::Instant,
-    wall: SystemTime,
-}
-
-/// Milliseconds since the start, by all clocks.
-#[derive(Debug, Clone, Copy)]
-struct ClockReading([u64; 3]);
 
 /// The leases that this host holds or tries to take.
 #[derive(Debug)]
@@ -159,7 +126,7 @@ impl Leases {
     /// Returns the guard for a service that runs under the lease with this fence, or `None` if the
     /// lease is not held any more.
     pub fn guard(&self, component: &ComponentId, fence: u64) -> Option<Guard> {
-        let lease = self.held.get(component)?;
+        let (lease, fence) = (self.held.get(component)?, Fence::new(fence)?);
         Some(Guard {
             component: component.clone(),
             until: lease.until.clone(),
@@ -173,11 +140,11 @@ impl Leases {
 pub struct Guard {
     component: ComponentId,
     until: LeaseDeadline,
-    fence: u64,
+    fence: Fence,
 }
 
 impl Guard {
-    pub(super) fn fence(&self) -> u64 {
+    pub(super) fn fence(&self) -> Fence {
         self.fence
     }
 
@@ -186,127 +153,8 @@ impl Guard {
         Arc::new(Leased {
             component: self.component,
             service,
+            fence: self.fence,
             until: self.until,
         })
-    }
-}
-
-impl LeaseDeadline {
-    fn expired() -> Self {
-        let start = ClockStart {
-            at: Instant::now(),
-            asleep_too: boot_time::Instant::now(),
-            wall: SystemTime::now(),
-        };
-        Self {
-            start,
-            ends: Arc::default(),
-        }
-    }
-
-    fn now(&self) -> ClockReading {
-        let ClockStart {
-            at,
-            asleep_too,
-            wall,
-        } = self.start;
-        // A wall clock that was turned back to before the start shows nothing.
-        let by_wall = wall.elapsed().unwrap_or_default();
-        let elapsed = [at.elapsed(), asleep_too.elapsed(), by_wall];
-        ClockReading(elapsed.map(|elapsed| elapsed.as_millis() as u64))
-    }
-
-    /// Sets the end to `after` past `moment`.
-    fn set(&self, moment: ClockReading, after: Duration) {
-        for (end, moment) in self.ends.iter().zip(moment.0) {
-            end.store(moment + after.as_millis() as u64, Ordering::Release);
-        }
-    }
-
-    fn expire(&self) {
-        for end in &*self.ends {
-            end.store(0, Ordering::Release);
-        }
-    }
-
-    /// Returns the end by the clock that timers use.
-    fn end(&self) -> Instant {
-        self.start.at + Duration::from_millis(self.ends[0].load(Ordering::Acquire))
-    }
-
-    fn holds(&self) -> bool {
-        let ends = self.ends.iter().map(|end| end.load(Ordering::Acquire));
-        self.now()
-            .0
-            .into_iter()
-            .zip(ends)
-            .all(|(now, end)| now < end)
-    }
-
-    /// Returns the result if the lease is still held, and an error otherwise.
-    fn check<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
-        let lost = || CallError::InstanceLost {
-            reason: "its lease ended before it returned".to_owned(),
-        };
-        answer.and_then(|answer| self.holds().then_some(answer).ok_or_else(lost))
-    }
-}
-
-/// A service that serves only while a lease is held.
-struct Leased {
-    component: ComponentId,
-    service: Arc<dyn Service>,
-    until: LeaseDeadline,
-}
-
-impl Leased {
-    fn stopping(&self) -> CallError {
-        CallError::Stopping {
-            component: self.component.clone(),
-        }
-    }
-
-    /// Returns the answer of the service, if the lease is still held then.
-    fn while_held(&self, answer: Answer) -> Answer {
-        match answer {
-            Answer::Ready(answer) => {
-                Answer::Ready(self.until.check(serve::checked(&*self.service, answer)))
-            }
-            Answer::Later(work) => {
-                let (until, service) = (self.until.clone(), self.service.clone());
-                let work = async move { until.check(serve::checked(&*service, work.await)) };
-                Answer::Later(work.boxed())
-            }
-            Answer::Passing(work) => {
-                let (until, service) = (self.until.clone(), self.service.clone());
-                let work = async move { until.check(serve::checked(&*service, work.await)) };
-                Answer::Passing(work.boxed())
-            }
-        }
-    }
-}
-
-impl Wrapper for Leased {
-    fn inner(&self) -> &dyn Service {
-        &*self.service
-    }
-
-    /// The errors of the wrapped service are checked here.
-    fn errors_are_its_own(&self) -> bool {
-        true
-    }
-
-    fn call(&self, request: Request) -> Answer {
-        if !self.until.holds() {
-            return Answer::Ready(Err(self.stopping()));
-        }
-        self.while_held(self.service.call(request))
-    }
-
-    fn restore(&self, resource: &str, request: Request) -> Answer {
-        if !self.until.holds() {
-            return Answer::Ready(Err(self.stopping()));
-        }
-        self.while_held(self.service.restore(resource, request))
     }
 }

@@ -6,7 +6,6 @@
 
 use super::{Prepared, Runtime, RuntimeError, WorkItem, leases::Guard, short};
 use crate::{
-    id::Fence,
     name::ComponentId,
     node::NodeParts,
     place::plan::{Event, Generation, ReplicaId, START_WITHIN},
@@ -240,13 +239,8 @@ async fn start(
 ) -> Result<Started, RuntimeError> {
     let component = item.component.clone();
     let Prepared { service, limits } = runtime.prepare(item).await?;
-    if guard.is_some() && service.is_elsewhere() {
-        return Err(RuntimeError::new(
-            "a provider in a process of its own can't run once, because a process that goes on after its lease has ended isn't noticed; declare replicas instead, or build the provider into the host",
-        ));
-    }
     let unserved = service.unserved();
-    let fence = guard.as_ref().map(Guard::fence).and_then(Fence::new);
+    let fence = guard.as_ref().map(Guard::fence);
     let service = match guard {
         None => service,
         Some(guard) => guard.around(service),

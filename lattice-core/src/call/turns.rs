@@ -47,11 +47,15 @@ impl TurnId {
 
     /// The turn of the same kind that was taken so many earlier.
     fn earlier(self, by: u32) -> Self {
-        Self::new(self.kind(), (self.0 as u32).wrapping_sub(by))
+        Self::new(self.kind(), self.number().wrapping_sub(by))
     }
 
     fn kind(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+
+    fn number(self) -> u32 {
+        self.0 as u32
     }
 }
 
@@ -87,7 +91,7 @@ impl Turn {
 
     /// Forgets the waits of the call that has ended.
     fn end_waits(&self) {
-        waits::have_ended(|| self.nesting.turns());
+        waits::have_ended(self.nesting.turns());
     }
 }
 

@@ -17,17 +17,11 @@ use crate::{
     wire::{CallParts, ChainMark, Origin, Source},
 };
 use bytes::Bytes;
-use std::{
-    mem,
-    sync::{Arc, LazyLock},
-};
+use std::{mem, sync::Arc};
 use tokio::time::Instant;
 
 /// Replicas that one call may try. Each further one only if the call did not run, or may run twice.
 const ATTEMPTS: u8 = 3;
-
-/// The placeholder for the link of a call that needs none.
-static NO_LINK: LazyLock<LinkName> = LazyLock::new(LinkName::default);
 
 /// A call about to be made.
 pub(crate) struct OutgoingCall<'c> {
@@ -97,19 +91,20 @@ impl<'c> OutgoingCall<'c> {
     /// waited long to get here.
     pub(super) fn parts<'p>(
         &'p self,
-        id: u64,
-        attempt: u8,
+        (id, attempt): (u64, u8),
         marks: &'p [ChainMark],
+        now: Instant,
     ) -> CallParts<'p> {
         let (link, link_revision) = match self.permission {
-            Permission::Own => (&*NO_LINK, Revision::default()),
+            // A placeholder: it needs no link.
+            Permission::Own => (LinkName::default_name(), Revision::default()),
             Permission::Link(entry) => (&entry.link.name, entry.revision),
             Permission::Wormhole(wormhole) => (&wormhole.link, wormhole.revision),
         };
         CallParts {
             id,
             function: self.function.key(),
-            deadline_left: self.context.left(),
+            deadline_left: self.context.deadline.saturating_duration_since(now),
             source: self.source,
             target: self.target,
             link,
@@ -179,7 +174,7 @@ impl Client {
                     let result = self.call_component(component, call, now).await;
                     unless_gone(server, result)
                 }
-                Route::Remote(peer) => self.call_remote(peer, call, attempt).await,
+                Route::Remote(peer) => self.call_remote(peer, call, attempt, now).await,
             };
             let error = match result {
                 Ok(result) => {

@@ -86,12 +86,13 @@ impl Client {
         stream::pass_back(body, &from, &Holder::Local(call.source.clone()))
     }
 
-    /// Calls a component on another host.
+    /// Calls a component on another host. `now` is the time at which the call was routed there.
     pub(super) async fn call_remote(
         &self,
         peer: &PeerConn,
         call: &OutgoingCall<'_>,
         attempt: u8,
+        mut now: Instant,
     ) -> Outcome {
         let has_dropped = self.send_drops(&peer.peer, call.source).await;
         if self.transport.endpoint.needs_session(call.args.len()) {
@@ -100,7 +101,7 @@ impl Client {
         let marks = call.context.marks();
         let size = call.args.len() + ENVELOPE + ChainMark::len_of(&marks);
         let deadline = call.context.deadline;
-        let _permit = match lane_of(size) {
+        let permit = match lane_of(size) {
             Lane::Small => None,
             Lane::Bulk => {
                 if has_dropped {
@@ -114,11 +115,15 @@ impl Client {
             }
         };
         let _counted = peer.count_call();
+        if has_dropped || permit.is_some() {
+            // It may have waited.
+            now = Instant::now();
+        }
         // The task that opens the slot is the one that awaits it, in this very poll.
         let caller = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let new = NewCall {
             peer: peer.token,
-            since: Instant::now(),
+            since: now,
             deadline,
             caller,
         };
@@ -126,7 +131,7 @@ impl Client {
             size,
             |frame| self.transport.in_flight.open(new, frame),
             |response, buffer| {
-                let parts = call.parts(response.id, attempt, &marks);
+                let parts = call.parts((response.id, attempt), &marks, now);
                 parts.encode_into(buffer);
             },
         );
@@ -169,7 +174,7 @@ impl Client {
         call.passing.has_handles = true;
         let result = match self.check(call) {
             Err(error) => Err(error),
-            Ok(_) if streams.is_empty() => self.call_remote(peer, call, 0).await,
+            Ok(now) if streams.is_empty() => self.call_remote(peer, call, 0, now).await,
             Ok(_) => {
                 self.send_drops(&peer.peer, call.source).await;
                 self.call_in_session(peer, call, 0, streams).await

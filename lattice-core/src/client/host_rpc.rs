@@ -60,9 +60,9 @@ impl Client {
     ) -> Result<Bytes, CallError> {
         let source = Source::Host(self.origin().host.clone());
         let call = OutgoingCall::ungranted(&source, target, function, args, context);
-        self.check(&call)?;
+        let now = self.check(&call)?;
         let peer = self.transport.peer(host);
-        let result = self.call_remote(&peer, &call, 0).await;
+        let result = self.call_remote(&peer, &call, 0, now).await;
         result.and_then(Body::plain)
     }
 

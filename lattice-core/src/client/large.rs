@@ -131,7 +131,8 @@ impl Sending<'_, '_> {
     }
 
     fn encode(&self, id: u64, buffer: &mut BytesMut) {
-        let mut parts = self.call.parts(id, self.attempt, &self.marks);
+        let (call, now) = ((id, self.attempt), Instant::now());
+        let mut parts = self.call.parts(call, &self.marks, now);
         parts.session = Some(self.opening);
         parts.args = &[];
         parts.encode_into(buffer);

@@ -285,6 +285,27 @@ pub struct ReplicaView {
     /// The load of its calls; `None` until its host has reported.
     #[serde(flatten)]
     pub load: Option<ReplicaLoad>,
+    /// The process in which it runs, if its host has started one for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessView>,
+}
+
+/// The process of a replica that isn't in its host, from the last report of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessView {
+    /// How often a process was started again.
+    pub restarts: u32,
+    /// How long the process has served; `None` while there is none. In JSON in seconds.
+    #[serde(rename = "uptime_s", serialize_with = "whole_seconds")]
+    pub uptime: Option<Duration>,
+    /// Its resident memory in bytes, where it is known.
+    pub memory: Option<u64>,
+    /// The CPU time that it has used, where it is known. In JSON in milliseconds.
+    #[serde(rename = "cpu_ms", serialize_with = "millis")]
+    pub cpu: Option<Duration>,
+    /// Why the process before it ended, if one has.
+    pub last_exit: Option<String>,
 }
 
 /// The load of a replica's calls.
@@ -396,6 +417,16 @@ fn texts<S: Serializer>(keys: &[StoreKey], to: S) -> Result<S::Ok, S::Error> {
 
 fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(time.as_secs())
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it like that")]
+fn whole_seconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs()).serialize(to)
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it like that")]
+fn millis<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_millis() as u64).serialize(to)
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it like that")]

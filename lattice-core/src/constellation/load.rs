@@ -1,9 +1,9 @@
 //! The last report of a host, and the rates of its counters. Pure.
 
-use super::items::{HostLoad, ReplicaLoad};
+use super::items::{HostLoad, ProcessView, ReplicaLoad};
 use crate::{
     name::ComponentId,
-    wire::{ComponentReport, Origin, Report},
+    wire::{ComponentReport, Origin, ProcessReport, Report},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,6 +13,7 @@ pub(super) struct Reported {
     pub(super) origin: Origin,
     pub(super) load: HostLoad,
     pub(super) components: BTreeMap<ComponentId, ComponentReport>,
+    processes: BTreeMap<ComponentId, ProcessReport>,
     /// Calls and errors per second.
     rates: BTreeMap<ComponentId, (f64, f64)>,
 }
@@ -30,11 +31,21 @@ impl Reported {
             follows_store: head.follows_store,
             left_out: head.left_out,
         };
-        let components = parts.into_iter().flat_map(|part| part.components);
+        let (mut components, mut processes) = (BTreeMap::new(), BTreeMap::new());
+        for part in parts {
+            components.extend(
+                part.components
+                    .into_iter()
+                    .map(|said| (said.id.clone(), said)),
+            );
+            let of = |said: ProcessReport| (said.component.clone(), said);
+            processes.extend(part.processes.into_iter().map(of));
+        }
         let mut report = Self {
             origin: from,
             load,
-            components: components.map(|said| (said.id.clone(), said)).collect(),
+            components,
+            processes,
             rates: BTreeMap::new(),
         };
         if let Some(before) = before.filter(|before| before.origin == report.origin) {
@@ -64,6 +75,18 @@ impl Reported {
             };
             self.rates.extend(rate.map(|rate| (id.clone(), rate)));
         }
+    }
+
+    /// Returns the process that serves one of its components, if that is reported.
+    pub(super) fn process_of(&self, component: &ComponentId) -> Option<ProcessView> {
+        let said = self.processes.get(component)?;
+        Some(ProcessView {
+            restarts: said.restarts,
+            uptime: said.uptime_ms.map(Duration::from_millis),
+            memory: said.memory,
+            cpu: said.cpu_ms.map(Duration::from_millis),
+            last_exit: said.last_exit.clone(),
+        })
     }
 
     /// Returns the load of one of its components.

@@ -46,7 +46,8 @@ pub use explain::{Explanation, Finding, Mismatches, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
     AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
-    ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView, WormholeView,
+    ProcessView, ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView,
+    WormholeView,
 };
 pub use view::{Delta, ItemChange, View};
 

@@ -14,6 +14,7 @@ use crate::{
     store::{
         KeyKind, Revision, StoreKey,
         record::{RecordError, read_body},
+        sealed::Sealed,
     },
     sync::Mutex,
     wormhole::{HostClaim, HostName, WormholeSpec},
@@ -94,7 +95,10 @@ impl ReadError {
         Unreadable {
             revision: record.revision,
             reason: chain(self),
-            is_newer: matches!(self, Self::NotUnderstood(_)),
+            is_newer: matches!(
+                self,
+                Self::NotUnderstood(_) | Self::Record(RecordError::Newer { .. })
+            ),
             is_absent: false,
         }
     }
@@ -167,6 +171,8 @@ impl Desired {
                 let spec = read::<ServedGenerations>(key, body)?;
                 self.served.insert(id, Declared::new(revision, spec));
             }
+            // Desired state has no secrets, but people see which of them can't be read.
+            Some(KeyKind::Secret(_)) => drop(Sealed::read(key, body)?),
             _ => {}
         }
         Ok(())

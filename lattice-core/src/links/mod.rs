@@ -7,5 +7,7 @@ mod write;
 pub use api::ReportError;
 pub use api::{DeleteError, LinkError, Links};
 pub use write::WriteError;
+#[cfg(feature = "secrets")]
+pub(crate) use write::{Attempts, Slot, Writer, Written};
 #[cfg(feature = "apps")]
 pub(crate) use write::{PATIENCE, PAUSES, REREAD, SEEN_WITHIN};

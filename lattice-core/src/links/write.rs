@@ -99,31 +99,31 @@ pub enum WriteError {
 
 /// The entry at a key, on which the store and the replica agree.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) key: StoreKey,
-    pub(super) entry: Option<Entry>,
-    pub(super) table: Arc<LinkTable>,
+pub(crate) struct Slot {
+    pub(crate) key: StoreKey,
+    pub(crate) entry: Option<Entry>,
+    pub(crate) table: Arc<LinkTable>,
 }
 
 /// A successful write.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Written {
-    pub(super) incarnation: Incarnation,
-    pub(super) revision: Revision,
+pub(crate) struct Written {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) revision: Revision,
 }
 
 /// The store and the replica that writes go through.
 #[derive(Debug, Clone)]
-pub(super) struct Writer {
-    pub(super) records: Records,
-    pub(super) replica: Replica,
+pub(crate) struct Writer {
+    pub(crate) records: Records,
+    pub(crate) replica: Replica,
 }
 
 impl Writer {
     /// Reads `key` and waits until the replica agrees with the read, and is so recent that every
     /// process accepts a write that is based on it. `holds` returns whether the table has a value
     /// there.
-    pub(super) async fn slot(
+    pub(crate) async fn slot(
         &self,
         key: &StoreKey,
         deadline: Instant,
@@ -152,7 +152,7 @@ impl Writer {
     }
 
     /// Encodes a record for the incarnation that the replica at `table` follows.
-    pub(super) fn encode<T: Serialize>(
+    pub(crate) fn encode<T: Serialize>(
         &self,
         table: &LinkTable,
         key: &StoreKey,
@@ -168,7 +168,7 @@ impl Writer {
     }
 
     /// Returns the operation that deletes the record in a slot.
-    pub(super) fn deletion(&self, slot: &Slot) -> Op {
+    pub(crate) fn deletion(&self, slot: &Slot) -> Op {
         let Basis {
             incarnation,
             generation,
@@ -198,7 +198,7 @@ impl Writer {
 
     /// Commits operations that were decided by `table`. Returns `None` when everything has to be
     /// read again, also when every process refuses the values that were written.
-    pub(super) async fn commit(
+    pub(crate) async fn commit(
         &self,
         attempts: &mut Attempts,
         table: &LinkTable,
@@ -226,7 +226,7 @@ impl Writer {
 
     /// Waits until the replica has seen a write, so that the writer reads its own write. Returns
     /// `false` when the store was re-created meanwhile, so that the write has no effect.
-    pub(super) async fn seen(&self, written: Written) -> Result<bool, WriteError> {
+    pub(crate) async fn seen(&self, written: Written) -> Result<bool, WriteError> {
         let Written {
             incarnation,
             revision,
@@ -246,13 +246,13 @@ impl Writer {
 
 /// The attempts at one operation, until a deadline.
 #[derive(Debug)]
-pub(super) struct Attempts {
-    pub(super) deadline: Instant,
+pub(crate) struct Attempts {
+    pub(crate) deadline: Instant,
     rewrite: Rewrite,
 }
 
 impl Attempts {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let deadline = Instant::now() + PATIENCE;
         Self {
             deadline,
@@ -261,7 +261,7 @@ impl Attempts {
     }
 
     /// Returns whether an attempt may have been written without being confirmed.
-    pub(super) fn may_have_written(&self) -> bool {
+    pub(crate) fn may_have_written(&self) -> bool {
         self.rewrite.may_have_written()
     }
 
@@ -272,7 +272,7 @@ impl Attempts {
     }
 
     /// Pauses before the next attempt. Fails when the time is up.
-    pub(super) async fn again(&mut self, key: &StoreKey) -> Result<(), WriteError> {
+    pub(crate) async fn again(&mut self, key: &StoreKey) -> Result<(), WriteError> {
         let again = self.rewrite.again().await;
         again.map_err(|error| WriteError::of(key, error))
     }

@@ -238,7 +238,8 @@ impl Intake {
             | KeyKind::WormholeHost(_)
             | KeyKind::Config(_)
             | KeyKind::App(_)
-            | KeyKind::Served(_) => {
+            | KeyKind::Served(_)
+            | KeyKind::Secret(_) => {
                 let body = self.open(entry, |body| Ok(Bytes::copy_from_slice(&body)))?;
                 let change = put(entry, RecordContent::Body(body));
                 Ok((TableEvent::Other { revision }, Some(change)))

@@ -5,9 +5,9 @@ use crate::store::{Incarnation, KeyKind, Revision, StoreKey};
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The records of declared state (actors, providers, wormholes, configurations, apps) at one
-/// moment, with their bodies as bytes. It also holds links that were refused; the link table holds
-/// all other links.
+/// The records of declared state (actors, providers, wormholes, configurations, apps, secrets) at
+/// one moment, with their bodies as bytes. It also holds links that were refused; the link table
+/// holds all other links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordTable {
@@ -16,7 +16,8 @@ pub struct RecordTable {
     /// The revision of the last write that changed it.
     pub revision: Revision,
     /// The revision of the last write with this lattice's key that declared or deleted something,
-    /// apart from the generations that have served, which hosts write by themselves.
+    /// apart from secrets, and from the generations that have served, which hosts write by
+    /// themselves.
     pub declared: Revision,
     records: BTreeMap<StoreKey, StoredRecord>,
     /// The life of each record, which outlasts a snapshot that has the key again.
@@ -95,7 +96,7 @@ impl RecordTable {
     }
 
     /// Returns the records whose keys begin with this text, in the order of the keys.
-    #[cfg(feature = "apps")]
+    #[cfg(any(feature = "apps", feature = "secrets"))]
     pub(crate) fn starting_with(
         &self,
         text: &'static str,
@@ -233,7 +234,7 @@ impl Life {
 
 impl StoredRecord {
     /// Returns the last value that was accepted, and the revision of its write.
-    #[cfg(feature = "apps")]
+    #[cfg(any(feature = "apps", feature = "secrets"))]
     pub(crate) fn accepted(&self) -> Option<(Revision, &Bytes)> {
         match &self.content {
             RecordContent::Body(body) => Some((self.revision, body)),
@@ -245,9 +246,10 @@ impl StoredRecord {
     }
 }
 
-/// Returns whether writes of this key declare something. Hosts write the other ones by themselves.
+/// Returns whether writes of this key declare something. Hosts write generations by themselves, and
+/// a secret says nothing about what should run.
 fn declares(key: &StoreKey) -> bool {
-    !matches!(key.kind(), Some(KeyKind::Served(_)))
+    !matches!(key.kind(), Some(KeyKind::Served(_) | KeyKind::Secret(_)))
 }
 
 /// Returns whether the table keeps keys of this kind, or their refused values.
@@ -262,5 +264,6 @@ pub(super) fn is_kept(kind: &KeyKind) -> bool {
             | KeyKind::Config(_)
             | KeyKind::App(_)
             | KeyKind::Served(_)
+            | KeyKind::Secret(_)
     )
 }

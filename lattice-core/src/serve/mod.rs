@@ -1,10 +1,16 @@
 //! Serving: what a component is to the lattice, whether native code or WebAssembly.
 
 mod functions;
+mod lease;
+mod process;
 mod site;
 mod wrapper;
 
 pub use functions::Functions;
+pub(crate) use lease::Leased;
+#[doc(hidden)]
+pub use lease::{LeaseDeadline, LeaseLeft};
+pub use process::ProcessUsage;
 pub use site::Site;
 pub use wrapper::Wrapper;
 
@@ -95,6 +101,13 @@ pub trait Service: Send + Sync + 'static {
     /// service.
     fn is_elsewhere(&self) -> bool {
         false
+    }
+
+    /// Returns what is known of the process that [serves elsewhere](Self::is_elsewhere), for the
+    /// reports of this node. Called every few seconds, so it shouldn't take long. A service that
+    /// wraps another passes it on.
+    fn process(&self) -> Option<ProcessUsage> {
+        None
     }
 
     /// Returns whether other replicas of the component may call it, in the name of their hosts and

@@ -1,6 +1,10 @@
 //! Where a service runs.
 
-use crate::{id::Origin, name::ComponentId};
+use super::LeaseDeadline;
+use crate::{
+    id::{Fence, Origin},
+    name::ComponentId,
+};
 use std::{any::Any, fmt, sync::Arc};
 
 /// Where a service runs, and as which component, as it is told when it starts. Cheap to clone.
@@ -13,6 +17,7 @@ pub struct Site {
     origin: Origin,
     /// What the layers above know of the node: how to call from it, and its lattice.
     node: Arc<dyn Any + Send + Sync>,
+    lease: Option<(Fence, LeaseDeadline)>,
 }
 
 impl Site {
@@ -25,7 +30,20 @@ impl Site {
             component,
             origin,
             node,
+            lease: None,
         }
+    }
+
+    /// Adds the lease under which the service runs.
+    pub(super) fn under(mut self, fence: Fence, until: LeaseDeadline) -> Self {
+        self.lease = Some((fence, until));
+        self
+    }
+
+    /// Returns the lease under which the service runs, with its fence, if it runs once.
+    #[doc(hidden)]
+    pub fn lease(&self) -> Option<&(Fence, LeaseDeadline)> {
+        self.lease.as_ref()
     }
 
     /// Returns the component as which the service runs.

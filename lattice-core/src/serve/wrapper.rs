@@ -1,6 +1,6 @@
 //! Services around other services.
 
-use super::{Answer, Request, Service, Site};
+use super::{Answer, ProcessUsage, Request, Service, Site};
 use crate::{
     id::Origin,
     link::{Link, LinkKey},
@@ -60,6 +60,11 @@ pub trait Wrapper: Send + Sync + 'static {
     fn restore(&self, resource: &str, request: Request) -> Answer {
         self.inner().restore(resource, request)
     }
+
+    /// As [`Service::started`].
+    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
+        self.inner().started(site)
+    }
 }
 
 #[deny(
@@ -92,7 +97,7 @@ impl<W: Wrapper> Service for W {
     }
 
     fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
-        self.inner().started(site)
+        Wrapper::started(self, site)
     }
 
     fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
@@ -101,6 +106,10 @@ impl<W: Wrapper> Service for W {
 
     fn is_elsewhere(&self) -> bool {
         self.inner().is_elsewhere()
+    }
+
+    fn process(&self) -> Option<ProcessUsage> {
+        self.inner().process()
     }
 
     fn takes_replicas(&self) -> bool {
@@ -221,6 +230,11 @@ mod tests {
             self.is("is_elsewhere")
         }
 
+        fn process(&self) -> Option<ProcessUsage> {
+            self.note("process");
+            None
+        }
+
         fn takes_replicas(&self) -> bool {
             self.is("takes_replicas")
         }
@@ -301,6 +315,7 @@ mod tests {
         drop(around.started(&site));
         drop(around.stopped(&site));
         assert!(around.is_elsewhere());
+        assert!(around.process().is_none());
         assert!(around.takes_replicas());
         assert!(around.has_health());
         drop(around.health());
@@ -324,6 +339,7 @@ mod tests {
                 "started",
                 "stopped",
                 "is_elsewhere",
+                "process",
                 "takes_replicas",
                 "has_health",
                 "health",

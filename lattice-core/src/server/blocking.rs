@@ -11,10 +11,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    time::Instant,
-};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Code that keeps the runner of the inbox for longer than this blocks. Well over what a busy
 /// machine adds by itself.
@@ -81,18 +78,6 @@ impl Blocking {
                 true
             }
         }
-    }
-
-    /// Runs a future of the component, and notices when one of its polls takes long.
-    pub(super) async fn watch<F: Future>(&self, component: &ComponentId, work: F) -> F::Output {
-        let mut work = pin!(work);
-        poll_fn(|context| {
-            let start = Instant::now();
-            let polled = work.as_mut().poll(context);
-            self.noticed(component, start.elapsed());
-            polled
-        })
-        .await
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     link::{Link, LinkKey},
     name::{ComponentId, FunctionName},
     quantity::ByteSize,
-    serve::Service,
+    serve::{ProcessUsage, Service},
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
@@ -49,7 +49,8 @@ pub(crate) struct RunningComponent {
     /// Largest result in bytes.
     pub(super) max_result: ByteSize,
     phase: AtomicU8,
-    /// Ends the calls that still run when the component is taken out of service.
+    /// Ends what is done for it when the component is taken out of service, and the calls that have
+    /// not begun. Those that have are [among the waiting ones](CallQueue::waiting).
     pub(super) end: CancellationToken,
     pub(super) links: LinkAdmission,
     pub(crate) meter: Meter,
@@ -166,6 +167,11 @@ impl RunningComponent {
 
     pub(super) fn service(&self) -> &dyn Service {
         self.life.service()
+    }
+
+    /// What is known of the process that serves in its place, if one does.
+    pub(crate) fn process(&self) -> Option<ProcessUsage> {
+        self.service().process()
     }
 
     pub(super) fn queue(&self) -> &CallQueue {
@@ -288,6 +294,7 @@ impl RunningComponent {
     pub(crate) fn cut_off(&self) {
         self.stop();
         self.end.cancel();
+        self.queue.waiting().cut_off();
     }
 
     /// Whether what still ran was ended. Its service stops then, or has stopped.

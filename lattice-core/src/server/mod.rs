@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `registration`, `registry` | puts components into service and takes them out |
 //! | `inbox`, `admission`, `wormhole_admission`, `host_rpc` | reads calls, checks them, finds the component |
-//! | `component`, `running`, `queue`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
+//! | `component`, `running`, `queue`, `waiting`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
 //! | `link_updates`, `published`, `discovery` | keeps components informed of links, and others of components |
 //! | `life` | the start, the health and the stop of a service |
 //! | `drain` | an orderly end |
@@ -28,6 +28,7 @@ mod queue;
 mod registration;
 mod registry;
 pub(crate) mod running;
+mod waiting;
 mod wormhole_admission;
 
 pub use limits::ServeLimits;

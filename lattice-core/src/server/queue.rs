@@ -1,6 +1,6 @@
 //! The bounded queue of one component: which calls are in it, and which of them may run.
 
-use super::{component::RunningComponent, limits::ServeLimits};
+use super::{component::RunningComponent, limits::ServeLimits, waiting::WaitingCalls};
 use crate::{
     budget::{Budget, Held, SMALL, Share},
     call::{CallError, Context, Part, Turn, Turns},
@@ -29,6 +29,10 @@ pub(super) struct CallQueue {
     budget: Budget,
     /// Arguments of calls from this process. Those of other calls are counted with their frames.
     here: Share,
+    waiting: WaitingCalls,
+    /// How many wait until the queue is empty. While there is none, no call that ends takes the
+    /// lock in `idle`.
+    drains: AtomicUsize,
     /// The last of the calls has ended.
     idle: Notify,
 }
@@ -119,7 +123,10 @@ impl<C: Deref<Target = RunningComponent>> Drop for QueueSlot<C> {
     fn drop(&mut self) {
         let queue = self.component.queue();
         queue.arguments.fetch_sub(self.arguments, Ordering::Relaxed);
-        if queue.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let is_last = queue.admitted.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Read after the count was written, while a drain does both in the other order: at least
+        // one of the two sees the other.
+        if is_last && queue.drains.load(Ordering::SeqCst) > 0 {
             queue.idle.notify_waiters();
         }
     }
@@ -136,6 +143,8 @@ impl CallQueue {
             most_arguments: limits.arguments.as_usize(),
             budget: budget.clone(),
             here: Share::of(budget),
+            waiting: WaitingCalls::default(),
+            drains: AtomicUsize::new(0),
             idle: Notify::new(),
         }
     }
@@ -198,6 +207,11 @@ impl CallQueue {
         self.turns.take(component, context).await
     }
 
+    /// Those of the calls that wait: for their turn, or for the service.
+    pub(super) fn waiting(&self) -> &WaitingCalls {
+        &self.waiting
+    }
+
     /// Calls admitted and not yet ended.
     pub(super) fn len(&self) -> usize {
         self.admitted.load(Ordering::Relaxed)
@@ -205,15 +219,32 @@ impl CallQueue {
 
     /// Waits until the queue is empty.
     pub(super) async fn idle(&self) {
+        let _drain = Drain::begin(&self.drains);
         loop {
             let mut idle = std::pin::pin!(self.idle.notified());
             // From here on it is notified of the last call's end.
             idle.as_mut().enable();
-            if self.len() == 0 {
+            if self.admitted.load(Ordering::SeqCst) == 0 {
                 return;
             }
             idle.await;
         }
+    }
+}
+
+/// Counts one that waits until the queue is empty.
+struct Drain<'q>(&'q AtomicUsize);
+
+impl<'q> Drain<'q> {
+    fn begin(drains: &'q AtomicUsize) -> Self {
+        drains.fetch_add(1, Ordering::SeqCst);
+        Self(drains)
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -1,9 +1,9 @@
 //! An admitted call: it begins, goes on as far as it can at once, and is then waited for.
 //!
-//! Most calls end before they wait for anything. For those, no timer and no cancellation is set up,
-//! and the clock is read once.
+//! Most calls end before they wait for anything. For those, nothing is set up to end a wait, and
+//! the clock is read once.
 
-use super::{component::RunningComponent, meter::CallTimer};
+use super::{component::RunningComponent, meter::CallTimer, waiting::Ended};
 use crate::{
     auth::{SealedToken, TokenScope},
     call::{CallError, Context, Ran, Turn},
@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
     task::{self, Poll},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// How a call ended.
 pub(crate) type Outcome = Result<Body, CallError>;
@@ -176,15 +176,12 @@ impl RunningComponent {
             if let Some(link) = &request.link {
                 self.links.pass(link, deadline).await?;
             }
-            let turn = self.queue().turn(&self.id, &mut request.context);
-            match timeout_at(deadline, turn).await {
-                Ok(turn) => turn,
-                Err(_) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
-            }
+            self.queue().turn(&self.id, &mut request.context).await
         };
-        let turn = match self.end.run_until_cancelled(waits).await {
-            Some(turn) => turn,
-            None => Err(self.stopping()),
+        let turn = match self.queue().waiting().until(deadline, waits).await {
+            Ok(turn) => turn,
+            Err(Ended::Late) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
+            Err(Ended::CutOff) => Err(self.stopping()),
         };
         match turn {
             Ok(turn) => match self.start(request, timer, turn) {
@@ -258,21 +255,30 @@ impl RunningComponent {
     /// Waits for the service, until the deadline or until the component is cut off.
     async fn wait_for(&self, mut call: RunningCall) -> Outcome {
         let (deadline, mut is_polled) = (call.context.deadline, call.is_polled);
+        let mut polled_at = None;
         let work = poll_fn(|cx| {
             if mem::take(&mut is_polled) {
                 return Poll::Pending;
             }
-            call.poll(cx)
+            let start = Instant::now();
+            let polled = call.poll(cx);
+            let now = Instant::now();
+            self.blocking.noticed(&self.id, now.duration_since(start));
+            polled_at = Some(now);
+            polled
         });
-        let run = timeout_at(deadline, self.blocking.watch(&self.id, work));
-        let result = match self.end.run_until_cancelled(run).await {
-            Some(Ok(result)) => self.result_of(&call, result),
-            Some(Err(_)) => Err(CallError::DeadlineExceeded { ran: Ran::Maybe }),
-            None => Err(CallError::InstanceLost {
+        let result = match self.queue().waiting().until(deadline, work).await {
+            Ok(result) => {
+                let result = self.result_of(&call, result);
+                let now = polled_at.unwrap_or_else(Instant::now);
+                return self.meter.end_at(call.timer, now, result);
+            }
+            Err(Ended::Late) => CallError::DeadlineExceeded { ran: Ran::Maybe },
+            Err(Ended::CutOff) => CallError::InstanceLost {
                 reason: "it was taken out of service".to_owned(),
-            }),
+            },
         };
-        self.meter.end(call.timer, result)
+        self.meter.end(call.timer, Err(result))
     }
 
     fn result_of(&self, call: &RunningCall, result: Outcome) -> Outcome {

@@ -48,6 +48,7 @@ mod memory;
 pub mod record;
 mod removal;
 pub(crate) mod rewrite;
+pub(crate) mod sealed;
 pub(crate) mod state;
 
 pub use check::InvalidCommit;

@@ -5,12 +5,13 @@ use super::Telemetry;
 use crate::{
     bus::Subscription,
     name::ComponentId,
+    serve::ProcessUsage,
     server::{component::RunningComponent, meter::Times},
     sync::Mutex,
     value,
     wire::{
-        Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, Report,
-        ReportWanted,
+        Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, ProcessReport,
+        Report, ReportWanted, cut,
     },
 };
 use bytes::{BufMut as _, Bytes};
@@ -39,6 +40,9 @@ const HEAD: usize = 128;
 const MAX_REASONS: usize = 64 * 1024;
 /// Requests for a report that may wait. One has the same effect as many.
 const WANTED: usize = 16;
+
+/// What is reported of a component, and of the process in which it runs, if it has one.
+type Reported = (ComponentReport, Option<ProcessReport>);
 
 /// The states of components, as set by what runs them here.
 pub(super) struct Statuses {
@@ -158,12 +162,12 @@ impl Telemetry {
     }
 
     /// Returns how many of the components fit a message of the bus.
-    fn fitting_in_message(&self, components: &[ComponentReport]) -> usize {
+    fn fitting_in_message(&self, components: &[Reported]) -> usize {
         let mut room = self
             .endpoint()
             .max_message()
             .saturating_sub(MAX_PARTS * HEAD);
-        let fits = |component: &&ComponentReport| {
+        let fits = |component: &&Reported| {
             let size = value::to_bytes(component).map_or(usize::MAX, |bytes| bytes.len());
             room.checked_sub(size)
                 .inspect(|left| room = *left)
@@ -174,7 +178,7 @@ impl Telemetry {
 
     fn report_frame(
         &self,
-        components: Vec<ComponentReport>,
+        components: Vec<Reported>,
         left_out: u32,
         interval: Duration,
     ) -> Option<Bytes> {
@@ -186,9 +190,12 @@ impl Telemetry {
         if parts.is_empty() {
             parts.push(Vec::new());
         }
-        for components in parts {
+        for reported in parts {
+            let (components, processes): (Vec<_>, Vec<_>) = reported.into_iter().unzip();
+            let processes = processes.into_iter().flatten();
             let part = Report {
                 components,
+                processes: processes.take(Report::MAX_PROCESSES).collect(),
                 ..self.report_head(left_out, interval)
             };
             let envelope = part.encode().ok()?;
@@ -211,12 +218,13 @@ impl Telemetry {
             follows_store: store.state.is_live(),
             left_out,
             components: Vec::new(),
+            processes: Vec::new(),
         }
     }
 
     /// Reports on the components that are in service or have a status. Components in trouble come
     /// first, so that they are never left out.
-    fn component_reports(&self, periods: &mut Periods) -> Vec<ComponentReport> {
+    fn component_reports(&self, periods: &mut Periods) -> Vec<Reported> {
         let running = self.server.registry.snapshot();
         let statuses = self.statuses.lock().clone();
         periods.keep(|id| running.contains_key(id));
@@ -228,28 +236,33 @@ impl Telemetry {
                 let (calls, errors) = component.meter.counts();
                 let status = statuses.get(&component.id);
                 let bare = bare(&component.id, status, phase_of(component));
-                ComponentReport {
+                let report = ComponentReport {
                     calls,
                     errors,
                     latency,
                     reason: with_condition(component, bare.reason),
                     ..bare
-                }
+                };
+                let usage = component.process();
+                let process = usage.map(|usage| process_report(&component.id, usage));
+                (report, process)
             })
-            .chain(others.map(|id| bare(id, statuses.get(id), Phase::Starting)))
+            .chain(others.map(|id| (bare(id, statuses.get(id), Phase::Starting), None)))
             .collect();
-        reports.sort_by(|a, b| {
+        reports.sort_by(|(a, _), (b, _)| {
             let key = |report: &ComponentReport| {
                 report.phase == Phase::Serving && report.reason.is_none()
             };
             key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
         });
         let mut room = MAX_REASONS;
-        for report in &mut reports {
-            let bytes = report.reason.as_ref().map_or(0, String::len);
-            match room.checked_sub(bytes) {
-                Some(left) => room = left,
-                None => report.reason = None,
+        for (report, process) in &mut reports {
+            let last_exit = process.as_mut().map(|process| &mut process.last_exit);
+            for reason in [Some(&mut report.reason), last_exit].into_iter().flatten() {
+                match room.checked_sub(reason.as_ref().map_or(0, String::len)) {
+                    Some(left) => room = left,
+                    None => *reason = None,
+                }
             }
         }
         reports
@@ -286,6 +299,18 @@ fn bare(id: &ComponentId, status: Option<&ComponentStatus>, otherwise: Phase) ->
         calls: 0,
         errors: 0,
         latency: None,
+    }
+}
+
+fn process_report(component: &ComponentId, usage: ProcessUsage) -> ProcessReport {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    ProcessReport {
+        component: component.clone(),
+        restarts: usage.restarts,
+        uptime_ms: usage.uptime.map(millis),
+        memory: usage.memory,
+        cpu_ms: usage.cpu.map(millis),
+        last_exit: usage.last_exit.map(cut),
     }
 }
 

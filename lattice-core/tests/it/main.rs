@@ -14,6 +14,7 @@ mod links;
 mod local;
 mod logs;
 mod over_nats;
+mod secrets;
 mod series;
 mod snapshot;
 mod store;

@@ -4,14 +4,14 @@ use lattice_core::desired::ImageDigest;
 use sha2::{Digest as _, Sha256};
 
 #[derive(Default)]
-pub(super) struct Hasher(Sha256);
+pub(crate) struct Hasher(Sha256);
 
 impl Hasher {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn digest(self) -> ImageDigest {
+    pub(crate) fn digest(self) -> ImageDigest {
         let digest: [u8; 32] = self.0.finalize().into();
         ImageDigest::from(digest)
     }

@@ -37,7 +37,7 @@
 //! Registries need the feature `oci`, which is on by default.
 
 mod cache;
-#[cfg(feature = "oci")]
+#[cfg(any(feature = "oci", feature = "process"))]
 mod digest;
 mod disk;
 mod error;
@@ -54,6 +54,8 @@ mod types;
 mod wasm;
 
 pub use cache::CacheError;
+#[cfg(feature = "process")]
+pub(crate) use digest::Hasher;
 pub use error::{FetchError, PushError, RegistryError};
 pub use lattice_core::desired::{DigestError, Image, ImageDigest, ImageError, OciReference};
 pub use settings::{ArtifactsBuilder, Credentials, Tags};

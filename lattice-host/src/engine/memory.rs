@@ -128,6 +128,21 @@ impl MemoryPot {
         }
     }
 
+    /// Takes memory if there is enough now, and no one waits for it.
+    pub(super) fn take_now(self: &Arc<Self>, bytes: usize) -> Option<Taken> {
+        let mut state = self.state.lock();
+        self.take_locked(&mut state, bytes)
+    }
+
+    fn take_locked(self: &Arc<Self>, state: &mut PotState, bytes: usize) -> Option<Taken> {
+        let is_free = state.waiting.is_empty() && self.fits(state, bytes);
+        is_free.then(|| {
+            state.used += bytes;
+            let pot = self.clone();
+            Taken { pot, bytes }
+        })
+    }
+
     /// Waits until there is enough memory, in order with the others that wait.
     ///
     /// # Cancel safety
@@ -135,10 +150,8 @@ impl MemoryPot {
     pub(super) async fn take(self: &Arc<Self>, bytes: usize) -> Taken {
         let grant = {
             let mut state = self.state.lock();
-            if state.waiting.is_empty() && self.fits(&state, bytes) {
-                state.used += bytes;
-                let pot = self.clone();
-                return Taken { pot, bytes };
+            if let Some(taken) = self.take_locked(&mut state, bytes) {
+                return taken;
             }
             let (granted, grant) = oneshot::channel();
             state.waiting.push_back(Waiter { bytes, granted });

@@ -4,7 +4,7 @@
 //! then with those of other actors. An actor has at most half of the slots and half of the memory,
 //! so that what one actor holds never keeps all others from starting.
 
-use super::memory::{MemoryLease, MemoryPot, MemoryShare};
+use super::memory::{MemoryLease, MemoryPot, MemoryShare, Taken};
 use lattice_core::{
     call::{CallError, Context, Turn, Turns},
     name::ComponentId,
@@ -179,6 +179,31 @@ impl Tenant {
         }
     }
 
+    /// Returns room for an instance if there is some now, without waiting. The call with this
+    /// context needs it.
+    pub(crate) fn try_place(&self, needs: RoomNeeds, context: &mut Context) -> Option<Place> {
+        let before = *context;
+        let place = self.take_now(needs, context);
+        if place.is_none() {
+            // What was taken of it is free again.
+            *context = before;
+        }
+        place
+    }
+
+    fn take_now(&self, needs: RoomNeeds, context: &mut Context) -> Option<Place> {
+        let slots = match self.slots_for(needs) {
+            Some((own, all, count)) => {
+                let own = own.try_take_many(count, context)?;
+                Some((own, all.try_take_many(count, context)?))
+            }
+            None => None,
+        };
+        let own = self.memory.own.take_now(needs.memory)?;
+        let all = self.memory.all.take_now(needs.memory)?;
+        Some(self.place_of(slots, (own, all)))
+    }
+
     async fn take(
         &self,
         needs: RoomNeeds,
@@ -186,25 +211,35 @@ impl Tenant {
         context: &mut Context,
     ) -> Result<Place, CallError> {
         let Self { room, memory, .. } = self;
-        let slots = match (&self.slots, &room.slots) {
-            (Some(own), Some(all)) if needs.slots > 0 => {
-                // More than an actor may have count as all that it may have.
-                let most = u32::try_from(all.count.div_ceil(SHARE)).unwrap_or(u32::MAX);
-                let count = needs.slots.min(most);
+        let slots = match self.slots_for(needs) {
+            Some((own, all, count)) => {
                 let own = own.take_many(count, component, context);
                 let own = self.pressure.wait(own).await?;
-                let all = all.turns.take_many(count, component, context);
+                let all = all.take_many(count, component, context);
                 Some((own, room.pressure.wait(all).await?))
             }
-            _ => None,
+            None => None,
         };
         let own = self.pressure.wait(memory.own.take(needs.memory)).await;
         let all = room.pressure.wait(memory.all.take(needs.memory)).await;
-        Ok(Place {
+        Ok(self.place_of(slots, (own, all)))
+    }
+
+    /// Returns the slots of the actor and those of all, and how many of each an instance takes.
+    fn slots_for(&self, needs: RoomNeeds) -> Option<(&Turns, &Turns, u32)> {
+        let (own, all) = (self.slots.as_ref()?, self.room.slots.as_ref()?);
+        // More than an actor may have count as all that it may have.
+        let most = u32::try_from(all.count.div_ceil(SHARE)).unwrap_or(u32::MAX);
+        let count = needs.slots.min(most);
+        (count > 0).then_some((own, &all.turns, count))
+    }
+
+    fn place_of(&self, slots: Option<(Turn, Turn)>, memory: (Taken, Taken)) -> Place {
+        Place {
             slots,
-            memory: MemoryLease::new(memory.clone(), (own, all)),
-            _freed: Freed(room.clone()),
-        })
+            memory: MemoryLease::new(self.memory.clone(), memory),
+            _freed: Freed(self.room.clone()),
+        }
     }
 
     /// Returns whether calls wait for room that the actor's idle instances take.
@@ -300,6 +335,25 @@ mod tests {
         assert!(waits.await.is_ok());
         let many = RoomNeeds { slots: 9, ..ONE };
         assert!(place(&one, many).await.is_ok(), "as many as it may have");
+    }
+
+    #[test]
+    fn room_that_is_free_is_taken_without_waiting_and_other_room_not_at_all() {
+        let room = Room::new(Some(2), 100);
+        let tenant = room.tenant();
+        let mut context = Context::default();
+        let large = RoomNeeds { memory: 60, ..ONE };
+        let before = format!("{context:?}");
+        assert!(tenant.try_place(large, &mut context).is_none());
+        assert_eq!(format!("{context:?}"), before, "it has taken nothing");
+        assert_eq!((room.memory.used(), tenant.memory.own.used()), (0, 0));
+        let held = tenant.try_place(ONE, &mut context);
+        assert!(held.is_some());
+        assert_ne!(format!("{context:?}"), before, "it is in the chain");
+        assert!(tenant.try_place(ONE, &mut context).is_none(), "the slot");
+        assert_eq!((room.memory.used(), tenant.memory.own.used()), (10, 10));
+        drop(held);
+        assert!(tenant.try_place(ONE, &mut Context::default()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

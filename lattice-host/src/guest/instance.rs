@@ -44,16 +44,21 @@ impl HostedActor {
     /// Fails with [`CallError::Overloaded`] shortly before the call's deadline.
     pub(super) async fn place(&self, context: &mut Context) -> Result<Place, CallError> {
         let needs = self.code.needs.room(self.code.class);
+        if let Some(place) = self.tenant.try_place(needs, context) {
+            return Ok(place);
+        }
         let until = self.answer_by(context);
         let id = &self.context.id;
-        self.tenant.place(needs, id, context, until).await
+        // Boxed, so that a call which finds room carries no state of one that waits.
+        Box::pin(self.tenant.place(needs, id, context, until)).await
     }
 
     /// Returns when a call that has not begun must fail, so that its caller still hears why.
     fn answer_by(&self, context: &Context) -> Instant {
-        let left = context.left();
+        let now = Instant::now();
+        let left = context.deadline.saturating_duration_since(now);
         let left = self.context.limits.wall.map_or(left, |wall| left.min(wall));
-        Instant::now() + left - (left / 10).min(ANSWER)
+        now + left - (left / 10).min(ANSWER)
     }
 }
 
@@ -67,7 +72,7 @@ impl Instance {
         calls: fn(Context) -> ActiveCalls,
         home: Option<&Arc<Home>>,
     ) -> Result<Self, CallError> {
-        let until = actor.answer_by(context);
+        let mut until = None;
         loop {
             let freed = actor.tenant.freed();
             let usage = InstanceUsage::new(
@@ -98,12 +103,16 @@ impl Instance {
                     });
                 }
                 // Instances with many calls at once may have all stacks of the engine.
-                Err(error) if error.is::<PoolConcurrencyLimitError>() && Instant::now() < until => {
+                Err(error) if error.is::<PoolConcurrencyLimitError>() => {
+                    let until = *until.get_or_insert_with(|| actor.answer_by(context));
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(failure::start_error(&error, store.data()));
+                    }
                     drop(store);
-                    let wait = AGAIN.min(until - Instant::now());
                     // It is tried again in any case, because a stack is also free before its
                     // instance ends.
-                    let _ = timeout(wait, freed).await;
+                    let _ = timeout(AGAIN.min(left), freed).await;
                 }
                 Err(error) => return Err(failure::start_error(&error, store.data())),
             }

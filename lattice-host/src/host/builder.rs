@@ -8,7 +8,7 @@ use super::{
 #[cfg(feature = "http")]
 use crate::http::{BoundIngresses, INGRESS_LABEL, Ingress};
 #[cfg(feature = "process")]
-use crate::process::Programs;
+use crate::process::{ProgramSettings, Programs};
 use crate::{
     actor::{Actor, Loader},
     artifact::{
@@ -29,6 +29,8 @@ use lattice_core::{
     sync::Mutex,
 };
 use lattice_provider_sdk::{Access, IntoService};
+#[cfg(feature = "process")]
+use std::path::PathBuf;
 #[cfg(feature = "http")]
 use std::sync::OnceLock;
 use std::{
@@ -53,7 +55,7 @@ pub struct HostBuilder {
     artifacts: Option<Artifacts>,
     placement: Option<AgentOptions>,
     #[cfg(feature = "process")]
-    programs: Vec<Programs>,
+    programs: ProgramSettings,
     #[cfg(feature = "http")]
     ingresses: Vec<Ingress>,
 }
@@ -79,7 +81,7 @@ impl HostBuilder {
             providers: Vec::new(),
             actors: Vec::new(),
             #[cfg(feature = "process")]
-            programs: Vec::new(),
+            programs: ProgramSettings::default(),
             #[cfg(feature = "http")]
             ingresses: Vec::new(),
         }
@@ -131,7 +133,16 @@ impl HostBuilder {
     /// repeated. By default, there are none, and a provider with an `image` does not start here.
     #[cfg(feature = "process")]
     pub fn programs(mut self, programs: Programs) -> Self {
-        self.programs.push(programs);
+        self.programs.allowed.push(programs);
+        self
+    }
+
+    /// Sets the folder for programs from registries, while they may be started. It has to exist,
+    /// and programs have to run from it: it may not be mounted with `noexec`. By default, it is the
+    /// system's folder for temporary files.
+    #[cfg(feature = "process")]
+    pub fn program_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.programs.folder = Some(folder.into());
         self
     }
 
@@ -246,7 +257,7 @@ impl HostBuilder {
                 exchange,
                 builtins: self.builtins,
                 #[cfg(feature = "process")]
-                programs: self.programs.into(),
+                programs: Arc::new(self.programs),
             };
             let agent = Agent::start(&node, Arc::new(runtime), options);
             ArtifactServer::start(&node, lattice, agent.watch_assignment(), artifacts)?;

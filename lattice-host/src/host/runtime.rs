@@ -14,7 +14,7 @@ use crate::{
 #[cfg(feature = "process")]
 use crate::{
     guest::ActorLog,
-    process::{Installed, ProcessService, ProcessSettings, Program, Programs},
+    process::{Installed, ProcessService, ProcessSettings, Program, ProgramSettings, Programs},
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
@@ -61,7 +61,7 @@ pub(super) struct HostRuntime {
     pub(super) builtins: Builtins,
     /// Programs that desired state can name.
     #[cfg(feature = "process")]
-    pub(super) programs: Arc<[Programs]>,
+    pub(super) programs: Arc<ProgramSettings>,
 }
 
 impl Runtime for HostRuntime {
@@ -158,8 +158,9 @@ impl HostRuntime {
         digest: Option<ImageDigest>,
     ) -> Result<Prepared, RuntimeError> {
         let failed = |error: &dyn std::error::Error| RuntimeError::of(error);
-        let (allowed, named) = (self.programs.clone(), image.clone());
-        let is_allowed = tokio::task::spawn_blocking(move || Programs::have(&allowed, &named));
+        let (settings, named) = (self.programs.clone(), image.clone());
+        let is_allowed = move || Programs::have(&settings.allowed, &named);
+        let is_allowed = tokio::task::spawn_blocking(is_allowed);
         if !is_allowed.await.unwrap_or(false) {
             return Err(RuntimeError::new(format!(
                 "this host may not run `{image}`, or has no such file; name its folder or registry with `lattice up --programs` or `HostBuilder::programs`, or keep the provider off this host with labels"
@@ -167,7 +168,7 @@ impl HostRuntime {
         }
         let mut settings = job.config.clone();
         let program = match image {
-            Image::File(path) => Program::new(path, digest, &mut settings).await,
+            Image::File(path) => Program::named(path, digest, &mut settings).await,
             Image::Oci(reference) => {
                 let pinned = digest.map(|digest| reference.pinned(digest));
                 let reference = pinned.as_ref().unwrap_or(reference);
@@ -175,10 +176,9 @@ impl HostRuntime {
                 let fetched = fetch
                     .await
                     .map_err(|error| not_fetched(&error, failed(&error)))?;
-                let installed = Installed::new(fetched.bytes).await;
-                let installed = installed.map_err(|error| failed(&error))?;
-                let program = Program::new(installed.path(), None, &mut settings).await;
-                program.map(|program| program.installed(installed))
+                let folder = self.programs.folder.clone();
+                let installed = Installed::new(fetched.bytes, fetched.digest, folder).await;
+                installed.and_then(|installed| Program::installed(installed, &mut settings))
             }
             _ => {
                 return Err(RuntimeError::new(format!(

@@ -31,6 +31,14 @@ pub enum Programs {
     Registry(String),
 }
 
+/// What a host may run, and where it keeps programs from registries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProgramSettings {
+    pub(crate) allowed: Vec<Programs>,
+    /// The folder for temporary files by default.
+    pub(crate) folder: Option<PathBuf>,
+}
+
 /// A text that names no programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -1,17 +1,23 @@
 //! One process of a provider, from its start to its end.
 
-use super::{output::Output, program::Program};
+use super::{
+    feed::Feed,
+    file::CheckedFile,
+    output::Output,
+    program::Program,
+    wrapper::{ProcessLimits, Wrapper},
+};
 use crate::guest::ActorLog;
-use lattice_core::error::chain;
+use lattice_core::{error::chain, serve::LeaseDeadline};
 use std::{
     io,
+    ops::Deref,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt as _,
-    process::{Child, ChildStdin, Command},
+    process::Child,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -21,6 +27,9 @@ const STOP: Duration = Duration::from_millis(4_000);
 /// How long the last lines may take after the end of a process. Another process may have its pipes.
 const LAST_LINES: Duration = Duration::from_millis(100);
 
+/// How long a process may take to end after it was killed: the time that the system needs for it.
+const KILL: Duration = Duration::from_millis(500);
+
 /// The pause before a program whose file is open for writing is tried again.
 const BUSY: Duration = Duration::from_millis(10);
 
@@ -28,39 +37,44 @@ const BUSY: Duration = Duration::from_millis(10);
 pub(super) struct Running {
     child: Child,
     group: Group,
-    /// The process stops when this ends. `None` once it has been asked to.
-    stdin: Option<ChildStdin>,
+    /// The process stops when this is dropped.
+    feed: Option<Feed>,
     output: Arc<Output>,
     readers: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Running {
-    /// Starts a process, and waits until it serves. Fails with the reason why it doesn't.
-    pub(super) async fn start(
+    /// Starts a process, and waits until it serves, under the lease if there is one. Fails with the
+    /// reason why it doesn't.
+    pub(super) async fn start<O: Deref<Target = String> + Send + 'static>(
         program: &Program,
-        order: &str,
+        order: impl FnOnce() -> O,
+        lease: Option<LeaseDeadline>,
         log: &Arc<ActorLog>,
     ) -> Result<Self, String> {
         let deadline = Instant::now() + program.start;
-        let mut spawned = Self::spawn(program, log);
+        let file = program.check().await.map_err(|error| chain(&error))?;
+        let mut spawned = Self::spawn(program, &file, log);
         // While a program is written, another one that starts has its file open for a moment.
         while let Err(error) = &spawned
             && error.kind() == io::ErrorKind::ExecutableFileBusy
             && Instant::now() < deadline
         {
             sleep(BUSY).await;
-            spawned = Self::spawn(program, log);
+            spawned = Self::spawn(program, &file, log);
         }
         let mut running = spawned.map_err(|error| {
             format!(
                 "the program `{}` can't be run: {}",
-                program.path.display(),
+                program.path().display(),
                 chain(&error)
             )
         })?;
+        // The order says until when the lease is held.
+        let stdin = running.child.stdin.take();
+        running.feed = stdin.map(|stdin| Feed::start(stdin, order(), lease));
         let output = running.output.clone();
         let starts = async {
-            running.send(order).await;
             tokio::select! {
                 biased;
                 () = output.serves.notified() => None,
@@ -81,12 +95,9 @@ impl Running {
         }
     }
 
-    fn spawn(program: &Program, log: &Arc<ActorLog>) -> io::Result<Self> {
-        let mut command = Command::new(&program.path);
+    fn spawn(program: &Program, file: &CheckedFile, log: &Arc<ActorLog>) -> io::Result<Self> {
+        let mut command = program.command(file)?;
         command
-            .args(&program.arguments)
-            .env_clear()
-            .envs(&program.environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -96,7 +107,9 @@ impl Running {
         command.process_group(0);
         let mut child = command.spawn()?;
         let group = Group::of(&child);
-        group.limit(program.memory)?;
+        if program.wrapper == Wrapper::None {
+            group.limit(&program.limits)?;
+        }
         let output = Arc::new(Output::new(log.clone()));
         let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
@@ -110,7 +123,7 @@ impl Running {
             readers.push(AbortOnDropHandle::new(tokio::spawn(read)));
         }
         Ok(Self {
-            stdin: child.stdin.take(),
+            feed: None,
             child,
             group,
             output,
@@ -118,13 +131,9 @@ impl Running {
         })
     }
 
-    /// Sends the order. A process that has ended or doesn't read it is noticed otherwise.
-    async fn send(&mut self, order: &str) {
-        if let Some(stdin) = &mut self.stdin
-            && let Err(error) = stdin.write_all(order.as_bytes()).await
-        {
-            tracing::debug!(%error, "a process did not take its order");
-        }
+    /// Returns the process's number in the system, if it still runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Waits until the process ends by itself, and returns the reason.
@@ -135,15 +144,27 @@ impl Running {
 
     /// Asks the process to stop, and kills it if it doesn't in time.
     pub(super) async fn stop(mut self) {
-        self.stdin = None;
+        // Under a lease, it is renewed until the process has ended.
+        let _feed = self.feed.take().and_then(Feed::stop);
         if timeout(STOP, self.child.wait()).await.is_err() {
             let last = self.output.last_lines();
             tracing::warn!(
                 last,
                 "the process of a provider did not stop within {STOP:?}, and is killed"
             );
+            self.kill().await;
         }
         self.drain_output().await;
+    }
+
+    /// Kills the process, and waits until it has ended.
+    pub(super) async fn kill(&mut self) {
+        self.group.kill();
+        if timeout(KILL, self.child.wait()).await.is_err() {
+            tracing::warn!(
+                "the process of a provider was killed and has not ended within {KILL:?}"
+            );
+        }
     }
 
     async fn reason(&mut self, ended: io::Result<ExitStatus>) -> String {
@@ -200,29 +221,30 @@ impl Group {
     #[expect(clippy::unused_self, reason = "there are no groups")]
     fn kill(&self) {}
 
-    /// Limits the memory that the process may map.
+    /// Sets the limits of a process that has no wrapper. It was told nothing yet.
     #[cfg(target_os = "linux")]
-    fn limit(&self, memory: Option<crate::limits::ByteSize>) -> io::Result<()> {
+    fn limit(&self, limits: &ProcessLimits) -> io::Result<()> {
         use rustix::process::{Resource, Rlimit, prlimit};
-        let (Some(memory), Some(process)) = (memory, self.pid()) else {
+        let Some(process) = self.pid() else {
             return Ok(());
         };
-        let most = Rlimit {
-            current: Some(memory.as_u64()),
-            maximum: Some(memory.as_u64()),
-        };
-        prlimit(Some(process), Resource::As, most)?;
+        for (resource, most) in [(Resource::Core, 0), (Resource::Nofile, limits.open_files)] {
+            let both = Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            };
+            prlimit(Some(process), resource, both)?;
+        }
         Ok(())
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, reason = "there is no limit to set")]
-    fn limit(&self, memory: Option<crate::limits::ByteSize>) -> io::Result<()> {
-        match memory {
-            None => Ok(()),
-            Some(_) => Err(io::Error::other(
-                "this system has no limit for the memory of a process; remove `lattice.memory`",
-            )),
-        }
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "there are no limits of other processes"
+    )]
+    fn limit(&self, _: &ProcessLimits) -> io::Result<()> {
+        Ok(())
     }
 }

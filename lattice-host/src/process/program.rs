@@ -1,19 +1,21 @@
 //! The program of a provider, and what it gets from its host.
 
-use super::Installed;
-use crate::{artifact::ImageDigest, limits::ByteSize};
-use std::{
-    collections::BTreeMap,
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+use super::{
+    Installed,
+    error::ProgramError,
+    file::{CheckedFile, ProgramFile},
+    wrapper::{ProcessLimits, Wrapper, most_open_files},
 };
+use crate::artifact::ImageDigest;
+use std::{collections::BTreeMap, fmt, io, path::Path, time::Duration};
+use tokio::process::Command;
 
 /// Settings with this prefix are the host's, and aren't passed to the provider.
 const OWN: &str = "lattice.";
 /// The one with the most memory that the process may map.
 const MEMORY: &str = "lattice.memory";
+/// The one with how many files and connections it may have open.
+const OPEN_FILES: &str = "lattice.open-files";
 /// The one with the longest time until it serves, in seconds.
 const START: &str = "lattice.start-seconds";
 /// The one with the program's arguments, a list in JSON.
@@ -24,6 +26,9 @@ const VARIABLE: &str = "lattice.env.";
 /// as a file that a provider of the same app has written. An allowed program would be any program.
 const LOADERS: [&str; 4] = ["LD_", "DYLD_", "GLIBC_TUNABLES", "GCONV_PATH"];
 
+/// With fewer open files, no provider starts.
+const FEWEST_OPEN_FILES: u64 = 32;
+
 /// How long a process may take by default until it serves. Shorter than the time that the node
 /// gives a service, so that the reason has the last lines of the process.
 const START_WITHIN: Duration = Duration::from_secs(9);
@@ -31,65 +36,38 @@ const START_WITHIN: Duration = Duration::from_secs(9);
 /// A program that a host can run as a provider.
 #[derive(Clone)]
 pub(crate) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<String>,
+    file: ProgramFile,
+    arguments: Vec<String>,
     /// The whole environment of the process: nothing is inherited.
-    pub(super) environment: BTreeMap<String, String>,
-    /// The most memory that it may map, if that is limited.
-    pub(super) memory: Option<ByteSize>,
+    environment: BTreeMap<String, String>,
+    pub(super) limits: ProcessLimits,
+    /// What sets them.
+    pub(super) wrapper: Wrapper,
     /// The longest time until it serves.
     pub(super) start: Duration,
-    /// Its file, if it is from a registry.
-    installed: Option<Arc<Installed>>,
-}
-
-/// Why a program can't be run as a provider.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum ProgramError {
-    /// The file can't be used.
-    #[error("the program `{}` can't be used; check its path on this host", path.display())]
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// The file is no program.
-    #[error("`{}` isn't a program that this host can run; make it an executable file", path.display())]
-    NotExecutable {
-        /// Its path.
-        path: PathBuf,
-    },
-    /// The file has changed since the app was applied.
-    #[error(
-        "`{}` has other contents than when its app was applied: {found} and not {expected}; apply the app again, or put the file back",
-        path.display()
-    )]
-    Changed {
-        /// Its path.
-        path: PathBuf,
-        /// The declared digest.
-        expected: ImageDigest,
-        /// The one of its contents.
-        found: ImageDigest,
-    },
-    /// A setting for the process doesn't fit.
-    #[error("the setting `{setting}` doesn't fit: it should be {expected}")]
-    Setting {
-        /// Its name.
-        setting: String,
-        /// What it should be.
-        expected: &'static str,
-    },
 }
 
 impl Program {
     /// Takes the settings for the process out of those of a provider, and checks its file, which
     /// has to have this digest, if one is declared.
-    pub(crate) async fn new(
+    pub(crate) async fn named(
         path: &Path,
         digest: Option<ImageDigest>,
+        settings: &mut BTreeMap<String, String>,
+    ) -> Result<Self, ProgramError> {
+        Self::new(ProgramFile::named(path, digest).await?, settings)
+    }
+
+    /// The same for a program from a registry, whose file stays for as long as it may be started.
+    pub(crate) fn installed(
+        installed: Installed,
+        settings: &mut BTreeMap<String, String>,
+    ) -> Result<Self, ProgramError> {
+        Self::new(ProgramFile::installed(installed), settings)
+    }
+
+    fn new(
+        file: ProgramFile,
         settings: &mut BTreeMap<String, String>,
     ) -> Result<Self, ProgramError> {
         let own: Vec<String> = settings
@@ -98,12 +76,12 @@ impl Program {
             .cloned()
             .collect();
         let mut program = Self {
-            path: checked(path, digest).await?,
+            file,
             arguments: Vec::new(),
             environment: BTreeMap::new(),
-            memory: None,
+            limits: ProcessLimits::default(),
+            wrapper: Wrapper::find(),
             start: START_WITHIN,
-            installed: None,
         };
         for key in own {
             let value = settings.remove(&key).unwrap_or_default();
@@ -112,10 +90,22 @@ impl Program {
         Ok(program)
     }
 
-    /// Keeps the file of the program for as long as it may be started.
-    pub(crate) fn installed(mut self, installed: Installed) -> Self {
-        self.installed = Some(Arc::new(installed));
-        self
+    /// Checks the file of the program again, before a process is started.
+    pub(super) async fn check(&self) -> Result<CheckedFile, ProgramError> {
+        self.file.check().await
+    }
+
+    /// Returns the command that starts a process of the program.
+    pub(super) fn command(&self, file: &CheckedFile) -> io::Result<Command> {
+        let command = self.wrapper.command(file, &self.arguments, &self.limits);
+        let mut command = command?;
+        command.env_clear().envs(&self.environment);
+        Ok(command)
+    }
+
+    /// Returns the path of the program, for people.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
     }
 
     fn set(&mut self, key: &str, value: String) -> Result<(), ProgramError> {
@@ -125,8 +115,22 @@ impl Program {
         };
         match key {
             MEMORY => match value.parse() {
-                Ok(memory) => self.memory = Some(memory),
+                Ok(memory) => {
+                    self.limits.memory = Some(memory);
+                    self.check_limit(MEMORY)?;
+                }
                 Err(_) => return Err(wrong("a size, such as `512MiB`")),
+            },
+            OPEN_FILES => match value.parse() {
+                Ok(wanted) if wanted >= FEWEST_OPEN_FILES => {
+                    let most = most_open_files();
+                    if wanted > most {
+                        return Err(ProgramError::OpenFiles { wanted, most });
+                    }
+                    self.limits.open_files = wanted;
+                    self.check_limit(OPEN_FILES)?;
+                }
+                _ => return Err(wrong("a number, at least 32")),
             },
             START => match value.parse().map(Duration::try_from_secs_f64) {
                 Ok(Ok(start)) if start <= START_WITHIN => self.start = start,
@@ -149,12 +153,24 @@ impl Program {
                 }
                 Some(_) => return Err(wrong("a variable, whose name has no `=`")),
                 None => {
-                    let expected = "one of `lattice.memory`, `lattice.start-seconds`, `lattice.arguments` and `lattice.env.NAME`, which are for the process";
+                    let expected = "one of `lattice.memory`, `lattice.open-files`, `lattice.start-seconds`, `lattice.arguments` and `lattice.env.NAME`, which are for the process";
                     return Err(wrong(expected));
                 }
             },
         }
         Ok(())
+    }
+
+    /// Checks that the limit of a setting will be in force before the program runs.
+    fn check_limit(&self, setting: &'static str) -> Result<(), ProgramError> {
+        #[cfg(not(target_os = "linux"))]
+        if setting == MEMORY {
+            return Err(ProgramError::NoLimit { setting });
+        }
+        match self.wrapper {
+            Wrapper::Own | Wrapper::Tool(_) => Ok(()),
+            Wrapper::None => Err(ProgramError::NoWrapper { setting }),
+        }
     }
 }
 
@@ -162,9 +178,8 @@ impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Arguments and variables may be secrets.
         f.debug_struct("Program")
-            .field("path", &self.path)
-            .field("memory", &self.memory)
-            .field("installed", &self.installed)
+            .field("file", &self.file)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -173,52 +188,10 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
-/// Returns the full path of an executable file with this digest.
-async fn checked(path: &Path, digest: Option<ImageDigest>) -> Result<PathBuf, ProgramError> {
-    let owned = path.to_owned();
-    let found = tokio::task::spawn_blocking(move || {
-        // A name without a folder would be looked up in the search path.
-        let full = owned.canonicalize()?;
-        if !is_executable(&full.metadata()?) {
-            return Ok(None);
-        }
-        let found = match digest {
-            Some(_) => Some(ImageDigest::of(&std::fs::read(&full)?)),
-            None => None,
-        };
-        Ok::<_, io::Error>(Some((full, found)))
-    });
-    let found = found.await;
-    let found = found.unwrap_or_else(|lost| Err(io::Error::other(lost)));
-    let path = path.to_owned();
-    match found {
-        Ok(None) => Err(ProgramError::NotExecutable { path }),
-        Ok(Some((full, found))) => match (digest, found) {
-            (Some(expected), Some(found)) if expected != found => Err(ProgramError::Changed {
-                path,
-                expected,
-                found,
-            }),
-            _ => Ok(full),
-        },
-        Err(source) => Err(ProgramError::File { path, source }),
-    }
-}
-
-#[cfg(unix)]
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    metadata.is_file()
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::limits::ByteSize;
 
     fn settings(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -230,16 +203,18 @@ mod tests {
         let mut all = settings(&[
             ("url", "db:1"),
             ("lattice.memory", "64MiB"),
+            ("lattice.open-files", "64"),
             ("lattice.arguments", r#"["-v", "x y"]"#),
             ("lattice.env.RUST_LOG", "debug"),
         ]);
-        let program = Program::new(Path::new("/bin/sh"), None, &mut all).await;
+        let program = Program::named(Path::new("/bin/sh"), None, &mut all).await;
         let program = program.expect("it fits");
         assert_eq!(all, settings(&[("url", "db:1")]));
-        assert_eq!(program.memory, Some(ByteSize::mib(64)));
+        assert_eq!(program.limits.memory, Some(ByteSize::mib(64)));
+        assert_eq!(program.limits.open_files, 64);
         assert_eq!(program.arguments, ["-v", "x y"]);
         assert_eq!(program.environment, settings(&[("RUST_LOG", "debug")]));
-        assert!(program.path.is_absolute());
+        assert!(program.path().is_absolute());
     }
 
     #[tokio::test]
@@ -257,6 +232,8 @@ mod tests {
                 ("lattice.arguments", "hunter2"),
                 "a list in JSON",
             ),
+            ("/bin/sh", ("lattice.open-files", "hunter2"), "at least 32"),
+            ("/bin/sh", ("lattice.open-files", "31"), "at least 32"),
             ("/bin/sh", ("lattice.start-seconds", "hunter2"), "at most 9"),
             ("/bin/sh", ("lattice.start-seconds", "-1"), "at most 9"),
             ("/bin/sh", ("lattice.env.", "hunter2"), "a variable"),
@@ -277,7 +254,7 @@ mod tests {
                 "one of `lattice.memory`",
             ),
         ] {
-            let made = Program::new(Path::new(path), None, &mut settings(&[entry])).await;
+            let made = Program::named(Path::new(path), None, &mut settings(&[entry])).await;
             let error = made.expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
@@ -285,14 +262,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_was_changed_after_it_was_declared_is_refused() {
-        let other = Some(ImageDigest::of(b"another program"));
-        let made = Program::new(Path::new("/bin/sh"), other, &mut BTreeMap::new()).await;
-        let error = made.expect_err("it has changed");
-        assert!(matches!(error, ProgramError::Changed { .. }), "{error}");
-        let contents = std::fs::read("/bin/sh").expect("it can be read");
-        let its_own = Some(ImageDigest::of(&contents));
-        let made = Program::new(Path::new("/bin/sh"), its_own, &mut BTreeMap::new()).await;
-        made.expect("it is the declared one");
+    async fn a_limit_that_the_host_itself_does_not_have_is_refused() {
+        let most = most_open_files();
+        if most == u64::MAX {
+            println!("skipped: this machine has no limit of open files");
+            return;
+        }
+        let wanted = (most + 1).to_string();
+        let mut all = settings(&[("lattice.open-files", &wanted)]);
+        let made = Program::named(Path::new("/bin/sh"), None, &mut all).await;
+        let error = made.expect_err("it is too much");
+        assert!(matches!(error, ProgramError::OpenFiles { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_nothing_can_set_in_time_is_refused() {
+        let file = ProgramFile::named(Path::new("/bin/sh"), None).await;
+        let mut program =
+            Program::new(file.expect("it is there"), &mut BTreeMap::new()).expect("it fits");
+        program.wrapper = Wrapper::None;
+        let refused = program.set(OPEN_FILES, "64".to_owned());
+        let error = refused.expect_err("nothing sets it").to_string();
+        assert!(error.contains("`lattice_host::wrap_programs`"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     program::Program,
     supervisor::{State, Supervisor},
+    usage::Lives,
 };
 use crate::{artifact::ImageDigest, guest::ActorLog};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -10,7 +11,7 @@ use lattice_core::{
     Invitation,
     call::CallError,
     name::HostId,
-    serve::{Answer, Request, Service, Site},
+    serve::{Answer, ProcessUsage, Request, Service, Site},
     server::ServeLimits,
     sync::Mutex,
     types::ComponentTypes,
@@ -56,6 +57,7 @@ struct Shared {
 /// A supervisor and its process.
 struct Supervised {
     state: watch::Receiver<State>,
+    lives: Arc<Lives>,
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
@@ -81,16 +83,19 @@ impl Shared {
             .access(self.access.clone())
             .limits(&self.limits);
         let (sender, state) = watch::channel(State::Starting);
-        let stop = CancellationToken::new();
+        let (stop, lives) = (CancellationToken::new(), Arc::new(Lives::default()));
         let supervisor = Supervisor {
             program: self.program.clone(),
             order,
+            lease: site.lease().cloned(),
             log: self.log.clone(),
             state: sender,
+            lives: lives.clone(),
             stop: stop.clone(),
         };
         Supervised {
             state,
+            lives,
             stop,
             task: AbortOnDropHandle::new(tokio::spawn(supervisor.run())),
         }
@@ -133,6 +138,15 @@ impl Service for ProcessService {
 
     fn is_elsewhere(&self) -> bool {
         true
+    }
+
+    fn process(&self) -> Option<ProcessUsage> {
+        let supervised = self.0.supervised.lock();
+        let lives = supervised
+            .as_ref()
+            .map(|supervised| supervised.lives.clone());
+        drop(supervised);
+        lives.map(|lives| lives.usage())
     }
 
     fn has_life(&self) -> bool {

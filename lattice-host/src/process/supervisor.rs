@@ -1,7 +1,8 @@
 //! Keeps the process of a provider running.
 
-use super::{child::Running, program::Program};
+use super::{child::Running, program::Program, usage::Lives};
 use crate::guest::ActorLog;
+use lattice_core::{id::Fence, serve::LeaseDeadline};
 use lattice_provider_sdk::process::Order;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -59,33 +60,53 @@ impl State {
 pub(super) struct Supervisor {
     pub(super) program: Arc<Program>,
     pub(super) order: Order,
+    /// The lease under which the process runs, with its fence, if it runs once.
+    pub(super) lease: Option<(Fence, LeaseDeadline)>,
     pub(super) log: Arc<ActorLog>,
     pub(super) state: watch::Sender<State>,
+    pub(super) lives: Arc<Lives>,
     /// Asks for an orderly end.
     pub(super) stop: CancellationToken,
 }
 
 impl Supervisor {
-    /// Runs until it is asked to stop.
-    pub(super) async fn run(self) {
+    /// Runs until it is asked to stop, or its lease is over.
+    pub(super) async fn run(mut self) {
         let mut failures = 0_u32;
-        let stop = self.stop.clone();
-        while !stop.is_cancelled() {
-            let line = self.order.line();
-            let starting = Running::start(&self.program, &line, &self.log);
-            let Some(started) = stop.run_until_cancelled(starting).await else {
-                break;
+        let (stop, lease) = (self.stop.clone(), self.lease.clone());
+        let halted = || halted(&stop, lease.as_ref().map(|(_, until)| until));
+        loop {
+            self.lives.starts();
+            let started = tokio::select! {
+                biased;
+                _ = halted() => break,
+                started = self.start() => started,
             };
-            drop(line);
             let (reason, has_served) = match started {
                 Err(reason) => (reason, false),
                 Ok(mut running) => {
+                    self.lives.serves(running.id());
                     self.say(State::Serving);
                     let began = Instant::now();
-                    let ended = stop.run_until_cancelled(running.ended()).await;
-                    let Some(reason) = ended else {
-                        running.stop().await;
-                        break;
+                    let ended = tokio::select! {
+                        biased;
+                        halt = halted() => Err(halt),
+                        reason = running.ended() => Ok(reason),
+                    };
+                    let reason = match ended {
+                        Ok(reason) => reason,
+                        Err(Halt::Asked) => {
+                            running.stop().await;
+                            break;
+                        }
+                        // Another host may start its own process within a second.
+                        Err(Halt::LeaseOver) => {
+                            tracing::warn!(
+                                "the lease of a provider has ended, and its process is killed"
+                            );
+                            running.kill().await;
+                            break;
+                        }
                     };
                     if began.elapsed() >= STEADY {
                         failures = 0;
@@ -93,6 +114,7 @@ impl Supervisor {
                     (reason, true)
                 }
             };
+            self.lives.ended(&reason);
             failures = failures.saturating_add(1);
             // It is started at once only if it has served.
             let pause = pause(failures.saturating_add(u32::from(!has_served)));
@@ -102,15 +124,57 @@ impl Supervisor {
                 reason,
                 pause,
             });
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                break;
+            tokio::select! {
+                biased;
+                _ = halted() => break,
+                () = sleep(pause) => {}
             }
         }
         self.say(State::Stopped);
     }
 
+    /// Starts a process.
+    async fn start(&mut self) -> Result<Running, String> {
+        let Self {
+            program,
+            order,
+            lease,
+            log,
+            ..
+        } = self;
+        let until = lease.as_ref().map(|(_, until)| until.clone());
+        let line = || {
+            if let Some((fence, until)) = lease {
+                order.under(*fence, until);
+            }
+            order.line()
+        };
+        Running::start(program, line, until, log).await
+    }
+
     fn say(&self, state: State) {
         self.state.send_replace(state);
+    }
+}
+
+/// Why there is to be no process any more.
+enum Halt {
+    Asked,
+    LeaseOver,
+}
+
+/// Waits until there is to be no process any more.
+async fn halted(stop: &CancellationToken, lease: Option<&LeaseDeadline>) -> Halt {
+    let over = async {
+        match lease {
+            Some(lease) => lease.until_over().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Halt::Asked,
+        () = over => Halt::LeaseOver,
     }
 }
 

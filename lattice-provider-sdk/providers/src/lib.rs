@@ -56,8 +56,9 @@
 //! A password in either is a [`Secret`](lattice_provider_sdk::Secret): it may also be in a file or
 //! a variable, and is never printed. Servers are reached by the same settings in all providers:
 //! `user` and `password` are a login, and `ca-file` is a file with the certificates of authorities,
-//! in PEM, which are trusted in place of those of the system. The module `nats` has those of all
-//! providers that connect to NATS.
+//! in PEM, which are trusted in place of those of the system. Where the provider can have a
+//! certificate too, `cert-file` and `cert-key-file` are files with it and with its private key. The
+//! module `nats` has the settings of all providers that connect to NATS.
 //!
 //! # Files and variables of the machine
 //!
@@ -90,6 +91,7 @@ mod builtins;
     feature = "blobstore-s3",
     feature = "keyvalue-nats",
     feature = "keyvalue-redis",
+    feature = "messaging-amqp",
     feature = "messaging-nats",
     feature = "sql-postgres"
 ))]
@@ -98,6 +100,7 @@ mod certificates;
     feature = "blobstore-nats",
     feature = "blobstore-s3",
     feature = "keyvalue",
+    feature = "messaging-amqp",
     feature = "messaging-nats"
 ))]
 mod duration;

@@ -11,8 +11,16 @@ pub enum NoServer {
     NotInstalled {
         /// Its name.
         server: &'static str,
-        /// The package of Debian that has it.
+        /// The package of Debian or of `PyPI` that has it.
         package: &'static str,
+    },
+    /// This machine doesn't have another program that is needed to run it.
+    #[error("{server} can't be run without the program `{program}`; install that")]
+    NoProgram {
+        /// Its name.
+        server: &'static str,
+        /// The other program.
+        program: &'static str,
     },
     /// It refuses to run as root, and there is no other user for it.
     #[error("{server} doesn't run as root, and there is no user `{user}`; create that user")]
@@ -43,7 +51,10 @@ pub enum NoServer {
 impl NoServer {
     /// Returns whether it is this machine that lacks something, and not the server that failed.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::NotInstalled { .. } | Self::NoUser { .. })
+        matches!(
+            self,
+            Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoUser { .. }
+        )
     }
 }
 
@@ -66,7 +77,7 @@ mod tests {
 
     #[test]
     fn only_what_a_machine_lacks_is_missing() {
-        let (server, user) = ("a server", "somebody");
+        let (server, program, user) = ("a server", "a program", "somebody");
         let log = "no port".to_owned();
         for (reason, is_missing, text) in [
             (
@@ -77,6 +88,7 @@ mod tests {
                 true,
                 "install a-server",
             ),
+            (NoServer::NoProgram { server, program }, true, "`a program`"),
             (NoServer::NoUser { server, user }, true, "`somebody`"),
             (
                 NoServer::Unprepared {

@@ -2,7 +2,7 @@
 
 use crate::{
     failure::NoServer,
-    running::{self, Running},
+    running::{self, End, Running},
 };
 use std::{
     env,
@@ -27,8 +27,6 @@ const USER: &str = "postgres";
 const START: Duration = Duration::from_secs(30);
 /// Interval between two attempts to connect to one that starts.
 const LOOK: Duration = Duration::from_millis(10);
-/// Where the data folders are that servers begin with.
-const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/servers");
 /// What a server is started with.
 const SETTINGS: [&str; 8] = [
     "-c",
@@ -135,7 +133,7 @@ impl PostgresServer {
         let server = [program.as_os_str()].into_iter().chain(own);
         let server = server.chain(["-h", "", "-F"].map(OsStr::new));
         let server = server.chain(SETTINGS.map(OsStr::new));
-        let running = Running::start(as_user("sh"), "QUIT", folder, server);
+        let running = Running::start(as_user("sh"), End::Signal("QUIT"), folder, server);
         self.running = Some(running.map_err(unprepared)?);
         let deadline = Instant::now() + START;
         while self.connect().await.is_err() {
@@ -189,7 +187,7 @@ fn prepared(programs: &Path) -> io::Result<TempDir> {
 
 /// Returns a data folder to copy, which the first server makes.
 fn template(programs: &Path) -> io::Result<PathBuf> {
-    let shared = Path::new(TEMPLATES);
+    let shared = Path::new(running::KEPT);
     fs::create_dir_all(shared)?;
     // One for each version that is installed.
     let name = format!("postgres{}", programs.display()).replace('/', "-");

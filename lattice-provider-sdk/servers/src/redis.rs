@@ -2,13 +2,12 @@
 
 use crate::{
     failure::NoServer,
-    running::{self, Running},
+    running::{self, End, Running},
 };
 use std::{
     env,
     ffi::OsStr,
     io,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -48,7 +47,7 @@ impl RedisServer {
         })?;
         let mut server = Self {
             folder: tempfile::tempdir().map_err(unprepared)?,
-            port: free_port().map_err(unprepared)?,
+            port: running::free_port().map_err(unprepared)?,
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             running: None,
             program,
@@ -121,7 +120,7 @@ impl RedisServer {
         let server = [self.program.as_os_str()].into_iter();
         let server = server.chain(own.map(OsStr::new));
         let server = server.chain(self.options.iter().map(OsStr::new));
-        let running = Running::start(shell, "KILL", folder, server);
+        let running = Running::start(shell, End::Signal("KILL"), folder, server);
         self.running = Some(running.map_err(unprepared)?);
         let deadline = Instant::now() + START;
         while !running::log(folder).contains("Ready to accept connections") {
@@ -160,12 +159,6 @@ fn program() -> Option<PathBuf> {
 fn client_of(program: &Path) -> PathBuf {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     program.with_file_name(name.replace("-server", "-cli"))
-}
-
-/// Returns a port that nobody listens on.
-fn free_port() -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
 }
 
 #[cfg(test)]

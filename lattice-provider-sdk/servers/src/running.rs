@@ -1,27 +1,42 @@
 //! The process of a server.
 
+use crate::failure::NoServer;
 use std::{
     ffi::OsStr,
     fs::{self, File},
     io,
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
+/// Where there is what outlives a server.
+pub(crate) const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/servers");
 /// Runs a server, and ends it by a signal when its own standard input ends: with the process that
-/// started it, whichever way that ends. A server that was stopped (`STOP`) is continued first.
+/// started it, whichever way that ends. A server that was stopped (`STOP`) is continued first. The
+/// signal is sent to the server, or, with `-` before its process id, to its group.
 const UNTIL_INPUT_ENDS: &str = r#"
 signal=$1
-pid=$2
-shift 2
+group=$2
+pid=$3
+shift 3
 "$@" </dev/null &
 server=$!
 echo $server > "$pid"
 while read -r _; do :; done
-kill -CONT $server
-kill -$signal $server
+kill -CONT $group$server
+kill -$signal $group$server
 wait $server
 "#;
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End {
+    /// By a signal to its process, such as `QUIT`.
+    Signal(&'static str),
+    /// With all processes that it has started and that are in its group, which are killed.
+    WithItsGroup,
+}
 
 /// The shell that runs a server.
 pub(crate) struct Running {
@@ -32,17 +47,21 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the command line `server` in a shell, with its log and its process id in `folder`.
-    /// `signal` is how it ends, such as `KILL`.
     pub(crate) fn start(
         mut shell: Command,
-        signal: &str,
+        end: End,
         folder: &Path,
         server: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> io::Result<Self> {
         let log = File::create(log_of(folder))?;
+        let (signal, group, own_group) = match end {
+            End::Signal(signal) => (signal, "", None),
+            End::WithItsGroup => ("KILL", "-", Some("setsid")),
+        };
         let mut shell = shell
-            .args(["-c", UNTIL_INPUT_ENDS, "sh", signal])
+            .args(["-c", UNTIL_INPUT_ENDS, "sh", signal, group])
             .arg(pid_of(folder))
+            .args(own_group)
             .args(server)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
@@ -72,7 +91,7 @@ pub(crate) fn pid(folder: &Path) -> io::Result<String> {
     Ok(fs::read_to_string(pid_of(folder))?.trim().to_owned())
 }
 
-fn log_of(folder: &Path) -> PathBuf {
+pub(crate) fn log_of(folder: &Path) -> PathBuf {
     folder.join("log")
 }
 
@@ -93,6 +112,26 @@ pub(crate) fn folder_with(
 pub(crate) fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).collect()
+}
+
+/// Fails if one of the programs that are needed to run a server isn't on the `PATH`.
+pub(crate) fn require(server: &'static str, programs: &[&'static str]) -> Result<(), NoServer> {
+    let is_there = |name: &str| folder_with(search_path(), &[name]).is_some();
+    match programs.iter().find(|name| !is_there(name)) {
+        Some(&program) => Err(NoServer::NoProgram { server, program }),
+        None => Ok(()),
+    }
+}
+
+/// Returns a port that nobody listens on.
+pub(crate) fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Returns whether a server takes connections at a port.
+pub(crate) fn is_listening(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 #[cfg(test)]
@@ -122,7 +161,8 @@ mod tests {
     fn a_server_ends_with_its_value_even_if_it_was_stopped() {
         let folder = tempfile::tempdir().expect("a folder");
         let server = ["sh", "-c", "echo begun; exec sleep 1000"];
-        let running = Running::start(Command::new("sh"), "KILL", folder.path(), server);
+        let end = End::Signal("KILL");
+        let running = Running::start(Command::new("sh"), end, folder.path(), server);
         let running = running.expect("a shell");
         let pid = begun(folder.path());
         assert!(runs(&pid));
@@ -130,6 +170,40 @@ mod tests {
         assert!(stopped.expect("the kill command").success());
         drop(running);
         assert!(!runs(&pid));
+    }
+
+    #[test]
+    fn a_server_ends_with_all_that_it_has_started() {
+        if let Err(missing) = require("the server of this test", &["setsid", "flock"]) {
+            println!("skipped: {missing}");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("locked");
+        // A process that has ended has no locks, even if nothing has taken note of its end.
+        let child = r#"flock "$1" sh -c "echo begun; exec sleep 1000" & wait"#;
+        let server = ["sh", "-c", child, "sh"].map(OsStr::new);
+        let server = server.into_iter().chain([path.as_os_str()]);
+        let end = End::WithItsGroup;
+        let running = Running::start(Command::new("sh"), end, folder.path(), server);
+        let running = running.expect("a shell");
+        begun(folder.path());
+        let locked = File::open(&path).expect("the file");
+        assert!(locked.try_lock().is_err(), "it isn't held");
+        drop(running);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while locked.try_lock().is_err() {
+            assert!(Instant::now() < deadline, "it is still held");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        require("a server", &["sh"]).expect("it is on every PATH");
+        let missing = require("a server", &["sh", "no-such-program"]);
+        let missing = missing.expect_err("there is none").to_string();
+        assert!(missing.contains("`no-such-program`"), "{missing}");
     }
 
     #[test]

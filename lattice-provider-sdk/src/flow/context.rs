@@ -188,6 +188,9 @@ pub(super) enum EncodeError {
     Value(ValueError),
 }
 
+/// Initial capacity, enough for most values with handles in them, such as the head of a request.
+const ROOM: usize = 256;
+
 /// Encodes a value whose handles belong to `env`, and drops it.
 ///
 /// # Errors
@@ -197,7 +200,8 @@ pub fn encode<T: Encode>(
     env: &Env,
     refuse: impl FnOnce(String) -> CallError,
 ) -> Result<Encoded, CallError> {
-    let (mut bytes, mut beside) = (BytesMut::new(), (Handles::new(), Vec::new()));
+    let mut bytes = BytesMut::with_capacity(ROOM);
+    let mut beside = (Handles::new(), Vec::new());
     let encoded = encode_into(&value, env, &mut bytes, &mut beside);
     // A resource that was given away is shared with its table until here.
     drop(value);

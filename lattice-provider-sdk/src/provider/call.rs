@@ -6,7 +6,7 @@ use lattice_core::{
     call::Context,
     link::Link,
     name::{ComponentId, LinkName},
-    serve::Request,
+    serve::{CallerInstance, Request},
     stream::Handles,
     wire::{FunctionKey, Source, TraceContext},
 };
@@ -23,6 +23,7 @@ pub struct Call<P: Provider> {
     link: Option<Arc<Link>>,
     wormhole_link: Option<LinkName>,
     context: Context,
+    is_local: bool,
     binding: Arc<P::Binding>,
 }
 
@@ -38,6 +39,7 @@ impl<P: Provider> Call<P> {
             args,
             handles,
             context,
+            caller,
             ..
         } = request;
         let call = Self {
@@ -47,6 +49,7 @@ impl<P: Provider> Call<P> {
             link,
             wormhole_link,
             context,
+            is_local: matches!(caller, CallerInstance::Here | CallerInstance::Instance(_)),
             binding,
         };
         (call, args, handles)
@@ -105,6 +108,12 @@ impl<P: Provider> Call<P> {
     /// Returns the time left until the deadline.
     pub fn time_left(&self) -> Duration {
         self.context.left()
+    }
+
+    /// Returns whether the caller is in this process, so that neither the call nor its result is
+    /// sent over the bus. A caller in another process of the same machine isn't local.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Returns the number of calls that led to this one: 0 when the caller wasn't called itself.

@@ -150,6 +150,16 @@ pub trait Provider: Sized + Send + Sync + 'static {
         async { None }
     }
 
+    /// Decides whether a call is served, before its arguments are decoded. By default, every call
+    /// is that a link or a binding allows. Must not block.
+    ///
+    /// # Errors
+    /// Fails with the reason why it isn't. The call fails with that reason, and did not run.
+    fn admit(&self, call: &Call<Self>) -> Result<(), Refusal> {
+        let _ = call;
+        Ok(())
+    }
+
     /// Returns how many of its resources others may hold. A call whose result has more fails with
     /// [`CallError::LimitExceeded`](crate::CallError::LimitExceeded). 100,000 by default.
     fn handles(&self) -> usize {

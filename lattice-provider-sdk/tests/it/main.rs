@@ -1,5 +1,6 @@
 //! The tests of the public API, in one program.
 
+mod admit;
 mod both;
 mod clients;
 mod flow;

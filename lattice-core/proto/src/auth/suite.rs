@@ -10,7 +10,7 @@
 //! A purpose always tags the same number of parts, so the lengths show where each part ends.
 
 use super::LatticeKey;
-use crate::name::LatticeName;
+use crate::{key::StoreKey, name::LatticeName};
 use std::{fmt, sync::Arc};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -24,6 +24,7 @@ pub const SUITE_KEYED: u8 = 1;
 const FRAME_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 frame";
 const STORE_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 store value";
 const TOKEN_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 resource token";
+const SECRET_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 sealed secret";
 const KEY_ID_CONTEXT: &str = "lattice mesh 2026-11-22 suite 1 key id";
 
 /// The purpose of a tag. Each purpose has its own subkey, so that a tag made for one is invalid
@@ -48,6 +49,7 @@ struct Subkeys {
     frame: [u8; 32],
     store: [u8; 32],
     token: [u8; 32],
+    secret: [u8; 32],
 }
 
 impl Auth {
@@ -62,6 +64,7 @@ impl Auth {
             frame: blake3::derive_key(FRAME_CONTEXT, &material),
             store: blake3::derive_key(STORE_CONTEXT, &material),
             token: blake3::derive_key(TOKEN_CONTEXT, &material),
+            secret: blake3::derive_key(SECRET_CONTEXT, &material),
         })))
     }
 
@@ -82,6 +85,16 @@ impl Auth {
     /// without a key.
     pub fn key_id(&self) -> u8 {
         self.0.as_ref().map_or(0, |keys| keys.key_id)
+    }
+
+    /// Returns the key by which the secret at a key of the store is sealed, or `None` if the
+    /// lattice has no key. It is BLAKE3, keyed with the subkey for secrets, over the text of that
+    /// key.
+    #[doc(hidden)]
+    pub fn secret_key(&self, at: &StoreKey) -> Option<Zeroizing<[u8; 32]>> {
+        let keys = self.0.as_ref()?;
+        let key = blake3::keyed_hash(&keys.secret, at.as_str().as_bytes());
+        Some(Zeroizing::new(*key.as_bytes()))
     }
 
     /// Returns the tag over `parts`.
@@ -147,6 +160,7 @@ impl Drop for Subkeys {
         self.frame.zeroize();
         self.store.zeroize();
         self.token.zeroize();
+        self.secret.zeroize();
     }
 }
 
@@ -157,6 +171,7 @@ fn key_id(key: &LatticeKey) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::SecretName;
 
     fn auth(lattice: &str, key: u8) -> Auth {
         let key = LatticeKey::from_hex(&hex::encode([key; 32])).expect("a key");
@@ -212,6 +227,22 @@ mod tests {
         assert!(auth.verify(Purpose::Frame, &[b"x"], &[0; TAG_LEN]));
         assert!(!auth.verify(Purpose::Frame, &[b"x"], &[1; TAG_LEN]));
         assert!(!auth.verify(Purpose::Frame, &[b"x"], &[]));
+    }
+
+    #[test]
+    fn the_key_of_a_secret_is_golden_and_another_one_for_each() {
+        let name = |text| StoreKey::secret(&SecretName::new(text).expect("a name"));
+        let key = |auth: Auth, text| auth.secret_key(&name(text)).map(|key| hex::encode(*key));
+        let golden = "f9768281ab14100ce4f3147b8b03f41d5e5a5f1565c1fdc2244553e6824aa6ed";
+        assert_eq!(key(auth("prod", 7), "db.password").as_deref(), Some(golden));
+        for (other, text) in [
+            (auth("prod", 8), "db.password"),
+            (auth("test", 7), "db.password"),
+            (auth("prod", 7), "db.passwore"),
+        ] {
+            assert_ne!(key(other, text).as_deref(), Some(golden));
+        }
+        assert_eq!(key(Auth::trusting(), "db.password"), None);
     }
 
     #[test]

@@ -119,6 +119,14 @@ impl HostId {
 /// Most links have this name, so it is shared and not allocated each time.
 static DEFAULT_LINK: LazyLock<LinkName> = LazyLock::new(|| LinkName("default".into()));
 
+impl LinkName {
+    /// Returns [`default`](Self::default), borrowed: for code that runs on every call, where
+    /// threads would wait for each other to count references to this one name.
+    pub fn default_name() -> &'static Self {
+        &DEFAULT_LINK
+    }
+}
+
 impl Default for LinkName {
     fn default() -> Self {
         DEFAULT_LINK.clone()
@@ -149,6 +157,12 @@ mod tests {
             let error = ComponentId::new(bad).expect_err(bad);
             assert!(error.to_string().contains("1 to 63 of a-z"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_default_link_name_is_the_same_borrowed() {
+        assert_eq!(*LinkName::default_name(), LinkName::default());
+        assert_eq!(LinkName::default_name().as_str(), "default");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | [`LatticeName`], [`HostId`], [`ComponentId`], [`LinkName`], [`WormholeId`], [`AppName`], [`ConfigName`] | 1 to 63 of `a-z 0-9 -`, starts with a letter or digit | `edge-1` |
 //! | [`InterfaceName`] | `namespace:package/interface`, then `@` and a semantic version | `wasi:keyvalue/store@0.2.0` |
 //! | [`FunctionName`] | a WIT label: words of letters and digits joined by `-`; for resources `[constructor]r`, `[method]r.f` and `[static]r.f` | `list-keys` |
+//! | [`SecretName`] | 1 to 253 letters of ASCII, digits, `.`, `-` and `_`, and not a `.` at the start | `db.password` |
 //!
 //! Every parser fails with a [`NameError`] that states the rule.
 
@@ -12,10 +13,12 @@ use std::{borrow::Cow, convert::Infallible};
 
 mod interface;
 mod label;
+mod secret;
 mod text;
 
 pub use interface::{FunctionName, InterfaceName};
 pub use label::{AppName, ComponentId, ConfigName, HostId, LatticeName, LinkName, WormholeId};
+pub use secret::SecretName;
 
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]

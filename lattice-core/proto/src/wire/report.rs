@@ -37,6 +37,9 @@ pub struct Report {
     /// The components that the host serves or should serve.
     #[serde(deserialize_with = "bounded::list::<_, _, { Report::MAX_COMPONENTS }>")]
     pub components: Vec<ComponentReport>,
+    /// The processes in which providers among these components run.
+    #[serde(deserialize_with = "bounded::list::<_, _, { Report::MAX_PROCESSES }>")]
+    pub processes: Vec<ProcessReport>,
 }
 
 /// A host's report of one component.
@@ -60,6 +63,24 @@ pub struct ComponentReport {
     pub latency: Option<Latency>,
 }
 
+/// A host's report of the process that serves a component as another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// The component.
+    pub component: ComponentId,
+    /// How often a process was started again.
+    pub restarts: u32,
+    /// How long the process has served, in milliseconds; `None` while there is none.
+    pub uptime_ms: Option<u64>,
+    /// Its resident memory in bytes, if known.
+    pub memory: Option<u64>,
+    /// The CPU time that it has used, in milliseconds, if known.
+    pub cpu_ms: Option<u64>,
+    /// Why the process before it ended.
+    #[serde(deserialize_with = "read_reason")]
+    pub last_exit: Option<String>,
+}
+
 /// How long calls took from their arrival to their end, in microseconds. A time is an upper bound
 /// that is at most a quarter too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,18 +96,22 @@ pub struct Latency {
 pub struct ReportWanted {}
 
 impl Report {
-    /// Most components in one envelope. So many take at most 64 KiB in memory, however short they
-    /// are in bytes.
+    /// Most components in one envelope. So many, with their processes, take at most 64 KiB in
+    /// memory, however short they are in bytes.
     pub const MAX_COMPONENTS: usize = 400;
+    /// Most processes in one envelope. Those of further components aren't reported.
+    pub const MAX_PROCESSES: usize = 100;
 }
 
 impl Body for Report {
     const KIND: Kind = Kind::Report;
-    /// An id of one character with its length, a phase, and five fields of one byte.
-    const SMALLEST_ELEMENT: usize = 2 + 2 + 5;
+    /// A process: an id of one character with its length, and five fields of one byte. A component
+    /// has more.
+    const SMALLEST_ELEMENT: usize = 2 + 5;
 
     fn check(&self) -> Result<(), EnvelopeError> {
-        body::at_most("components", self.components.len(), Self::MAX_COMPONENTS)
+        body::at_most("components", self.components.len(), Self::MAX_COMPONENTS)?;
+        body::at_most("processes", self.processes.len(), Self::MAX_PROCESSES)
     }
 }
 

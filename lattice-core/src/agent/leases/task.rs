@@ -1,11 +1,12 @@
 //! One lease, from the attempt to take it to its end.
 
-use super::{Holder, LeaseDeadline, MARGIN, RENEW, TERM};
+use super::{Holder, MARGIN, RENEW, TERM};
 use crate::{
     link::LinkTable,
     name::ComponentId,
     place::plan::Event,
     replica::{Claim, Replica},
+    serve::LeaseDeadline,
     store::{
         CommitError, Expect, Op, Revision, StoreKey,
         record::{Record, RecordError, Records},

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     auth::Auth,
-    call::{Context, FunctionRef},
+    call::{CallError, Context, FunctionRef},
     name::{FunctionName, HostId, InterfaceName},
-    serve::CallerInstance,
+    serve::{Answer, CallerInstance, Request},
     store::MemoryStore,
     types::ComponentTypes,
     wire::Source,
@@ -76,42 +76,4 @@ async fn a_call_that_outlives_the_lease_does_not_return_a_result() {
         matches!(answer, Err(CallError::InstanceLost { .. })),
         "{answer:?}"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lease_that_ended_while_the_machine_stood_still_is_not_held() {
-    let stood = Duration::from_secs(5);
-    let awake = LeaseDeadline::expired();
-    let start = awake.start;
-    let from = |start| LeaseDeadline {
-        start,
-        ends: Arc::default(),
-    };
-    let asleep = from(ClockStart {
-        asleep_too: boot_time::Instant::now() - stood,
-        ..start
-    });
-    let suspended = from(ClockStart {
-        wall: start.wall - stood,
-        ..start
-    });
-    let turned_back = from(ClockStart {
-        wall: start.wall + stood * 1_000,
-        ..start
-    });
-    for (until, holds) in [
-        (awake, true),
-        (asleep, false),
-        (suspended, false),
-        (turned_back, true),
-    ] {
-        assert!(!until.holds(), "never");
-        until.set(ClockReading([0; 3]), TERM.saturating_sub(MARGIN));
-        assert_eq!(until.holds(), holds, "{until:?}");
-        // A renewal counts from now, by all clocks.
-        until.set(until.now(), TERM.saturating_sub(MARGIN));
-        assert!(until.holds(), "{until:?}");
-        until.expire();
-        assert!(!until.holds());
-    }
 }

@@ -149,6 +149,13 @@ impl Inquiry<'_> {
 
     fn replica(&mut self, replica: &ReplicaView) {
         let (component, host) = (replica.component.clone(), replica.host.clone());
+        if let Some(process) = &replica.process {
+            self.found(Finding::Process {
+                component: component.clone(),
+                host: host.clone(),
+                process: process.clone(),
+            });
+        }
         let reason = replica.reason.clone();
         self.found(match replica.phase {
             Phase::Serving => match (self.foreign_format(&host), reason) {

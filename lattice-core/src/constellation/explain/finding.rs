@@ -1,8 +1,10 @@
 //! The findings of an explanation. Each is one fact and what to do about it.
 
-use super::text::{Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, Meanwhile, store_says};
+use super::text::{
+    Because, Count, DidYouMean, HeldBy, InsteadOf, Listed, Meanwhile, Used, store_says,
+};
 use crate::{
-    constellation::StoreState,
+    constellation::{ProcessView, StoreState},
     link::LinkKey,
     name::{AppName, ComponentId, HostId, WormholeId},
     place::NoHost,
@@ -221,6 +223,19 @@ pub enum Finding {
         /// What doesn't work, and why.
         reason: String,
     },
+    /// The component runs in a process of its own.
+    #[error(
+        "`{component}` runs in a process of its own on host `{host}`: {}",
+        Used(process)
+    )]
+    Process {
+        /// The component.
+        component: ComponentId,
+        /// The host that looks after the process.
+        host: HostId,
+        /// What the process has used.
+        process: ProcessView,
+    },
     /// A host serves the component but reads no frames that this process writes.
     #[error(
         "host `{host}` serves `{component}` and can't be called from here: it reads frames of version {min} to {max} and this process writes {ours}; run the same version of Lattice on both",
@@ -429,6 +444,7 @@ impl Finding {
             Self::ByHand { .. }
             | Self::Serves { .. }
             | Self::ServesInPart { .. }
+            | Self::Process { .. }
             | Self::LinkActive { .. }
             | Self::Closed { .. }
             | Self::Open { .. }

@@ -1,12 +1,16 @@
 //! Parts of the sentences of findings.
 
 use crate::{
-    constellation::StoreState,
+    constellation::{ProcessView, StoreState},
     link::LinkKey,
     name::HostId,
+    quantity::ByteSize,
     store::{KeyKind, StoreKey},
 };
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 pub(super) fn store_says(state: StoreState) -> &'static str {
     match state {
@@ -110,5 +114,64 @@ impl Display for Count {
             self.1,
             if self.0 == 1 { "" } else { "s" }
         )
+    }
+}
+
+/// Displays what a process has used.
+pub(super) struct Used<'a>(pub(super) &'a ProcessView);
+
+impl Display for Used<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let process = self.0;
+        match process.uptime {
+            Some(uptime) => {
+                let uptime = Duration::from_secs(uptime.as_secs());
+                write!(f, "it has served for {uptime:?}")?;
+            }
+            None => f.write_str("it doesn't serve now")?,
+        }
+        if let Some(memory) = process.memory {
+            // Whole pages are rarely a whole number of MiB.
+            let memory = ByteSize::kib(memory / 1_024);
+            write!(f, ", with {memory} of memory")?;
+        }
+        if let Some(cpu) = process.cpu {
+            write!(f, ", has used {cpu:?} of CPU time")?;
+        }
+        let restarts = Count(process.restarts as usize, "time");
+        write!(f, ", and was started again {restarts}")?;
+        match &process.last_exit {
+            Some(reason) => write!(f, "; before that, {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_has_used_is_a_sentence() {
+        let mut process = ProcessView {
+            restarts: 0,
+            uptime: Some(Duration::from_millis(185_400)),
+            memory: Some(12 << 20),
+            cpu: Some(Duration::from_millis(1_500)),
+            last_exit: None,
+        };
+        assert_eq!(
+            Used(&process).to_string(),
+            "it has served for 185s, with 12 MiB of memory, has used 1.5s of CPU time, and was started again 0 times"
+        );
+        process.uptime = None;
+        process.memory = None;
+        process.cpu = None;
+        process.restarts = 1;
+        process.last_exit = Some("its process ended with exit status: 3".to_owned());
+        assert_eq!(
+            Used(&process).to_string(),
+            "it doesn't serve now, and was started again 1 time; before that, its process ended with exit status: 3"
+        );
     }
 }

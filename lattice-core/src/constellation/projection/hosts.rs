@@ -196,12 +196,14 @@ impl Projection {
             generation: None,
             reason: None,
             load: None,
+            process: None,
         };
         reported
             .map(|(id, said)| ReplicaView {
                 generation: said.generation,
                 reason: said.reason.clone(),
                 load: report.map(|report| report.load_of(said)),
+                process: report.and_then(|report| report.process_of(id)),
                 ..view(id, said.phase)
             })
             .chain(silent.map(|id| view(id, Phase::Serving)))

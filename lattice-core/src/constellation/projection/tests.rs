@@ -12,7 +12,7 @@ use crate::{
     membership::presence::Presence,
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{Beat, ComponentReport, Duty, Served, Versions},
+    wire::{Beat, ComponentReport, Duty, ProcessReport, Served, Versions},
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -222,6 +222,7 @@ fn report(uptime_ms: u64, reported: Vec<(u8, u8, u64)>) -> Report {
                 latency: None,
             })
             .collect(),
+        processes: Vec::new(),
     }
 }
 
@@ -273,6 +274,35 @@ fn replica(projection: &Projection, component: u8) -> Option<Arc<ReplicaView>> {
         host: host(1),
     };
     projection.view().replicas.get(&key).cloned()
+}
+
+#[test]
+fn a_replica_has_the_process_that_its_host_reports() {
+    let (world, mut projection) = joined();
+    let from = Origin::new(host(1), 2);
+    let process = |component| ProcessReport {
+        component: id(component),
+        restarts: 2,
+        uptime_ms: Some(60_000),
+        memory: Some(1 << 20),
+        cpu_ms: None,
+        last_exit: Some("it was killed".to_owned()),
+    };
+    // One of a component that isn't reported itself is left out.
+    let whole = Report {
+        processes: vec![process(0), process(7)],
+        ..report(1_000, vec![(0, 0, 10)])
+    };
+    projection.handle(Event::Report(from.clone(), vec![whole]), world.now);
+    let shown = replica(&projection, 0).expect("there").process.clone();
+    let shown = shown.expect("it has a process");
+    assert_eq!(shown.restarts, 2);
+    assert_eq!(shown.uptime, Some(Duration::from_secs(60)));
+    assert_eq!(shown.last_exit.as_deref(), Some("it was killed"));
+    assert!(replica(&projection, 7).is_none());
+    let without = report(2_000, vec![(0, 0, 10)]);
+    projection.handle(Event::Report(from, vec![without]), world.now);
+    assert_eq!(replica(&projection, 0).expect("there").process, None);
 }
 
 #[test]

@@ -246,6 +246,7 @@ fn is_declared(key: &StoreKey) -> bool {
                 | KeyKind::Config(_)
                 | KeyKind::App(_)
                 | KeyKind::Served(_)
+                | KeyKind::Secret(_)
         )
     )
 }

@@ -227,17 +227,23 @@ fn floods_of_beats() {
     }
 }
 
-/// Reports of as many components with the shortest names as their count states.
+/// Reports of as many components and processes with the shortest names as their counts state.
 #[test]
 fn floods_of_reports() {
     let whole = report(0).encode().expect("in bounds");
     for components in [100, 399, 400, 401, 10_000_usize] {
-        let mut flood = whole[..whole.len() - 1].to_vec();
-        flood.extend(postcard::to_stdvec(&components).expect("encodes"));
-        for _ in 0..components {
-            flood.extend(b"\x01a\0\0\0\0\0\0\0");
+        for processes in [0, 99, 100, 101, 10_000_usize] {
+            let mut flood = whole[..whole.len() - 2].to_vec();
+            flood.extend(postcard::to_stdvec(&components).expect("encodes"));
+            for _ in 0..components {
+                flood.extend(b"\x01a\0\0\0\0\0\0\0");
+            }
+            flood.extend(postcard::to_stdvec(&processes).expect("encodes"));
+            for _ in 0..processes {
+                flood.extend(b"\x01a\0\0\0\0\0");
+            }
+            bounded("report", [flood.into()], Report::decode);
         }
-        bounded("report", [flood.into()], Report::decode);
     }
 }
 

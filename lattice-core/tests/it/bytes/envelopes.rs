@@ -1,7 +1,8 @@
 //! Envelopes.
 
 use super::samples::{
-    any_bytes, any_call, beat, bytes, call_errors, component, damage, discovered, logs, report,
+    any_bytes, any_call, beat, bytes, call_errors, component, damage, discovered, logs, process,
+    report,
 };
 use bytes::{Bytes, BytesMut};
 use lattice_core::{
@@ -181,7 +182,7 @@ fn golden_bodies() {
     golden(
         &report(1),
         Kind::Report,
-        "018827e0d403030180804009ac02010001026b760504010201026e6f0701010aac02",
+        "018827e0d403030180804009ac02010001026b760504010201026e6f0701010aac0201026b760201e0d4030180804001ac020102686d",
     );
     golden(&ReportWanted {}, Kind::ReportWanted, "01");
     let wanted = LogsWanted {
@@ -285,7 +286,7 @@ fn bodies_accept_new_fields_at_their_end() {
 #[test]
 fn a_phase_of_a_newer_version_leaves_the_rest_of_a_report_readable() {
     let mut newer = report(1).encode().expect("in bounds").to_vec();
-    let phase = newer.len() - 14;
+    let phase = newer.len() - 14 - 20;
     assert_eq!(newer[phase..phase + 2], [5, 4]);
     newer[phase] = 200;
     let read = Report::decode(newer.into()).expect("a report");
@@ -299,6 +300,11 @@ fn a_long_reason_is_truncated() {
     long.components[0].reason = Some("é".repeat(MAX_REASON));
     let read = Report::decode(long.encode().expect("in bounds")).expect("a report");
     let reason = read.components[0].reason.as_deref().expect("a reason");
+    assert!(reason.len() <= MAX_REASON && reason.contains('…'));
+    let mut long = report(1);
+    long.processes[0].last_exit = Some("é".repeat(MAX_REASON));
+    let read = Report::decode(long.encode().expect("in bounds")).expect("a report");
+    let reason = read.processes[0].last_exit.as_deref().expect("a reason");
     assert!(reason.len() <= MAX_REASON && reason.contains('…'));
 }
 
@@ -331,6 +337,13 @@ fn bodies_are_bounded_when_encoding_and_decoding() {
     let most = report(400).encode().expect("in bounds");
     assert_eq!(Report::decode(most), Ok(report(400)));
     report(401).encode().expect_err("too many");
+    let processes = |count| Report {
+        processes: vec![process(); count],
+        ..report(1)
+    };
+    let most = processes(100).encode().expect("in bounds");
+    assert_eq!(Report::decode(most), Ok(processes(100)));
+    processes(101).encode().expect_err("too many");
     let most = logs(400).encode().expect("in bounds");
     assert_eq!(Logs::decode(most), Ok(logs(400)));
     logs(401).encode().expect_err("too many");

@@ -10,8 +10,8 @@ use lattice_core::{
     types::Digest,
     wire::{
         Beat, CallEnvelope, ChainMark, ComponentReport, Discovered, Duty, FunctionKey, Latency,
-        LogLevel, LogLine, Logs, Origin, ReplicaCount, Report, Served, Source, TraceContext,
-        Versions,
+        LogLevel, LogLine, Logs, Origin, ProcessReport, ReplicaCount, Report, Served, Source,
+        TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -173,6 +173,18 @@ pub(crate) fn report(components: usize) -> Report {
             };
             components
         ],
+        processes: vec![process(); components.min(1)],
+    }
+}
+
+pub(crate) fn process() -> ProcessReport {
+    ProcessReport {
+        component: component("kv"),
+        restarts: 2,
+        uptime_ms: Some(60_000),
+        memory: Some(1 << 20),
+        cpu_ms: Some(300),
+        last_exit: Some("hm".to_owned()),
     }
 }
 

@@ -286,6 +286,7 @@ fn report() -> Report {
         follows_store: true,
         left_out: 0,
         components: vec![component],
+        processes: Vec::new(),
     }
 }
 

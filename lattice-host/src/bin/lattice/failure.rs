@@ -12,6 +12,7 @@ use lattice_core::{
     links::{DeleteError, LinkError, WriteError},
     nats,
     replica::FollowError,
+    secrets::SecretError,
     store::StoreError,
     wormholes::WormholeError,
 };
@@ -242,6 +243,19 @@ impl From<WormholeError> for Failure {
             | WormholeError::HostTaken { .. }
             | WormholeError::Owned { .. } => Self::Refused(text),
             WormholeError::Write(WriteError::Store(error)) => Self::of_store(&error, text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        let text = chain(&error);
+        match error {
+            SecretError::Name(_) | SecretError::NoKey | SecretError::TooLarge { .. } => {
+                Self::Usage(text)
+            }
+            SecretError::Write(WriteError::Store(error)) => Self::of_store(&error, text),
             _ => Self::Failed(text),
         }
     }

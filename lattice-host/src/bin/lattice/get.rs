@@ -8,12 +8,14 @@ use crate::{
 use clap::{Args, ValueEnum};
 use lattice_core::{
     Lattice,
+    constellation::ProcessView,
     desired::{Desired, Placement, ProviderKind, Replicas},
     name::{AppName, ComponentId, ConfigName},
+    quantity::ByteSize,
     store::{KeyKind, StoreKey},
     wormhole::WormholeAuth,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Headings, and the rows under them.
 pub(crate) type Listing = (&'static [&'static str], Vec<Vec<String>>);
@@ -121,7 +123,7 @@ fn actors(lattice: &Lattice) -> Listing {
 }
 
 fn providers(lattice: &Lattice) -> Listing {
-    let desired = lattice.desired();
+    let (desired, view) = (lattice.desired(), lattice.constellation().snapshot());
     let rows = desired.providers.iter().map(|(id, provider)| {
         let provider = &provider.spec;
         let kind = match &provider.kind {
@@ -130,13 +132,20 @@ fn providers(lattice: &Lattice) -> Listing {
             _ => "of a newer version".to_owned(),
         };
         let is_frozen = is_frozen(&desired, &StoreKey::provider(id), &provider.configs);
+        let frozen = is_frozen.then(|| FROZEN.to_owned());
+        let replicas = view.replicas_of(id);
+        let processes = replicas.filter_map(|replica| {
+            let process = replica.process.as_ref()?;
+            Some(format!("on {}: {}", replica.host, process_note(process)))
+        });
+        let notes: Vec<String> = frozen.into_iter().chain(processes).collect();
         vec![
             id.to_string(),
             app(provider.app.as_ref()),
             wanted(&provider.placement),
             served(lattice, id),
             kind,
-            if is_frozen { FROZEN } else { "" }.to_owned(),
+            notes.join("; "),
         ]
     });
     let unread = unread(lattice, |kind| match kind {
@@ -147,6 +156,20 @@ fn providers(lattice: &Lattice) -> Listing {
         &["provider", "app", "wanted", "served", "kind", "note"],
         rows.chain(unread).collect(),
     )
+}
+
+/// Returns what a process of a provider has used, and how often it was started again. Why it ended
+/// is in `lattice explain`.
+fn process_note(process: &ProcessView) -> String {
+    let up = process.uptime.map_or("away".to_owned(), |uptime| {
+        format!("up {:?}", Duration::from_secs(uptime.as_secs()))
+    });
+    let memory = process.memory.map(|bytes| ByteSize::mib(bytes >> 20));
+    let memory = memory.map(|memory| memory.to_string());
+    let cpu = process.cpu.map(|cpu| format!("{cpu:?} of CPU time"));
+    let restarts = (process.restarts > 0).then(|| format!("restarts: {}", process.restarts));
+    let parts = [Some(up), memory, cpu, restarts];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Returns whether the record or a configuration of a component can't be read.

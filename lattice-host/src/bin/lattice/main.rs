@@ -15,9 +15,11 @@ mod log;
 mod logs;
 mod options;
 mod output;
+mod programs;
 mod pull;
 mod push;
 mod registry;
+mod secret;
 mod secrets;
 mod see;
 mod suggest;
@@ -80,6 +82,9 @@ enum Command {
     /// Opens, closes and lists wormholes, which lead requests to actors
     #[command(subcommand)]
     Wormhole(wormhole::WormholeCommand),
+    /// Sets, deletes and lists secrets, which are sealed in the store
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Calls a function of a component
     Call(call::Call),
     /// Shows the exports and imports of a component
@@ -105,6 +110,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // First: this process may be one that a host has started for a provider.
+    lattice_host::wrap_programs();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return command_line::explain(&error),
@@ -161,6 +168,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Get(get) => get.run(lattice).await,
         Command::Link(link) => link.run(lattice).await,
         Command::Wormhole(wormhole) => wormhole.run(lattice).await,
+        Command::Secret(secret) => secret.run(lattice).await,
         Command::Call(call) => call.run(lattice).await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Push(push) => push.run().await,

@@ -7,11 +7,12 @@ use crate::{
     ingress::IngressOptions,
     log,
     options::{LatticeOptions, parsed},
+    programs::ProgramOptions,
     registry::Registries,
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
-use lattice_host::{ByteSize, Engine, Host, Programs};
+use lattice_host::{ByteSize, Engine, Host};
 use std::{io, path::PathBuf, time::Duration};
 
 /// The least memory for guests that can be set. With less, hardly any actor starts.
@@ -39,10 +40,8 @@ pub(crate) struct Up {
     /// [env: `LATTICE_GUEST_MEMORY`]
     #[arg(long, value_name = "SIZE")]
     guest_memory: Option<ByteSize>,
-    /// Programs that apps may run on this host as providers, with the host's rights:
-    /// `file:/folder`, `oci:registry/path`, or `any`. May be repeated. There are none by default
-    #[arg(long, value_name = "SOURCE")]
-    programs: Vec<Programs>,
+    #[command(flatten)]
+    programs: ProgramOptions,
     #[command(flatten)]
     access: AccessOptions,
     /// How long calls may take to finish when the host stops, in seconds
@@ -68,6 +67,7 @@ impl Up {
             .map_err(|error| wrong(&error).in_front("--label: "))?;
         self.ingress.check()?;
         let access = self.access.access()?;
+        let programs = self.programs.checked()?;
         let engine = engine(self.guest_memory)?;
         let app = self.app.map(App::load).transpose()?;
         // Listens for signals before it starts anything that would have to be stopped.
@@ -88,9 +88,7 @@ impl Up {
         for (name, value) in &self.label {
             builder = builder.label(name, value);
         }
-        for programs in self.programs {
-            builder = builder.programs(programs);
-        }
+        builder = programs.add_to(builder);
         if let Some(engine) = engine {
             builder = builder.engine(engine);
         }

@@ -2,7 +2,7 @@
 //! methods are replaced by the command's options, and control characters are removed.
 
 /// Phrases of the library that name its API, each with the phrase for the command line.
-const PHRASES: [(&str, &str); 33] = [
+const PHRASES: [(&str, &str); 35] = [
     // Before the one for links, which is a part of it.
     (
         "; `list` shows the existing ones, `create` makes one",
@@ -90,6 +90,11 @@ const PHRASES: [(&str, &str); 33] = [
     ),
     (", or `HostBuilder::provider_access`", ""),
     (" or `HostBuilder::programs`", ""),
+    (" or `HostBuilder::program_folder`", ""),
+    (
+        "call `lattice_host::wrap_programs` at the start of the host's `main`, as the command `lattice` does, or install",
+        "install",
+    ),
     ("; `components()` returns the components that it serves", ""),
 ];
 

@@ -94,11 +94,10 @@ impl OutgoingCall {
             let result = self.pass(function, arguments.into()).await;
             return result.map(|body| body.bytes);
         }
-        let link = self.chosen.clone().unwrap_or_default();
         let call = self
             .actor
             .caller
-            .invoke_via(function, &link, arguments, self.context);
+            .invoke_via(function, self.link(), arguments, self.context);
         call.await
     }
 
@@ -108,12 +107,19 @@ impl OutgoingCall {
         function: &FunctionRef,
         arguments: Body,
     ) -> Result<Body, CallError> {
-        let link = self.chosen.clone().unwrap_or_default();
         let options = (self.caller.clone(), self.context);
         let call = self
             .actor
             .caller
-            .pass_via(function, &link, arguments, options);
+            .pass_via(function, self.link(), arguments, options);
         call.await
+    }
+
+    /// The link that the call goes over.
+    fn link(&self) -> &LinkName {
+        match &self.chosen {
+            Some(link) => link,
+            None => LinkName::default_name(),
+        }
     }
 }

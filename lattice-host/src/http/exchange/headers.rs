@@ -75,11 +75,12 @@ pub(super) fn to_wire(headers: &HeaderMap, section: Section) -> Vec<Header> {
     let kept = headers
         .iter()
         .filter(|(name, value)| !named.contains(name) && is_passed_on(name, value, section));
-    kept.map(|(name, value)| Header {
+    let mut values = Vec::with_capacity(headers.len());
+    values.extend(kept.map(|(name, value)| Header {
         name: name.as_str().to_owned(),
         value: Bytes::copy_from_slice(value.as_bytes()),
-    })
-    .collect()
+    }));
+    values
 }
 
 /// Returns headers from their values, without those that aren't passed on.

@@ -6,6 +6,7 @@ use super::{
     service::{Arrival, WormholeService},
     timeouts::{Activity, ConnectionTimes, Reset, RunningRequest, TimedIo},
 };
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{Request, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -92,20 +93,27 @@ where
         async move { Ok::<_, Infallible>(service.answer(request, arrival).await) }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut is_ending = false;
+    let should_end = async {
+        tokio::select! {
+            () = ends(&activity, shared) => {}
+            () = activity.is_idle.notified() => {}
+        }
+    };
+    // In a set of its own, it is polled only when it was woken, and not with each part of a
+    // request. Waiting for the end takes locks that all connections share.
+    let mut should_end = FuturesUnordered::from_iter([should_end]);
     loop {
         tokio::select! {
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "a connection ended with an error");
                 }
                 return;
             }
-            () = ends(&activity, shared), if !is_ending => {}
-            () = activity.is_idle.notified(), if !is_ending => {}
+            // Afterwards, the set is empty.
+            Some(()) = should_end.next() => connection.as_mut().graceful_shutdown(),
         }
-        is_ending = true;
-        connection.as_mut().graceful_shutdown();
     }
 }
 

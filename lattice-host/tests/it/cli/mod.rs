@@ -9,6 +9,7 @@ mod limits;
 mod links;
 mod pipes;
 mod readme;
+mod secrets;
 mod see;
 mod watch;
 mod wormhole;

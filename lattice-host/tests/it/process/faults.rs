@@ -2,12 +2,11 @@
 
 use super::{
     life::replaced,
-    scene::{PROGRAM, Scene, has_ended, pid, runs},
+    scene::{Scene, has_ended, host_process, pid, runs},
 };
 use crate::{host::support::started, nats::signal, wait::until};
 use lattice_host::{Host, Programs};
 use std::{
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -110,41 +109,10 @@ async fn what_a_process_has_started_ends_with_it() {
     replaced(&client, process).await;
 }
 
-/// A process that is killed when it is dropped, also by a test that fails.
-struct HostProcess(Child);
-
-impl HostProcess {
-    fn kill(&mut self) {
-        self.0.kill().expect("killed");
-        self.0.wait().expect("its end");
-    }
-}
-
-impl Drop for HostProcess {
-    fn drop(&mut self) {
-        // One that has ended already can't be killed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts the command `lattice` with a host that may run every program.
-fn host_process(scene: &Scene) -> HostProcess {
-    let process = Command::new(env!("CARGO_BIN_EXE_lattice"))
-        .args(["up", "--id", "killed", "--programs", "any"])
-        .env("LATTICE_NATS", scene.server.url())
-        .env("LATTICE_KEY", scene.key.expose_hex().as_str())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    HostProcess(process.expect("the process starts"))
-}
-
 #[tokio::test]
 async fn no_process_outlives_a_host_that_is_killed() {
     let scene = Scene::new().await;
-    let mut host = host_process(&scene);
+    let mut host = host_process(&scene, "killed");
     scene.apply("").await;
     let client = scene.client().await;
     let process = pid(&client).await;
@@ -157,7 +125,7 @@ async fn no_process_outlives_a_host_that_is_killed() {
 #[tokio::test]
 async fn a_process_that_is_stuck_does_not_outlive_a_host_that_is_killed() {
     let scene = Scene::new().await;
-    let mut host = host_process(&scene);
+    let mut host = host_process(&scene, "killed");
     scene.apply("mode = \"ignores-stop\"").await;
     let client = scene.client().await;
     let process = pid(&client).await;
@@ -168,18 +136,6 @@ async fn a_process_that_is_stuck_does_not_outlive_a_host_that_is_killed() {
     has_ended(another).await;
     // Left alone, it blocks its thread for a minute.
     assert!(killed.elapsed() < Duration::from_secs(30));
-}
-
-#[tokio::test]
-async fn a_provider_that_runs_once_is_refused_in_a_process_of_its_own() {
-    let scene = Scene::new().await;
-    let _host = started(scene.host()).await;
-    scene
-        .apply_text(&format!(
-            "name = \"test\"\n[providers.actor]\nimage = \"file:{PROGRAM}\"\nrun = \"once\"\n"
-        ))
-        .await;
-    scene.says("can't run once").await;
 }
 
 #[tokio::test]

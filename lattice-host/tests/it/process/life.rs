@@ -1,13 +1,17 @@
 //! What a provider in a process of its own has, from its start to its end.
 
 use super::scene::{ActsClient, PROGRAM, Scene, has_ended, pid, runs};
-use crate::artifact::{
-    fake::{Contents, Fake, manifest},
-    support::plain,
+use crate::{
+    artifact::{
+        fake::{Contents, Fake, manifest},
+        support::plain,
+    },
+    wait::until,
 };
 use futures_util::StreamExt as _;
 use lattice_core::{
     client::Caller,
+    constellation::Subject,
     logs::LogEvent,
     name::{AppName, ComponentId},
 };
@@ -80,6 +84,42 @@ async fn what_a_process_prints_is_the_log_of_its_component() {
 }
 
 #[tokio::test]
+async fn what_a_process_uses_is_in_the_view_and_in_the_explanation() {
+    let (scene, _host) = Scene::with("").await;
+    let client = scene.client().await;
+    let first = pid(&client).await;
+    client.end(7).await.expect_err("its process has ended");
+    replaced(&client, first).await;
+    let id = ComponentId::new("actor").expect("an id");
+    let view = scene.lattice.constellation();
+    let process = || {
+        let view = view.snapshot();
+        let mut replicas = view.replicas_of(&id);
+        replicas.find_map(|replica| replica.process.clone())
+    };
+    let mut found = None;
+    until("its host has reported the restart", || {
+        found = process().filter(|process| process.restarts == 1 && process.uptime.is_some());
+        found.is_some()
+    })
+    .await;
+    let found = found.expect("it was reported");
+    assert!(
+        found.memory.is_some_and(|bytes| bytes > 1 << 20),
+        "{found:?}"
+    );
+    assert!(found.cpu.is_some(), "{found:?}");
+    let last = found.last_exit.expect("the first one has ended");
+    assert!(last.contains("exit status: 7"), "{last}");
+    let explained = scene.lattice.explain(&Subject::Component(id)).await;
+    let explained = explained.to_string();
+    assert!(
+        explained.contains("was started again 1 time;"),
+        "{explained}"
+    );
+}
+
+#[tokio::test]
 async fn a_program_is_taken_from_a_registry() {
     let program = std::fs::read(PROGRAM).expect("it was built");
     let document = manifest(&[("application/octet-stream", &*program)]);
@@ -116,7 +156,7 @@ async fn a_process_needs_a_lattice_that_others_can_join() {
     lattice.apply(&app).await.expect("applied");
     let agent = host.agent().expect("it takes part in placement");
     let id = ComponentId::new("actor").expect("an id");
-    crate::wait::until("it says why", || {
+    until("it says why", || {
         let state = agent.state();
         let reason = state
             .components

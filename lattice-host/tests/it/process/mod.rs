@@ -2,5 +2,7 @@
 
 mod faults;
 mod life;
+mod once;
+mod programs;
 mod scene;
 mod unruly;

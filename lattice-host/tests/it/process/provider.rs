@@ -3,6 +3,8 @@
 use lattice_provider_sdk::{Call, Link, Provider, Refusal, process};
 use std::{
     env,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{Command, ExitCode, exit},
     thread,
     time::Duration,
@@ -29,6 +31,8 @@ use test::process::acts::Acts;
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Settings {
     mode: Mode,
+    /// A file of which only one process should have the lock at a time.
+    lock: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, serde::Deserialize)]
@@ -43,7 +47,10 @@ enum Mode {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mode: Mode::Good }
+        Self {
+            mode: Mode::Good,
+            lock: None,
+        }
     }
 }
 
@@ -55,6 +62,17 @@ struct Config {
 
 struct Actor {
     mode: Mode,
+    /// It is locked for as long as it is open.
+    _locked: Option<File>,
+}
+
+/// Locks a file, or writes next to it that another process has it locked.
+fn locked(path: &Path) -> File {
+    let file = File::create(path).expect("it can be created");
+    if file.try_lock().is_err() {
+        fs::write(path.with_extension("twice"), "").expect("it can be created");
+    }
+    file
 }
 
 impl Provider for Actor {
@@ -125,7 +143,7 @@ impl Acts for Actor {
 }
 
 fn main() -> ExitCode {
-    process::run(|Settings { mode }| {
+    process::run(|Settings { mode, lock }| {
         match mode {
             Mode::ExitsAtOnce => {
                 eprintln!("the disk is on fire");
@@ -137,6 +155,9 @@ fn main() -> ExitCode {
             }
             Mode::Good | Mode::IgnoresStop | Mode::Unwell => {}
         }
-        Actor { mode }
+        Actor {
+            mode,
+            _locked: lock.as_deref().map(locked),
+        }
     })
 }

@@ -10,6 +10,10 @@ use lattice_core::{
     name::ComponentId,
 };
 use lattice_host::{Host, HostBuilder, Programs};
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 lattice_provider_sdk::client!({
     inline: "
@@ -64,8 +68,14 @@ impl Scene {
 
     /// Applies an app with the provider `actor`, configured like this.
     pub(super) async fn apply(&self, config: &str) {
+        self.apply_program(Path::new(PROGRAM), config).await;
+    }
+
+    /// The same with another program.
+    pub(super) async fn apply_program(&self, program: &Path, config: &str) {
+        let program = program.display();
         self.apply_text(&format!(
-            "name = \"test\"\n[providers.actor]\nimage = \"file:{PROGRAM}\"\nconfig = {{ {config} }}\n"
+            "name = \"test\"\n[providers.actor]\nimage = \"file:{program}\"\nconfig = {{ {config} }}\n"
         ))
         .await;
     }
@@ -111,6 +121,41 @@ impl Scene {
         .await;
         said.expect("it was said")
     }
+}
+
+/// A process that is killed when it is dropped, also by a test that fails.
+pub(super) struct HostProcess(Child);
+
+impl HostProcess {
+    pub(super) fn kill(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("its end");
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        // One that has ended already can't be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the command `lattice` with a host that may run every program.
+pub(super) fn host_process(scene: &Scene, id: &str) -> HostProcess {
+    let process = Command::new(env!("CARGO_BIN_EXE_lattice"))
+        .args(["up", "--id", id, "--programs", "any"])
+        .env("LATTICE_NATS", scene.server.url())
+        .env("LATTICE_KEY", scene.key.expose_hex().as_str())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    HostProcess(process.expect("the process starts"))
 }
 
 /// Returns the process that serves, once one does.

@@ -66,28 +66,32 @@
 //!
 //! # Guarantees
 //!
-//! | | [`messaging-lattice`](lattice) | [`messaging-nats`](nats), subjects | [`messaging-nats`](nats), streams |
-//! | --- | --- | --- | --- |
-//! | a message reaches | each matching link once, any replica of the actor | the same | the same |
-//! | delivery | at least once while the replica of the provider that took the message lives | at most once | at least once |
-//! | lost when a host of the provider is killed | what waits there | what it was handling | nothing |
-//! | lost when a host of the actor is killed | nothing: delivered to another replica | what it was handling | nothing |
-//! | a handler that fails | delivered again after a growing pause, `max-deliver` times (3) | logged | delivered again after a growing pause, `max-deliver` times (5) |
-//! | set aside then | to `dead-letter`, without the reason; logged | to `dead-letter`, with the reason | to `dead-letter`, with the reason and what it needs to be replayed |
-//! | order | of one publisher on one replica of the provider, with `max-in-flight` 1 | of the server, with `max-in-flight` 1 and one replica of the provider | of the stream, with `max-in-flight` 1, except for messages that are delivered again |
-//! | a full queue | `publish` fails, and no link gets the message | the server drops messages for the slow subscriber | the stream holds the messages |
-//! | replies | `request` waits for one; several replicas of the provider pass it on to each other | by NATS | none: the handler gets no `reply-to` |
-//! | fenced | no | no | no |
+//! | | [`messaging-lattice`](lattice) | [`messaging-nats`](nats), subjects | [`messaging-nats`](nats), streams | [`messaging-amqp`](amqp) |
+//! | --- | --- | --- | --- | --- |
+//! | a message reaches | each matching link once, any replica of the actor | the same | the same | the same |
+//! | delivery | at least once while the replica of the provider that took the message lives | at most once | at least once | at least once |
+//! | lost when a host of the provider is killed | what waits there | what it was handling | nothing | nothing |
+//! | lost when a host of the actor is killed | nothing: delivered to another replica | what it was handling | nothing | nothing |
+//! | a handler that fails | delivered again after a growing pause, `max-deliver` times (3) | logged | delivered again after a growing pause, `max-deliver` times (5) | the same |
+//! | set aside then | to `dead-letter`, without the reason; logged | to `dead-letter`, with the reason | to `dead-letter`, with the reason and what it needs to be replayed | the same |
+//! | order | of one publisher on one replica of the provider, with `max-in-flight` 1 | of the server, with `max-in-flight` 1 and one replica of the provider | of the stream, with `max-in-flight` 1, except for messages that are delivered again | of the queue, with `max-in-flight` 1 |
+//! | a full queue | `publish` fails, and no link gets the message | the server drops messages for the slow subscriber | the stream holds the messages | the queue holds the messages; `publish` fails if it refuses them |
+//! | replies | `request` waits for one; several replicas of the provider pass it on to each other | by NATS | none: the handler gets no `reply-to` | by AMQP |
+//! | fenced | no | no | no | no |
 //!
 //! A message that is delivered again may have been handled before: its handler succeeded, and its
 //! host or the acknowledgement was lost. Handlers have to be idempotent, or `max-deliver` is 1.
 
+#[cfg(feature = "messaging-amqp")]
+pub mod amqp;
 mod delivery;
 pub mod lattice;
 #[cfg(feature = "messaging-nats")]
 pub mod nats;
 mod subject;
 
+#[cfg(feature = "messaging-amqp")]
+pub use amqp::{AmqpMessaging, AmqpSettings};
 pub use lattice::LatticeMessaging;
 #[cfg(feature = "messaging-nats")]
 pub use nats::NatsMessaging;
@@ -115,6 +119,8 @@ pub const CONSUMER: &str = "wasmcloud:messaging/consumer@0.2.0";
 /// Returns the providers of this module that manifests can name.
 pub(crate) fn builtins() -> Vec<Builtin> {
     Vec::from([
+        #[cfg(feature = "messaging-amqp")]
+        Builtin::new("messaging-amqp", AmqpMessaging::new),
         Builtin::new("messaging-lattice", LatticeMessaging::new),
         #[cfg(feature = "messaging-nats")]
         Builtin::new("messaging-nats", NatsMessaging::new),
@@ -130,8 +136,8 @@ pub struct Publishing {
     /// start with `$` and are below `lattice`: they are allowed only by a pattern that names their
     /// first token. Replies to requests that it was sent are always allowed.
     pub publish: Patterns,
-    /// Whether publishing waits until a stream has stored the message, and fails otherwise. Only
-    /// for `messaging-nats`. Off by default.
+    /// Whether publishing fails unless the message is stored: by a stream with `messaging-nats`, in
+    /// a queue with `messaging-amqp`. Not for `messaging-lattice`. Off by default.
     pub stored: bool,
 }
 

@@ -144,7 +144,7 @@ impl Patterns {
     }
 
     /// Returns the patterns as texts.
-    #[cfg(feature = "messaging-nats")]
+    #[cfg(any(feature = "messaging-amqp", feature = "messaging-nats"))]
     pub(crate) fn texts(&self) -> Vec<String> {
         self.0.iter().map(Pattern::to_string).collect()
     }

@@ -1,6 +1,9 @@
 //! The settings of a connection.
 
-use crate::{certificates::authorities, duration::duration};
+use crate::{
+    certificates::{authorities, identity},
+    duration::duration,
+};
 use async_nats::Subject;
 use lattice_core::nats::NatsOptions;
 use lattice_provider_sdk::{HostPath, Refusal, Secret};
@@ -213,16 +216,9 @@ impl NatsTls {
             authorities(file)?;
             options = options.root_certificates(file).require_tls();
         }
-        match (&self.cert_file, &self.cert_key_file) {
-            (Some(chain), Some(key)) => {
-                options = options.client_certificate(chain, key).require_tls();
-            }
-            (None, None) => {}
-            _ => {
-                return Err(Refusal::new(
-                    "`cert-file` and `cert-key-file` go together; set both or none",
-                ));
-            }
+        let own = identity(self.cert_file.as_ref(), self.cert_key_file.as_ref())?;
+        if let Some([chain, key]) = own {
+            options = options.client_certificate(chain, key).require_tls();
         }
         if self.tls_first {
             options = options.tls_first();

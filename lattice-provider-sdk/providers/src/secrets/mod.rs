@@ -1,33 +1,59 @@
-//! Secrets from the environment or from files, as orchestrators mount them.
+//! Secrets from the lattice's store, from the environment, or from files, as orchestrators mount
+//! them.
 //!
-//! The provider `secrets` serves `wasmcloud:secrets/store@0.1.0-draft` and `reveal`. A secret is
-//! read when it is asked for, so a changed one needs no restart, and its memory is overwritten when
-//! its last holder drops it.
-//!
-//! A host has to allow the folder or the prefix: `lattice up --provider-files /run/secrets`.
+//! The providers serve `wasmcloud:secrets/store@0.1.0-draft` and `reveal`. A secret is read when it
+//! is asked for, so a changed one needs no restart, and its memory is overwritten when its last
+//! holder drops it.
 //!
 //! A link lists the keys that its source may read, and one that lists none gives nothing: a caller
 //! can't tell a key that it may not read from one that doesn't exist. The link for `reveal` needs
 //! no config, because who reveals a secret has been given it.
+//!
+//! ```json
+//! { "keys": ["database.password", "api.*"] }
+//! ```
+//!
+//! | provider | the secret `db.password` is | rotation | guarantees |
+//! | --- | --- | --- | --- |
+//! | `secrets-lattice` | that of `lattice secret set db.password` | the next `get` opens the new value, milliseconds after it was set | sealed in the store, and opened only on the host of the caller |
+//! | `secrets` with `folder` | the file `db.password` in it | the next `get` reads the new file | a file that is replaced by a rename is read whole |
+//! | `secrets` with `env-prefix` | the variable `…DB_PASSWORD` | none: the environment of a process doesn't change | |
+//!
+//! A text loses one line break at its end, and bytes that aren't UTF-8 are passed on as they are.
+//!
+//! # From the lattice's store
+//!
+//! ```sh
+//! lattice secret set db.password < password.txt
+//! ```
+//!
+//! ```toml
+//! [providers.secrets]
+//! builtin = "secrets-lattice"
+//! replicas = "per-host"                  # where the callers are
+//! ```
+//!
+//! The bus is authenticated and not encrypted, so no value is sent over it: the provider gives a
+//! secret only to callers in its own process, which are the actors and providers of its host. Let
+//! it run on each host that runs one of them. In a process of its own, it gives none. A secret that
+//! was given is the caller's: an actor can pass it on, and what it reveals is a text like any
+//! other.
+//!
+//! # From files and variables
+//!
+//! A host has to allow the folder or the prefix: `lattice up --provider-files /run/secrets`. Values
+//! are sent to callers on other hosts as they are.
 //!
 //! ```toml
 //! [providers.secrets]
 //! builtin = "secrets"
 //! config = { folder = "/run/secrets" }
 //! ```
-//!
-//! ```json
-//! { "keys": ["database.password", "api.*"] }
-//! ```
-//!
-//! | source | the secret `db.password` is | rotation | guarantees |
-//! | --- | --- | --- | --- |
-//! | `folder` | the file `db.password` in it | the next `get` reads the new file | a file that is replaced by a rename is read whole |
-//! | `env-prefix` | the variable `…DB_PASSWORD` | none: the environment of a process doesn't change | |
-//!
-//! A text loses one line break at its end, and bytes that aren't UTF-8 are passed on as they are.
 
+mod lattice;
 mod source;
+
+pub use lattice::{LatticeSecrets, LatticeSecretsConfig};
 
 use lattice_core::quantity::ByteSize;
 use lattice_provider_sdk::{Call, EnvPrefix, HostPath, Instance, Link, Provider, Refusal};
@@ -57,7 +83,7 @@ const MAX_VALUE: ByteSize = ByteSize::mib(1);
 /// Most keys of one link.
 const MAX_KEYS: usize = 1_024;
 
-/// The settings of the provider. One of `folder` and `env-prefix` has to be set.
+/// The settings of `secrets`. One of `folder` and `env-prefix` has to be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretsConfig {
@@ -79,7 +105,7 @@ impl Default for SecretsConfig {
     }
 }
 
-/// The config of a link to the provider.
+/// The config of a link to a provider of secrets.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretsLink {
@@ -88,7 +114,7 @@ pub struct SecretsLink {
     pub keys: Vec<String>,
 }
 
-/// Serves secrets.
+/// Serves secrets from files or from the environment.
 #[derive(Debug)]
 pub struct Secrets {
     config: SecretsConfig,
@@ -127,6 +153,23 @@ impl Secrets {
 }
 
 impl Grant {
+    /// Reads the config of a link.
+    fn of(config: SecretsLink) -> Result<Self, Refusal> {
+        if config.keys.len() > MAX_KEYS {
+            return Err(Refusal::new(format!(
+                "the link lists more than {MAX_KEYS} keys; use a pattern, such as `api.*`"
+            )));
+        }
+        let is_pattern = |key: &String| is_key(key.strip_suffix('*').unwrap_or(key)) || key == "*";
+        match config.keys.iter().position(|key| !is_pattern(key)) {
+            None => Ok(Self(config.keys)),
+            Some(at) => Err(Refusal::new(format!(
+                "number {} of the keys isn't one: a key has 1 to 253 letters, digits, `.`, `-` and `_`, and doesn't start with `.`",
+                at + 1
+            ))),
+        }
+    }
+
     fn allows(&self, key: &str) -> bool {
         self.0
             .iter()
@@ -151,19 +194,7 @@ impl Provider for Secrets {
     }
 
     async fn link(&self, _: &Link, config: SecretsLink) -> Result<Grant, Refusal> {
-        if config.keys.len() > MAX_KEYS {
-            return Err(Refusal::new(format!(
-                "the link lists more than {MAX_KEYS} keys; use a pattern, such as `api.*`"
-            )));
-        }
-        let is_pattern = |key: &String| is_key(key.strip_suffix('*').unwrap_or(key)) || key == "*";
-        match config.keys.iter().position(|key| !is_pattern(key)) {
-            None => Ok(Grant(config.keys)),
-            Some(at) => Err(Refusal::new(format!(
-                "number {} of the keys isn't one: a key has 1 to 253 letters, digits, `.`, `-` and `_`, and doesn't start with `.`",
-                at + 1
-            ))),
-        }
+        Grant::of(config)
     }
 }
 
@@ -188,13 +219,22 @@ impl store::Secret<Secrets> for Secret {}
 
 impl Reveal for Secrets {
     async fn reveal(&self, _: &Call<Self>, s: &Secret) -> SecretValue {
-        match s.0.text() {
+        s.value()
+    }
+}
+
+impl Secret {
+    fn value(&self) -> SecretValue {
+        match self.0.text() {
             Some(text) => SecretValue::String(text.to_owned()),
-            None => SecretValue::Bytes(s.0.bytes().to_vec().into()),
+            None => SecretValue::Bytes(self.0.bytes().to_vec().into()),
         }
     }
 }
 
 pub(crate) fn builtins() -> Vec<Builtin> {
-    vec![Builtin::new("secrets", Secrets::new)]
+    vec![
+        Builtin::new("secrets", Secrets::new),
+        Builtin::new("secrets-lattice", LatticeSecrets::new),
+    ]
 }

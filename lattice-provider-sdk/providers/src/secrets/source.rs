@@ -117,6 +117,10 @@ fn read_file(path: &Path, most: ByteSize) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 impl Found {
+    pub(super) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
     /// Returns it as a text without one line break at its end, if it is one.
     pub(super) fn text(&self) -> Option<&str> {
         let text = str::from_utf8(&self.0).ok()?;

@@ -1,11 +1,12 @@
-//! Secrets from files and variables.
+//! Secrets from the lattice's store, from files and from variables.
 
-use lattice_provider_sdk::{Caller, Lattice, Link, ServeHandle, serve};
+use lattice_core::{auth::LatticeKey, bus::memory::MemoryNetwork, store::MemoryStore};
+use lattice_provider_sdk::{Caller, IntoService, Lattice, Link, ServeHandle, serve};
 use lattice_providers::{
     builtins,
-    secrets::{Secrets, SecretsConfig},
+    secrets::{LatticeSecrets, Secrets, SecretsConfig},
 };
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 lattice_provider_sdk::client!({ inline: "
     package test:secrets@0.1.0;
@@ -26,16 +27,24 @@ struct Scene {
     _serving: ServeHandle,
 }
 
+fn app(lattice: &Lattice) -> Caller {
+    lattice.caller("app").expect("an id")
+}
+
 impl Scene {
     /// Serves secrets, of which the caller may read these.
     async fn new(config: SecretsConfig, keys: &[&str]) -> Self {
         let lattice = Lattice::in_memory("test").await.expect("a lattice");
-        let serving = serve(&lattice, "secrets", Secrets::new(config)).await;
+        Self::on(lattice, Secrets::new(config), keys).await
+    }
+
+    /// The same with another provider.
+    async fn on(lattice: Lattice, provider: impl IntoService, keys: &[&str]) -> Self {
+        let serving = serve(&lattice, "secrets", provider).await;
         let serving = serving.expect("served");
-        let caller = || lattice.caller("app").expect("an id");
         let scene = Self {
-            store: StoreClient::new(caller()),
-            reveal: RevealClient::new(caller()),
+            store: StoreClient::new(app(&lattice)),
+            reveal: RevealClient::new(app(&lattice)),
             lattice,
             _serving: serving,
         };
@@ -74,6 +83,74 @@ impl Scene {
             Err(error) => panic!("{error:?}"),
         }
     }
+}
+
+/// Serves the secrets of a lattice, of which the caller may read these.
+async fn of_lattice(lattice: &Lattice, keys: &[&str]) -> Scene {
+    let provider = LatticeSecrets::default();
+    Scene::on(lattice.clone(), provider, keys).await
+}
+
+#[tokio::test]
+async fn a_secret_of_the_lattice_is_opened_each_time_for_who_may_read_it() {
+    let lattice = Lattice::in_memory("test").key(LatticeKey::generate());
+    let lattice = lattice.await.expect("a lattice");
+    let secrets = lattice.secrets();
+    for name in ["db.password", "db.key", "other"] {
+        secrets.set(name, b"enigma\n").await.expect("set");
+    }
+    let scene = of_lattice(&lattice, &["db.*", "absent"]).await;
+    assert_eq!(scene.text("db.password").await, "enigma");
+    secrets.set("db.password", b"changed").await.expect("set");
+    assert_eq!(scene.text("db.password").await, "changed", "at once");
+    secrets.set("db.key", &[0xff, 0x0a]).await.expect("set");
+    let bytes = scene.value("db.key").await;
+    assert!(matches!(bytes, Ok(SecretValue::Bytes(bytes)) if *bytes == [0xff, 0x0a]));
+    secrets.delete("db.password").await.expect("deleted");
+    for key in ["db.password", "other", "absent", "../db.key", ""] {
+        let read = scene.value(key).await;
+        assert!(matches!(read, Err(SecretsError::NotFound)), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_the_lattice_is_not_sent_over_the_bus() {
+    let (network, store, key) = (
+        MemoryNetwork::new(),
+        MemoryStore::new(),
+        LatticeKey::generate(),
+    );
+    let process = async || {
+        let bus = Arc::new(network.connect());
+        let lattice = Lattice::on(bus, Arc::new(store.clone()), "test").key(key.clone());
+        lattice.await.expect("joins")
+    };
+    let (here, there) = (process().await, process().await);
+    here.secrets().set("db", b"enigma").await.expect("set");
+    let scene = of_lattice(&here, &["db"]).await;
+    assert_eq!(scene.text("db").await, "enigma", "it is local");
+    there.served("secrets").await.expect("an id");
+    let linked = async {
+        while there.links().list().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let linked = tokio::time::timeout(Duration::from_secs(30), linked).await;
+    linked.expect("it follows the store");
+    let elsewhere = StoreClient::new(app(&there));
+    let refused = elsewhere.get("db").await.expect("it is served");
+    let Err(SecretsError::Upstream(reason)) = refused else {
+        panic!("it was sent");
+    };
+    assert!(reason.contains("per-host"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_lattice_without_a_key_has_no_secrets() {
+    let lattice = Lattice::in_memory("test").await.expect("a lattice");
+    let error = serve(&lattice, "secrets", LatticeSecrets::default()).await;
+    let error = error.expect_err("it doesn't start").to_string();
+    assert!(error.contains("`lattice key new`"), "{error}");
 }
 
 #[tokio::test]

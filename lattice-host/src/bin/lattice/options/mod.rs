@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
-pub(crate) use variable::{new_secret, parsed, secret_in, secret_variable, variable};
+pub(crate) use variable::{new_secret, parsed, secret_in, secret_variable, unreadable, variable};
 
 /// Variable with the key, used when no file is given.
 const KEY: &str = "LATTICE_KEY";

@@ -3,7 +3,7 @@
 //! The replica of the provider that an actor publishes to passes the message to every link whose
 //! subjects match, and each link has a bounded queue there. Nothing is stored: what waits in a
 //! replica of the provider is gone when its host is killed. Where messages must not be lost, use
-//! [streams of NATS](crate::messaging::nats).
+//! [streams of NATS](crate::messaging::nats), or [AMQP](crate::messaging::amqp).
 //!
 //! | setting of the instance | default | meaning |
 //! | --- | --- | --- |
@@ -144,8 +144,8 @@ impl Provider for LatticeMessaging {
     async fn link(&self, _: &Link, config: Publishing) -> Result<Publishing, Refusal> {
         if config.stored {
             return Err(Refusal::new(
-                "`stored` needs a stream, which `messaging-lattice` doesn't have; link to \
-                 `messaging-nats`, or leave it out",
+                "`stored` needs a stream or a queue, which `messaging-lattice` doesn't have; link to \
+                 `messaging-nats` or `messaging-amqp`, or leave it out",
             ));
         }
         Ok(config)

@@ -1,14 +1,10 @@
 //! How to connect.
 
 use super::{PostgresConfig, Tls};
-use crate::certificates::authorities;
-use lattice_provider_sdk::{Access, HostPath, Refusal};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
-use std::{fmt, sync::Arc, time::Duration};
+use crate::certificates::tls;
+use lattice_provider_sdk::{Access, Refusal};
+use rustls::RootCertStore;
+use std::{fmt, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -48,17 +44,12 @@ impl Options {
         }
         let roots = match server.get_ssl_mode() {
             SslMode::Disable => RootCertStore::empty(),
-            _ => roots(config.ca_file.as_ref())?,
+            _ => tls::roots(config.ca_file.as_ref())?,
         };
-        let provider = Arc::new(ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Ok(Self {
             server,
             idle_timeout: Duration::from_millis(config.idle_timeout_ms),
-            tls: MakeRustlsConnect::new(tls),
+            tls: MakeRustlsConnect::new(tls::trusting(roots)?.with_no_client_auth()),
             pool_size: config.pool_size.get(),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
         })
@@ -143,22 +134,6 @@ fn server(config: &PostgresConfig) -> Result<tokio_postgres::Config, Refusal> {
     }
     server.connect_timeout(Duration::from_millis(config.connect_timeout_ms));
     Ok(server)
-}
-
-fn roots(ca_file: Option<&HostPath>) -> Result<RootCertStore, Refusal> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(file) => {
-            let pem = authorities(file)?;
-            // They were checked.
-            roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-        }
-        // One of the system that can't be used is no reason not to use the others.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(roots)
 }
 
 /// Returns whether this can be the name of a schema.

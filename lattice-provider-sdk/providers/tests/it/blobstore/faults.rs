@@ -131,7 +131,8 @@ async fn a_config_with_unknown_fields_refuses_the_link() {
 
 #[cfg(feature = "blobstore-s3")]
 mod s3 {
-    use super::{Error, Stage, id};
+    use super::{super::stage::s3_settings, Error, Stage, id};
+    use crate::servers;
     use lattice_providers::blobstore::{S3, S3Settings};
     use std::time::Duration;
     use tokio::{
@@ -139,24 +140,15 @@ mod s3 {
         net::TcpListener,
     };
 
-    fn settings(endpoint: String) -> S3Settings {
+    fn settings(endpoint: &str) -> S3Settings {
         S3Settings {
-            bucket: "b".to_owned(),
-            region: None,
-            endpoint: Some(endpoint),
-            access_key_id: Some("id".to_owned()),
-            secret_access_key: Some("enigma".to_owned().into()),
-            session_token: None,
-            anonymous: false,
-            virtual_hosted: false,
-            ca_file: None,
-            prefix: String::new(),
             timeout: Duration::from_millis(500),
+            ..s3_settings(endpoint, "b")
         }
     }
 
     async fn fails(endpoint: String) -> Error {
-        let stage = Stage::of(S3::new(settings(endpoint))).await;
+        let stage = Stage::of(S3::new(settings(&endpoint))).await;
         let call = stage
             .store
             .object_info(&id("c", "o"))
@@ -167,6 +159,45 @@ mod s3 {
             .expect_err("no server");
         assert!(!format!("{error:?}").contains("enigma"), "{error:?}");
         error
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_the_key_fails_calls() {
+        let Some(server) = servers::s3().await else {
+            return;
+        };
+        let with = |key: &str| S3Settings {
+            access_key_id: Some(server.key_id().to_owned()),
+            secret_access_key: Some(key.to_owned().into()),
+            ..s3_settings(&server.endpoint(), server.bucket())
+        };
+        let stage = Stage::of(S3::new(with(server.key()))).await;
+        stage.create("c").await;
+        let object = id("c", "o");
+        stage.put(&object, "data").await.expect("stored");
+        assert_eq!(stage.get(&object, None).await, Ok(b"data".to_vec()));
+        let unknown = s3_settings(&server.endpoint(), server.bucket());
+        for settings in [with("enigma"), unknown] {
+            let stage = Stage::of(S3::new(settings)).await;
+            let refused = stage.get(&object, None).await.expect_err("another key");
+            assert!(matches!(refused, Error::AccessDenied(_)), "{refused:?}");
+            assert!(!format!("{refused:?}").contains("enigma"), "{refused:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_is_missing_has_no_containers() {
+        let Some(bucket) = servers::s3_bucket().await else {
+            return;
+        };
+        let settings = s3_settings(&bucket.endpoint(), "missing-bucket");
+        let stage = Stage::of(S3::new(settings)).await;
+        let store = &stage.store;
+        let info = store.container_info("c").timeout(super::PATIENCE).await;
+        let missing = Err(Error::NoSuchContainer("c".to_owned()));
+        assert_eq!(info.expect("called").map(drop), missing);
+        let created = store.create_container("c").timeout(super::PATIENCE).await;
+        created.expect("called").expect_err("there is no bucket");
     }
 
     #[tokio::test]

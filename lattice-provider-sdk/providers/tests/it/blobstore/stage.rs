@@ -142,3 +142,24 @@ pub(super) fn id(container: &str, object: &str) -> ObjectId {
         object: object.to_owned(),
     }
 }
+
+/// With a key that only a server takes that doesn't check it.
+#[cfg(feature = "blobstore-s3")]
+pub(super) fn s3_settings(
+    endpoint: &str,
+    bucket: &str,
+) -> lattice_providers::blobstore::S3Settings {
+    lattice_providers::blobstore::S3Settings {
+        bucket: bucket.to_owned(),
+        region: None,
+        endpoint: Some(endpoint.to_owned()),
+        access_key_id: Some("id".to_owned()),
+        secret_access_key: Some("enigma".to_owned().into()),
+        session_token: None,
+        anonymous: false,
+        virtual_hosted: false,
+        ca_file: None,
+        prefix: String::new(),
+        timeout: Duration::from_secs(10),
+    }
+}

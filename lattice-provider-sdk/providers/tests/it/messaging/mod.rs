@@ -1,8 +1,12 @@
 //! Messaging: one suite for all backends, and what only some of them have.
 
 mod actor;
+mod amqp;
+mod amqp_faults;
+mod lasting;
 mod lattice;
 mod nats;
+mod proxy;
 mod scene;
 mod suite;
 
@@ -35,6 +39,16 @@ macro_rules! on_each_backend {
                 suite::$test(Backend::streams().await).await;
             })*
         }
+
+        mod over_amqp {
+            use super::{Backend, suite};
+            $(#[tokio::test]
+            async fn $test() {
+                if let Some(backend) = Backend::amqp().await {
+                    suite::$test(backend).await;
+                }
+            })*
+        }
     };
 }
 
@@ -47,4 +61,32 @@ on_each_backend! {
     others_stay_in_order_around_a_message_that_fails
     messages_wait_for_an_actor_that_is_away
     a_wrong_link_is_shown_and_mended
+}
+
+/// Runs the tests of the backends that store messages.
+macro_rules! on_each_that_stores {
+    ($($test:ident)*) => {
+        mod stored_in_streams {
+            use super::{Backend, lasting};
+            $(#[tokio::test]
+            async fn $test() {
+                lasting::$test(Backend::streams().await).await;
+            })*
+        }
+
+        mod stored_over_amqp {
+            use super::{Backend, lasting};
+            $(#[tokio::test]
+            async fn $test() {
+                if let Some(backend) = Backend::amqp().await {
+                    lasting::$test(backend).await;
+                }
+            })*
+        }
+    };
+}
+
+on_each_that_stores! {
+    messages_of_a_killed_actor_are_handled_by_another_replica
+    what_a_replica_of_the_provider_leaves_another_takes
 }

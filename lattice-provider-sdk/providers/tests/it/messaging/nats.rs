@@ -1,7 +1,7 @@
 //! What only `messaging-nats` has: streams, and a server that fails.
 
 use super::{
-    actor::{Actor, Behaviour, ConsumerClient},
+    actor::{Behaviour, ConsumerClient},
     eventually,
     scene::{Backend, Scene},
     soon,
@@ -9,27 +9,27 @@ use super::{
 use crate::nats::{NatsConfig, NatsServer};
 use async_nats::jetstream;
 use futures_util::StreamExt as _;
-use lattice_core::{node::NodeOptions, serve::Service};
-use lattice_provider_sdk::{IntoService, Lattice, Link, Secret, ServeHandle, ServeLimits, serve};
+use lattice_core::serve::Service;
+use lattice_provider_sdk::{IntoService, Lattice, Link, Secret, ServeHandle, serve};
 use lattice_providers::{
     messaging::{CONSUMER, HANDLER, NatsMessaging},
     nats::{NatsLogin, NatsSettings},
 };
 use serde_json::json;
-use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore, time::timeout};
 
 fn server(scene: &Scene) -> &NatsServer {
     match &scene.backend {
         Backend::Subjects(server) | Backend::Streams(server) => server,
-        Backend::Lattice => panic!("it has no server"),
+        Backend::Lattice | Backend::Amqp(_) => panic!("it has no server of NATS"),
     }
 }
 
 fn server_of(scene: &mut Scene) -> &mut NatsServer {
     match &mut scene.backend {
         Backend::Subjects(server) | Backend::Streams(server) => server,
-        Backend::Lattice => panic!("it has no server"),
+        Backend::Lattice | Backend::Amqp(_) => panic!("it has no server of NATS"),
     }
 }
 
@@ -121,71 +121,6 @@ async fn a_message_that_cannot_be_set_aside_stays_and_is_shown() {
         "next",
         "and not the first one again"
     );
-}
-
-#[tokio::test]
-async fn messages_of_a_killed_actor_are_handled_by_another_replica() {
-    let scene = Scene::new(Backend::streams().await).await;
-    let options = NodeOptions::default();
-    let doomed = scene.lattice.node(options).await.expect("joins");
-    let never = Arc::new(Semaphore::new(0));
-    let (actor, mut received) = Actor::new(Behaviour::Wait(never));
-    let replica = actor.replica(Behaviour::Keep);
-    let serving = doomed.serve("actor", actor.into_service(), ServeLimits::default());
-    let _serving = serving.await.expect("serves");
-    let config = scene.backend.config(&["a"], &json!({ "backoff": "10ms" }));
-    scene.subscribe("actor", &config).await;
-    scene.reaches("a", &mut received).await;
-    for number in 0..10 {
-        let published = scene.publish("a", format!("{number}")).await;
-        published.expect("published");
-    }
-    received.bodies(10).await;
-    doomed.kill();
-    let _replica = serve(&scene.lattice, "actor", replica)
-        .await
-        .expect("serves");
-    let mut again = received.bodies(10).await;
-    again.sort();
-    let all: Vec<String> = (0..10).map(|number| format!("{number}")).collect();
-    assert_eq!(again, all);
-}
-
-#[tokio::test]
-async fn replicas_of_the_provider_share_the_work_and_what_one_leaves_another_takes() {
-    let scene = Scene::new(Backend::streams().await).await;
-    // Another replica, in a node of its own.
-    let node = scene
-        .lattice
-        .node(NodeOptions::default())
-        .await
-        .expect("joins");
-    let other = scene.backend.provider();
-    let other = node
-        .serve("messaging", other, ServeLimits::default())
-        .await
-        .expect("serves");
-    let (_actor, mut received) = scene.actor("actor", Behaviour::Keep).await;
-    let config = scene
-        .backend
-        .config(&["a"], &json!({ "ack-wait": "500ms" }));
-    scene.subscribe("actor", &config).await;
-    scene.reaches("a", &mut received).await;
-    let mut bodies = BTreeSet::new();
-    for number in 0..50 {
-        let published = scene.publish("a", format!("{number:02}")).await;
-        published.expect("published");
-        if number == 25 {
-            bodies.extend(received.bodies(10).await);
-            // What it was handling may be cut off.
-            let _ = node.shutdown(Duration::from_secs(5)).await;
-        }
-    }
-    drop(other);
-    // What the replica was handling may come twice, and nothing is lost.
-    while bodies.len() < 50 {
-        bodies.insert(received.next().await.body);
-    }
 }
 
 #[tokio::test]

@@ -4,13 +4,17 @@ use super::{
     actor::{Actor, Behaviour, BrokerMessage, ConsumerClient, PROBE, Received},
     eventually,
 };
-use crate::nats::{NatsConfig, NatsServer};
+use crate::{
+    nats::{NatsConfig, NatsServer},
+    servers,
+};
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{Bytes, Caller, IntoService, Lattice, Link, ServeHandle, serve};
 use lattice_providers::{
-    messaging::{CONSUMER, HANDLER, LatticeMessaging, NatsMessaging},
+    messaging::{AmqpMessaging, AmqpSettings, CONSUMER, HANDLER, LatticeMessaging, NatsMessaging},
     nats::NatsSettings,
 };
+use lattice_test_servers::RabbitServer;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -19,6 +23,7 @@ pub(crate) enum Backend {
     Lattice,
     Subjects(NatsServer),
     Streams(NatsServer),
+    Amqp(RabbitServer),
 }
 
 impl Backend {
@@ -30,6 +35,11 @@ impl Backend {
         Self::Streams(NatsConfig::default().jetstream().start().await)
     }
 
+    /// Returns none, and prints why, if there is no server.
+    pub(crate) async fn amqp() -> Option<Self> {
+        servers::shared_rabbitmq().await.map(Self::Amqp)
+    }
+
     /// Returns a new replica of the provider.
     pub(crate) fn provider(&self) -> Arc<dyn Service> {
         match self {
@@ -37,6 +47,23 @@ impl Backend {
             Self::Subjects(server) | Self::Streams(server) => {
                 NatsMessaging::new(NatsSettings::new(server.url())).into_service()
             }
+            Self::Amqp(server) => AmqpMessaging::new(Self::amqp_settings(server)).into_service(),
+        }
+    }
+
+    /// The settings of a provider whose exchange no other test has.
+    pub(crate) fn amqp_settings(server: &RabbitServer) -> AmqpSettings {
+        AmqpSettings {
+            exchange: server.name().to_owned(),
+            ..AmqpSettings::new(server.url())
+        }
+    }
+
+    /// Returns the name of the lattice, after which queues are named.
+    fn lattice(&self) -> &str {
+        match self {
+            Self::Amqp(server) => server.name(),
+            _ => "test",
         }
     }
 
@@ -48,9 +75,12 @@ impl Backend {
             config["create-stream"] = true.into();
         }
         for (name, value) in more.as_object().into_iter().flatten() {
-            // The other settings of deliveries are those of the other backends.
-            let is_of_streams = matches!(&**name, "max-deliver" | "backoff");
-            if !is_of_streams || !matches!(self, Self::Subjects(_)) {
+            let is_known = match self {
+                Self::Lattice | Self::Amqp(_) => name != "ack-wait",
+                Self::Subjects(_) => !matches!(&**name, "ack-wait" | "max-deliver" | "backoff"),
+                Self::Streams(_) => true,
+            };
+            if is_known {
                 config[name] = value.clone();
             }
         }
@@ -60,7 +90,7 @@ impl Backend {
     /// Returns how often a message is delivered whose handler fails, of three times at most.
     pub(crate) fn deliveries(&self) -> usize {
         match self {
-            Self::Lattice | Self::Streams(_) => 3,
+            Self::Lattice | Self::Streams(_) | Self::Amqp(_) => 3,
             Self::Subjects(_) => 1,
         }
     }
@@ -71,12 +101,22 @@ pub(crate) struct Scene {
     pub(crate) backend: Backend,
     pub(crate) lattice: Lattice,
     pub(crate) provider: Arc<dyn Service>,
-    _serving: ServeHandle,
+    _serving: Option<ServeHandle>,
 }
 
 impl Scene {
+    /// A scene around a provider that is served already.
+    pub(crate) fn around(backend: Backend, lattice: Lattice, provider: Arc<dyn Service>) -> Self {
+        Self {
+            backend,
+            lattice,
+            provider,
+            _serving: None,
+        }
+    }
+
     pub(crate) async fn new(backend: Backend) -> Self {
-        let lattice = Lattice::in_memory("test").await.expect("opens");
+        let lattice = Lattice::in_memory(backend.lattice()).await.expect("opens");
         let provider = backend.provider();
         let serving = serve(&lattice, "messaging", provider.clone()).await;
         let link = Link::new("web", CONSUMER, "messaging").expect("valid");
@@ -85,7 +125,7 @@ impl Scene {
             backend,
             lattice,
             provider,
-            _serving: serving.expect("serves"),
+            _serving: Some(serving.expect("serves")),
         }
     }
 
