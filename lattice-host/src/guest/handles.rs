@@ -2,7 +2,7 @@
 //! that it holds.
 
 use super::{kept::Home, state::Guest};
-use crate::transcode::{ChannelGuard, HandleStore, ResourceIndex, Resources};
+use crate::transcode::{ChannelGuard, HandleStore, ResourceIndex, Resources, UnreadFutures};
 use foldhash::fast::RandomState;
 use lattice_core::{
     id::Source,
@@ -35,6 +35,7 @@ pub(super) struct HandleTable {
     exported: HashMap<u64, Exported, RandomState>,
     /// What the call that is being prepared has been lent.
     lent: LentToCall,
+    unread_futures: UnreadFutures,
 }
 
 struct Exported {
@@ -63,6 +64,7 @@ impl HandleTable {
             last_held: 0,
             exported: HashMap::default(),
             lent: LentToCall::default(),
+            unread_futures: UnreadFutures::default(),
         }
     }
 
@@ -227,6 +229,11 @@ impl HandleStore for Guest {
 
     fn source(&self) -> Source {
         Source::Component(self.actor.id.clone())
+    }
+
+    fn unread_futures(&mut self) -> Option<&mut UnreadFutures> {
+        let table = self.handles.as_deref_mut();
+        table.map(|table| &mut table.unread_futures)
     }
 
     fn guard(&self) -> Box<dyn ChannelGuard> {

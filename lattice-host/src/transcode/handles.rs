@@ -7,7 +7,7 @@ use lattice_core::stream::{Broken, Handle, Handles, ResourceRef, Stale};
 use wasmtime::component::{ResourceAny, ResourceDynamic};
 use wasmtime::{AsContextMut, Error, Result, StoreContextMut, bail};
 
-use super::channel;
+use super::channel::{self, UnreadFutures};
 use super::raw::RawHandle;
 use super::resources::ResourceIndex;
 use super::shape::{Shape, Tree};
@@ -46,6 +46,12 @@ pub(crate) trait HandleStore: Send + Sized + 'static {
     /// Returns the component whose guest this is.
     fn source(&self) -> Source {
         Source::Operator
+    }
+
+    /// Returns the futures that the guest has got and has not read. `None` in a store that has to
+    /// stay for those that its guest passes on.
+    fn unread_futures(&mut self) -> Option<&mut UnreadFutures> {
+        None
     }
 
     /// Returns a guard for one end of a channel, which stays in the store with it.

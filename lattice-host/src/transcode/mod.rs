@@ -68,6 +68,7 @@ mod tests;
 mod validate;
 mod wire;
 
+pub(crate) use channel::UnreadFutures;
 pub(crate) use export::{BoundExport, ExportFunction};
 pub(crate) use handles::{ChannelGuard, HandleStore, take_out};
 pub(crate) use import::{ImportHandler, PassFuture, ReplyFuture, link_import};

@@ -2,6 +2,7 @@
 
 mod drops;
 mod leases;
+mod lent;
 mod portable;
 mod streams;
 

@@ -193,14 +193,20 @@ async fn the_limits_of_the_callee_hold_for_large_calls() {
 
 #[tokio::test]
 async fn a_large_call_needs_a_grant_before_its_arguments_are_taken() {
-    let network = Network::new();
-    let two = two_on(network.plain().await, network.plain().await).await;
+    static SENT: AtomicUsize = AtomicUsize::new(0);
+    let (bus, two) = ruled().await;
+    two.say().await.expect("it is known");
     let stranger = two.a.caller("stranger").expect("valid");
     let refused = call(&stranger, &echo(), pattern(3 << 20), long()).await;
     let error = refused.expect_err("no link");
     assert!(matches!(error, CallError::NotLinked { .. }), "{error:?}");
+    // Most of the arguments never arrive, so a host that waits for them doesn't answer.
+    bus.set(Rule::Stall(|to| {
+        is_session(to) && SENT.fetch_add(1, Ordering::SeqCst) >= 10
+    }));
     let missing = function("missing", "func()");
-    let refused = two.call(&missing, pattern(3 << 20), long()).await;
+    let context = Context::new(Duration::from_secs(5));
+    let refused = two.call(&missing, pattern(SIXTEEN), context).await;
     let error = refused.expect_err("it has no such function");
     assert!(matches!(error, CallError::NotExported { .. }), "{error:?}");
     nothing_is_held(&two.lattice).await;

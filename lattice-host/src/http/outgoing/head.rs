@@ -241,6 +241,16 @@ mod tests {
         }
     }
 
+    /// As `request_from_wire` does by itself, which has its own test.
+    #[test]
+    fn a_path_that_could_lead_elsewhere_is_refused_before_it_is_parsed() {
+        for path in ["http://b.example/", "@b.example/", ".b.example/", ":8080/"] {
+            let mut request = request(Some("https"), Some("a.example"), Some(path));
+            let refused = check(&mut request).map(drop).map_err(|it| it.code);
+            assert_eq!(refused, Err(ErrorCode::HttpRequestUriInvalid), "{path}");
+        }
+    }
+
     #[test]
     fn other_protocols_are_refused() {
         let code = |change: &dyn Fn(&mut Request)| {

@@ -4,15 +4,17 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use lattice_core::stream::{Broken, Chunk, Handle, Handles, Holder, Reader};
+use lattice_core::sync::Mutex;
 use wasmtime::component::{Destination, FutureProducer, StreamProducer, StreamResult, VecBuffer};
 use wasmtime::{Error, Result, StoreContextMut};
 
 use super::carrier::Carrier;
+use super::unread::HandOn;
 use super::{Ahead, ElementType, MOST_BYTES, MOST_NUMBERS, MOST_VALUES, payload};
 use crate::transcode::handles::{ChannelGuard, HandleStore, put_in};
 use crate::transcode::raw::{Batch, Lifted, Payload};
@@ -223,22 +225,49 @@ impl<T: HandleStore, C: Carrier> StreamProducer<T> for In<C> {
     }
 }
 
-impl<T: HandleStore, C: Carrier> FutureProducer<T> for In<C> {
+/// Gives the value of a future to a guest, unless the guest passes the future on.
+pub(super) struct FutureIn<C>(Arc<Mutex<Option<In<C>>>>);
+
+impl<C: Carrier> FutureIn<C> {
+    pub(super) fn new(value: In<C>) -> Self {
+        Self(Arc::new(Mutex::new(Some(value))))
+    }
+
+    /// Returns the future, to be handed on as it is as long as the guest has not read it.
+    pub(super) fn unread(&self) -> Weak<dyn HandOn> {
+        let value: Arc<dyn HandOn> = self.0.clone();
+        Arc::downgrade(&value)
+    }
+}
+
+impl<C: Carrier> HandOn for Mutex<Option<In<C>>> {
+    fn hand_on(&self) -> Option<Reader> {
+        let value = self.lock().take();
+        value.map(|value| value.inlet.pass_on())
+    }
+}
+
+impl<T: HandleStore, C: Carrier> FutureProducer<T> for FutureIn<C> {
     type Item = C;
 
     fn poll_produce(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         store: StoreContextMut<'_, T>,
         finish: bool,
     ) -> Poll<Result<Option<C>>> {
-        match ready!(self.poll(cx, (1, finish)))? {
+        let mut value = self.0.lock();
+        let Some(value) = &mut *value else {
+            // It was handed on, and is closed before anything can read it.
+            return Poll::Ready(Err(Error::new(Broken::WriterLost)));
+        };
+        match ready!(value.poll(cx, (1, finish)))? {
             Come::Some => {}
             // A future always comes: there is no other way to say it.
             Come::Ended => return Poll::Ready(Err(Error::new(Broken::WriterLost))),
             Come::Cancelled => return Poll::Ready(Ok(None)),
         }
-        let batch = self.take(1, store)?;
+        let batch = value.take(1, store)?;
         Poll::Ready(Ok(C::items(batch, true).pop()))
     }
 }

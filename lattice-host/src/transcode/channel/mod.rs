@@ -16,6 +16,7 @@ mod ahead;
 mod carrier;
 mod inlet;
 mod outlet;
+mod unread;
 
 use std::sync::Arc;
 
@@ -27,8 +28,10 @@ use super::handles::HandleStore;
 use super::raw::{Element, Payload, RawHandle};
 use super::shape::{NodeId, Shape, Tree};
 use ahead::Ahead;
-use inlet::{BytesIn, In};
+use carrier::Carrier;
+use inlet::{BytesIn, FutureIn, In};
 use outlet::{BytesOut, Later, Out};
+pub(crate) use unread::UnreadFutures;
 
 /// Most bytes of a chunk of a `stream<u8>`, and most that a reader asks for apart from what is
 /// requested [ahead](Ahead), so that a thousand readers that stop hold 64 MiB.
@@ -72,20 +75,35 @@ pub(super) fn stream_out<T: HandleStore>(
 }
 
 /// Takes over a future that was lifted, and returns the end that its value comes out of.
+///
+/// A future that only passes through the guest is handed on as it is.
 pub(super) fn future_out<T: HandleStore>(
-    mut store: StoreContextMut<'_, T>,
+    store: StoreContextMut<'_, T>,
     future: FutureAny,
     payload: Payload,
 ) -> Result<Reader> {
-    let (writer, reader) = channel();
-    let guard = store.data_mut().guard();
-    if payload == Payload::Nothing {
-        let out = Out::<()>::new(writer, guard, payload);
-        store.spawn(Later { future, out })?;
-    } else {
-        let out = Out::<Element>::new(writer, guard, payload);
-        store.spawn(Later { future, out })?;
+    match payload {
+        Payload::Nothing => future_out_as::<(), T>(store, future, payload),
+        _ => future_out_as::<Element, T>(store, future, payload),
     }
+}
+
+fn future_out_as<C: Carrier, T: HandleStore>(
+    mut store: StoreContextMut<'_, T>,
+    mut future: FutureAny,
+    payload: Payload,
+) -> Result<Reader> {
+    // The host's own name for it, if it is the host's.
+    let name = future.clone().try_into_future_reader::<C>()?;
+    let name = name.try_into_future_any(&mut store)?;
+    let unread = store.data_mut().unread_futures();
+    if let Some(passed) = unread.and_then(|unread| unread.take(&name)) {
+        future.close(&mut store)?;
+        return Ok(passed);
+    }
+    let (writer, reader) = channel();
+    let out = Out::<C>::new(writer, store.data().guard(), payload);
+    store.spawn(Later { future, out })?;
     Ok(reader)
 }
 
@@ -116,19 +134,33 @@ pub(super) fn stream_in<T: HandleStore>(
 
 /// Makes the future whose value comes out of `reader`, to be lowered.
 pub(super) fn future_in<T: HandleStore>(
-    mut store: StoreContextMut<'_, T>,
+    store: StoreContextMut<'_, T>,
     reader: Reader,
     (tree, element): ElementType<'_>,
 ) -> Result<RawHandle> {
     let guard = store.data().guard();
     if element.is_none() {
-        let producer = In::<()>::new(reader, guard, (tree, element));
-        let future = FutureReader::new(&mut store, producer)?.try_into_future_any(store)?;
-        return Ok(RawHandle::Future(future, Payload::Nothing));
+        let value = In::<()>::new(reader, guard, (tree, element));
+        return Ok(RawHandle::Future(
+            future_of(store, value)?,
+            Payload::Nothing,
+        ));
     }
-    let producer = In::<Element>::new(reader, guard, (tree, element));
-    let future = FutureReader::new(&mut store, producer)?.try_into_future_any(store)?;
-    Ok(RawHandle::Future(future, Payload::Values))
+    let value = In::<Element>::new(reader, guard, (tree, element));
+    Ok(RawHandle::Future(future_of(store, value)?, Payload::Values))
+}
+
+fn future_of<C: Carrier, T: HandleStore>(
+    mut store: StoreContextMut<'_, T>,
+    value: In<C>,
+) -> Result<FutureAny> {
+    let producer = FutureIn::new(value);
+    let value = producer.unread();
+    let future = FutureReader::new(&mut store, producer)?.try_into_future_any(&mut store)?;
+    if let Some(unread) = store.data_mut().unread_futures() {
+        unread.add(future.clone(), value);
+    }
+    Ok(future)
 }
 
 /// Returns what moves the elements of a stream. It is the same as for the type in the guest.

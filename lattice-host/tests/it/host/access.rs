@@ -87,9 +87,12 @@ async fn no_provider_of_an_app_names_files_and_variables_by_default() {
     let own = |id: &str, password: &str| {
         format!("[providers.{id}]\nbuiltin = \"own\"\nconfig = {{ password = '{password}' }}\n")
     };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kv.redb");
     let text = format!(
-        "name = \"test\"\n[providers.store]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"/var/lib/kv.redb\" }}\n\
+        "name = \"test\"\n[providers.store]\nbuiltin = \"keyvalue-file\"\nconfig = {{ path = \"{}\" }}\n\
          [providers.web]\nbuiltin = \"http\"\nconfig = {{ ca-file = \"/etc/hostname\" }}\n{}{}{}",
+        path.display(),
         own("file", r#"{ "file": "/etc/hostname" }"#),
         own("variable", r#"{ "env": "PATH" }"#),
         own("plain", "enigma"),
@@ -103,6 +106,7 @@ async fn no_provider_of_an_app_names_files_and_variables_by_default() {
             "{refused}"
         );
     }
+    assert!(!path.exists());
     let refused = reason(&host, "variable").await;
     assert!(
         refused.contains("doesn't let providers use variables"),

@@ -47,7 +47,7 @@ pub(super) struct Far {
 }
 
 impl Far {
-    async fn new(adjust: impl Fn(Actor) -> Actor) -> Self {
+    pub(super) async fn new(adjust: impl Fn(Actor) -> Actor) -> Self {
         let [one, other] = programs().await;
         Self::across(&one, other, adjust).await
     }

@@ -5,3 +5,4 @@ mod life;
 mod once;
 mod programs;
 mod scene;
+mod unruly;

@@ -42,6 +42,7 @@ enum Mode {
     ExitsAtOnce,
     HangsAtStart,
     IgnoresStop,
+    Unwell,
 }
 
 impl Default for Settings {
@@ -83,6 +84,13 @@ impl Provider for Actor {
         if self.mode == Mode::IgnoresStop {
             thread::sleep(Duration::from_secs(60));
         }
+    }
+
+    async fn health(&self) -> Result<(), Refusal> {
+        if self.mode == Mode::Unwell {
+            return Err(Refusal::new("its disk is full"));
+        }
+        Ok(())
     }
 
     async fn link(&self, _: &Link, config: Config) -> Result<String, Refusal> {
@@ -145,7 +153,7 @@ fn main() -> ExitCode {
                 println!("waiting for something");
                 thread::sleep(Duration::from_secs(60));
             }
-            Mode::Good | Mode::IgnoresStop => {}
+            Mode::Good | Mode::IgnoresStop | Mode::Unwell => {}
         }
         Actor {
             mode,

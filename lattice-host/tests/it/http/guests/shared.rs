@@ -54,6 +54,33 @@ async fn requests_share_an_instance_at_once() {
 }
 
 #[tokio::test]
+async fn sixteen_requests_share_an_instance_and_the_next_one_has_another() {
+    let lattice = lattice().await;
+    let _host = serving(&lattice, GUEST, |actor| actor).await;
+    let mut waiting = Vec::new();
+    for _ in 0..17 {
+        let (request, mut writer) = post("/overlap");
+        let lattice = lattice.clone();
+        let answer = tokio::spawn(async move {
+            let response = answered(&lattice, GUEST, request).await;
+            read(response).await.whole()
+        });
+        for part in ["it", "has", "begun"] {
+            let sent = writer.send(Bytes::from_static(part.as_bytes()));
+            let sent = timeout(PATIENCE, sent).await.expect("in time");
+            sent.expect("it is read");
+        }
+        waiting.push((answer, writer));
+    }
+    // From the last one to the one before it: how many are in their instances.
+    for expected in ["1", "16"] {
+        let (answer, writer) = waiting.pop().expect("it waits");
+        writer.end();
+        assert_eq!(answer.await.expect("it is answered"), expected);
+    }
+}
+
+#[tokio::test]
 async fn an_instance_serves_so_many_requests_and_no_more() {
     let lattice = lattice().await;
     let host = serving(&lattice, GUEST, |actor| actor).await;

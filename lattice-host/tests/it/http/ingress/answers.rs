@@ -7,7 +7,7 @@ use super::{
 };
 use http_body_util::BodyExt as _;
 use lattice_core::wormhole::WormholeLimits;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_passed_on_is_502_and_says_nothing_of_the_inside() {
@@ -137,15 +137,20 @@ async fn a_broken_body_is_not_taken_for_whole_by_a_client_of_http_1_0() {
 
 #[tokio::test]
 async fn a_component_that_answers_too_late_is_cut_off() {
-    let scene = Scene::new().await;
+    // That of the ingress is longer than the test waits.
+    let scene = Scene::limited(|limits| limits.head_timeout = Duration::from_hours(1)).await;
     let mut limits = WormholeLimits::default();
-    limits.head_timeout = Some(Duration::from_millis(200));
+    let timeout = Duration::from_millis(200);
+    limits.head_timeout = Some(timeout);
     scene
         .open(|new| new.host("late.example").limits(limits))
         .await;
     let mut wire = scene.connect().await;
+    let began = Instant::now();
     let answer = wire.get("late.example", "/never").await;
     assert_eq!((answer.status, answer.header("retry-after")), (504, None));
+    let took = began.elapsed();
+    assert!(took >= timeout, "{took:?}");
     scene.cancelled(1).await;
     assert_eq!(wire.get("late.example", "/hello").await.text(), "hello");
 }

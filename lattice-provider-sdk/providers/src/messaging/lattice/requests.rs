@@ -121,6 +121,7 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn message(subject: &str) -> BrokerMessage {
         BrokerMessage {
@@ -156,6 +157,29 @@ mod tests {
         assert!(refusal.contains("raise `requests`"), "{refusal}");
         drop(open);
         requests.open(&edge()).expect("room again");
+    }
+
+    /// Nothing of the number of an inbox is the same in all, or follows from others.
+    #[test]
+    fn inboxes_of_one_node_have_nothing_in_common_but_its_name() {
+        let requests = Requests::new(256);
+        let mut numbers = HashSet::new();
+        let (mut ones, mut zeros) = (0, 0);
+        for _ in 0..256 {
+            let (inbox, _reply) = requests.open(&edge()).expect("room");
+            let number = inbox.strip_prefix("_INBOX.edge.a7-").expect("its own");
+            assert_eq!(number.len(), 32, "{number}");
+            let number = u128::from_str_radix(number, 16).expect("a number");
+            ones |= number;
+            zeros |= !number;
+            // Neither half is counted, in either direction.
+            for half in [number as u64, (number >> 64) as u64] {
+                let near = [half.wrapping_sub(1), half.wrapping_add(1)];
+                assert!(near.iter().all(|near| !numbers.contains(near)), "{half:x}");
+                assert!(numbers.insert(half), "{half:x}");
+            }
+        }
+        assert_eq!((ones, zeros), (u128::MAX, u128::MAX));
     }
 
     #[test]

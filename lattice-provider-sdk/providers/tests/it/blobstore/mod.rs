@@ -114,6 +114,11 @@ macro_rules! conformance {
             }
 
             #[tokio::test]
+            async fn long_lists_while_objects_change() {
+                suite::long_lists(&start().await).await;
+            }
+
+            #[tokio::test]
             async fn links_limit_what_callers_may_do() {
                 if let Some(stage) = start().await {
                     suite::links(&stage).await;

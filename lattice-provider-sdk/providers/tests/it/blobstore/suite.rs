@@ -1,7 +1,7 @@
 //! What every backend does.
 
 use super::stage::{Error, PATIENCE, Stage, id, put, whole};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use lattice_core::quantity::ByteSize;
 use lattice_provider_sdk::{ByteReader, Bytes};
 use lattice_providers::blobstore::LinkConfig;
@@ -352,6 +352,43 @@ pub(super) async fn lists(stage: &Stage) {
         .filter(|name| *name != "object-30")
         .cloned()
         .collect();
+    assert_eq!(found, expected);
+}
+
+/// More names than any backend reads at once.
+pub(super) async fn long_lists(stage: &Stage) {
+    stage.create("c").await;
+    let names: Vec<String> = (0..600)
+        .map(|number| format!("object-{number:03}"))
+        .collect();
+    for part in names.chunks(50) {
+        let stored = part.iter().map(|name| async move {
+            stage.put(&id("c", name), "").await.expect("stored");
+        });
+        join_all(stored).await;
+    }
+    assert_eq!(stage.names("c").await.as_ref(), Ok(&names));
+
+    let call = stage.store.list_objects("c").timeout(PATIENCE);
+    let mut listed = call.await.expect("called").expect("there");
+    let first = listed.next().await.expect("a name").expect("whole");
+    // Some of those that come later, wherever the backend has them.
+    let deleted = names.iter().filter(|name| **name != first);
+    let deleted: Vec<_> = deleted.step_by(7).cloned().collect();
+    let call = stage.store.delete_objects("c", &deleted).timeout(PATIENCE);
+    call.await.expect("called").expect("deleted");
+    for number in 0..20 {
+        let added = format!("added-{number}");
+        stage.put(&id("c", &added), "").await.expect("stored");
+    }
+    let mut found = vec![first];
+    while let Some(name) = listed.next().await {
+        found.push(name.expect("whole"));
+    }
+    let stays = |name: &String| !name.starts_with("added-") && !deleted.contains(name);
+    found.retain(stays);
+    found.sort();
+    let expected: Vec<_> = names.iter().filter(|name| stays(name)).cloned().collect();
     assert_eq!(found, expected);
 }
 

@@ -295,10 +295,16 @@ async fn open_buckets_survive_their_host_where_the_backend_is_shared() {
         let read = ok(readers.get("key").timeout(PATIENCE).await);
         assert_eq!(read.as_deref(), Some(&b"again"[..]), "{kind:?}");
         let written = readers.set("key", b"x").timeout(PATIENCE).await;
-        assert!(
-            matches!(written, Ok(Err(Error::AccessDenied))),
-            "{written:?}"
-        );
+        let is_denied = |written: &Result<_, _>| matches!(written, Ok(Err(Error::AccessDenied)));
+        assert!(is_denied(&written), "{written:?}");
+        // It is read-only itself, and not only because of the link that it was opened over.
+        let writer = Link::new("reader", INTERFACE.name(), "kv").expect("valid");
+        let writer = writer.named("writer").expect("a name");
+        stage.app.links().put(writer).await.expect("it is put");
+        let caller = stage.app.caller("reader").expect("an id");
+        let readers = readers.via(caller.via("writer").expect("a name"));
+        let written = readers.set("key", b"x").timeout(PATIENCE).await;
+        assert!(is_denied(&written), "{kind:?}: {written:?}");
     }
 }
 

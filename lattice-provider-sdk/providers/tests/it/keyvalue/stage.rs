@@ -122,9 +122,37 @@ impl Stage {
         }
     }
 
+    /// Returns the programs that can serve the provider. Calls from one go to its own replica.
+    pub(super) fn programs(&self) -> [&Lattice; 2] {
+        [&self.first, &self.second]
+    }
+
+    /// Writes to a bucket in its server, beside the provider.
+    pub(super) async fn write_beside(&self, bucket: &str, key: &str, value: &'static str) {
+        match &self.place {
+            Place::Nats(server) => {
+                let client = async_nats::connect(server.url()).await.expect("connects");
+                let buckets = async_nats::jetstream::new(client);
+                let bucket = buckets.get_key_value(format!("kv-{bucket}")).await;
+                let bucket = bucket.expect("the provider has made it");
+                bucket.put(key, value.into()).await.expect("written");
+            }
+            Place::Redis(server) => {
+                let values = format!("lattice:{{kv:{bucket}}}:values");
+                server.run(&["HSET", &values, key, value]);
+            }
+            Place::Memory | Place::File(_) => panic!("it has no server"),
+        }
+    }
+
     /// Returns clients that call as a component.
     pub(super) fn clients(&self, source: &str) -> Clients {
-        let caller = self.app.caller(source).expect("an id");
+        Self::clients_in(&self.app, source)
+    }
+
+    /// Returns clients that call as a component from a program.
+    pub(super) fn clients_in(program: &Lattice, source: &str) -> Clients {
+        let caller = program.caller(source).expect("an id");
         Clients {
             store: draft::wasi::keyvalue::store::StoreClient::new(caller.clone()),
             atomics: draft::wasi::keyvalue::atomics::AtomicsClient::new(caller.clone()),

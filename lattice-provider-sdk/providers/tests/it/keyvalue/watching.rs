@@ -113,10 +113,27 @@ impl Watched {
         loop {
             let change = timeout(PATIENCE, self.changes.recv()).await;
             let told = change.expect("it is told").expect("it watches");
-            if told.0 != "u/begin" {
+            if !told.0.starts_with("u/begin") {
                 return told;
             }
         }
+    }
+
+    /// Waits until the replica that makes this bucket's writes has heard of the link, as is seen by
+    /// a key of its own.
+    async fn hears(&mut self, bucket: &BucketOf, key: &str) {
+        let told = async {
+            loop {
+                ok(bucket.set(key, b"").await);
+                tokio::task::yield_now().await;
+                while let Ok(told) = self.changes.try_recv() {
+                    if told.0 == key {
+                        return;
+                    }
+                }
+            }
+        };
+        timeout(PATIENCE, told).await.expect("it is told");
     }
 }
 
@@ -199,4 +216,51 @@ async fn a_watcher_that_is_behind_holds_up_writes_and_misses_none() {
     }
     ok(watched.bucket.set(&last, b"").timeout(PATIENCE).await);
     assert_eq!(watched.next().await.0, last);
+}
+
+#[tokio::test]
+async fn a_change_is_told_once_by_the_replica_that_makes_it_and_none_that_others_make() {
+    for kind in [Kind::Redis, Kind::Nats] {
+        let Some(mut stage) = Stage::start(kind).await else {
+            continue;
+        };
+        stage.serve_again().await;
+        let mut watched = Watched::new(stage).await;
+        let programs = watched.stage.programs().map(Clone::clone);
+        let mut buckets = Vec::new();
+        for (program, key) in programs.iter().zip(["u/begin-1", "u/begin-2"]) {
+            let bucket = open(&Stage::clients_in(program, "app"), "carts").await;
+            watched.hears(&bucket, key).await;
+            buckets.push(bucket);
+        }
+        for step in 0..10_u8 {
+            let bucket = &buckets[usize::from(step % 2)];
+            ok(bucket.set("u/key", &[step]).await);
+        }
+        watched.stage.write_beside("carts", "u/other", "x").await;
+        let other = ok(buckets[0].get("u/other").await);
+        assert_eq!(other.as_deref(), Some(&b"x"[..]), "{kind:?}");
+        for (bucket, key) in buckets.iter().zip(["u/last-1", "u/last-2"]) {
+            ok(bucket.set(key, b"").await);
+        }
+
+        let (mut steps, mut last) = (Vec::new(), Vec::new());
+        while last.len() < 2 {
+            let (key, value, _) = watched.next().await;
+            if key == "u/key" {
+                steps.push(value.expect("it was set")[0]);
+            } else {
+                last.push(key);
+            }
+        }
+        last.sort();
+        assert_eq!(last, ["u/last-1", "u/last-2"], "{kind:?}");
+        // Each replica tells its own, in the order in which it has made them.
+        let of = |replica: u8| {
+            let steps = steps.iter().copied();
+            steps.filter(|step| step % 2 == replica).collect::<Vec<_>>()
+        };
+        assert_eq!(of(0), [0, 2, 4, 6, 8], "{kind:?}");
+        assert_eq!(of(1), [1, 3, 5, 7, 9], "{kind:?}");
+    }
 }

@@ -31,11 +31,18 @@ pub(crate) enum Behaviour {
     Keep,
     /// Returns an error.
     Fail,
+    /// Returns an error for a message with this body.
+    FailAt(&'static str),
     /// Publishes its body where a reply is expected.
     Reply,
     /// Waits until it may go on.
     Wait(Arc<Semaphore>),
+    /// Takes a moment with the only permit, and passes on [`TOGETHER`] if it isn't there.
+    Alone(Arc<Semaphore>),
 }
+
+/// The body of a message that says that another one was handled at the same time.
+const TOGETHER: &str = "two were handled at once";
 
 /// The actor. It passes on all messages, before anything else.
 pub(crate) struct Actor {
@@ -87,7 +94,19 @@ impl Handler for Actor {
         }
         match &self.behaviour {
             Behaviour::Keep => Ok(()),
-            Behaviour::Fail => Err("it always fails".to_owned()),
+            Behaviour::FailAt(body) if message.body != *body => Ok(()),
+            Behaviour::Fail | Behaviour::FailAt(_) => Err("it always fails".to_owned()),
+            Behaviour::Alone(permit) => {
+                let Ok(_permit) = permit.try_acquire() else {
+                    let body = TOGETHER.into();
+                    let _ = self.received.send(BrokerMessage { body, ..message });
+                    return Ok(());
+                };
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(())
+            }
             Behaviour::Wait(go) => {
                 go.acquire().await.expect("it is never closed").forget();
                 Ok(())

@@ -58,6 +58,7 @@ on_each_backend! {
     wrong_subjects_are_refused
     messages_of_one_link_are_handled_in_order
     a_message_that_fails_too_often_is_set_aside
+    others_stay_in_order_around_a_message_that_fails
     messages_wait_for_an_actor_that_is_away
     a_wrong_link_is_shown_and_mended
 }

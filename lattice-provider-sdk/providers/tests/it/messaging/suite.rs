@@ -5,6 +5,8 @@ use super::{
     scene::{Backend, Scene},
 };
 use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 pub(crate) async fn a_message_reaches_each_matching_link_once(backend: Backend) {
     let scene = Scene::new(backend).await;
@@ -70,7 +72,8 @@ pub(crate) async fn wrong_subjects_are_refused(backend: Backend) {
 
 pub(crate) async fn messages_of_one_link_are_handled_in_order(backend: Backend) {
     let scene = Scene::new(backend).await;
-    let (_actor, mut received) = scene.actor("actor", Behaviour::Keep).await;
+    let alone = Behaviour::Alone(Arc::new(Semaphore::new(1)));
+    let (_actor, mut received) = scene.actor("actor", alone).await;
     let config = scene.backend.config(&["a"], &json!({ "max-in-flight": 1 }));
     scene.subscribe("actor", &config).await;
     scene.reaches("a", &mut received).await;
@@ -101,6 +104,33 @@ pub(crate) async fn a_message_that_fails_too_often_is_set_aside(backend: Backend
     // One that comes later isn't held up.
     scene.publish("a", "next").await.expect("published");
     assert_eq!(failing.next().await.body, "next");
+}
+
+pub(crate) async fn others_stay_in_order_around_a_message_that_fails(backend: Backend) {
+    let scene = Scene::new(backend).await;
+    let (_actor, mut received) = scene.actor("actor", Behaviour::FailAt("bad")).await;
+    let (_aside, mut aside) = scene.actor("aside", Behaviour::Keep).await;
+    let more = json!({
+        "max-in-flight": 1, "max-deliver": 3, "backoff": "10ms", "dead-letter": "dead.a",
+    });
+    let config = scene.backend.config(&["a"], &more);
+    scene.subscribe("actor", &config).await;
+    scene.reaches("a", &mut received).await;
+    let config = scene.backend.config(&["dead.a"], &json!({}));
+    scene.subscribe("aside", &config).await;
+    scene.reaches("dead.a", &mut aside).await;
+
+    for body in ["1", "2", "bad", "3", "4"] {
+        scene.publish("a", body).await.expect("published");
+    }
+    assert_eq!(aside.next().await.body, "bad");
+    let deliveries = scene.backend.deliveries();
+    let mut bodies = received.bodies(4 + deliveries).await;
+    let first = bodies.iter().position(|body| body == "bad");
+    assert_eq!(first, Some(2), "{bodies:?}");
+    bodies.retain(|body| body != "bad");
+    assert_eq!(bodies, ["1", "2", "3", "4"], "each once, in order");
+    assert!(received.is_empty(), "and the other one no more often");
 }
 
 pub(crate) async fn messages_wait_for_an_actor_that_is_away(backend: Backend) {

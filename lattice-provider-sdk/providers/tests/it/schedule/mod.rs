@@ -99,6 +99,41 @@ async fn a_tick_is_tried_again_as_often_as_the_link_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_may_have_run_is_not_repeated() {
+    let mut scene = Scene::new().await;
+    let provider = scene.provider(Arc::new(scene.store.clone())).await;
+    scene.behave(Behaviour::Hang);
+    let config = json!({ "every": "1m", "attempts": 3, "timeout": "1s" });
+    scene.link("ticks", &config).await;
+    let first = scene.tick().await;
+    eventually("the failure is shown", async || {
+        let health = provider.health().await;
+        health.is_err_and(|reason| reason.contains("the last tick has failed"))
+    })
+    .await;
+    scene.behave(Behaviour::Succeed);
+    let next = scene.tick().await;
+    assert_eq!((next.due, next.attempt), (first.due + 60_000, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_whose_replica_is_gone_before_its_call_is_not_run_by_another() {
+    let mut scene = Scene::new().await;
+    let way = Way::to(&scene.store);
+    let doomed = scene.provider(Arc::new(way.clone())).await;
+    let config = json!({ "every": "1m", "catch-up": "once" });
+    scene.link("minutes", &config).await;
+    let before = scene.tick().await.due;
+    // It takes the next tick, and doesn't learn that it has.
+    way.set(Fault::HoldsAnswers);
+    eventually("a tick was taken", async || way.held() > 0).await;
+    let _other = scene.provider(Arc::new(scene.store.clone())).await;
+    drop(doomed);
+    let next = scene.tick().await;
+    assert_eq!((next.due, next.attempt), (before + 120_000, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn missed_ticks_are_skipped_or_the_latest_is_caught_up() {
     for (catch_up, caught_up) in [("skip", false), ("once", true)] {
         let mut scene = Scene::new().await;

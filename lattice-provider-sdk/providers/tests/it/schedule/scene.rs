@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_hours(1);
 pub(crate) enum Behaviour {
     Succeed,
     Fail,
+    /// Never returns.
+    Hang,
 }
 
 #[derive(Clone)]
@@ -46,9 +48,11 @@ impl Handler for Actor {
     async fn on_tick(&self, _: &Call<Self>, tick: Tick) -> Result<(), String> {
         // The test may have ended.
         let _ = self.ticks.send(tick);
-        match *self.behaviour.lock().expect("no panic holds it") {
+        let behaviour = *self.behaviour.lock().expect("no panic holds it");
+        match behaviour {
             Behaviour::Succeed => Ok(()),
             Behaviour::Fail => Err("it always fails".to_owned()),
+            Behaviour::Hang => std::future::pending().await,
         }
     }
 }

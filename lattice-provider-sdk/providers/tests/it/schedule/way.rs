@@ -22,6 +22,8 @@ pub(super) enum Fault {
     Fails,
     /// Every other write has its effect, and its answer is lost.
     LosesAnswers,
+    /// Steps of a series are taken, which is never answered.
+    HoldsAnswers,
 }
 
 /// A way to the store. Clones are the same way.
@@ -30,6 +32,7 @@ pub(super) struct Way {
     store: MemoryStore,
     fault: Arc<Mutex<Fault>>,
     writes: Arc<AtomicU64>,
+    held: Arc<AtomicU64>,
 }
 
 impl Way {
@@ -38,6 +41,7 @@ impl Way {
             store: store.clone(),
             fault: Arc::new(Mutex::new(Fault::None)),
             writes: Arc::default(),
+            held: Arc::default(),
         }
     }
 
@@ -48,7 +52,21 @@ impl Way {
     fn check(&self) -> Result<(), StoreError> {
         match *self.fault.lock().expect("no panic holds it") {
             Fault::Fails => Err(StoreError::Unavailable("cut off".to_owned())),
-            Fault::None | Fault::LosesAnswers => Ok(()),
+            Fault::None | Fault::LosesAnswers | Fault::HoldsAnswers => Ok(()),
+        }
+    }
+
+    /// Returns how many answers are held.
+    pub(super) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Returns never if this answer is held.
+    async fn hold(&self, key: &str) {
+        let fault = *self.fault.lock().expect("no panic holds it");
+        if fault == Fault::HoldsAnswers && key.starts_with("series.") {
+            self.held.fetch_add(1, Ordering::Relaxed);
+            std::future::pending().await
         }
     }
 
@@ -97,7 +115,10 @@ impl Store for Way {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
             self.check()?;
-            self.answered(self.store.lease(key, value, ttl, expect).await)
+            let name = key.to_string();
+            let answer = self.store.lease(key, value, ttl, expect).await;
+            self.hold(&name).await;
+            self.answered(answer)
         })
     }
 

@@ -184,6 +184,13 @@ pub(super) async fn a_transaction_ends_with_its_provider(database: &impl Databas
 
 pub(super) async fn what_was_committed_outlives_its_provider(database: &impl Database) {
     let mut served = with_notes(database, Settings::default()).await;
+    let inserted = served.execute(INSERT, &[Value::Int64(1)]).await;
+    assert_eq!(inserted, Ok(1));
+    let transaction = served.begin().await;
+    within(&transaction, INSERT, &[Value::Int64(2)])
+        .await
+        .expect("inserted");
+    commit(&transaction).await.expect("committed");
     served.stop().await;
     let provider = database.provider(Settings::default());
     served.serving = Some(
@@ -192,10 +199,10 @@ pub(super) async fn what_was_committed_outlives_its_provider(database: &impl Dat
             .expect("served"),
     );
     let again = super::connected(served.lattice.caller("app").expect("an id")).await;
-    let found = super::query(&again, COUNT, &[]).await.expect("a number");
+    let found = super::query(&again, "SELECT id FROM notes ORDER BY id", &[]).await;
     assert_eq!(
-        found.rows,
-        [[Value::Int64(0)]],
+        found.expect("rows").rows,
+        [[Value::Int64(1)], [Value::Int64(2)]],
         "what was committed is there"
     );
 }
