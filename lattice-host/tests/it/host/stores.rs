@@ -164,8 +164,9 @@ impl Scene {
         let until = Instant::now() + PATIENCE;
         loop {
             let caller = self.lattice.caller("app").expect("an id");
-            let made = DatabaseClient::new(caller).new_connection();
-            if let Ok(connection) = made.timeout(PATIENCE).await {
+            let database = DatabaseClient::new(caller);
+            let made = database.new_connection().timeout(PATIENCE);
+            if let Ok(connection) = made.await {
                 let asked = connection.query("SELECT 1", &[]).timeout(PATIENCE).await;
                 if matches!(asked, Ok(Ok(_))) {
                     return connection;

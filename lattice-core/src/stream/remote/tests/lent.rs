@@ -38,8 +38,8 @@ async fn a_handle_that_was_lent_is_not_claimed_as_an_owned_one() {
     let (there, _sent, _loan) = lent(&x, &b, resource).await;
     let passed = b.send(Handle::Borrow(there), &component("user"), &c);
     let passed = passed.expect("it has been lent");
-    let taken = c.receive(passed.name(), true, &b, &component("thief"));
-    let taken = taken.await;
+    let thief = component("thief");
+    let taken = c.receive(passed.name(), true, &b, &thief).await;
     assert!(matches!(taken, Err(Stale::NotHeld(_))), "{taken:?}");
     assert_eq!(shelf.holder(), Some(a));
 }
