@@ -40,5 +40,7 @@
 mod connection;
 mod settings;
 
-pub(crate) use connection::{Away, Connection};
+#[cfg(any(feature = "blobstore-nats", feature = "keyvalue-nats"))]
+pub(crate) use connection::Away;
+pub(crate) use connection::Connection;
 pub use settings::{NatsLogin, NatsSettings, NatsTls};
