@@ -10,6 +10,7 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
 };
+use zeroize::Zeroizing;
 
 /// Folders whose files belong to the system. Variables of the process are in some of them.
 const OF_SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -243,14 +244,16 @@ pub(crate) fn read_file(path: &Path, most: ByteSize) -> io::Result<Vec<u8>> {
         let reason = "it isn't a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
-    let (mut bytes, limit) = (Vec::new(), most.as_u64());
+    let limit = most.as_u64();
+    // It may be a secret, so what isn't returned is wiped.
+    let mut bytes = Zeroizing::new(Vec::new());
     let mut file = File::open(path)?.take(limit.saturating_add(1));
     file.read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let reason = format!("it has more than {most}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
-    Ok(bytes)
+    Ok(std::mem::take(&mut *bytes))
 }
 
 impl Deref for HostPath {

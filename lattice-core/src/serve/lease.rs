@@ -135,12 +135,6 @@ impl LeaseDeadline {
         self.set_each(self.now(), [asleep_too, asleep_too, wall]);
     }
 
-    /// Returns how long it takes until [`until_over`](Self::until_over) returns, unless the lease
-    /// is renewed.
-    pub fn time_left(&self) -> Duration {
-        self.end().saturating_duration_since(Instant::now())
-    }
-
     /// Waits for the next renewal after this call, or for the end of the lease before its time.
     pub fn renewed(&self) -> Notified<'_> {
         self.shared.renewed.notified()
@@ -288,7 +282,7 @@ mod tests {
         here.set(here.now(), TERM);
         there.hold_for(here.left());
         assert!(there.holds());
-        assert!(there.time_left() <= TERM, "{:?}", there.time_left());
+        assert!(there.left().asleep_too <= TERM, "{:?}", there.left());
         let over = there.until_over();
         let within = tokio::time::timeout(TERM + Duration::from_secs(1), over);
         within.await.expect("it ends by itself");

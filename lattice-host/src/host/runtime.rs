@@ -159,15 +159,15 @@ impl HostRuntime {
     ) -> Result<Prepared, RuntimeError> {
         let failed = |error: &dyn std::error::Error| RuntimeError::of(error);
         let (settings, named) = (self.programs.clone(), image.clone());
-        let is_allowed = move || Programs::have(&settings.allowed, &named);
-        let is_allowed = tokio::task::spawn_blocking(is_allowed);
-        if !is_allowed.await.unwrap_or(false) {
+        let allowed = move || Programs::allowed(&settings.allowed, named);
+        let allowed = tokio::task::spawn_blocking(allowed).await;
+        let Some(image) = allowed.ok().flatten() else {
             return Err(RuntimeError::new(format!(
                 "this host may not run `{image}`, or has no such file; name its folder or registry with `lattice up --programs` or `HostBuilder::programs`, or keep the provider off this host with labels"
             )));
-        }
+        };
         let mut settings = job.config.clone();
-        let program = match image {
+        let program = match &image {
             Image::File(path) => Program::named(path, digest, &mut settings).await,
             Image::Oci(reference) => {
                 let pinned = digest.map(|digest| reference.pinned(digest));

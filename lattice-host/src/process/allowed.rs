@@ -64,9 +64,20 @@ impl Programs {
         })
     }
 
-    /// Whether one of these has the program of this image. A file that isn't there is none of them.
-    pub(crate) fn have(all: &[Self], image: &Image) -> bool {
-        all.iter().any(|one| one.has(image).unwrap_or(false))
+    /// Returns the image if one of these has its program, with the full path of a file: a link in
+    /// the declared one may lead elsewhere a moment later. A file that isn't there is none of them.
+    pub(crate) fn allowed(all: &[Self], image: Image) -> Option<Image> {
+        let image = match &image {
+            Image::File(path) => match path.canonicalize() {
+                Ok(full) => Image::File(full),
+                // Its start says why.
+                Err(_) => return all.contains(&Self::Any).then_some(image),
+            },
+            _ => image,
+        };
+        let mut all = all.iter();
+        let is_allowed = all.any(|one| one.has(&image).unwrap_or(false));
+        is_allowed.then_some(image)
     }
 }
 
@@ -115,7 +126,7 @@ mod tests {
             programs.to_string().parse::<Programs>(),
             Ok(programs.clone())
         );
-        Programs::have(&[programs], &image.parse().expect(image))
+        Programs::allowed(&[programs], image.parse().expect(image)).is_some()
     }
 
     #[test]
@@ -138,7 +149,7 @@ mod tests {
             assert_eq!(has(programs, image), expected, "{programs} {image}");
         }
         let image = "file:/bin/sh".parse().expect("an image");
-        assert!(!Programs::have(&[], &image), "none by default");
+        assert_eq!(Programs::allowed(&[], image), None, "none by default");
     }
 
     #[test]
@@ -148,10 +159,14 @@ mod tests {
         let link = folder.join("sh");
         let made = std::os::unix::fs::symlink("/bin/sh", &link);
         let image = Image::File(link);
-        let is_allowed = Programs::have(&[Programs::Folder(folder.clone())], &image);
+        let outside = Programs::allowed(&[Programs::Folder(folder.clone())], image.clone());
+        let any = Programs::allowed(&[Programs::Any], image);
         std::fs::remove_dir_all(&folder).expect("removed");
         made.expect("a link");
-        assert!(!is_allowed);
+        assert_eq!(outside, None);
+        // What runs is what was checked, wherever the link leads by then.
+        let full = Path::new("/bin/sh").canonicalize().expect("it is there");
+        assert_eq!(any, Some(Image::File(full)));
     }
 
     #[test]

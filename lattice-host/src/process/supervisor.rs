@@ -95,16 +95,8 @@ impl Supervisor {
                     };
                     let reason = match ended {
                         Ok(reason) => reason,
-                        Err(Halt::Asked) => {
-                            running.stop().await;
-                            break;
-                        }
-                        // Another host may start its own process within a second.
-                        Err(Halt::LeaseOver) => {
-                            tracing::warn!(
-                                "the lease of a provider has ended, and its process is killed"
-                            );
-                            running.kill().await;
+                        Err(halt) => {
+                            end(running, halt, lease.as_ref().map(|(_, until)| until)).await;
                             break;
                         }
                     };
@@ -165,16 +157,44 @@ enum Halt {
 
 /// Waits until there is to be no process any more.
 async fn halted(stop: &CancellationToken, lease: Option<&LeaseDeadline>) -> Halt {
-    let over = async {
-        match lease {
-            Some(lease) => lease.until_over().await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         biased;
+        // Then there is no time for an orderly end.
+        () = over(lease) => Halt::LeaseOver,
         () = stop.cancelled() => Halt::Asked,
-        () = over => Halt::LeaseOver,
+    }
+}
+
+/// Waits until the lease is over, if there is one.
+async fn over(lease: Option<&LeaseDeadline>) {
+    match lease {
+        Some(lease) => lease.until_over().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a future for as long as the lease is held. Returns `None` after that.
+async fn while_held<T>(lease: Option<&LeaseDeadline>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = over(lease) => None,
+        done = work => Some(done),
+    }
+}
+
+/// Ends a process: in order as long as its lease is held, and at once after that, because another
+/// host may start its own process within a second.
+async fn end(mut running: Running, halt: Halt, lease: Option<&LeaseDeadline>) {
+    let is_over = match halt {
+        // Dropping the process kills it.
+        Halt::Asked => while_held(lease, running.stop()).await.is_none(),
+        Halt::LeaseOver => {
+            running.kill().await;
+            true
+        }
+    };
+    if is_over {
+        tracing::warn!("the lease of a provider has ended, and its process is killed");
     }
 }
 
@@ -191,6 +211,45 @@ fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lattice_core::serve::LeaseLeft;
+
+    const TERM: Duration = Duration::from_secs(4);
+
+    fn held() -> LeaseDeadline {
+        let lease = LeaseDeadline::expired();
+        lease.hold_for(LeaseLeft {
+            asleep_too: TERM,
+            wall: TERM,
+        });
+        lease
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_lease_comes_before_a_request_to_stop() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let over = LeaseDeadline::expired();
+        let halt = halted(&stop, Some(&over)).await;
+        assert!(matches!(halt, Halt::LeaseOver));
+        for lease in [Some(held()), None] {
+            let halt = halted(&stop, lease.as_ref()).await;
+            assert!(matches!(halt, Halt::Asked));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_orderly_end_takes_no_longer_than_the_lease() {
+        let lease = held();
+        let begun = Instant::now();
+        let ends = while_held(Some(&lease), std::future::pending::<()>());
+        let ended = tokio::time::timeout(TERM * 2, ends).await;
+        assert_eq!(ended, Ok(None));
+        assert!(begun.elapsed() < TERM * 3 / 2, "{:?}", begun.elapsed());
+        for lease in [Some(held()), None] {
+            let done = while_held(lease.as_ref(), sleep(TERM / 2)).await;
+            assert_eq!(done, Some(()));
+        }
+    }
 
     #[test]
     fn pauses_grow_after_the_first_failure_and_are_bounded() {

@@ -17,6 +17,10 @@ const MAX_NOTICE: u64 = 4_096;
 /// killed it before.
 const STOP: Duration = Duration::from_secs(5);
 
+/// How often a process looks whether its lease is over. Shorter than the second after which another
+/// process may hold it.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// What a process reads.
 pub(super) struct Input {
     /// The first line.
@@ -62,15 +66,22 @@ impl Input {
         }
         let watched = lease.clone();
         thread::spawn(move || {
-            loop {
-                let left = watched.time_left();
-                if left.is_zero() {
-                    end_at_once();
-                }
-                thread::sleep(left);
-            }
+            wait_until_over(&watched);
+            end_at_once();
         });
         (fence, lease)
+    }
+}
+
+/// Waits until a lease is over, also by the clock that keeps running while the machine sleeps, and
+/// also if it ends before its time.
+fn wait_until_over(lease: &LeaseDeadline) {
+    loop {
+        let left = lease.left().asleep_too;
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(LOOK));
     }
 }
 
@@ -103,6 +114,30 @@ fn end_at_once() -> ! {
 mod tests {
     use super::*;
     use lattice_core::serve::LeaseLeft;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_end_of_a_lease_before_its_time_is_noticed() {
+        let lease = LeaseDeadline::expired();
+        wait_until_over(&lease);
+        let hold = |time| {
+            lease.hold_for(LeaseLeft {
+                asleep_too: time,
+                wall: time,
+            });
+        };
+        hold(Duration::from_secs(60));
+        let (watched, (sender, over)) = (lease.clone(), mpsc::channel());
+        let waits = thread::spawn(move || {
+            wait_until_over(&watched);
+            let _ = sender.send(());
+        });
+        assert!(over.try_recv().is_err(), "it is held");
+        hold(Duration::ZERO);
+        let noticed = over.recv_timeout(Duration::from_secs(30));
+        noticed.expect("it is noticed long before its time");
+        waits.join().expect("no panic");
+    }
 
     #[test]
     fn a_lease_follows_its_notices_until_the_request_to_stop() {
