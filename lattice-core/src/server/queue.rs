@@ -143,7 +143,7 @@ impl CallQueue {
             most_arguments: limits.arguments.as_usize(),
             budget: budget.clone(),
             here: Share::of(budget),
-            waiting: WaitingCalls::default(),
+            waiting: WaitingCalls::new(),
             drains: AtomicUsize::new(0),
             idle: Notify::new(),
         }

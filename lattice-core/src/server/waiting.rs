@@ -4,7 +4,8 @@
 //! States of a wait: *waiting* → *late* (its deadline has passed, and its task has yet to learn
 //! that) → over. No call has a timer of its own, nor a place in the list of a cancellation: one
 //! task sweeps all waits of the component, no later than the first deadline. It starts with the
-//! first wait, and is replaced if its runtime ends before others.
+//! first wait, where the component is served, because a caller may have a runtime of its own that
+//! runs only now and then. It is replaced if its runtime ends before others.
 
 use crate::sync::Mutex;
 use std::{
@@ -18,6 +19,7 @@ use std::{
     task::{Poll, Waker},
 };
 use tokio::{
+    runtime::Handle,
     sync::Notify,
     time::{Instant, timeout_at},
 };
@@ -33,10 +35,12 @@ pub(super) enum Ended {
 }
 
 /// The calls of one component that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WaitingCalls {
     waits: Arc<Waits>,
     sweeper: Mutex<Option<AbortOnDropHandle<()>>>,
+    /// The runtime in which the component is served.
+    home: Option<Handle>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +68,15 @@ enum Place {
 }
 
 impl WaitingCalls {
+    /// Those of a component that is served in the current runtime.
+    pub(super) fn new() -> Self {
+        Self {
+            waits: Arc::default(),
+            sweeper: Mutex::default(),
+            home: Handle::try_current().ok(),
+        }
+    }
+
     /// Waits for `work`, until the deadline and until the component is cut off.
     ///
     /// # Cancel safety
@@ -96,9 +109,17 @@ impl WaitingCalls {
     }
 
     fn start_sweeper(&self) {
-        // If there is no runtime, dropping it lets another wait try again.
-        let sweeper = Sweeper(self.waits.clone());
-        let task = tokio::spawn(async move { sweeper.run().await });
+        // If there is no runtime, dropping the last of it lets another wait try again.
+        let sweeper = Arc::new(Sweeper(self.waits.clone()));
+        let run = || {
+            let sweeper = sweeper.clone();
+            async move { sweeper.run().await }
+        };
+        let task = match self.home.as_ref().map(|home| home.spawn(run())) {
+            Some(task) if !task.is_finished() => task,
+            // That runtime has ended.
+            _ => tokio::spawn(run()),
+        };
         let before = self.sweeper.lock().replace(AbortOnDropHandle::new(task));
         drop(before);
     }
@@ -254,6 +275,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
     use std::{future::pending, time::Duration};
+    use tokio::runtime::Runtime;
 
     const SOON: Duration = Duration::from_millis(100);
     /// What a timer may be late by.
@@ -266,7 +288,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_wait_ends_at_its_own_deadline() {
-        let (calls, start) = (WaitingCalls::default(), Instant::now());
+        let (calls, start) = (WaitingCalls::new(), Instant::now());
         let late = async |after: Duration| {
             let ended = calls.until(start + after, pending::<()>()).await;
             assert_eq!(ended, Err(Ended::Late));
@@ -286,7 +308,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_that_is_done_ends_a_wait_and_leaves_nothing_behind() {
-        let (calls, start) = (WaitingCalls::default(), Instant::now());
+        let (calls, start) = (WaitingCalls::new(), Instant::now());
         assert_eq!(calls.until(start, async { 7 }).await, Ok(7));
         let work = async {
             tokio::time::sleep(SOON).await;
@@ -301,7 +323,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cut_off_ends_all_waits_and_no_later_one_begins() {
-        let (calls, start) = (WaitingCalls::default(), Instant::now());
+        let (calls, start) = (WaitingCalls::new(), Instant::now());
         let until = |after| calls.until(start + after, pending::<()>());
         let cut_off = async { calls.cut_off() };
         let (one, other, ()) = tokio::join!(until(SOON), until(SOON * 2), cut_off);
@@ -312,19 +334,53 @@ mod tests {
         assert!(is_empty(&calls));
     }
 
+    fn runtime() -> Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let built = builder.enable_time().start_paused(true).build();
+        built.expect("a runtime")
+    }
+
+    /// Begins a wait in this runtime, which runs for no longer than that.
+    fn begin(runtime: &Runtime, calls: &WaitingCalls) {
+        let begun = runtime.block_on(async {
+            let wait = calls.until(Instant::now() + SOON, pending::<()>());
+            wait.now_or_never()
+        });
+        assert_eq!(begun, None);
+    }
+
+    /// A wait in this runtime ends in time.
+    fn ends(runtime: &Runtime, calls: &WaitingCalls) {
+        let ended = runtime.block_on(async {
+            let wait = calls.until(Instant::now() + SOON, pending::<()>());
+            timeout_at(Instant::now() + SOON * 9, wait).await
+        });
+        assert_eq!(ended.expect("in time"), Err(Ended::Late));
+    }
+
     #[test]
     fn waits_end_also_after_the_runtime_of_the_first_one() {
-        let runtime = || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.enable_time().start_paused(true).build()
-        };
-        let calls = WaitingCalls::default();
-        let until = |after| calls.until(Instant::now() + after, pending::<()>());
-        let first = runtime().expect("a runtime");
-        assert_eq!(first.block_on(async { until(SOON).now_or_never() }), None);
+        let calls = WaitingCalls::new();
+        let first = runtime();
+        begin(&first, &calls);
         drop(first);
-        let second = runtime().expect("a runtime");
-        let ended = second.block_on(async { until(SOON).await });
-        assert_eq!(ended, Err(Ended::Late));
+        ends(&runtime(), &calls);
+    }
+
+    #[test]
+    fn waits_end_while_the_runtime_of_another_caller_stands_still() {
+        let (home, caller) = (runtime(), runtime());
+        let calls = home.block_on(async { WaitingCalls::new() });
+        begin(&caller, &calls);
+        ends(&home, &calls);
+    }
+
+    #[test]
+    fn waits_end_also_after_the_runtime_in_which_the_component_was_served() {
+        let home = runtime();
+        let calls = home.block_on(async { WaitingCalls::new() });
+        begin(&home, &calls);
+        drop(home);
+        ends(&runtime(), &calls);
     }
 }
