@@ -18,9 +18,9 @@ use std::{collections::BTreeSet, time::Duration};
 /// Bounds of the settings that are numbers.
 const MOST_IN_FLIGHT: u16 = 1_000;
 const MOST_DELIVERIES: u32 = 1_000;
-/// Longest time that the handler and the pauses between deliveries may take together. A server takes
-/// a message back whose receiver has it for longer than its `consumer_timeout`, half an hour by
-/// default. A handler that takes longer than that would never end a delivery, and none would count.
+/// Longest time that the handler and the pauses between deliveries may take together. A server
+/// takes a message back whose receiver has it for longer than its `consumer_timeout`, half an hour
+/// by default. A handler that takes longer would never end a delivery, so none would count.
 const LONGEST_WAIT: Duration = Duration::from_mins(20);
 
 /// The config of a link from `messaging-amqp` to an actor: which messages it receives, and how.
