@@ -60,11 +60,14 @@ impl PostgresServer {
             server: NAME,
             package: "postgresql",
         })?;
-        if is_root() && !is_user(USER) {
-            return Err(NoServer::NoUser {
-                server: NAME,
-                user: USER,
-            });
+        if is_root() {
+            running::require(NAME, &["setpriv"])?;
+            if !is_user(USER) {
+                return Err(NoServer::NoUser {
+                    server: NAME,
+                    user: USER,
+                });
+            }
         }
         let folder = prepared(&programs).map_err(unprepared)?;
         let mut server = Self {

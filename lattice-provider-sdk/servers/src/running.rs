@@ -123,7 +123,7 @@ pub(crate) fn require(server: &'static str, programs: &[&'static str]) -> Result
     }
 }
 
-/// Returns a port that nobody listens on.
+/// Returns a port at which nothing listens.
 pub(crate) fn free_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())

@@ -1,8 +1,8 @@
 //! What the schedule has done: links that have expired are removed, with their statistics.
 //!
 //! Every step can be done again, and what is left goes with the next tick. A tick ends, by its
-//! link's `timeout`, before the next one is due. So no tick removes what another one has found, and
-//! somebody has since put in its place.
+//! link's `timeout`, before the next one is due. So no tick removes a new link that has taken the
+//! place of one that an earlier tick had found.
 
 use crate::{clicks, links, problem::Problem};
 use lattice_actor_sdk::log;

@@ -113,8 +113,8 @@ fn allowed(route: Route<'_>, method: &Method) -> Result<(), Problem> {
     Err(Problem::Method(methods))
 }
 
-/// Leads to the address of a link. A click that can't be published isn't counted, and that is all:
-/// whoever follows a link isn't kept from it.
+/// Leads to the address of a link. A click that can't be published is logged and isn't counted, and
+/// the response is the same.
 fn follow(visit: &Visit, code: &str, method: &Method) -> Result<Response<Body>, Problem> {
     let link = links::find(code, visit.now)?;
     if method == Method::GET

@@ -136,7 +136,7 @@ pub(super) fn properties(reply_to: Option<String>) -> Result<BasicProperties, St
     }
 }
 
-/// Returns the properties of a request, which nobody needs any more after some milliseconds.
+/// Returns the properties of a request that expires after some milliseconds.
 pub(super) fn request(address: Address, millis: u128) -> BasicProperties {
     let properties = BasicProperties::default()
         .with_delivery_mode(PASSING)

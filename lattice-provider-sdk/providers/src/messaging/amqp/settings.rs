@@ -18,6 +18,8 @@ use tokio_rustls::TlsConnector;
 const HEARTBEAT: u16 = 5;
 /// An exchange that every server has, for messages with topics.
 const EXCHANGE: &str = "amq.topic";
+/// The parameters of a URL that are used. Others, such as `verify`, would be ignored.
+const PARAMETERS: [&str; 4] = ["heartbeat", "frame_max", "channel_max", "auth_mechanism"];
 /// How long an operation may take by default.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,7 +30,8 @@ pub struct AmqpSettings {
     /// The servers of one cluster, joined by commas: `amqp://host:5672`, or `amqps://host:5671`
     /// with TLS. They are tried in turn. The path of a URL is its virtual host, `/` by default.
     /// They may have a user and a password in them, which is why they are a secret. In those,
-    /// characters with a meaning in a URL are percent-encoded, as in `%2C` for a comma.
+    /// characters with a meaning in a URL are percent-encoded, as in `%2C` for a comma. Parameters
+    /// after a `?` are `heartbeat`, `frame_max`, `channel_max` and `auth_mechanism`.
     pub servers: Secret,
     /// The user to log in as, with `password`. `guest` by default, if the URL has none.
     #[serde(default)]
@@ -121,6 +124,14 @@ impl AmqpSettings {
                     number + 1
                 ))
             })?);
+            if !has_known_parameters(text) {
+                return Err(Refusal::new(format!(
+                    "the server no. {} in `servers` has another parameter after its `?` than `{}`; \
+                     use the settings `ca-file`, `cert-file`, `cert-key-file` and `timeout`",
+                    number + 1,
+                    PARAMETERS.join("`, `")
+                )));
+            }
         }
         let connector = self.connector(&uris)?;
         let servers = uris.into_iter().map(|uri| server(uri, connector.as_ref()));
@@ -197,6 +208,17 @@ fn ipv6_host(url: &str) -> Option<&str> {
         .rsplit_once('@')
         .map_or(authority, |(_, host)| host);
     Some(host.strip_prefix('[')?.split_once(']')?.0)
+}
+
+fn has_known_parameters(url: &str) -> bool {
+    let url = url.split_once('#').map_or(url, |(url, _)| url);
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let mut names = parameters.split('&').map(|parameter| {
+        parameter
+            .split_once('=')
+            .map_or(parameter, |(name, _)| name)
+    });
+    names.all(|name| name.is_empty() || PARAMETERS.contains(&name))
 }
 
 fn is_short(text: &str) -> bool {

@@ -112,6 +112,14 @@ fn wrong_settings_are_refused_and_repeat_no_secret() {
         ),
         (AmqpSettings::new("nats://u:s3cret@a"), "the server no. 1"),
         (
+            AmqpSettings::new("amqps://a?heartbeat=9, amqps://a?heartbeat=9&s3cret=verify_none"),
+            "the server no. 2 in `servers` has another parameter",
+        ),
+        (
+            AmqpSettings::new("amqp://a/b?connection_timeout=1#c"),
+            "`timeout`",
+        ),
+        (
             with("amqp://a", |settings| {
                 settings.password = Some(Secret::new("s3cret".to_owned()));
             }),

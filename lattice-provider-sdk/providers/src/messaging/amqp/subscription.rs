@@ -18,8 +18,9 @@ use std::{collections::BTreeSet, time::Duration};
 /// Bounds of the settings that are numbers.
 const MOST_IN_FLIGHT: u16 = 1_000;
 const MOST_DELIVERIES: u32 = 1_000;
-/// Longest time that the pauses between deliveries may take together. A server takes a message back
-/// whose receiver has it for longer than its `consumer_timeout`, half an hour by default.
+/// Longest time that the handler and the pauses between deliveries may take together. A server
+/// takes a message back whose receiver has it for longer than its `consumer_timeout`, half an hour
+/// by default. A handler that takes longer would never end a delivery, so none would count.
 const LONGEST_WAIT: Duration = Duration::from_mins(20);
 
 /// The config of a link from `messaging-amqp` to an actor: which messages it receives, and how.
@@ -49,7 +50,8 @@ pub struct Subscription {
     /// default; with 1, they are handled in order.
     #[serde(default = "default::max_in_flight")]
     pub max_in_flight: u16,
-    /// How long the handler may take. `30s` by default.
+    /// How long the handler may take. `30s` by default. Together with the pauses between all
+    /// deliveries, at most 20 minutes.
     #[serde(default = "default::timeout")]
     pub timeout: Period,
     /// How often a message is delivered at most while its handler fails. 5 by default.
@@ -209,12 +211,12 @@ impl Subscription {
             expires.check("expires", Duration::from_secs(1), month)?;
         }
         let pauses = (1..self.max_deliver).map(|failures| pause(self.backoff, failures));
-        let wait: Duration = pauses.sum();
+        let wait = pauses.sum::<Duration>() + self.timeout.length();
         if wait > LONGEST_WAIT {
             return Err(Refusal::new(format!(
-                "the pauses between `max-deliver` deliveries take {} min, and servers take messages \
-                 back after half an hour; lower `max-deliver` or `backoff`, so that they take {} min \
-                 at most",
+                "`timeout` and the pauses between `max-deliver` deliveries take {} min, and servers \
+                 take messages back after half an hour; lower `max-deliver` or `backoff`, or \
+                 `timeout`, so that they take {} min at most",
                 wait.as_secs() / 60,
                 LONGEST_WAIT.as_secs() / 60
             )));
@@ -290,6 +292,7 @@ mod tests {
             (r#""max-deliver": 0"#, "`max-deliver` is 0"),
             (r#""timeout": "0s""#, "`timeout` is 0ms"),
             (r#""max-deliver": 40"#, "lower `max-deliver` or `backoff`"),
+            (r#""timeout": "31m""#, "`timeout` and the pauses"),
             (r#""expires": "1ms""#, "`expires` is 1ms"),
             (r#""exchange": """#, "`exchange` isn't a name"),
             (r#""queue": "amq.q""#, "`queue` isn't a name"),

@@ -1,17 +1,19 @@
 //! Exchanges, queues and bindings.
 
 use super::failed;
+use crate::outgoing::OutgoingLink;
 use lapin::{
     Channel, Connection, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use lattice_core::link::LinkKey;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
+use tokio::sync::Mutex;
 
 /// How often a message may come back to its queue before the server gives it up. The provider does
 /// that by `max-deliver`, so this is out of reach. Servers from 4.0 on have 20 by default.
@@ -32,9 +34,13 @@ pub(super) struct Queue {
 /// What binds a queue: an exchange, and a routing key or a pattern of them.
 pub(super) type Binding = (ShortString, ShortString);
 
-/// Which bindings this process has made, by queue.
+/// Which bindings the links of this process have made. Locked while one of them changes its own, so
+/// that the task of an earlier config undoes nothing of a later one.
 #[derive(Debug, Default)]
-pub(super) struct Bindings(Mutex<HashMap<ShortString, BTreeSet<Binding>>>);
+pub(super) struct Bindings(Mutex<Made>);
+
+/// Bindings, by the link that needs them, and by queue.
+type Made = HashMap<(LinkKey, ShortString), BTreeSet<Binding>>;
 
 /// Creates an exchange for topics, unless there is one with this name.
 pub(super) async fn exchange(connection: &Connection, name: &ShortString) -> Result<(), String> {
@@ -120,30 +126,83 @@ impl Queue {
 }
 
 impl Bindings {
-    /// Binds a queue, and undoes what this process has bound it to before.
+    /// Binds a queue for a link, and undoes what this process has bound it to before for the same
+    /// link, unless another link needs it. Fails if the link has ended, because its next task may
+    /// have bound the queue already.
     pub(super) async fn bind(
         &self,
         channel: &Channel,
+        link: &OutgoingLink,
         queue: &ShortString,
-        wanted: BTreeSet<Binding>,
+        wanted: &BTreeSet<Binding>,
     ) -> Result<(), String> {
+        let mut made = self.0.lock().await;
+        if link.ending.is_cancelled() {
+            return Err("the link was changed or deleted".to_owned());
+        }
+        let own = (link.link.key(), queue.clone());
+        let outdated = outdated(&made, &own, wanted);
+        // If this fails in between, what is bound by then is undone later.
+        let own_bindings = made.entry(own.clone()).or_default();
+        own_bindings.extend(wanted.iter().cloned());
         let (options, none) = (QueueBindOptions::default(), FieldTable::default);
-        for (exchange, key) in &wanted {
+        for (exchange, key) in wanted {
             let (exchange, key) = (exchange.clone(), key.clone());
             let bound = channel.queue_bind(queue.clone(), exchange, key, options, none());
             bound.await.map_err(|error| {
                 format!("the queue `{queue}` can't be bound: {}", failed(&error))
             })?;
         }
-        let before = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(queue.clone(), wanted.clone())
-        };
-        for (exchange, key) in before.unwrap_or_default().difference(&wanted) {
-            let (exchange, key) = (exchange.clone(), key.clone());
+        for (exchange, key) in outdated {
             let unbound = channel.queue_unbind(queue.clone(), exchange, key, none());
             unbound.await.map_err(|error| failed(&error))?;
         }
+        made.insert(own, wanted.clone());
         Ok(())
+    }
+}
+
+/// Returns the bindings of a queue that neither its link nor another one needs any more.
+fn outdated(made: &Made, own: &(LinkKey, ShortString), wanted: &BTreeSet<Binding>) -> Vec<Binding> {
+    let before = made.get(own).into_iter().flatten();
+    let is_needed = |binding: &Binding| {
+        let mut others = made.iter().filter(|(other, _)| *other != own);
+        wanted.contains(binding)
+            || others.any(|((_, queue), its)| *queue == own.1 && its.contains(binding))
+    };
+    before
+        .filter(|&binding| !is_needed(binding))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lattice_provider_sdk::Link;
+
+    fn own(target: &str, queue: &str) -> (LinkKey, ShortString) {
+        let link = Link::new("messaging", crate::messaging::HANDLER, target).expect("valid");
+        let link = link.named(target).expect("valid");
+        (link.key(), queue.into())
+    }
+
+    fn bindings(keys: &[&str]) -> BTreeSet<Binding> {
+        let of = |key: &&str| (ShortString::from("x"), ShortString::from(*key));
+        keys.iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_link_undoes_its_own_bindings_and_not_those_of_others() {
+        let made = Made::from([
+            (own("a", "dead"), bindings(&["a.dead", "both.dead"])),
+            (own("b", "dead"), bindings(&["b.dead", "both.dead"])),
+            (own("b", "q"), bindings(&["a.dead"])),
+        ]);
+        let undone = |own, wanted: &[&str]| outdated(&made, &own, &bindings(wanted));
+        let expected: Vec<_> = bindings(&["a.dead"]).into_iter().collect();
+        assert_eq!(undone(own("a", "dead"), &["new.dead"]), expected);
+        assert!(undone(own("a", "dead"), &["a.dead", "more"]).is_empty());
+        assert!(undone(own("c", "dead"), &["c.dead"]).is_empty());
     }
 }

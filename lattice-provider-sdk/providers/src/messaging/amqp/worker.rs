@@ -6,7 +6,7 @@ use super::{
     message::{self, SetAside},
     session::{Outgoing, PublishError, Session},
     subscription::{Source, Subscription},
-    topology,
+    topology::{self, Binding, Queue},
 };
 use crate::{
     messaging::{
@@ -27,7 +27,7 @@ use lapin::{
     },
     types::FieldTable,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     task::{JoinSet, unconstrained},
     time::{sleep, timeout},
@@ -155,15 +155,10 @@ impl Worker {
         if let (Some(subject), Some(keeper)) = (dead_letter, dead_letter_queue) {
             keeper.declare(&channel).await?;
             let binding = [(exchange.clone(), subject.clone())].into();
-            let bound = self.servers.bindings.bind(&channel, &keeper.name, binding);
-            bound.await?;
+            self.bind(&channel, keeper, &binding).await?;
         }
         queue.declare(&channel).await?;
-        let bound = self
-            .servers
-            .bindings
-            .bind(&channel, &queue.name, bindings.clone());
-        bound.await?;
+        self.bind(&channel, queue, bindings).await?;
         let consumer = async {
             let most = self.subscription.max_in_flight;
             channel.basic_qos(most, BasicQosOptions::default()).await?;
@@ -174,6 +169,16 @@ impl Worker {
         };
         let consumer = consumer.await.map_err(|error| failed(&error))?;
         Ok((channel, consumer))
+    }
+
+    async fn bind(
+        &self,
+        channel: &Channel,
+        queue: &Queue,
+        wanted: &BTreeSet<Binding>,
+    ) -> Result<(), String> {
+        let all = &self.servers.bindings;
+        all.bind(channel, &self.link, &queue.name, wanted).await
     }
 
     /// Stops receiving. What has just arrived goes to another replica at once.

@@ -58,7 +58,8 @@ impl Serving {
             body: "x".into(),
             reply_to: None,
         };
-        let published = web.publish(&message).await;
+        // The provider's own timeout ends it before.
+        let published = web.publish(&message).timeout(Duration::from_secs(30)).await;
         published.map_err(|error| error.to_string())?
     }
 
@@ -77,7 +78,8 @@ impl Serving {
 
 fn at(port: u16) -> AmqpSettings {
     AmqpSettings {
-        timeout: Duration::from_secs(1),
+        // Short enough for a server that hangs, and long enough for a busy machine.
+        timeout: Duration::from_secs(4),
         ..AmqpSettings::new(format!("amqp://localhost:{port}"))
     }
 }

@@ -16,7 +16,10 @@ use lattice_providers::{
 };
 use lattice_test_servers::RabbitServer;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How long publishing may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is between the provider's two sides.
 pub(crate) enum Backend {
@@ -168,7 +171,8 @@ impl Scene {
             body: Bytes::copy_from_slice(body.as_ref()),
             reply_to: None,
         };
-        let published = self.web().publish(&message).await;
+        // A server on a busy machine may take longer than calls have by default.
+        let published = self.web().publish(&message).timeout(PATIENCE).await;
         published.map_err(|error| error.to_string())?
     }
 
