@@ -2,8 +2,9 @@
 
 use super::bindings::wasmcloud::messaging::{handler::HandlerClient, types::BrokerMessage};
 use crate::{outgoing::OutgoingLink, period::Period};
+use futures_util::FutureExt as _;
 use lattice_core::call::Ran;
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 use tokio::time::sleep;
 
 /// The pauses between attempts while no host can take a message.
@@ -31,6 +32,17 @@ pub(super) async fn deliver(
     message: &BrokerMessage,
     within: Period,
 ) -> Delivered {
+    ended(attempt(link, message, within)).await
+}
+
+/// Returns how a delivery ends. A panic counts as a failure: else the message would be held,
+/// neither acknowledged nor given back.
+async fn ended(delivery: impl Future<Output = Delivered>) -> Delivered {
+    let ended = AssertUnwindSafe(delivery).catch_unwind().await;
+    ended.unwrap_or_else(|_| Delivered::Failed("the provider panicked".to_owned()))
+}
+
+async fn attempt(link: &OutgoingLink, message: &BrokerMessage, within: Period) -> Delivered {
     let handler = HandlerClient::new(link.caller.clone());
     let mut waits = 0;
     loop {
@@ -73,6 +85,16 @@ pub(super) fn pause(first: Period, failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failed_delivery() {
+        let panics = ended(async { panic!("a test") }).await;
+        assert!(matches!(panics, Delivered::Failed(reason) if reason.contains("panicked")));
+        assert!(matches!(
+            ended(async { Delivered::Handled }).await,
+            Delivered::Handled
+        ));
+    }
 
     #[test]
     fn pauses_double_up_to_a_minute() {
