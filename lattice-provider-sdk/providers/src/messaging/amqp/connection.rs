@@ -10,15 +10,18 @@
 //! have changed meanwhile, so each link does it from its own config.
 
 use super::{
+    again::Again,
     failed,
     session::Session,
     settings::{AmqpSettings, Server},
     transport,
 };
-use crate::{messaging::delivery::pause, period::Period};
 use lapin::{ErrorKind, types::ShortString};
 use lattice_provider_sdk::Refusal;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::watch,
     time::{interval, sleep, timeout},
@@ -27,11 +30,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How often it is checked whether a connection is still there. What uses it fails at once.
 const CHECK: Duration = Duration::from_millis(100);
-/// The pauses between attempts to connect: the first, and the longest.
-const AGAIN: (Period, Duration) = (
-    Period::new(Duration::from_millis(100)),
-    Duration::from_secs(2),
-);
 
 /// A connection to one of the servers. Dropping it ends it at once.
 #[derive(Debug)]
@@ -104,26 +102,26 @@ fn away(reason: &str) -> String {
 
 impl Target {
     async fn keep(self, report: watch::Sender<State>) {
-        let mut failures = 0;
+        let mut again = Again::default();
         for server in self.servers.iter().cycle() {
+            let mut lasted = Duration::ZERO;
             let reason = match self.connect(server).await {
                 Ok(session) => {
-                    failures = 0;
+                    let opened = Instant::now();
                     let session = Arc::new(session);
                     report.send_replace(State::Open(session.clone()));
                     let mut check = interval(CHECK);
                     while session.is_open() {
                         check.tick().await;
                     }
+                    lasted = opened.elapsed();
                     "it was lost".to_owned()
                 }
                 Err(reason) => reason,
             };
             tracing::debug!(name = %self.name, reason, "no connection to the AMQP server");
             report.send_replace(State::Away(reason.into()));
-            failures += 1;
-            let (first, longest) = AGAIN;
-            sleep(pause(first, failures).min(longest)).await;
+            sleep(again.pause(lasted)).await;
         }
     }
 

@@ -59,6 +59,7 @@
 //! * The `reply-to` of a message that an actor publishes is in the header `Lattice-Reply-To`, for
 //!   handlers: it is a subject, and not the name of a queue.
 
+mod again;
 mod connection;
 mod message;
 mod replies;

@@ -2,7 +2,9 @@
 //! acknowledges each after its handler.
 
 use super::{
-    Servers, failed,
+    Servers,
+    again::Again,
+    failed,
     message::{self, SetAside},
     session::{Outgoing, PublishError, Session},
     subscription::{Source, Subscription},
@@ -14,7 +16,6 @@ use crate::{
         delivery::{Delivered, deliver, pause},
     },
     outgoing::OutgoingLink,
-    period::Period,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -27,17 +28,15 @@ use lapin::{
     },
     types::FieldTable,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     task::{JoinSet, unconstrained},
     time::{sleep, timeout},
 };
-
-/// The pauses after failures of the server: the first, and the longest.
-const AGAIN: (Period, Duration) = (
-    Period::new(Duration::from_millis(100)),
-    Duration::from_secs(2),
-);
 
 /// Runs until the link ends, and then until the messages are handled that have arrived.
 pub(super) async fn run(
@@ -53,19 +52,19 @@ pub(super) async fn run(
         source,
     });
     let mut handled = JoinSet::new();
-    let mut failures = 0;
+    let mut again = Again::default();
     loop {
-        match worker.consume(&mut handled, &mut failures).await {
+        let mut receiving_since = None;
+        match worker.consume(&mut handled, &mut receiving_since).await {
             Ok(()) => return,
             Err(reason) => worker.link.problem.set(reason),
         }
         // The server has taken their messages back, and delivers them again.
         handled.shutdown().await;
-        failures += 1;
-        let (first, longest) = AGAIN;
+        let lasted = receiving_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
         tokio::select! {
             () = worker.link.ending.cancelled() => return,
-            () = sleep(pause(first, failures).min(longest)) => {}
+            () = sleep(again.pause(lasted)) => {}
         }
     }
 }
@@ -96,11 +95,12 @@ enum Answer {
 }
 
 impl Worker {
-    /// Handles messages until the link ends, or until the server fails.
+    /// Handles messages until the link ends, or until the server fails. Says when it has begun to
+    /// receive, if it has.
     async fn consume(
         self: &Arc<Self>,
         handled: &mut JoinSet<()>,
-        failures: &mut u32,
+        receiving_since: &mut Option<Instant>,
     ) -> Result<(), String> {
         let session = self.servers.receiving.session()?;
         let patience = self.servers.receiving.patience();
@@ -113,7 +113,7 @@ impl Worker {
         let opened = timeout(patience, self.open(&session)).await;
         let (channel, mut consumer) = opened.unwrap_or_else(|_| Err(late()))?;
         self.link.problem.clear();
-        *failures = 0;
+        *receiving_since = Some(Instant::now());
         loop {
             let delivery = tokio::select! {
                 biased;
@@ -122,7 +122,11 @@ impl Worker {
                     while handled.join_next().await.is_some() {}
                     return Ok(());
                 }
-                Some(_) = handled.join_next() => continue,
+                Some(ended) = handled.join_next() => match ended {
+                    Ok(()) => continue,
+                    // With the channel, all that isn't acknowledged goes back to the queue.
+                    Err(_) => return Err("the provider panicked at a message".to_owned()),
+                },
                 delivery = consumer.next() => delivery,
             };
             match delivery {
@@ -271,7 +275,7 @@ impl Worker {
             deliveries: message.failures,
         };
         let properties = why.properties(&message.properties);
-        let mut failures = 0;
+        let mut again = Again::default();
         loop {
             let Err(reason) = self.publish(&properties, &content.body).await else {
                 self.link.problem.clear();
@@ -279,10 +283,9 @@ impl Worker {
             };
             let problem = format!("a message can't be set aside to `{to}`: {reason}");
             self.link.problem.set(problem);
-            failures += 1;
             tokio::select! {
                 () = self.link.ending.cancelled() => return Answer::Return,
-                () = sleep(pause(AGAIN.0, failures).min(AGAIN.1)) => {}
+                () = sleep(again.pause(Duration::ZERO)) => {}
             }
         }
     }
