@@ -27,8 +27,12 @@
 //!   order, and one that fails holds up the others.
 //! * A durable queue stays on the server when its link is deleted, and goes on filling, so that
 //!   nothing is lost by a link that is put again: delete it with the tools of the server, or set
-//!   `expires`. When a link changes its subjects, messages of the earlier ones that are still in
-//!   the queue are left out.
+//!   `expires`.
+//! * All that comes into a queue is handled, whatever its subject, so that nothing is lost while
+//!   replicas learn of a change one after the other. When a link changes its subjects, its queue is
+//!   no longer bound to the earlier ones, and their messages that are in it already are handled. A
+//!   change that is made while the provider doesn't run undoes no binding: do that with the tools
+//!   of the server. Links with the same `queue` share its messages: each goes to one of them.
 //! * While no host can take a message, it waits and isn't counted as delivered, and the provider's
 //!   health says so. A server takes back what waits for longer than its `consumer_timeout`, half an
 //!   hour by default, and delivers it again.

@@ -35,7 +35,8 @@ pub struct Subscription {
     #[serde(default)]
     pub exchange: Option<String>,
     /// The queue, which all replicas of the provider share. By default it is named after the
-    /// lattice and the link.
+    /// lattice and the link. All that comes into it is handled: links that name the same one share
+    /// its messages, whatever their subjects.
     #[serde(default)]
     pub queue: Option<String>,
     /// Whether the queue stays while no replica of the provider receives from it, with its

@@ -200,12 +200,11 @@ impl Worker {
         }
     }
 
+    /// Handles a message, whatever its subject. One that isn't of the link's own subjects may be of
+    /// a newer config than this one, or of another link with the same queue. This replica is the
+    /// only one that gets it for now: left out, it would be lost, and put back, it would come again
+    /// at once.
     async fn handle(self: Arc<Self>, mut delivery: Delivery) {
-        if !self.takes(&delivery) {
-            let (link, subject) = (self.link.link.key(), &delivery.routing_key);
-            tracing::debug!(%link, %subject, "a message of an earlier config is left out");
-            return self.answer(&delivery.acker, Answer::Handled).await;
-        }
         let content = message::received(&mut delivery);
         let mut message = Unanswered {
             failures: message::returns(delivery.redelivered, &delivery.properties),
@@ -215,16 +214,6 @@ impl Worker {
         };
         let answer = self.deliver(&mut message, content).await;
         self.answer(&message.acker, answer).await;
-    }
-
-    /// Returns whether a message is one of the link's. A queue may have others, and may still be
-    /// bound to the subjects of an earlier config. What comes another way is meant for the queue.
-    fn takes(&self, delivery: &Delivery) -> bool {
-        delivery.exchange != self.source.exchange
-            || self
-                .subscription
-                .subjects
-                .matches(delivery.routing_key.as_str())
     }
 
     /// Delivers a message until it is handled, or as often as allowed.

@@ -343,7 +343,7 @@ async fn other_programs_receive_and_send_the_same_messages() {
 }
 
 #[tokio::test]
-async fn a_link_that_changes_gets_nothing_more_of_its_earlier_subjects() {
+async fn a_link_that_changes_is_unbound_and_loses_nothing_of_its_queue() {
     let Some(backend) = Backend::amqp().await else {
         return;
     };
@@ -368,7 +368,7 @@ async fn a_link_that_changes_gets_nothing_more_of_its_earlier_subjects() {
         refused.is_some_and(|reason| reason.contains("no queue takes messages to `a`"))
     })
     .await;
-    // A binding that nobody has undone changes nothing.
+    // A replica with another config of the link may have bound the queue.
     let other = Other::of(&scene).await;
     let queue = format!("lattice.{}_messaging_actor", other.exchange);
     let (exchange, options) = (other.exchange.clone(), QueueBindOptions::default());
@@ -380,15 +380,46 @@ async fn a_link_that_changes_gets_nothing_more_of_its_earlier_subjects() {
         FieldTable::default(),
     );
     bound.await.expect("bound");
-    scene.publish("a", "old").await.expect("published");
+    scene.publish("a", "other").await.expect("published");
     let sent = BasicProperties::default();
     other
         .send("".into(), queue.as_str().into(), b"to the queue", sent)
         .await;
     scene.publish("b", "new").await.expect("published");
-    let mut bodies = received.bodies(2).await;
+    let mut bodies = received.bodies(3).await;
     bodies.sort();
-    assert_eq!(bodies, ["new", "to the queue"]);
+    assert_eq!(bodies, ["new", "other", "to the queue"]);
+}
+
+#[tokio::test]
+async fn links_with_one_queue_lose_none_of_their_messages() {
+    let Some(backend) = Backend::amqp().await else {
+        return;
+    };
+    let scene = Scene::new(backend).await;
+    let store = storing(&scene).await;
+    let (_one, mut one) = scene.actor("one", Behaviour::Keep).await;
+    let (_two, mut two) = scene.actor("two", Behaviour::Keep).await;
+    let more = json!({ "queue": format!("{}.q", Other::of(&scene).await.exchange) });
+    let config = |subject: &str| scene.backend.config(&[subject], &more);
+    scene.subscribe("one", &config("a")).await;
+    scene.reaches("a", &mut one).await;
+    scene.subscribe("two", &config("b")).await;
+    eventually("the queue is bound for the second link", async || {
+        let stored = store.publish(&message("b", "of two", None)).await;
+        stored.expect("called").is_ok()
+    })
+    .await;
+    // The first link receives from the queue, until it ends.
+    assert_eq!(one.next().await.body, "of two");
+    let mut links = scene.lattice.links().list().into_iter();
+    let link = links.find(|entry| entry.link.target.as_str() == "one");
+    let key = link.expect("the link").key.clone();
+    scene.lattice.links().delete(&key).await.expect("deleted");
+    scene.reaches("b", &mut two).await;
+    scene.publish("a", "of one").await.expect("published");
+    assert_eq!(two.next().await.body, "of one");
+    assert!(one.is_empty());
 }
 
 #[tokio::test]
