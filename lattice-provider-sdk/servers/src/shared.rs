@@ -4,8 +4,9 @@
 //! ```text
 //! lock      held by who starts or ends the server
 //! in-use    held, together with others, by each process that uses it
-//! port      where it listens; there while it runs
+//! port      where it listens
 //! data      what it has
+//! data/runs held by the server for as long as its process runs
 //! log       what it has logged
 //! ```
 
@@ -14,7 +15,7 @@ use crate::{
     running::{self, KEPT},
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -29,9 +30,13 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What it takes to share a server.
 const PROGRAMS: [&str; 2] = ["setsid", "flock"];
 
-/// Runs a server until nothing has used it for five seconds, and kills all that it has started.
+/// What a server holds while it runs, in its folder.
+const RUNS: &str = "data/runs";
+
+/// Runs a server until nothing has used it for five seconds, and kills all that it has started. The
+/// lock that it holds isn't one of the processes that it starts, and ends with its own.
 const WHILE_IN_USE: &str = r#"
-setsid "$@" &
+setsid flock -o data/runs "$@" &
 server=$!
 while kill -0 $server; do
     idle=0
@@ -99,7 +104,7 @@ fn find(
     in_use.lock_shared()?;
     let known = folder.join("port");
     let port = fs::read_to_string(&known).unwrap_or_default().parse();
-    if let Some(port) = port.ok().filter(|port| running::is_listening(*port)) {
+    if let Some(port) = port.ok().filter(|port| is_there(folder, *port)) {
         return Ok(Some(Shared {
             port,
             _in_use: in_use,
@@ -107,7 +112,7 @@ fn find(
     }
     let port = start(folder, command)?;
     let deadline = Instant::now() + START;
-    while !running::is_listening(port) {
+    while !is_there(folder, port) {
         if Instant::now() > deadline {
             return Ok(None);
         }
@@ -118,6 +123,17 @@ fn find(
         port,
         _in_use: in_use,
     }))
+}
+
+/// Returns whether the server in a folder runs and takes connections. One that has crashed leaves
+/// its port behind, at which something else may listen.
+fn is_there(folder: &Path, port: u16) -> bool {
+    let held = File::open(folder.join(RUNS)).and_then(|runs| match runs.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    held.unwrap_or(false) && running::is_listening(port)
 }
 
 fn file(path: PathBuf) -> io::Result<File> {
@@ -147,5 +163,62 @@ fn start(
         Ok(port)
     } else {
         Err(io::Error::other(format!("`setsid` ended with {begun}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn the_port_of_a_server_that_has_crashed_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        // Something else has taken it since.
+        let other = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = other.local_addr().expect("an address").port();
+        fs::create_dir(folder.join("data")).expect("made");
+        fs::write(folder.join("port"), port.to_string()).expect("written");
+        let found = || find(folder, |_, _| Err(io::Error::other("a new one")));
+        for has_lock in [false, true] {
+            if has_lock {
+                drop(file(folder.join(RUNS)).expect("the lock"));
+            }
+            let started = found().err().expect("it isn't used");
+            assert_eq!(started.to_string(), "a new one");
+        }
+        let runs = file(folder.join(RUNS)).expect("the lock");
+        runs.lock().expect("locked");
+        let shared = found().expect("it runs").expect("it is there");
+        assert_eq!(shared.port(), port);
+    }
+
+    #[test]
+    fn a_server_holds_its_lock_until_it_ends() {
+        if let Err(missing) = running::require("the server of this test", &PROGRAMS) {
+            println!("skipped: {missing}");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        // It stands for the port of the server.
+        let other = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = other.local_addr().expect("an address").port();
+        let shared = find(folder, |command, _| {
+            // What it starts outlives it.
+            command.args(["sh", "-c", "sleep 30 & read -r _ < end", "sh"]);
+            let made = Command::new("mkfifo").arg(folder.join("end")).status()?;
+            assert!(made.success());
+            Ok(port)
+        });
+        let _shared = shared.expect("it is started").expect("in time");
+        assert!(is_there(folder, port));
+        fs::write(folder.join("end"), "\n").expect("it reads");
+        let deadline = Instant::now() + START;
+        while is_there(folder, port) {
+            assert!(Instant::now() < deadline, "the lock is still held");
+            thread::sleep(LOOK);
+        }
     }
 }
