@@ -3,8 +3,11 @@
 
 use serde_json::Value;
 use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
     path::Path,
     process::{Command, Output},
+    thread,
 };
 
 /// The rows that are about no cell. The first ones have no baseline.
@@ -163,6 +166,48 @@ fn a_row_without_its_server_is_left_out_and_says_why() {
     ] {
         assert!(text.contains(line), "{text}");
     }
+    assert_eq!(rows(&summary), Vec::<Value>::new());
+}
+
+#[test]
+fn a_server_of_s3_without_the_bucket_is_left_out_and_says_why() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    // It ends with this process.
+    thread::spawn(move || {
+        let body = "<Error><Code>NoSuchBucket</Code><Message>none</Message></Error>";
+        let length = body.len();
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            // What only connects sends nothing.
+            let read = connection.read(&mut [0; 4_096]).unwrap_or_default();
+            if read > 0 {
+                // The program may have ended.
+                let _ = write!(
+                    connection,
+                    "HTTP/1.1 404 Not Found\r\ncontent-type: application/xml\r\n\
+                     content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+            }
+        }
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command
+        .args(["--quick", "--only", "blob.s3"])
+        .arg("--summary")
+        .arg(&summary)
+        .env("LATTICE_BENCH_S3", format!("http://{address}/missing"))
+        .env_remove("AWS_ACCESS_KEY_ID");
+    let output = command.output().expect("the program starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = format!(
+        "`blob.s3.growth_MiB` is left out: the bucket `missing` can't be used at {address}: "
+    );
+    assert!(text.contains(&line), "{text}");
     assert_eq!(rows(&summary), Vec::<Value>::new());
 }
 

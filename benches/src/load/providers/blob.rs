@@ -15,9 +15,9 @@ use crate::{
     summary::Row,
 };
 use lattice_benches_common::report::Report;
-use lattice_core::{Lattice, auth::LatticeKey, link::Link};
+use lattice_core::{Lattice, auth::LatticeKey, error::chain, link::Link};
 use lattice_host::{Actor, Host, HostBuilder, Limits};
-use lattice_provider_sdk::{IntoService, Secret};
+use lattice_provider_sdk::{IntoService, Secret, serve};
 use lattice_providers::blobstore::{File, FileSettings, S3, S3Settings};
 use std::{env, path::PathBuf, pin::pin, time::Duration};
 use tokio::{
@@ -151,9 +151,9 @@ async fn growth(lattice: &Lattice, store: &Store, pid: u32, size: u64) -> Result
     Ok((most - before) as f64 / f64::from(1 << 20))
 }
 
-/// Succeeds when there is a server of S3. Fails with the reason why there is none.
+/// Succeeds when there is a bucket of a server of S3. Fails with the reason why there is none.
 async fn answering() -> Result<(), String> {
-    let Some((endpoint, _)) = bucket()? else {
+    let Some((endpoint, bucket)) = bucket()? else {
         return Err(format!(
             "there is no server of S3; name a bucket with {S3_URL}, such as `http://127.0.0.1:9000/bench`, and its access key with {} and {}",
             S3_KEY[0], S3_KEY[1]
@@ -161,10 +161,21 @@ async fn answering() -> Result<(), String> {
     };
     let address = address_of(&endpoint);
     match timeout(CONNECT, TcpStream::connect(&address)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("no server of S3 answers at {address}: {error}")),
-        Err(_) => Err(format!("no server of S3 answers at {address} in time")),
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(format!("no server of S3 answers at {address}: {error}")),
+        Err(_) => return Err(format!("no server of S3 answers at {address} in time")),
     }
+    let unusable = format!("the bucket `{bucket}` can't be used at {address}");
+    let checked = usable(s3(endpoint, bucket)).await;
+    checked.map_err(|reason| format!("{unusable}: {}", chain(&*reason)))
+}
+
+/// Fails if a provider with these settings isn't well: there is no such bucket, or no access to it.
+async fn usable(settings: S3Settings) -> Result<(), Failure> {
+    let lattice = Lattice::in_memory(LATTICE).await?;
+    let provider = S3::new(settings).into_service();
+    let _serving = serve(&lattice, BUCKET.provider, provider.clone()).await?;
+    Ok(provider.health().await?)
 }
 
 /// Returns the endpoint and the name of the bucket of S3, if there is one.
@@ -212,7 +223,8 @@ pub(crate) async fn respond_with_blobs(url: &str) -> Result<(), Failure> {
         max_object_size: None,
     });
     let mut host = with(Host::builder(&lattice), &FILES, files)?;
-    if let Some((endpoint, bucket)) = bucket()? {
+    // One that can't be used isn't measured.
+    if let Ok(Some((endpoint, bucket))) = bucket() {
         host = with(host, &BUCKET, S3::new(s3(endpoint, bucket)))?;
     }
     let host = host.start().await?;

@@ -37,14 +37,13 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
         report.add_row(row, Bar::Ratio(1.5));
     }
     if report.wants(REDIS) {
-        match RedisServer::start(&[]).await {
-            Ok(server) => {
+        match redis().await {
+            Ok((server, client)) => {
                 let ours = lookups(RedisKeyValue::new(RedisConfig::new(server.url()))).await?;
-                let client = Redis::connect(&server.url()).await?;
                 let row = rate(report, REDIS, ours, client).await?;
                 report.add_row(row, Bar::RatioAtLeast(0.8));
             }
-            Err(missing) => report.leave_out(REDIS, chain(&missing)),
+            Err(reason) => report.leave_out(REDIS, chain(&*reason)),
         }
     }
     Ok(())
@@ -73,6 +72,14 @@ async fn lookups(store: impl IntoService + Send) -> Result<Lookups, Failure> {
     let scene = LookupScene::start(Guest::Kv, STORE, store).await?;
     scene.set(BUCKET, KEY, &VALUE).await?;
     Ok(Lookups(scene))
+}
+
+/// Starts a server, and connects the bare client, of which one call has succeeded.
+async fn redis() -> Result<(RedisServer, Redis), Failure> {
+    let server = RedisServer::start(&[]).await?;
+    let client = Redis::connect(&server.url()).await?;
+    client.call(0, &Bytes::new()).await?;
+    Ok((server, client))
 }
 
 /// The bare client, whose tasks share a connection, as those of the provider do.

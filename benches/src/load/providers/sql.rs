@@ -32,9 +32,8 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
     if !report.wants(POSTGRES) {
         return Ok(());
     }
-    match PostgresServer::start().await {
-        Ok(server) => {
-            let client = Client::connect(&server).await?;
+    match postgres().await {
+        Ok((server, client)) => {
             let provider = Postgres::new(PostgresConfig {
                 host: Some(server.host()),
                 user: Some(USER.to_owned()),
@@ -46,9 +45,17 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
             let row = rate(report, POSTGRES, Lookups(ours), client).await?;
             report.add_row(row, Bar::RatioAtLeast(0.8));
         }
-        Err(missing) => report.leave_out(POSTGRES, chain(&missing)),
+        Err(reason) => report.leave_out(POSTGRES, chain(&*reason)),
     }
     Ok(())
+}
+
+/// Starts a server, and connects the bare client, of which one call has succeeded.
+async fn postgres() -> Result<(PostgresServer, Client), Failure> {
+    let server = PostgresServer::start().await?;
+    let client = Client::connect(&server).await?;
+    client.call(0, &Bytes::new()).await?;
+    Ok((server, client))
 }
 
 /// The bare client, with a pool of connections that keep the prepared statement.
