@@ -1,10 +1,31 @@
 //! Secrets of the store, as people set them.
 
-use super::{Scene, text};
+use super::{PATIENCE, Scene, text};
+use lattice_core::{Lattice, auth::LatticeKey, call::CallError, link::Link};
+use lattice_host::Host;
+use lattice_provider_sdk::Caller;
+use serde_json::json;
 use std::{
     io::Write as _,
     process::{Output, Stdio},
+    time::{Duration, Instant},
 };
+use tokio::time::sleep;
+
+lattice_provider_sdk::client!({ inline: "
+    package test:secrets@0.1.0;
+    world app {
+        import wasmcloud:secrets/store@0.1.0-draft;
+        import wasmcloud:secrets/reveal@0.1.0-draft;
+    }
+" });
+use wasmcloud::secrets::{
+    reveal::RevealClient,
+    store::{SecretValue, SecretsError, StoreClient},
+};
+
+/// The pause between two attempts to read a secret.
+const LOOK: Duration = Duration::from_millis(10);
 
 impl Scene {
     /// Runs a command to which this is piped.
@@ -76,11 +97,83 @@ async fn a_value_on_the_command_line_or_none_is_refused_and_not_repeated() {
     assert!(scene.secrets().is_empty());
 }
 
+/// A component of this process that may read `db.password`.
+struct App {
+    store: StoreClient<Caller>,
+    reveal: RevealClient<Caller>,
+}
+
+impl App {
+    async fn linked(lattice: &Lattice) -> Self {
+        for (interface, config) in [
+            ("store", json!({ "keys": ["db.*"] })),
+            ("reveal", json!({})),
+        ] {
+            let interface = format!("wasmcloud:secrets/{interface}@0.1.0-draft");
+            let link = Link::new("app", &*interface, "secrets").expect("a link");
+            let link = link.config(&config).expect("JSON");
+            lattice.links().put(link).await.expect("put");
+        }
+        let caller = || lattice.caller("app").expect("an id");
+        Self {
+            store: StoreClient::new(caller()),
+            reveal: RevealClient::new(caller()),
+        }
+    }
+
+    /// Reads the secret, as soon as a provider takes calls.
+    async fn read(&self) -> Result<SecretValue, SecretsError> {
+        let begun = Instant::now();
+        loop {
+            match self.attempt().await {
+                Ok(read) => return read,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:?}"),
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn attempt(&self) -> Result<Result<SecretValue, SecretsError>, CallError> {
+        match self.store.get("db.password").await? {
+            Ok(secret) => Ok(Ok(self.reveal.reveal(&secret).await?)),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+}
+
 #[tokio::test]
-async fn every_host_can_open_secrets_for_its_actors() {
+async fn a_host_opens_secrets_for_callers_in_its_process_and_for_no_others() {
     let scene = Scene::new().await;
-    let _host = scene.up("one");
+    let _other = scene.up("one");
+    let set = scene.piped(&["secret", "set", "db.password"], b"enigma\n");
+    assert!(set.status.success(), "{set:?}");
     scene.settle(
         "name = \"shop\"\n[providers.secrets]\nbuiltin = \"secrets-lattice\"\nreplicas = \"per-host\"\n",
     );
+    let key = LatticeKey::from_hex(&scene.key).expect("a key");
+    let lattice = Lattice::connect(scene.nats.url(), "default").key(key);
+    let lattice = lattice.await.expect("connected");
+    let app = App::linked(&lattice).await;
+    // The only replica is in the process of the command.
+    match app.read().await {
+        Err(SecretsError::Upstream(reason)) => assert!(reason.contains("per-host"), "{reason}"),
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("the secret was sent to another process"),
+    }
+
+    let host = Host::builder(&lattice).id("two").start().await;
+    let _host = host.expect("a host");
+    let begun = Instant::now();
+    let value = loop {
+        match app.read().await {
+            Ok(value) => break value,
+            // The replica of the new host isn't there yet.
+            Err(SecretsError::Upstream(reason)) => {
+                assert!(begun.elapsed() < PATIENCE, "{reason}");
+                sleep(LOOK).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(matches!(value, SecretValue::String(text) if text == "enigma"));
 }
