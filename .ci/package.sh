@@ -26,7 +26,7 @@ cp .ci/consumer/main.rs "$work/src/main.rs"
     sed -n '/^\[profile/,/^$/p' Cargo.toml
     echo '[patch.crates-io]'
     for crate in $crates; do
-        tar -xzf "$target/package/$crate-"*.crate -C "$work/packages"
+        tar -xzmf "$target/package/$crate-"*.crate -C "$work/packages"
         echo "$crate = { path = \"packages/$(basename "$work/packages/$crate-"*)\" }"
     done
 } > "$work/Cargo.toml"

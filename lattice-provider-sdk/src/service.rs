@@ -379,10 +379,7 @@ fn dispatch<P: Provider>(
 ) -> Answer {
     let (call, bytes, handles) = Call::new(request, binding);
     if let Err(refusal) = provider.admit(&call) {
-        return Answer::Ready(Err(CallError::Unrecognised {
-            ran: Ran::No,
-            message: refusal.reason().to_owned(),
-        }));
+        return Answer::Ready(Err(refused(&call, refusal.reason())));
     }
     let args = Arguments {
         bytes,
@@ -390,6 +387,22 @@ fn dispatch<P: Provider>(
         homes: homes.clone(),
     };
     P::World::dispatch(provider, call, args)
+}
+
+/// Returns the error of a call that the provider does not admit.
+fn refused<P: Provider>(call: &Call<P>, reason: &str) -> CallError {
+    let reason = reason.to_owned();
+    match call.link() {
+        Some(link) => CallError::LinkRejected {
+            source_id: link.source.clone(),
+            link: link.name.clone(),
+            reason,
+        },
+        None => CallError::Unrecognised {
+            ran: Ran::No,
+            message: reason,
+        },
+    }
 }
 
 /// Returns the error of a call whose link was deleted after the grant was checked.

@@ -140,6 +140,15 @@ impl HandleTable {
 }
 
 impl Guest {
+    /// Records that the instance has ended, if it served requests. What it holds of others is
+    /// dropped with its store.
+    pub(super) fn end_requests(&mut self) {
+        let home = self.handles.as_deref().map(HandleTable::home);
+        if let Some(home) = home.filter(|home| home.requests_ended()) {
+            self.actor.caller.instance_ended(home.number());
+        }
+    }
+
     pub(super) fn handles(&mut self) -> Result<&mut HandleTable> {
         let handles = self.handles.as_deref_mut();
         handles.ok_or_else(|| Error::msg("the component passes no handles"))

@@ -15,7 +15,10 @@ use crate::{
     engine::Place,
     transcode::{Arguments, BoundExport},
 };
-use lattice_core::call::{CallError, Context};
+use lattice_core::{
+    call::{CallError, Context},
+    stream::{InstanceRef, next_instance},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use wasmtime::{AsContextMut, Error, PoolConcurrencyLimitError, Result, Store, component};
@@ -85,10 +88,7 @@ impl Instance {
             let mut store = store.map_err(|error| CallError::CalleeFailed {
                 reason: format!("an instance could not be started: {error:#}"),
             })?;
-            if let (Some(home), Some(types)) = (home, &actor.code.handles) {
-                let table = HandleTable::new(home.clone(), types.resources.clone());
-                store.data_mut().handles = Some(Box::new(table));
-            }
+            store.data_mut().handles = handles(actor, home).map(Box::new);
             let started = usage
                 .run(actor.code.pre.instantiate_async(&mut store))
                 .await;
@@ -204,6 +204,21 @@ fn know_resources(
         }
     }
     Ok(*inner)
+}
+
+/// Returns a table for the handles of an instance, if its component passes any. An instance without
+/// a home of its own serves requests of HTTP.
+fn handles(actor: &HostedActor, home: Option<&Arc<Home>>) -> Option<HandleTable> {
+    let types = actor.code.handles.as_ref()?;
+    let home = match home {
+        Some(home) => home.clone(),
+        None => Home::of_requests(InstanceRef {
+            origin: actor.context.caller.origin()?.clone(),
+            component: actor.context.id.clone(),
+            instance: next_instance(),
+        }),
+    };
+    Some(HandleTable::new(home, types.resources.clone()))
 }
 
 fn store(

@@ -18,6 +18,7 @@ impl Drop for GuestStore {
     fn drop(&mut self) {
         #[cfg(feature = "http")]
         self.0.data_mut().settle_bodies();
+        self.0.data_mut().end_requests();
     }
 }
 

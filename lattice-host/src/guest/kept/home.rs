@@ -27,6 +27,8 @@ pub(crate) struct Home {
     jobs: mpsc::UnboundedSender<Job>,
     /// Most resources of it that others may hold.
     most: usize,
+    /// Its instance serves requests of HTTP, and no calls.
+    serves_requests: bool,
     state: Mutex<HomeState>,
     /// Counts what has used it.
     activity: AtomicU64,
@@ -107,6 +109,7 @@ impl Home {
             at,
             jobs,
             most,
+            serves_requests: false,
             state: Mutex::new(state),
             activity: AtomicU64::new(0),
             is_running: AtomicBool::new(false),
@@ -118,6 +121,36 @@ impl Home {
             is_call: true,
         };
         (home, first)
+    }
+
+    /// Creates the home of an instance that serves requests of HTTP. The instance holds resources
+    /// of others, and gives none of its own away: no call would find it.
+    pub(in crate::guest) fn of_requests(at: InstanceRef) -> Arc<Self> {
+        // There are no jobs, because others hold nothing of it.
+        let (jobs, _) = mpsc::unbounded_channel();
+        Arc::new(Self {
+            at,
+            jobs,
+            most: 0,
+            serves_requests: true,
+            state: Mutex::default(),
+            activity: AtomicU64::new(0),
+            is_running: AtomicBool::new(true),
+            unused: Notify::new(),
+            end: SetOnce::new(),
+        })
+    }
+
+    /// Records that an instance that serves requests has ended. Returns whether it is one.
+    pub(in crate::guest) fn requests_ended(&self) -> bool {
+        if self.serves_requests {
+            self.runs(false);
+            self.ended(End::Ended {
+                reason: "it has served its requests".into(),
+                culprit: None,
+            });
+        }
+        self.serves_requests
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -185,6 +218,11 @@ impl Home {
     /// # Errors
     /// Fails when others hold as many as they may.
     pub(crate) fn export(&self, holder: Source) -> Result<u64> {
+        if self.serves_requests {
+            bail!(
+                "an instance that serves requests of HTTP gives none of its own resources away; give it away in a call of another export, or in another component"
+            );
+        }
         let mut state = self.state.lock();
         if state.resources.len() >= self.most {
             bail!(

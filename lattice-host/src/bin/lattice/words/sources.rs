@@ -220,7 +220,9 @@ fn is_word_of_rust(part: &str, functions: &BTreeSet<String>) -> bool {
 /// Returns the contents of the strings in code that isn't for tests, without those of attributes
 /// other than `error`.
 fn texts(code: &str) -> Vec<String> {
-    let (code, _) = code.split_once("#[cfg(test)]\nmod ").unwrap_or((code, ""));
+    let tests = ["#[cfg(test)]\nmod ", "#[cfg(all(test, unix))]\nmod "];
+    let end = tests.iter().filter_map(|tests| code.find(tests)).min();
+    let code = &code[..end.unwrap_or(code.len())];
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(next) = code[at..].find(['"', '\'', '/']) {
