@@ -2,6 +2,7 @@
 
 use lattice_provider_sdk::{Bytes, Call, Instance, Refusal, Stateless};
 use std::{
+    collections::VecDeque,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -52,7 +53,11 @@ pub(crate) struct Actor {
 }
 
 /// The messages that an actor has received.
-pub(crate) struct Received(mpsc::UnboundedReceiver<BrokerMessage>);
+pub(crate) struct Received {
+    messages: mpsc::UnboundedReceiver<BrokerMessage>,
+    /// Those that came while a probe was waited for.
+    before: VecDeque<BrokerMessage>,
+}
 
 impl Actor {
     pub(crate) fn new(behaviour: Behaviour) -> (Self, Received) {
@@ -62,7 +67,8 @@ impl Actor {
             received,
             instance: OnceLock::new(),
         };
-        (actor, Received(messages))
+        let before = VecDeque::new();
+        (actor, Received { messages, before })
     }
 
     /// Returns another replica of it.
@@ -132,8 +138,11 @@ impl Handler for Actor {
 impl Received {
     /// Returns the next message that isn't a probe.
     pub(crate) async fn next(&mut self) -> BrokerMessage {
+        if let Some(message) = self.before.pop_front() {
+            return message;
+        }
         loop {
-            let message = super::soon("a message", self.0.recv()).await;
+            let message = super::soon("a message", self.messages.recv()).await;
             let message = message.expect("the actor is there");
             if message.body != PROBE {
                 return message;
@@ -152,13 +161,23 @@ impl Received {
 
     /// Returns whether a probe has arrived, and waits a moment for one.
     pub(crate) async fn is_probed(&mut self) -> bool {
-        let wait = tokio::time::timeout(Duration::from_millis(50), self.0.recv());
-        matches!(wait.await, Ok(Some(message)) if message.body == PROBE)
+        let wait = tokio::time::timeout(Duration::from_millis(50), self.messages.recv());
+        match wait.await {
+            Ok(Some(message)) if message.body == PROBE => true,
+            Ok(Some(message)) => {
+                self.before.push_back(message);
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Returns whether there is no further message but probes.
     pub(crate) fn is_empty(&mut self) -> bool {
-        while let Ok(message) = self.0.try_recv() {
+        if !self.before.is_empty() {
+            return false;
+        }
+        while let Ok(message) = self.messages.try_recv() {
             if message.body != PROBE {
                 return false;
             }

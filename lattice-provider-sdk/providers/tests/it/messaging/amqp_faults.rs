@@ -282,7 +282,6 @@ async fn stored_messages_survive_a_server_that_is_killed_or_full() {
     server_of(&mut scene).stop();
     scene.health(Some(AWAY)).await;
     server_of(&mut scene).restart().await;
-    scene.health(Some("no host serves component `actor`")).await;
     let (_again, mut received) = scene.actor("actor", Behaviour::Keep).await;
     let mut bodies = received.bodies(10).await;
     bodies.sort();
