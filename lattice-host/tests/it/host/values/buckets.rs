@@ -8,7 +8,8 @@ use super::{
 };
 use client::lattice_test::bucket::store::{BucketClient, StoreClient};
 use lattice_core::{
-    Lattice, bus::memory::MemoryNetwork, call::CallError, client::Caller, store::MemoryStore,
+    Lattice, bus::memory::MemoryNetwork, call::CallError, client::Caller, name::ComponentId,
+    store::MemoryStore,
 };
 use lattice_host::{Actor, ByteSize, Host, Instances, Limits};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -130,6 +131,11 @@ async fn a_bucket_of_a_provider_survives_its_host() {
     put.expect("no error of the store");
 
     let _second = started(Host::builder(&two).provider("store", buckets)).await;
+    let store = ComponentId::new("store").expect("an id");
+    crate::wait::until("both hosts serve it", || {
+        here.peers().serving(&store).len() == 2
+    })
+    .await;
     first.node().kill();
     for _ in 0..2 {
         assert_eq!(read_on(&bucket).await, Some("asleep".into()));
