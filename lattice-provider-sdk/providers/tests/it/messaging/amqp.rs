@@ -8,11 +8,11 @@ use super::{
 };
 use futures_util::StreamExt as _;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, Consumer,
+    BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind,
     message::Delivery,
     options::{
-        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, QueueBindOptions,
-        QueueDeclareOptions, QueueDeleteOptions,
+        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ExchangeDeclareOptions,
+        QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
     },
     types::{FieldTable, ShortString},
 };
@@ -39,9 +39,20 @@ impl Other {
         };
         let connected = Connection::connect(&server.url(), ConnectionProperties::default()).await;
         let connection = connected.expect("connects");
+        let channel = connection.create_channel().await.expect("a channel");
+        let exchange: ShortString = server.name().into();
+        // As the provider does, which may not be connected yet.
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let none = FieldTable::default();
+        let declared =
+            channel.exchange_declare(exchange.clone(), ExchangeKind::Topic, options, none);
+        declared.await.expect("an exchange");
         Self {
-            channel: connection.create_channel().await.expect("a channel"),
-            exchange: server.name().into(),
+            channel,
+            exchange,
             _connection: connection,
         }
     }
