@@ -162,7 +162,7 @@ mod tests {
     use bytes::Bytes;
     use futures_util::future::{self, FutureExt as _};
 
-    /// Notes the names of its methods that are called, and answers what no default does.
+    /// Records the names of its methods that are called, and returns what no default returns.
     #[derive(Default)]
     struct Noting(Mutex<Vec<&'static str>>);
 

@@ -109,7 +109,7 @@ impl WaitingCalls {
     }
 
     fn start_sweeper(&self) {
-        // If there is no runtime, dropping the last of it lets another wait try again.
+        // If there is no runtime, the sweeper is dropped, and the next wait tries to start one.
         let sweeper = Arc::new(Sweeper(self.waits.clone()));
         let run = || {
             let sweeper = sweeper.clone();

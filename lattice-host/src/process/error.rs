@@ -15,7 +15,7 @@ pub(crate) enum ProgramError {
         /// The reason.
         source: io::Error,
     },
-    /// The file is no program.
+    /// The file isn't a program.
     #[error("`{}` isn't a program that this host can run; make it an executable file", path.display())]
     NotExecutable {
         /// Its path.

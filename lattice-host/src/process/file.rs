@@ -160,7 +160,7 @@ fn read(file: &mut File) -> io::Result<(ImageDigest, bool)> {
 fn by_descriptor(file: &File) -> Option<PathBuf> {
     use rustix::process::{DumpableBehavior, dumpable_behavior};
     use std::os::{fd::AsRawFd as _, unix::fs::MetadataExt as _};
-    // Nobody may look into a process with more rights than its user.
+    // No other process may look into one that has more rights than its user.
     if !matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable)) {
         return None;
     }

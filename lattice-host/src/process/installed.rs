@@ -19,8 +19,8 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
-    /// Writes a program with this digest into a new folder, which nobody else may open, in `within`
-    /// or among the system's temporary files.
+    /// Writes a program with this digest into a new folder, which no other user may open, in
+    /// `within` or among the system's temporary files.
     pub(crate) async fn new(
         bytes: Bytes,
         digest: ImageDigest,

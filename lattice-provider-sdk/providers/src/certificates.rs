@@ -124,7 +124,7 @@ pub(crate) mod tls {
             return parsed(&pem).map_err(|reason| AUTHORITIES.unusable(file, reason));
         }
         let mut roots = RootCertStore::empty();
-        // One of the system that can't be used is no reason not to use the others.
+        // If one of the system's can't be used, the others still are.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Ok(roots)
     }

@@ -69,7 +69,7 @@ impl<'p> Route<'p> {
     }
 }
 
-/// Answers a request.
+/// Returns the response to a request.
 pub(crate) async fn answer(request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let route = Route::of(head.uri.path());

@@ -131,7 +131,7 @@ async fn the_process_of_a_holder_that_is_paused_ends_with_its_lease() {
     let client = once.scene.client().await;
     let first = pid(&client).await;
     signal(holder.id(), "STOP");
-    // Its standard input stays open, so only the lease ends it. Nobody waits for it.
+    // Its standard input stays open, so only the lease ends it.
     until("the process has ended", || !runs(first)).await;
     let second = replaced(&client, first).await;
     signal(holder.id(), "CONT");

@@ -64,7 +64,7 @@ enum Status {
 }
 
 impl Connection {
-    /// Begins to connect. A server that is away is no error.
+    /// Begins to connect. A server that is away isn't an error.
     ///
     /// The name is for the server's monitoring. Of each subscription, at most `waiting` messages
     /// wait in this process, 65,536 if there is none, and those beyond that are dropped.

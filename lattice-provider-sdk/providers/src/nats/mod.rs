@@ -34,8 +34,8 @@
 //! # Ok::<_, lattice_provider_sdk::Refusal>(())
 //! ```
 //!
-//! A server that is away is no error: the connection is made when it is there, and made again after
-//! a loss.
+//! A server that is away isn't an error: the connection is made when it is there, and made again
+//! after a loss.
 
 mod connection;
 mod settings;

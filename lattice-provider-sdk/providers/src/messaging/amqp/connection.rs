@@ -55,7 +55,7 @@ struct Target {
 }
 
 impl Connection {
-    /// Checks the settings, and connects in the background: a server that is away is no error.
+    /// Checks the settings, and connects in the background: a server that is away isn't an error.
     /// `name` is shown by the tools of the server.
     pub(super) fn open(settings: &AmqpSettings, name: String) -> Result<Self, Refusal> {
         let patience = settings.timeout;

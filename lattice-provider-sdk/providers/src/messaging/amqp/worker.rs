@@ -300,8 +300,7 @@ impl Worker {
         }
     }
 
-    /// Answers a message. An answer that is lost is made up for by the server, which delivers the
-    /// message again.
+    /// Acknowledges or rejects a message. If that is lost, the server delivers the message again.
     async fn answer(&self, acker: &Acker, answer: Answer) {
         let answered = async {
             match answer {

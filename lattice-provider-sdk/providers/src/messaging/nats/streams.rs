@@ -275,8 +275,7 @@ impl Worker {
         }
     }
 
-    /// Answers a message. An answer that is lost is made up for by the server, which delivers the
-    /// message again.
+    /// Acknowledges or rejects a message. If that is lost, the server delivers the message again.
     async fn answer(&self, message: &jetstream::Message, answer: AckKind) {
         let sent = timeout(CHECK, message.ack_with(answer)).await;
         if !matches!(sent, Ok(Ok(()))) {
