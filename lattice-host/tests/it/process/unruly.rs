@@ -99,8 +99,13 @@ async fn a_program_that_ignores_everything_is_killed_in_time_with_its_last_lines
     drop(host);
 }
 
-/// Starts a process that leaves its group and has its pipes, and ends.
-const LEAVES_ONE: &str = "/usr/bin/setsid /bin/sleep 1000 &\necho $! >> \"$1\"\necho 'lattice-provider: serving'\nexit 7\n";
+/// Starts a process that leaves its group and has its pipes, and ends once it has left.
+const LEAVES_ONE: &str = r#"mkfifo "$1.$$"
+/usr/bin/setsid /bin/sh -c 'echo $$ >> "$1" && echo left > "$2" && exec /bin/sleep 1000' sh "$1" "$1.$$" &
+read -r left < "$1.$$"
+echo 'lattice-provider: serving'
+exit 7
+"#;
 
 /// What leaves the group isn't ended, as the page about providers says.
 #[tokio::test]

@@ -38,8 +38,8 @@
 //!   hour by default, and delivers it again.
 //! * When the connection is lost, the calls of handlers that run are given up, and their messages
 //!   are delivered again.
-//! * No test shows yet that stored messages arrive after the server itself was killed and started
-//!   again. In a first try, they did not within a minute: serve the provider again then.
+//! * Messages survive a server that is killed and started again. RabbitMQ may forget a queue that
+//!   was made in the last second before, with all that is in it; it is made again, and empty.
 //! * A message that was set aside has the headers `Lattice-Reason`, `Lattice-Subject`,
 //!   `Lattice-Exchange`, `Lattice-Queue` and `Lattice-Deliveries`. To replay it, publish its body
 //!   to the exchange with the subject that `Lattice-Subject` has.

@@ -11,6 +11,7 @@ use crate::{servers, tls::Authority};
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{HostPath, IntoService, Lattice, Link, Secret, ServeHandle, serve};
 use lattice_providers::messaging::{AmqpMessaging, AmqpSettings, CONSUMER};
+use lattice_test_servers::RabbitServer;
 use serde_json::json;
 use std::{fs, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
@@ -259,4 +260,60 @@ async fn tls_is_checked_at_both_ends_with_the_files_of_the_settings() {
         ..right
     };
     Serving::with(stranger).await.health(Some(AWAY)).await;
+}
+
+#[tokio::test]
+async fn stored_messages_survive_a_server_that_is_killed_or_full() {
+    let Some(server) = servers::rabbitmq().await else {
+        return;
+    };
+    let mut scene = Scene::new(Backend::Amqp(server)).await;
+    let (serving, mut received) = scene.actor("actor", Behaviour::Keep).await;
+    let config = scene.backend.config(&["a"], &json!({}));
+    scene.subscribe("actor", &config).await;
+    scene.reaches("a", &mut received).await;
+    // RabbitMQ writes the names of its quorum queues a moment after it made them. Killed before, it
+    // forgets the queue with its messages.
+    let written = ["eval", "[dets:sync(Table) || Table <- dets:all()]."];
+    server_of(&mut scene).control(&written).await;
+    drop((serving, received));
+    for number in 0..10 {
+        scene
+            .publish("a", format!("{number}"))
+            .await
+            .expect("published");
+    }
+    server_of(&mut scene).stop();
+    scene.health(Some(AWAY)).await;
+    server_of(&mut scene).restart().await;
+    scene.health(Some("no host serves component `actor`")).await;
+    let (_again, mut received) = scene.actor("actor", Behaviour::Keep).await;
+    let mut bodies = received.bodies(10).await;
+    bodies.sort();
+    let all: Vec<String> = (0..10).map(|number| format!("{number}")).collect();
+    assert_eq!(bodies, all);
+
+    let alarm = "{resource_limit, memory, node()}";
+    let set = format!("rabbit_alarm:set_alarm({{{alarm}, []}}).");
+    server_of(&mut scene).control(&["eval", &set]).await;
+    eventually("a message is refused", async || {
+        let published = scene.publish("a", super::actor::PROBE).await;
+        published.is_err_and(|reason| reason.contains("short of memory"))
+    })
+    .await;
+    scene.health(Some("short of memory")).await;
+    let clear = format!("rabbit_alarm:clear_alarm({alarm}).");
+    server_of(&mut scene).control(&["eval", &clear]).await;
+    eventually("a message is taken", async || {
+        scene.publish("a", "late").await.is_ok()
+    })
+    .await;
+    assert_eq!(received.next().await.body, "late");
+}
+
+fn server_of(scene: &mut Scene) -> &mut RabbitServer {
+    match &mut scene.backend {
+        Backend::Amqp(server) => server,
+        _ => panic!("it has no server of AMQP"),
+    }
 }

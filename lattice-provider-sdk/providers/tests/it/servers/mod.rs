@@ -22,6 +22,12 @@ pub(crate) async fn shared_rabbitmq() -> Option<RabbitServer> {
     installed(RabbitServer::shared().await)
 }
 
+/// Starts a server for a test that makes it fail.
+#[cfg(feature = "messaging-amqp")]
+pub(crate) async fn rabbitmq() -> Option<RabbitServer> {
+    installed(RabbitServer::start().await)
+}
+
 /// Starts a server with more options.
 #[cfg(feature = "keyvalue-redis")]
 pub(crate) async fn redis(options: &[&str]) -> Option<RedisServer> {
