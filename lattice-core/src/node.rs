@@ -194,8 +194,8 @@ impl Node {
     /// a moment after that, late calls are refused as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let parts = &self.0.parts;
-        parts.membership.leave(grace).await;
-        let drained = parts.server.drain(grace).await;
+        let drained = parts.server.drain(grace);
+        let drained = parts.membership.leave(grace, drained).await;
         parts.handles.leave().await;
         drained
     }

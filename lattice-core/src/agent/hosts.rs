@@ -106,8 +106,11 @@ impl HostTable {
                 self.take(membership_event(from, beat), false)
             }
             MemberEvent::Goodbye(who) => {
-                self.duties.remove(&who.host);
-                self.strays.forget(&who.host);
+                // An earlier boot may still be leaving.
+                if !self.members.knows_newer(who) {
+                    self.duties.remove(&who.host);
+                    self.strays.forget(&who.host);
+                }
                 self.take(members::Event::Goodbye(who.clone()), false)
             }
         }

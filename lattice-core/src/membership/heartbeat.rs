@@ -11,7 +11,7 @@ use crate::{
     wire::{Beat, Body as _, Goodbye, KeepAlive, MAX_COALESCED, Origin, Served, Versions},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How soon after the last beat changes may be sent: a component that was added or removed, or a
 /// new host.
@@ -159,19 +159,40 @@ impl Membership {
     }
 
     /// Announces that this node leaves: from now on it sends no beats, and others send it no new
-    /// calls.
-    pub(crate) async fn leave(&self, grace: Duration) {
+    /// calls. Then does `work`, which is to end what still runs, and meanwhile repeats the goodbye
+    /// in place of beats. Otherwise hosts would take this one for lost, and end its calls and
+    /// streams.
+    pub(crate) async fn leave<T>(&self, grace: Duration, work: impl Future<Output = T>) -> T {
         self.stop_beats();
-        let endpoint = &self.transport.endpoint;
-        self.presence.goodbye(endpoint.origin());
+        self.presence.goodbye(self.origin());
         let goodbye = Goodbye {
-            grace_ms: grace.as_millis() as u32,
+            grace_ms: u32::try_from(grace.as_millis()).unwrap_or(u32::MAX),
         };
+        self.say(&goodbye).await;
+        let repeats = async {
+            loop {
+                let hosts = self.presence.peers().iter().count();
+                sleep(Beat::interval_among(hosts)).await;
+                // One that has vanished says nothing.
+                if !self.transport.is_closed() {
+                    self.say(&goodbye).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = repeats => never,
+        }
+    }
+
+    async fn say(&self, goodbye: &Goodbye) {
+        let endpoint = &self.transport.endpoint;
         let subject = endpoint.subjects().beat();
-        match timeout(GOODBYE, endpoint.send(subject, None, None, &goodbye)).await {
+        match timeout(GOODBYE, endpoint.send(subject, None, None, goodbye)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the goodbye was not sent"),
-            Err(_) => tracing::debug!("the bus did not take the goodbye in time"),
+            Ok(Err(error)) => tracing::debug!(%error, "a goodbye was not sent"),
+            Err(_) => tracing::debug!("the bus did not take a goodbye in time"),
         }
     }
 }

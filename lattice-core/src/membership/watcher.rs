@@ -111,6 +111,11 @@ impl PresenceWatcher {
         self.snapshots.peers.load()
     }
 
+    /// Whether this boot of a host was heard of lately: it is live, or leaving.
+    pub(crate) fn hears(&self, who: &Origin) -> bool {
+        self.snapshots.lock().hears(who)
+    }
+
     /// Subscribes to all changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.snapshots.changes.subscribe()

@@ -276,6 +276,7 @@ impl KeepAlive {
 }
 
 /// Announces that a host leaves: it takes no new calls, and sends no more beats under this epoch.
+/// Until its calls have ended, it repeats this as often as it sent beats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goodbye {
     /// How long it lets running calls finish, in milliseconds.

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_host_breaks_its_streams() {
@@ -115,6 +115,65 @@ async fn a_host_that_leaves_finishes_its_streams() {
     let drained = hosts.b.shutdown(Duration::from_secs(10)).await;
     assert!(drained.is_clean());
     assert_eq!(back.await.expect("no panic"), (400_000, Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_stays_until_its_streams_have_ended() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let hosts = hosts(move |_| {
+        let gate = waits.clone();
+        async move {
+            let (writer, reader) = channel();
+            tokio::spawn(async move {
+                let writer = write(writer, 0..10_000).await.expect("a reader");
+                gate.acquire().await.expect("it stays open").forget();
+                let writer = write(writer, 10_000..20_000).await.expect("a reader");
+                writer.end();
+            });
+            Ok(body(Handle::Stream(reader)))
+        }
+    })
+    .await;
+    let result = hosts.pass(Vec::new()).await.expect("a result");
+    let back = reads(stream(only(result.handles)));
+    let leaves = hosts.b.clone();
+    let leaving = tokio::spawn(async move { leaves.shutdown(Duration::from_mins(1)).await });
+    // Longer than a host is silent that counts as lost.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!leaving.is_finished(), "it has left its stream behind");
+    gate.add_permits(1);
+    assert!(leaving.await.expect("no panic").is_clean());
+    assert_eq!(back.await.expect("no panic"), (20_000, Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let hosts = hosts(move |_| {
+        let gate = waits.clone();
+        async move {
+            gate.acquire().await.expect("it stays open").forget();
+            Ok(nothing())
+        }
+    })
+    .await;
+    let (leaves, there) = (hosts.b.clone(), hosts.b.host_id().clone());
+    let call = hosts.pass(Vec::new());
+    let leave = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let leaving = tokio::spawn(async move { leaves.shutdown(Duration::from_mins(1)).await });
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!leaving.is_finished(), "it has left its call behind");
+        let peers = hosts.here.peers();
+        assert!(peers.iter().all(|peer| peer.origin.host != there));
+        gate.add_permits(1);
+        leaving.await.expect("no panic")
+    };
+    let (result, drained) = tokio::join!(call, leave);
+    assert_eq!(result.expect("a result").bytes, Bytes::new());
+    assert!(drained.is_clean());
 }
 
 #[tokio::test]
