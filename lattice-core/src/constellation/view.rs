@@ -9,7 +9,7 @@ use crate::{
     link::LinkKey,
     name::{AppName, ComponentId, HostId, WormholeId},
     place::{Assignment, Candidate, Duty, Workload, place},
-    store::StoreKey,
+    store::{Incarnation, StoreKey},
 };
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, sync::Arc};
@@ -100,14 +100,18 @@ impl View {
 
     /// Returns which host should run what: the placement that each host computes, from this view.
     pub fn assignment(&self) -> Assignment {
-        let placements: Vec<(&ComponentId, Placement)> = self
+        let placements: Vec<(&ComponentView, Placement)> = self
             .components
             .values()
-            .filter_map(|component| Some((&component.id, placement(component)?)))
+            .filter_map(|component| Some((&**component, placement(component)?)))
             .collect();
         let workloads: Vec<Workload<'_>> = placements
             .iter()
-            .map(|(id, placement)| Workload { id, placement })
+            .map(|(component, placement)| Workload {
+                id: &component.id,
+                placement,
+                needs_lease: component.run == Run::Once,
+            })
             .collect();
         let candidates: Vec<Candidate<'_>> = self
             .hosts
@@ -121,6 +125,7 @@ impl View {
                 } else {
                     Duty::Works
                 },
+                follows_store: host.store != Incarnation::default(),
             })
             .collect();
         place(&workloads, &candidates)

@@ -38,7 +38,7 @@ pub struct Beat {
     pub interval_ms: u32,
     /// The versions of frames that the host reads.
     pub versions: Versions,
-    /// The incarnation of the store that the host sees.
+    /// The incarnation of the store that the host follows; the default one while it follows none.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,
@@ -77,7 +77,7 @@ pub struct KeepAlive {
     pub of_ms: u64,
     /// The time until the next one, in milliseconds.
     pub interval_ms: u32,
-    /// The incarnation of the store that the host sees.
+    /// The incarnation of the store that the host follows; the default one while it follows none.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,
