@@ -193,9 +193,19 @@ impl Node {
     /// Sends a goodbye, takes no new work, and finishes its running calls, for at most `grace`. For
     /// a moment after that, late calls are refused as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
+        self.shutdown_after(grace, std::future::ready(())).await
+    }
+
+    /// Like [`shutdown`](Self::shutdown), and stays known to other hosts until `work` has ended as
+    /// well. They end the calls of a host that is gone.
+    #[doc(hidden)]
+    pub async fn shutdown_after(&self, grace: Duration, work: impl Future<Output = ()>) -> Drained {
         let parts = &self.0.parts;
-        let drained = parts.server.drain(grace);
-        let drained = parts.membership.leave(grace, drained).await;
+        let ended = async {
+            let (drained, ()) = tokio::join!(parts.server.drain(grace), work);
+            drained
+        };
+        let drained = parts.membership.leave(grace, ended).await;
         parts.handles.leave().await;
         drained
     }

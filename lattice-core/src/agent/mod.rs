@@ -53,7 +53,9 @@ pub struct AgentOptions {
     /// listens for at least two heartbeat intervals of the slowest host that it receives, unless
     /// this is zero, which is for a lattice inside one process.
     pub listen: Duration,
-    /// How long the calls of a drained replica may take to finish: 10 s by default.
+    /// How long the calls of a drained replica may take to finish: 10 s by default. When the host
+    /// shuts down, they have all of the time that is left for that, unless another host waits for
+    /// the lease of the component.
     pub grace: Duration,
 }
 
@@ -167,16 +169,16 @@ impl Agent {
     pub async fn shutdown(&self, within: Duration) -> Drained {
         let (done, finished) = oneshot::channel();
         let (now, within) = (Instant::now(), within.min(LONGEST));
-        let by = now + within / 2;
+        let (by, until) = (now + within / 2, now + within);
         if self
             .commands
-            .send(Command::Leave { by, done })
+            .send(Command::Leave { by, until, done })
             .await
             .is_err()
         {
             return Drained::Clean;
         }
-        match timeout_at(now + within, finished).await {
+        match timeout_at(until, finished).await {
             Ok(_) => Drained::Clean,
             Err(_) => Drained::CutOff,
         }

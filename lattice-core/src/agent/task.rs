@@ -38,6 +38,8 @@ pub(super) enum Command {
     /// Hand over everything that this host runs.
     Leave {
         by: Instant,
+        /// When the calls that still run are cut off.
+        until: Instant,
         done: oneshot::Sender<()>,
     },
 }
@@ -111,8 +113,9 @@ impl Task {
                 .min();
             tokio::select! {
                 biased;
-                Some(Command::Leave { by, done }) = commands.recv() => {
+                Some(Command::Leave { by, until, done }) = commands.recv() => {
                     self.leaving = Some(done);
+                    self.replicas.leave(until);
                     // No other host can take over, so there is no reason to wait.
                     let by = if self.hosts.leave() { Instant::now() } else { by };
                     self.handle(Event::Leave { by });

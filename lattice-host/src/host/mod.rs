@@ -30,6 +30,7 @@ use std::{
 };
 #[cfg(feature = "http")]
 use std::{net::SocketAddr, sync::OnceLock};
+use tokio_util::sync::CancellationToken;
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
@@ -145,7 +146,13 @@ impl Host {
     ///
     /// Its ingresses take no new connections meanwhile, and finish the requests that run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
-        let (requests, calls) = tokio::join!(self.end_requests(grace), self.leave(grace));
+        let ended = CancellationToken::new();
+        let requests = async {
+            let drained = self.end_requests(grace).await;
+            ended.cancel();
+            drained
+        };
+        let (requests, calls) = tokio::join!(requests, self.leave(grace, ended.cancelled()));
         self.kill();
         requests.and(calls)
     }
@@ -163,14 +170,16 @@ impl Host {
         Drained::Clean
     }
 
-    async fn leave(&self, grace: Duration) -> Drained {
+    /// Leaves the lattice, in which the requests that run still make calls.
+    async fn leave(&self, grace: Duration, requests: impl Future<Output = ()>) -> Drained {
         let begun = Instant::now();
         if let Some(agent) = self.agent() {
             // Components that it could not hand over in time are cut off with the node.
             let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        self.0.launcher.node.shutdown(rest).await
+        let node = &self.0.launcher.node;
+        node.shutdown_after(rest, requests).await
     }
 
     /// Stops immediately, without leaving the lattice. This is for tests and demonstrations of what

@@ -176,6 +176,38 @@ async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
     assert!(drained.is_clean());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_is_not_lost_while_it_waits_for_its_own_calls() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let hosts = hosts(move |_| {
+        let gate = waits.clone();
+        async move {
+            gate.acquire().await.expect("it stays open").forget();
+            Ok(nothing())
+        }
+    })
+    .await;
+    let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    let call = async {
+        let result = hosts.pass(Vec::new()).await;
+        drop(done);
+        result
+    };
+    let leave = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let until = async { drop(ended.await) };
+        hosts.a.shutdown_after(Duration::from_mins(1), until).await
+    };
+    let open = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        gate.add_permits(1);
+    };
+    let (result, drained, ()) = tokio::join!(call, leave, open);
+    assert_eq!(result.expect("a result").bytes, Bytes::new());
+    assert!(drained.is_clean());
+}
+
 #[tokio::test]
 async fn a_host_that_leaves_waits_for_streams_no_longer_than_its_grace() {
     let hosts = hosts(|_| async move {
