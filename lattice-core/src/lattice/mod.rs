@@ -291,7 +291,7 @@ impl Lattice {
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {
         self.0
             .node
-            .get_or_try_init(|| self.join(NodeOptions::default(), Announce::WhileServing))
+            .get_or_try_init(|| self.join(NodeOptions::default(), Announce::OnceServing))
             .await
     }
 

@@ -38,12 +38,12 @@ pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, r
     let (mut sent, mut trouble) = (SentBeats::default(), Trouble::default());
     loop {
         let interval = Beat::interval_among(membership.presence.peers().iter().count());
-        let speaks = membership.speaks(&*roster);
-        // Once more after the last component is gone, so that no host looks for it here.
-        if (speaks || known) && !membership.is_leaving() {
+        // Also after the last component is gone: other hosts would take a node that falls silent
+        // for lost, and end the calls that it makes.
+        known |= membership.speaks(&*roster);
+        if known && !membership.is_leaving() {
             let beat = membership.next_beat(&*roster, &replica, interval);
             membership.send_beat(beat, &mut sent, &mut trouble).await;
-            known = speaks;
         }
         let due = Instant::now() + interval;
         // A beat of many messages would load the bus with each component of many that start.

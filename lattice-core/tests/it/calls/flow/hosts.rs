@@ -208,6 +208,35 @@ async fn a_host_that_leaves_is_not_lost_while_it_waits_for_its_own_calls() {
     assert!(drained.is_clean());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_program_that_serves_nothing_any_more_is_not_lost_while_it_calls() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let hosts = hosts(move |_| {
+        let gate = waits.clone();
+        async move {
+            gate.acquire().await.expect("it stays open").forget();
+            Ok(nothing())
+        }
+    })
+    .await;
+    let other: Handler = Arc::new(|_| Box::pin(async { Ok(nothing()) }));
+    let serving = hosts.here.serve("other", Arc::new(Passing(other))).await;
+    let serving = serving.expect("it serves");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(serving);
+    let caller = hosts.here.caller("caller").expect("valid");
+    let (link, function) = (LinkName::default(), pass());
+    let options = (CallerInstance::Here, Context::new(SOON));
+    let call = caller.pass_via(&function, &link, nothing(), options);
+    let open = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        gate.add_permits(1);
+    };
+    let (result, ()) = tokio::join!(call, open);
+    assert_eq!(result.expect("a result").bytes, Bytes::new());
+}
+
 #[tokio::test]
 async fn a_host_that_leaves_waits_for_streams_no_longer_than_its_grace() {
     let hosts = hosts(|_| async move {
