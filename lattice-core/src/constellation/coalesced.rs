@@ -11,8 +11,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Changes for a reader that isn't sent every one: of each item, the last change. So there are never
-/// more than the lattice has had items, however long the reader takes.
+/// Changes for a reader that isn't sent every one: of each item, the last change. So there are
+/// never more than the lattice has had items, however long the reader takes.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

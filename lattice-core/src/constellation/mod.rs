@@ -10,9 +10,9 @@
 //! wormholes, apps. The *infrastructure* view shows where it runs: hosts with their labels and
 //! load, and on each the replicas with phase, calls, errors and latency.
 //!
-//! A [`View`] and a [`Delta`] are written as JSON and read from it; [`SCHEMA`] describes both. There
-//! is nothing secret in them: neither the configs of links and components nor the credentials of
-//! wormholes are part of a view. Folding the deltas that follow a snapshot over it
+//! A [`View`] and a [`Delta`] are written as JSON and read from it; [`SCHEMA`] describes both.
+//! There is nothing secret in them: neither the configs of links and components nor the credentials
+//! of wormholes are part of a view. Folding the deltas that follow a snapshot over it
 //! ([`View::apply`]) gives each later view, also after a trip through JSON, which has times in
 //! whole units.
 //!

@@ -185,8 +185,8 @@ fn token_in(uri: &Uri) -> Option<&str> {
 /// Refuses what another site makes a browser send. Browsers say where a request comes from, and
 /// other programs, which say nothing, need the token anyway.
 ///
-/// A page on another port of this machine is the same *site*, so that `SameSite=Strict` doesn't keep
-/// the cookie from it. It is another *origin*.
+/// A page on another port of this machine is the same *site*, so that `SameSite=Strict` doesn't
+/// keep the cookie from it. It is another *origin*.
 fn check_origin(headers: &HeaderMap, host: &Authority, reads: bool) -> Result<(), Problem> {
     let foreign = |from: &str| {
         let what = "the request comes from a page of another origin";

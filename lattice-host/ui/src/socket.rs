@@ -12,8 +12,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A TCP connection that fails when nothing could be written to it for some time. Otherwise a client
-/// that reads nothing would keep its connection, and its stream of changes, for ever.
+/// A TCP connection that fails when nothing could be written to it for some time. Otherwise a
+/// client that reads nothing would keep its connection, and its stream of changes, for ever.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,

@@ -14,8 +14,8 @@ use crate::{
 use lattice_core::Lattice;
 use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc};
 
-/// The page of one lattice, before it is served: by [`serve`](Self::serve) at an address of its own,
-/// or by [`service`](Self::service) in an existing application.
+/// The page of one lattice, before it is served: by [`serve`](Self::serve) at an address of its
+/// own, or by [`service`](Self::service) in an existing application.
 ///
 /// Whoever has the token may do everything that an operator's key may do, unless the page is
 /// [`read_only`](Self::read_only).
@@ -58,9 +58,9 @@ impl Ui {
         self
     }
 
-    /// Adds a name under which browsers ask for the page, such as `lattice.example`, without a port.
-    /// `localhost` and addresses of machines need not be named. Requests for any other name are
-    /// refused, because a foreign page could let its name lead here.
+    /// Adds a name under which browsers ask for the page, such as `lattice.example`, without a
+    /// port. `localhost` and addresses of machines need not be named. Requests for any other name
+    /// are refused, because a foreign page could let its name lead here.
     pub fn host_name(mut self, name: impl Into<String>) -> Self {
         self.host_names.push(name.into());
         self

@@ -6,10 +6,11 @@
 //!  published types ──┘
 //! ```
 //!
-//! One task, the follower, follows the constellation for all pages, and writes each batch of changes
-//! as JSON once, at most one per [`PACE`]. The last batches are in a log, from which each reader takes
-//! what it has not sent yet, when its client has room for it. A reader that the log has left behind
-//! gets the whole constellation. So a page that is slow costs nothing, and none waits for another.
+//! One task, the follower, follows the constellation for all pages, and writes each batch of
+//! changes as JSON once, at most one per [`PACE`]. The last batches are in a log, from which each
+//! reader takes what it has not sent yet, when its client has room for it. A reader that the log
+//! has left behind gets the whole constellation. So a page that is slow costs nothing, and none
+//! waits for another.
 //!
 //! The follower starts with the first reader and ends some time after the last one, because hosts
 //! send reports while somebody follows the constellation. Without changes, nothing happens.
