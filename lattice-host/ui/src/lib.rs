@@ -72,7 +72,7 @@
 //! | `error` | why the page can't be served |
 //! | `problem`, `limits`, `images`, `token`, `files`, `socket` | errors of requests, sizes and times, images of manifests, who is let in, the page's files, connections whose client stops reading |
 //! | `state`, `request` | what handlers share; reading a request |
-//! | `feed` | the stream of changes |
+//! | `events` | the stream of changes |
 //! | `actions` | everything that is asked for and changed beside the stream |
 //! | `guard` | who may ask for what |
 //! | `page` | the paths |
@@ -82,7 +82,7 @@
 
 mod actions;
 mod error;
-mod feed;
+mod events;
 mod files;
 mod guard;
 mod images;

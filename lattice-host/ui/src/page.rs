@@ -2,7 +2,7 @@
 
 use crate::{
     actions,
-    feed::Feed,
+    events::Events,
     files::File,
     guard::{Guard, guarded},
     problem::Problem,
@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 #[derive(Debug, Clone)]
 struct Page {
     state: State,
-    feed: Feed,
+    events: Events,
     /// The streams that may still be opened.
     streams: Arc<Semaphore>,
 }
@@ -47,7 +47,7 @@ struct Config<'a> {
 pub(crate) fn router(state: State, guard: Guard) -> Router {
     let limits = state.limits();
     let page = Page {
-        feed: Feed::new(
+        events: Events::new(
             state.lattice().clone(),
             limits.keep_alive,
             state.in_service(),
@@ -82,7 +82,7 @@ async fn config(Given(page): Given<Page>) -> Response {
 async fn view(Given(page): Given<Page>) -> Response {
     (
         [(header::CONTENT_TYPE, "application/json")],
-        page.feed.snapshot().await,
+        page.events.snapshot().await,
     )
         .into_response()
 }
@@ -105,7 +105,7 @@ async fn stream_of_changes(
             .next("close a page that nobody looks at, and reload this one")
     })?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let reader = page.feed.read(last);
+    let reader = page.events.read(last);
     let pieces = stream::unfold((reader, permit), async |(mut reader, permit)| {
         let piece = reader.next().await?;
         Some((Ok::<Bytes, Infallible>(piece), (reader, permit)))

@@ -14,10 +14,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-fn few() -> UiLimits {
+/// Limits with which a stream that is not read is ended soon.
+fn impatient() -> UiLimits {
     UiLimits::default()
-        .arrival(Duration::from_millis(200))
         .stall(Duration::from_millis(300))
+        .streams(2)
 }
 
 /// Reads until the server closes the connection.
@@ -31,7 +32,10 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_head_that_does_not_arrive_ends_its_connection() {
-    let page = serve(Ui::new(&lattice().await).limits(few())).await;
+    let page = serve(
+        Ui::new(&lattice().await).limits(UiLimits::default().arrival(Duration::from_millis(200))),
+    )
+    .await;
     for begun in ["", "GET /api/config HTTP/1.1\r\nHost: a"] {
         let mut stream = TcpStream::connect(page.address())
             .await
@@ -106,7 +110,7 @@ fn long_link(n: u32) -> Link {
 #[tokio::test]
 async fn a_stream_that_is_not_read_is_ended_and_holds_nobody_up() {
     let lattice = lattice().await;
-    let page = serve(Ui::new(&lattice).limits(few().streams(2))).await;
+    let page = serve(Ui::new(&lattice).limits(impatient())).await;
     let mut read = Events::open(&page, None).await;
     let reader = tokio::spawn(async move {
         let mut count = 0_u32;

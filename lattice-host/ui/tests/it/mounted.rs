@@ -25,7 +25,7 @@ async fn the_page_is_mounted_below_a_path() {
     let page = service().await;
     assert_eq!(page.opening(), format!("/?token={TOKEN}"));
     let mut app: Router = Router::new()
-        .route("/", get(async || "the application"))
+        .route("/", get(|| async { "the application" }))
         .nest_service("/lattice", page);
     let opened = app
         .call(request(&format!("/lattice/?token={TOKEN}")))

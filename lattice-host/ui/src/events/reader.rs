@@ -1,6 +1,6 @@
 //! One stream of events.
 
-use super::log::Log;
+use super::history::History;
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -17,7 +17,7 @@ const BYE: &[u8] = b"event: bye\ndata: {\"why\":\"the page was stopped where it 
 /// asks for the next piece.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    log: Arc<Log>,
+    history: Arc<History>,
     latest: watch::Receiver<u64>,
     /// The number of the last batch that was sent.
     after: Option<u64>,
@@ -29,16 +29,16 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(super) fn new(
-        log: Arc<Log>,
+        history: Arc<History>,
         last: Option<&str>,
         keep_alive: Duration,
         stop: CancellationToken,
     ) -> Self {
-        let after = last.and_then(|id| log.number(id));
+        let after = last.and_then(|id| history.number(id));
         Self {
-            latest: log.latest(),
+            latest: history.latest(),
             after,
-            log,
+            history,
             keep_alive,
             stop,
             is_first: true,
@@ -62,16 +62,16 @@ impl Reader {
                 self.is_over = true;
                 return Some(Bytes::from_static(BYE));
             }
-            // Seen before the log is read: what is added meanwhile wakes this up again.
+            // Seen before the history is read: what is added meanwhile wakes this up again.
             self.latest.borrow_and_update();
-            if let Some((number, piece)) = self.log.next(self.after) {
+            if let Some((number, piece)) = self.history.next(self.after) {
                 self.after = Some(number);
                 return Some(piece);
             }
             tokio::select! {
                 _ = self.latest.changed() => {}
                 () = self.stop.cancelled() => {}
-                () = self.log.over().cancelled() => self.is_over = true,
+                () = self.history.over().cancelled() => self.is_over = true,
                 () = sleep(self.keep_alive) => return Some(Bytes::from_static(KEEP_ALIVE)),
             }
         }

@@ -9,11 +9,11 @@ use tokio::time::{Instant, advance, timeout};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-async fn feed() -> (Lattice, Feed, CancellationToken) {
+async fn events() -> (Lattice, Events, CancellationToken) {
     let lattice = Lattice::in_memory("test").await.expect("it opens");
     let stop = CancellationToken::new();
-    let feed = Feed::new(lattice.clone(), KEEP_ALIVE, stop.clone());
-    (lattice, feed, stop)
+    let events = Events::new(lattice.clone(), KEEP_ALIVE, stop.clone());
+    (lattice, events, stop)
 }
 
 /// One event: its name, its id, and its data.
@@ -84,8 +84,8 @@ async fn link(lattice: &Lattice, name: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_page_folds_is_the_view() {
-    let (lattice, feed, _stop) = feed().await;
-    let (mut reader, mut view) = (feed.read(None), View::default());
+    let (lattice, events, _stop) = events().await;
+    let (mut reader, mut view) = (events.read(None), View::default());
     for n in 0..20 {
         link(&lattice, &format!("l{n}")).await;
     }
@@ -102,8 +102,8 @@ async fn what_a_page_folds_is_the_view() {
 
 #[tokio::test(start_paused = true)]
 async fn changes_are_coalesced() {
-    let (lattice, feed, _stop) = feed().await;
-    let (mut reader, mut view) = (feed.read(None), View::default());
+    let (lattice, events, _stop) = events().await;
+    let (mut reader, mut view) = (events.read(None), View::default());
     link(&lattice, "first").await;
     read_until(&mut reader, &mut view, |view| view.links.len() == 1).await;
     let began = Instant::now();
@@ -123,20 +123,20 @@ async fn changes_are_coalesced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_goes_on_after_the_last_event_that_it_has() {
-    let (lattice, feed, _stop) = feed().await;
-    let (mut reader, mut view) = (feed.read(None), View::default());
+    let (lattice, events, _stop) = events().await;
+    let (mut reader, mut view) = (events.read(None), View::default());
     link(&lattice, "one").await;
     let seen = read_until(&mut reader, &mut view, |view| view.links.len() == 1).await;
     let last = seen.last().expect("an event").1.clone();
     drop(reader);
     link(&lattice, "two").await;
-    let mut again = feed.read(Some(&last));
+    let mut again = events.read(Some(&last));
     let events = read_until(&mut again, &mut view, |view| view.links.len() == 2).await;
     assert!(
         events.iter().all(|event| event.0 == "changes"),
         "{events:?}"
     );
-    let mut foreign = feed.read(Some("other.7"));
+    let mut foreign = events.read(Some("other.7"));
     let events = read_until(&mut foreign, &mut View::default(), |view| {
         view.links.len() == 2
     })
@@ -146,8 +146,8 @@ async fn a_reader_goes_on_after_the_last_event_that_it_has() {
 
 #[tokio::test(start_paused = true)]
 async fn a_quiet_stream_shows_that_it_lives_and_ends_when_the_service_stops() {
-    let (_lattice, feed, stop) = feed().await;
-    let (mut reader, mut view) = (feed.read(None), View::default());
+    let (_lattice, events, stop) = events().await;
+    let (mut reader, mut view) = (events.read(None), View::default());
     read_until(&mut reader, &mut view, |_| true).await;
     let alive = async {
         loop {
@@ -171,11 +171,11 @@ async fn a_quiet_stream_shows_that_it_lives_and_ends_when_the_service_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_followed_without_readers() {
-    let (_lattice, feed, _stop) = feed().await;
-    let (mut reader, mut view) = (feed.read(None), View::default());
+    let (_lattice, events, _stop) = events().await;
+    let (mut reader, mut view) = (events.read(None), View::default());
     read_until(&mut reader, &mut view, |_| true).await;
     drop(reader);
-    let is_followed = || feed.0.follower.lock().is_some();
+    let is_followed = || events.0.follower.lock().is_some();
     assert!(is_followed(), "a page that is reloaded finds it");
     let ended = async {
         while is_followed() {
@@ -185,7 +185,7 @@ async fn nothing_is_followed_without_readers() {
     timeout(Duration::from_secs(120), ended)
         .await
         .expect("it ends");
-    let mut reader = feed.read(None);
+    let mut reader = events.read(None);
     let whole = async {
         while !reader
             .next()
@@ -201,9 +201,9 @@ async fn nothing_is_followed_without_readers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_can_be_had_once() {
-    let (lattice, feed, _stop) = feed().await;
+    let (lattice, events, _stop) = events().await;
     link(&lattice, "one").await;
-    let json: Value = serde_json::from_str(&feed.snapshot().await).expect("JSON");
+    let json: Value = serde_json::from_str(&events.snapshot().await).expect("JSON");
     assert_eq!(json["view"]["links"][0]["name"], "one");
     assert!(json["ports"].is_object());
 }

@@ -1,6 +1,6 @@
 //! Which interfaces components serve and call, from their published types.
 
-use super::log::PortChanges;
+use super::history::PortChanges;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lattice_core::{
     Lattice,

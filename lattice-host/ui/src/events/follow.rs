@@ -1,6 +1,6 @@
 //! The task that follows the constellation for all readers.
 
-use super::{PACE, Shared, log::Log, ports::PortFinder};
+use super::{PACE, Shared, history::History, ports::PortFinder};
 use futures_util::{Stream, StreamExt as _};
 use lattice_core::{
     Lattice,
@@ -15,18 +15,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 /// How often it is checked whether somebody reads, and what could not be read is tried again.
 const TICK: Duration = Duration::from_secs(5);
 /// After how many ticks without readers the task ends. A page that is reloaded, or whose connection
-/// was lost, finds the log as it was.
+/// was lost, finds the history as it was.
 const UNREAD: u32 = 6;
 
-/// Writes the log as long as somebody reads it.
+/// Writes the history as long as somebody reads it.
 pub(super) async fn follow(
     mut changes: impl Stream<Item = Delta> + Send + Unpin,
     lattice: Lattice,
-    log: Arc<Log>,
+    history: Arc<History>,
     shared: Weak<Shared>,
 ) {
     // However this task ends, its readers do.
-    let _over = log.over().clone().drop_guard();
+    let _over = history.over().clone().drop_guard();
     let mut ports = PortFinder::new(lattice);
     let mut unsent = CoalescedDeltas::default();
     let mut due = Instant::now();
@@ -51,13 +51,13 @@ pub(super) async fn follow(
             },
             () = sleep_until(due), if has_changes => {
                 (due, since) = (Instant::now() + PACE, None);
-                log.publish(unsent.take(), &ports.take());
+                history.publish(unsent.take(), &ports.take());
             }
             () = ports.advance() => {}
             _ = tick.tick() => {
                 ports.retry();
-                unread = if is_read(&log) { 0 } else { unread + 1 };
-                if unread >= UNREAD && ended(&shared, &log) {
+                unread = if is_read(&history) { 0 } else { unread + 1 };
+                if unread >= UNREAD && ended(&shared, &history) {
                     return;
                 }
             }
@@ -65,18 +65,18 @@ pub(super) async fn follow(
     }
 }
 
-/// Returns whether there is a reader, beside this task and the feed.
-fn is_read(log: &Arc<Log>) -> bool {
-    Arc::strong_count(log) > 2
+/// Returns whether there is a reader, beside this task and the events.
+fn is_read(history: &Arc<History>) -> bool {
+    Arc::strong_count(history) > 2
 }
 
-/// Removes the follower from its feed, unless somebody has begun to read.
-fn ended(shared: &Weak<Shared>, log: &Arc<Log>) -> bool {
+/// Removes the follower from its events, unless somebody has begun to read.
+fn ended(shared: &Weak<Shared>, history: &Arc<History>) -> bool {
     let Some(shared) = shared.upgrade() else {
         return true;
     };
     let mut follower = shared.follower.lock();
-    if is_read(log) {
+    if is_read(history) {
         return false;
     }
     // This aborts the task, which ends now anyway.

@@ -28,15 +28,15 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// About how many bytes a reader is given at once.
 const PIECE: usize = 256 * 1024;
 
-/// Counts the logs of this process, so that two of one millisecond have two names.
-static LOGS: AtomicU64 = AtomicU64::new(0);
+/// Counts the histories of this process, so that two of one millisecond have two names.
+static HISTORIES: AtomicU64 = AtomicU64::new(0);
 
 /// The changed ports of components. `None`: the component is gone.
 pub(super) type PortChanges = BTreeMap<ComponentId, Option<Arc<Ports>>>;
 
-/// The log of one follower.
-pub(super) struct Log {
-    /// The first part of event ids. An id of another log means nothing here.
+/// The history of one follower.
+pub(super) struct History {
+    /// The first part of event ids. An id of another history means nothing here.
     name: String,
     contents: Mutex<Contents>,
     /// The number of the last batch.
@@ -68,11 +68,11 @@ struct Changes<'a> {
     ports: &'a PortChanges,
 }
 
-impl Log {
+impl History {
     pub(super) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let started = now.map_or(0, |now| now.as_millis());
-        let count = LOGS.fetch_add(1, Ordering::Relaxed);
+        let count = HISTORIES.fetch_add(1, Ordering::Relaxed);
         Self {
             name: format!("{started:x}-{count:x}"),
             contents: Mutex::default(),
@@ -123,7 +123,7 @@ impl Log {
         }
     }
 
-    /// Returns the number in an event's id, if it is one of this log.
+    /// Returns the number in an event's id, if it is one of this history.
     pub(super) fn number(&self, id: &str) -> Option<u64> {
         let (name, number) = id.rsplit_once('.')?;
         number.parse().ok().filter(|_| name == self.name)
@@ -229,9 +229,9 @@ fn json<T: Serialize>(value: &T) -> String {
     })
 }
 
-impl fmt::Debug for Log {
+impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log")
+        f.debug_struct("History")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
