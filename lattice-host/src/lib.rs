@@ -268,9 +268,9 @@ pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
 pub use lattice_provider_sdk::Access;
+/// The constellation in a browser: the crate `lattice-ui`.
+#[cfg(feature = "ui")]
+pub use lattice_ui as ui;
 pub use limits::{ByteSize, Limits};
 #[cfg(feature = "process")]
 pub use process::{Programs, ProgramsError, wrap_programs};
-#[cfg(feature = "ui")]
-#[doc(inline)]
-pub use lattice_ui as ui;

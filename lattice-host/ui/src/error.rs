@@ -9,7 +9,7 @@ pub enum UiError {
     /// Other machines could reach the address, and nothing was said that they may.
     #[error(
         "the page is not served at {address}, because other machines can reach it there; use an address of this machine alone, such as `127.0.0.1:{port}`, or allow it with `Ui::any_address` (`--ui-public` of the command `lattice`) behind something that speaks TLS",
-        port = address.port()
+        port = .address.port()
     )]
     NotLoopback {
         /// The address.

@@ -51,8 +51,8 @@ struct Follower {
 }
 
 impl Events {
-    /// Creates the events of a lattice. Its readers end when `stop` is cancelled, and are sent a sign
-    /// of life after `keep_alive` without changes.
+    /// Creates the events of a lattice. Their readers end when `stop` is cancelled, and are sent a
+    /// sign of life after `keep_alive` without changes.
     pub(crate) fn new(lattice: Lattice, keep_alive: Duration, stop: CancellationToken) -> Self {
         Self(Arc::new(Shared {
             lattice,

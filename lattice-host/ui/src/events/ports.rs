@@ -165,7 +165,9 @@ impl PortFinder {
             return;
         }
         match types {
-            Err(()) => drop(self.failed.insert(component, digest)),
+            Err(()) => {
+                self.failed.insert(component, digest);
+            }
             Ok(None) => {}
             Ok(Some(types)) => {
                 let ports = Ports::of(&types);
