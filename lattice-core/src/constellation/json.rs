@@ -77,37 +77,61 @@ pub(super) mod seconds {
     }
 }
 
-/// An optional duration, as a whole number of one unit.
-macro_rules! optional_duration {
-    ($(#[$about:meta] $name:ident: $to:expr, $from:expr;)+) => {
-        $(#[$about]
-        pub(super) mod $name {
-            use super::*;
+/// An optional duration in whole seconds.
+pub(super) mod whole_seconds {
+    use super::*;
 
-            #[expect(clippy::ref_option, reason = "serde calls it like that")]
-            pub(crate) fn serialize<S: Serializer>(
-                time: &Option<Duration>,
-                to: S,
-            ) -> Result<S::Ok, S::Error> {
-                time.as_ref().map($to).serialize(to)
-            }
+    #[expect(clippy::ref_option, reason = "serde calls it like that")]
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_secs()).serialize(to)
+    }
 
-            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-                from: D,
-            ) -> Result<Option<Duration>, D::Error> {
-                Ok(<Option<u64>>::deserialize(from)?.map($from))
-            }
-        })+
-    };
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(<Option<u64>>::deserialize(from)?.map(Duration::from_secs))
+    }
 }
 
-optional_duration! {
-    /// In whole seconds.
-    whole_seconds: Duration::as_secs, Duration::from_secs;
-    /// In whole milliseconds.
-    millis: |time| time.as_millis() as u64, Duration::from_millis;
-    /// In whole microseconds.
-    micros: |time| time.as_micros() as u64, Duration::from_micros;
+/// An optional duration in whole milliseconds.
+pub(super) mod millis {
+    use super::*;
+
+    #[expect(clippy::ref_option, reason = "serde calls it like that")]
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_millis() as u64).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(<Option<u64>>::deserialize(from)?.map(Duration::from_millis))
+    }
+}
+
+/// An optional duration in whole microseconds.
+pub(super) mod micros {
+    use super::*;
+
+    #[expect(clippy::ref_option, reason = "serde calls it like that")]
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_micros() as u64).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(<Option<u64>>::deserialize(from)?.map(Duration::from_micros))
+    }
 }
 
 /// Items of one kind, as the list of them. Of two with one key, the later one counts.

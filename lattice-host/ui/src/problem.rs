@@ -23,7 +23,7 @@ pub(crate) struct Problem {
     why: Option<String>,
     next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Value>,
+    details: Option<Box<Value>>,
 }
 
 impl Problem {
@@ -53,7 +53,7 @@ impl Problem {
 
     /// Adds what only a program reads.
     pub(crate) fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
