@@ -97,7 +97,8 @@ async fn streams_are_bounded_and_their_room_is_used_again() {
 /// A link with long names, so that changes of it have many bytes.
 fn long_link(n: u32) -> Link {
     let long = |name: &str| format!("{name}-{}", "x".repeat(50));
-    let interface = format!("{}:{}/{}@0.1.0", long("a"), long("b"), long("c"));
+    let part = |name: &str| format!("{name}-{}", "x".repeat(30));
+    let interface = format!("{}:{}/{}@0.1.0", part("a"), part("b"), part("c"));
     let link = Link::new(
         long("front").as_str(),
         interface.as_str(),
