@@ -91,7 +91,10 @@ pub(super) async fn apply(
             name,
         })
     });
-    Ok(Json(shown(&applied, json!({ "undo": undo, "notes": notes }))))
+    Ok(Json(shown(
+        &applied,
+        json!({ "undo": undo, "notes": notes }),
+    )))
 }
 
 pub(super) async fn delete(
@@ -135,12 +138,16 @@ impl Manifest {
             Ok(Ok(pinned)) => Ok((pinned.app, pinned.notes)),
             Ok(Err(why)) => {
                 let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-image", what);
-                Err(problem.why(why).next("correct the image, or push it, and try again"))
+                Err(problem
+                    .why(why)
+                    .next("correct the image, or push it, and try again"))
             }
             Err(_) => {
                 let why = format!("they were not found within {} s", IMAGES.as_secs());
                 let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", what);
-                Err(problem.why(why).next("check that their registry can be reached, and try again"))
+                Err(problem
+                    .why(why)
+                    .next("check that their registry can be reached, and try again"))
             }
         }
     }
@@ -148,7 +155,9 @@ impl Manifest {
     fn load(&self) -> Result<App, LoadError> {
         let file = self.file.as_deref().unwrap_or("manifest");
         // Only its name: images are never relative to a folder that a browser names.
-        let file = Path::new(file).file_name().unwrap_or_else(|| "manifest".as_ref());
+        let file = Path::new(file)
+            .file_name()
+            .unwrap_or_else(|| "manifest".as_ref());
         let file = Path::new(file);
         let is_json = match self.format {
             Some(format) => matches!(format, Format::Json),

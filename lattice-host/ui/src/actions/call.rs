@@ -57,36 +57,44 @@ pub(super) async fn call(
     let target = text.target()?;
     let signature = target.signature(&actions).await?;
     let arguments = arguments(&signature, &text.arguments)?;
-    let component = actions.lattice().operator().component(target.component.clone());
+    let component = actions
+        .lattice()
+        .operator()
+        .component(target.component.clone());
     let call = component.call_encoded(target.interface.clone(), target.function.clone(), arguments);
     let call = call.timeout(Duration::from_millis(text.timeout_ms));
-    let call = if text.idempotent { call.idempotent() } else { call };
+    let call = if text.idempotent {
+        call.idempotent()
+    } else {
+        call
+    };
     let began = Instant::now();
     let answer = call.await;
     let took_ms = began.elapsed().as_millis() as u64;
-    let mut answer = match answer.and_then(|Encoded(bytes)| result(signature.result.as_ref(), &bytes)) {
-        Ok(answer) => answer,
-        Err(error) => {
-            let (code, ran) = (code(&error), ran(error.ran()));
-            actions.0.failures.tried(Tried {
-                component: target.component,
-                interface: target.interface,
-                function: target.function,
-                code,
-                ran,
-                message: error.to_string(),
-            });
-            json!({
-                "outcome": "failed",
-                "error": {
-                    "code": code,
-                    "message": error.to_string(),
-                    "ran": ran,
-                    "retryable": error.is_retryable(),
-                },
-            })
-        }
-    };
+    let mut answer =
+        match answer.and_then(|Encoded(bytes)| result(signature.result.as_ref(), &bytes)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let (code, ran) = (code(&error), ran(error.ran()));
+                actions.0.failures.tried(Tried {
+                    component: target.component,
+                    interface: target.interface,
+                    function: target.function,
+                    code,
+                    ran,
+                    message: error.to_string(),
+                });
+                json!({
+                    "outcome": "failed",
+                    "error": {
+                        "code": code,
+                        "message": error.to_string(),
+                        "ran": ran,
+                        "retryable": error.is_retryable(),
+                    },
+                })
+            }
+        };
     answer["took_ms"] = took_ms.into();
     Ok(Json(answer))
 }
@@ -163,7 +171,10 @@ impl Target {
                 .next("choose one of its functions; it may have been started in another version")
         })?;
         form::callable(text).map_err(|why| {
-            let what = format!("`{}#{}` can't be called from here", self.interface, self.function);
+            let what = format!(
+                "`{}#{}` can't be called from here",
+                self.interface, self.function
+            );
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not-callable", what)
                 .why(why)
                 .next("call it from a program")

@@ -42,7 +42,8 @@ pub(super) async fn schema(
     let types = match published(&actions, &target).await {
         Ok(types) => types,
         Err(problem) if problem.status() == http::StatusCode::NOT_FOUND => {
-            let why = format!("`{target}` was never started, so the form of its configs isn't known");
+            let why =
+                format!("`{target}` was never started, so the form of its configs isn't known");
             return answer(None, Some(why));
         }
         Err(problem) => return Err(problem),
@@ -80,7 +81,9 @@ async fn ask(
     };
     if text.len() > MAX_SCHEMA {
         let bytes = text.len();
-        return Err(format!("its schema has {bytes} bytes, and the limit is {MAX_SCHEMA}"));
+        return Err(format!(
+            "its schema has {bytes} bytes, and the limit is {MAX_SCHEMA}"
+        ));
     }
     match serde_json::from_str::<Value>(&text) {
         Ok(schema @ Value::Object(_)) => Ok(Some(schema)),

@@ -56,7 +56,10 @@ pub(super) async fn export(
     // TOML has no null, which the config of a link may have.
     let (ending, text) = match manifest.to_toml() {
         Some(text) => ("toml", text),
-        None => ("json", serde_json::to_string_pretty(manifest).unwrap_or_default()),
+        None => (
+            "json",
+            serde_json::to_string_pretty(manifest).unwrap_or_default(),
+        ),
     };
     Ok(Json(json!({
         "file": format!("{}.{ending}", manifest.name),

@@ -54,7 +54,11 @@ pub(super) fn store(what: &str, error: &StoreError) -> Problem {
 }
 
 pub(super) fn mismatch(what: &str, error: &LinkMismatch) -> Problem {
-    problem((StatusCode::UNPROCESSABLE_ENTITY, "does-not-fit"), what, error)
+    problem(
+        (StatusCode::UNPROCESSABLE_ENTITY, "does-not-fit"),
+        what,
+        error,
+    )
 }
 
 pub(super) fn write(what: &str, error: &WriteError) -> Problem {
@@ -126,9 +130,7 @@ pub(super) fn plan(what: &str, error: &PlanError) -> Problem {
     match error {
         PlanError::Problems(problems) => manifest(what, problems),
         PlanError::Types(error) => store(what, error),
-        PlanError::NoSuchApp { .. } => {
-            problem((StatusCode::NOT_FOUND, "no-such-app"), what, error)
-        }
+        PlanError::NoSuchApp { .. } => problem((StatusCode::NOT_FOUND, "no-such-app"), what, error),
         PlanError::OtherKey(_) => problem(STORE, what, error),
         _ => problem(REFUSED, what, error),
     }
@@ -139,7 +141,9 @@ pub(super) fn apply(what: &str, error: &ApplyError) -> Problem {
         ApplyError::Name(error) => return name(error),
         ApplyError::Plan(error) => return plan(what, error),
         ApplyError::Conflict { .. } => CHANGED,
-        ApplyError::Behind { .. } | ApplyError::Outdated { .. } | ApplyError::NotSeen { .. } => BUSY,
+        ApplyError::Behind { .. } | ApplyError::Outdated { .. } | ApplyError::NotSeen { .. } => {
+            BUSY
+        }
         ApplyError::Store { .. } | ApplyError::Unknown { .. } => STORE,
         _ => REFUSED,
     };
@@ -214,6 +218,9 @@ mod tests {
         assert_eq!(json["next"], "look at its log");
         let plain = std::io::Error::other("it burns");
         let json = serde_json::to_value(problem(REFUSED, "no", &plain)).expect("JSON");
-        assert_eq!((&json["why"], &json["next"]), (&"it burns".into(), &json!(null)));
+        assert_eq!(
+            (&json["why"], &json["next"]),
+            (&"it burns".into(), &json!(null))
+        );
     }
 }

@@ -10,19 +10,27 @@ use axum::{Json, extract::State};
 use futures_util::StreamExt as _;
 use lattice_core::{
     Lattice,
-    constellation::{Delta, ItemChange, ReplicaKey, ReplicaView, View},
+    constellation::{Constellation, Delta, ItemChange, ReplicaKey, ReplicaView, View},
     name::{ComponentId, FunctionName, HostId, InterfaceName},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Most failures that are kept.
 const KEPT: usize = 256;
+/// How long reports are followed after somebody has asked last. An open page asks more often.
+const LEASE: Duration = Duration::from_secs(60);
 /// Longest message in bytes.
 const MAX_MESSAGE: usize = 1024;
 
@@ -30,8 +38,15 @@ const MAX_MESSAGE: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     ring: Arc<Mutex<VecDeque<Failure>>>,
-    /// What follows the reports of hosts, since it was first needed, and when that was.
-    following: OnceLock<(u64, AbortOnDropHandle<()>)>,
+    following: Mutex<Option<Following>>,
+}
+
+/// What follows the reports of hosts, for as long as somebody asks.
+#[derive(Debug)]
+struct Following {
+    since_ms: u64,
+    asked: watch::Sender<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -83,7 +98,8 @@ pub(super) async fn failures(
     let component = component.as_deref().map(parse::component).transpose()?;
     let failures = &actions.0.failures;
     let since = failures.follow(actions.lattice(), actions.0.state.in_service());
-    let is_wanted = |failure: &&Failure| component.as_ref().is_none_or(|id| *id == failure.component);
+    let is_wanted =
+        |failure: &&Failure| component.as_ref().is_none_or(|id| *id == failure.component);
     let ring = failures.ring.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted: Vec<&Failure> = ring.iter().rev().filter(is_wanted).collect();
     Ok(Json(json!({ "since_ms": since, "failures": wanted })))
@@ -109,20 +125,57 @@ impl Failures {
 
     /// Follows the reports of hosts from now on, if it doesn't yet. Returns since when.
     fn follow(&self, lattice: &Lattice, end: CancellationToken) -> u64 {
-        let (since, _) = self.following.get_or_init(|| {
-            let (ring, constellation) = (self.ring.clone(), lattice.constellation());
-            let task = tokio::spawn(async move {
-                let mut changes = constellation.watch().take_until(end.cancelled_owned());
-                let mut counts = Counts::default();
-                while let Some(change) = changes.next().await {
-                    for (component, what) in counts.take(&change) {
-                        keep(&ring, component, what);
-                    }
-                }
-            });
-            (now_ms(), AbortOnDropHandle::new(task))
+        let mut following = self
+            .following
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(following) = &*following
+            && !following.task.is_finished()
+        {
+            // A task that ends at this very moment is started again by the next request.
+            following.asked.send_replace(());
+            return following.since_ms;
+        }
+        let (asked, is_asked) = watch::channel(());
+        let reports = reports(lattice.constellation(), self.ring.clone(), is_asked);
+        let task = tokio::spawn(async move {
+            let _ = end.run_until_cancelled_owned(reports).await;
         });
-        *since
+        let since_ms = now_ms();
+        *following = Some(Following {
+            since_ms,
+            asked,
+            task: AbortOnDropHandle::new(task),
+        });
+        since_ms
+    }
+}
+
+/// Keeps what reports say of failed calls, until nobody has asked for a while.
+async fn reports(
+    constellation: Constellation,
+    ring: Arc<Mutex<VecDeque<Failure>>>,
+    mut asked: watch::Receiver<()>,
+) {
+    let mut changes = constellation.watch();
+    let mut counts = Counts::default();
+    let mut end = pin!(sleep(LEASE));
+    loop {
+        tokio::select! {
+            change = changes.next() => {
+                let Some(change) = change else { return };
+                for (component, what) in counts.take(&change) {
+                    keep(&ring, component, what);
+                }
+            }
+            asked = asked.changed() => {
+                if asked.is_err() {
+                    return;
+                }
+                end.as_mut().reset(Instant::now() + LEASE);
+            }
+            () = &mut end => return,
+        }
     }
 }
 
@@ -159,14 +212,20 @@ impl Counts {
     fn snapshot(&mut self, view: &View) -> Vec<(ComponentId, What)> {
         self.0.retain(|key, _| view.replicas.contains_key(key));
         let replicas = view.replicas.values();
-        replicas.filter_map(|replica| self.replica(replica)).collect()
+        replicas
+            .filter_map(|replica| self.replica(replica))
+            .collect()
     }
 
     fn replica(&mut self, replica: &ReplicaView) -> Option<(ComponentId, What)> {
         let count = replica.load?.errors;
         let before = self.0.insert(key(replica), count)?;
         // After a restart, a replica counts from 0 again.
-        let errors = if count < before { count } else { count - before };
+        let errors = if count < before {
+            count
+        } else {
+            count - before
+        };
         let host = replica.host.clone();
         (errors > 0).then(|| (replica.component.clone(), What::Counted { host, errors }))
     }

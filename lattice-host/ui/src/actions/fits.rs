@@ -33,7 +33,7 @@ pub(super) async fn fits(
     let source = parse::component(&outlet.source)?;
     let interface = parse::interface(&outlet.interface)?;
     let lattice = actions.lattice();
-    let view = lattice.constellation().snapshot();
+    let view = within(lattice.constellation().settled()).await?;
     let inlets = within(inlets(lattice, &source, &interface, view.components.keys())).await?;
     let unread = |error| failed::store("the types of components can't be read", &error);
     Ok(Json(json!({

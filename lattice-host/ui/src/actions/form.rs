@@ -28,16 +28,19 @@ pub(super) async fn form(
         let functions = types.functions.keys().map(|name| function(types, name));
         json!({ "interface": interface, "functions": functions.collect::<Vec<_>>() })
     });
-    Ok(Json(json!({ "component": id, "interfaces": all.collect::<Vec<_>>() })))
+    Ok(Json(
+        json!({ "component": id, "interfaces": all.collect::<Vec<_>>() }),
+    ))
 }
 
 fn function(types: &InterfaceTypes, name: &FunctionName) -> Value {
     let signature = types.signatures(name).next().unwrap_or_default();
     match callable(signature) {
         Ok(parsed) => {
-            let params = parsed.params.iter().map(|param| {
-                json!({ "name": param.name, "type": shown(&param.ty.wit) })
-            });
+            let params = parsed
+                .params
+                .iter()
+                .map(|param| json!({ "name": param.name, "type": shown(&param.ty.wit) }));
             json!({
                 "name": name,
                 "signature": signature,
@@ -68,7 +71,9 @@ pub(super) fn callable(signature: &str) -> Result<Signature, String> {
     }
     Signature::parse(signature).map_err(|error| match error {
         TypesError::Unsupported(what) => {
-            format!("its type has `{what}` in it, which can't be written down; call it from a program")
+            format!(
+                "its type has `{what}` in it, which can't be written down; call it from a program"
+            )
         }
         error => error.to_string(),
     })

@@ -20,9 +20,9 @@ pub(super) fn explained(view: &View, id: &HostId) -> Value {
     };
     facts.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     let severity = facts.iter().map(|(severity, _)| *severity).max();
-    let findings = facts.iter().map(|(severity, message)| {
-        json!({ "severity": severity, "message": message, "action": null })
-    });
+    let findings = facts.iter().map(
+        |(severity, message)| json!({ "severity": severity, "message": message, "action": null }),
+    );
     json!({
         "subject": { "host": id },
         "severity": severity.unwrap_or(Severity::Fine),

@@ -46,14 +46,17 @@ pub(super) async fn all(
     let lattice = actions.lattice();
     let ids: Vec<ComponentId> = match of {
         None => {
-            let view = lattice.constellation().snapshot();
+            let view = within(lattice.constellation().settled()).await?;
             view.components.keys().cloned().collect()
         }
         Some(of) if of.split(',').count() > MOST => {
             let why = format!("it names more than {MOST} components");
             return Err(failed::bad_field("of", why));
         }
-        Some(of) => of.split(',').map(parse::component).collect::<Result<_, _>>()?,
+        Some(of) => of
+            .split(',')
+            .map(parse::component)
+            .collect::<Result<_, _>>()?,
     };
     let components = within(described(lattice, ids)).await?;
     let unread = |error| failed::store("the types of components can't be read", &error);
@@ -127,9 +130,10 @@ fn listed(
     texts: &HashMap<String, String>,
 ) -> Vec<Value> {
     let listed = interfaces.iter().map(|(name, types)| {
-        let functions = types.functions.iter().map(|(function, signature)| {
-            json!({ "name": function, "signature": signature })
-        });
+        let functions = types
+            .functions
+            .iter()
+            .map(|(function, signature)| json!({ "name": function, "signature": signature }));
         json!({
             "interface": name,
             "wit": texts.get(name.as_str()),

@@ -113,7 +113,9 @@ pub(super) async fn put(
             after: Some(entry.revision),
         })
     });
-    Ok(Json(json!({ "link": shown(lattice, &entry), "undo": undo })))
+    Ok(Json(
+        json!({ "link": shown(lattice, &entry), "undo": undo }),
+    ))
 }
 
 pub(super) async fn delete(
@@ -163,13 +165,16 @@ pub(super) async fn status(
 }
 
 /// Returns why the two ends of a link don't fit together, by what they have published.
-async fn mismatch(
-    lattice: &Lattice,
-    link: &Link,
-) -> Result<Option<LinkMismatch>, Problem> {
+async fn mismatch(lattice: &Lattice, link: &Link) -> Result<Option<LinkMismatch>, Problem> {
     let unread = |error| failed::store("the types of the link's two ends can't be read", &error);
-    let source = lattice.published_types(&link.source).await.map_err(unread)?;
-    let target = lattice.published_types(&link.target).await.map_err(unread)?;
+    let source = lattice
+        .published_types(&link.source)
+        .await
+        .map_err(unread)?;
+    let target = lattice
+        .published_types(&link.target)
+        .await
+        .map_err(unread)?;
     Ok(link.check(source.as_deref(), target.as_deref()).err())
 }
 

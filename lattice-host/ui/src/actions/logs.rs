@@ -66,7 +66,11 @@ pub(super) async fn logs(
     State(actions): State<Actions>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let component = wanted.component.as_deref().map(parse::component).transpose()?;
+    let component = wanted
+        .component
+        .as_deref()
+        .map(parse::component)
+        .transpose()?;
     if wanted.recent > MOST_RECENT {
         let why = format!("hosts keep {MOST_RECENT} lines at most");
         return Err(super::failed::bad_field("recent", why));
@@ -85,7 +89,9 @@ pub(super) async fn logs(
     let end = actions.0.state.in_service();
     let events = events(lines.take_until(end.cancelled_owned()), wanted.level.into());
     let keep_alive = KeepAlive::new().interval(actions.0.state.limits().keep_alive);
-    Ok(Sse::new(held(events, permit)).keep_alive(keep_alive).into_response())
+    Ok(Sse::new(held(events, permit))
+        .keep_alive(keep_alive)
+        .into_response())
 }
 
 /// Keeps the permit for as long as the stream is read.

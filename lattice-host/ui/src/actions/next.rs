@@ -86,9 +86,10 @@ impl Step {
             | Self::NewLink(_)
             | Self::NewWormhole
             | Self::Apply => true,
-            Self::SelectComponent(_) | Self::SelectLink(_) | Self::Select { .. } | Self::Logs(_) => {
-                false
-            }
+            Self::SelectComponent(_)
+            | Self::SelectLink(_)
+            | Self::Select { .. }
+            | Self::Logs(_) => false,
         }
     }
 
@@ -102,7 +103,9 @@ impl Step {
                 "body": { "id": id },
                 "confirm": true,
             }),
-            Self::EditLink(key) => json!({ "label": "Edit the link", "do": "edit-link", "link": key }),
+            Self::EditLink(key) => {
+                json!({ "label": "Edit the link", "do": "edit-link", "link": key })
+            }
             Self::NewLink(key) => json!({ "label": "Put the link", "do": "new-link", "link": key }),
             Self::NewWormhole => json!({ "label": "New wormhole", "do": "new-wormhole" }),
             Self::Apply => json!({ "label": "Apply a manifest", "do": "apply" }),

@@ -52,7 +52,8 @@ fn is_compatible_version(text: &str) -> bool {
         return false;
     };
     let numbers: Vec<&str> = version.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let whole = format!("{path}@{version}{}", ".0".repeat(3 - numbers.len().min(3)));
     text.len() <= MAX_INTERFACE
         && numbers.iter().all(is_number)
@@ -89,7 +90,15 @@ mod tests {
             let key = key("front", given, "default").expect(given);
             assert_eq!(key.interface, expected, "{given}");
         }
-        for wrong in ["", "a", "a:b/c@", "a:b/c@x", "a:b/c@0", "a:b/c@3.1", "a:b/c@1.2.3.4"] {
+        for wrong in [
+            "",
+            "a",
+            "a:b/c@",
+            "a:b/c@x",
+            "a:b/c@0",
+            "a:b/c@3.1",
+            "a:b/c@1.2.3.4",
+        ] {
             assert!(key("front", wrong, "default").is_err(), "{wrong}");
         }
         assert!(key("Front", "a:b/c", "default").is_err());

@@ -138,7 +138,11 @@ impl Change {
                 (Some(_), None) => format!("create the deleted wormhole `{id}` again"),
                 (Some(_), Some(_)) => format!("make wormhole `{id}` as it was"),
             },
-            Self::App { name, before, after } => match (before, after) {
+            Self::App {
+                name,
+                before,
+                after,
+            } => match (before, after) {
                 (None, _) => format!("delete app `{name}`"),
                 (Some(_), None) => format!("apply the deleted app `{name}` again"),
                 (Some(_), Some(_)) => format!("make app `{name}` as it was"),
@@ -176,7 +180,10 @@ mod tests {
         }
         let last = changes.last().cloned().expect("one is there");
         assert_eq!(last.id, KEPT as u64 + 5);
-        assert_eq!(last.says, format!("delete the link s{} -> a:b/c@0.2 (default)", KEPT + 4));
+        assert_eq!(
+            last.says,
+            format!("delete the link s{} -> a:b/c@0.2 (default)", KEPT + 4)
+        );
         assert!(changes.change(last.id - 1).is_none());
         assert!(changes.change(last.id).is_some());
         let mut kept = 0;

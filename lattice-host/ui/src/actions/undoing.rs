@@ -29,10 +29,8 @@ pub(super) async fn undo(
             Some(last) => format!("change {id} isn't the last one, which is {}", last.id),
             None => "no change was made on this page since it was started".to_owned(),
         };
-        return Err(
-            Problem::new(StatusCode::CONFLICT, "nothing-to-undo", what)
-                .next("look at what can be undone now"),
-        );
+        return Err(Problem::new(StatusCode::CONFLICT, "nothing-to-undo", what)
+            .next("look at what can be undone now"));
     };
     let lattice = actions.lattice();
     let undone = match &*change {

@@ -73,7 +73,9 @@ pub(super) async fn create(
         before: None,
         after: Some(Box::new(spec.clone())),
     });
-    Ok(Json(json!({ "wormhole": shown(lattice, &id, &spec), "undo": undo })))
+    Ok(Json(
+        json!({ "wormhole": shown(lattice, &id, &spec), "undo": undo }),
+    ))
 }
 
 pub(super) async fn open(
@@ -125,7 +127,9 @@ async fn changed(
             after: Some(Box::new(after.clone())),
         })
     });
-    Ok(Json(json!({ "wormhole": shown(lattice, id, &after), "undo": undo })))
+    Ok(Json(
+        json!({ "wormhole": shown(lattice, id, &after), "undo": undo }),
+    ))
 }
 
 pub(super) async fn delete(
@@ -157,7 +161,9 @@ pub(super) async fn addresses(
     let spec = present(lattice, &id, "its addresses can't be found").await?;
     let ingresses = Ingresses::of(lattice);
     let (addresses, count) = (ingresses.urls(&spec), ingresses.len());
-    Ok(Json(json!({ "id": id, "addresses": addresses, "ingresses": count })))
+    Ok(Json(
+        json!({ "id": id, "addresses": addresses, "ingresses": count }),
+    ))
 }
 
 async fn present(lattice: &Lattice, id: &WormholeId, what: &str) -> Result<WormholeSpec, Problem> {
