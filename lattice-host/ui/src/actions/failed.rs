@@ -29,7 +29,17 @@ pub(super) fn problem(
     let problem = Problem::new(status, code, what);
     match message.rsplit_once("; ") {
         Some((why, next)) => problem.why(format!("{why}{causes}")).next(next),
-        None => problem.why(all),
+        None => problem.why(all).next(usual_advice(status)),
+    }
+}
+
+/// What to do about an error that doesn't say so itself.
+fn usual_advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::CONFLICT => "look at it as it is now, then decide again",
+        StatusCode::NOT_FOUND => "look for it in the view as it is now",
+        status if status.is_server_error() => "try again in a moment",
+        _ => "correct it, and send it again",
     }
 }
 

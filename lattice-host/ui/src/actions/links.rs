@@ -110,7 +110,7 @@ pub(super) async fn put(
         changes.made(Change::Link {
             key: key.clone(),
             before: before.map(|before| before.link.clone()),
-            after: Some(entry.revision),
+            after: Some(entry.link.clone()),
         })
     });
     Ok(Json(
@@ -272,22 +272,25 @@ pub(super) async fn undo(
     lattice: &Lattice,
     key: &LinkKey,
     before: Option<&Arc<Link>>,
-    after: Option<Revision>,
+    after: Option<&Arc<Link>>,
 ) -> Undoable {
-    let what = "the change of the link can't be undone";
     let now = lattice.links().get(key);
-    if now.as_ref().map(|entry| entry.revision) != after {
+    if now.as_ref().map(|entry| &entry.link) != after {
+        let what = "the change of the link can't be undone";
         let why = format!("somebody has changed the link {key} since");
         return Err(NotUndone::changed_since(failed::changed_since(what, why)));
     }
-    let done = match (before, after) {
+    let done = match (before, now) {
         (None, _) => {
             let deleted = lattice.links().delete(key).await;
             deleted.map_err(|error| failed::delete(&error))?;
             return Ok(format!("the link {key} is deleted"));
         }
         (Some(before), None) => lattice.links().put(Link::clone(before)).await,
-        (Some(before), Some(after)) => lattice.links().update(Link::clone(before), after).await,
+        (Some(before), Some(now)) => {
+            let links = lattice.links();
+            links.update(Link::clone(before), now.revision).await
+        }
     };
     done.map_err(|error| failed::link(&error))?;
     Ok(format!("the link {key} is as it was"))

@@ -9,7 +9,6 @@ use lattice_core::{
     desired::WormholeSpec,
     link::{Link, LinkKey},
     name::{AppName, WormholeId},
-    store::Revision,
 };
 use serde::Serialize;
 use std::{
@@ -75,7 +74,7 @@ pub(super) enum Change {
     Link {
         key: LinkKey,
         before: Option<Arc<Link>>,
-        after: Option<Revision>,
+        after: Option<Arc<Link>>,
     },
     Wormhole {
         id: WormholeId,
@@ -167,7 +166,7 @@ mod tests {
         Change::Link {
             key: link.key(),
             before: None,
-            after: Some(Revision(1)),
+            after: Some(Arc::new(link)),
         }
     }
 

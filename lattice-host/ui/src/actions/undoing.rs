@@ -35,7 +35,7 @@ pub(super) async fn undo(
     let lattice = actions.lattice();
     let undone = match &*change {
         Change::Link { key, before, after } => {
-            links::undo(lattice, key, before.as_ref(), *after).await
+            links::undo(lattice, key, before.as_ref(), after.as_ref()).await
         }
         Change::Wormhole { id, before, after } => {
             wormholes::undo(lattice, id, before.as_deref(), after.as_deref()).await

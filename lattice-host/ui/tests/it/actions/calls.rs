@@ -148,14 +148,8 @@ async fn a_call_that_fails_is_among_the_failures() {
 #[tokio::test(start_paused = true)]
 async fn calls_that_hosts_count_as_failed_are_among_the_failures() {
     let page = Page::new().await;
-    let fails = Functions::new().export(
-        GREETER,
-        "greet",
-        "func(name: string)",
-        async |_: (String,)| {
-            panic!("on purpose");
-        },
-    );
+    let greet = async |(name,): (String,)| assert!(name.is_empty(), "on purpose");
+    let fails = Functions::new().export(GREETER, "greet", "func(name: string)", greet);
     let _fails = page
         .lattice
         .serve("fails", fails.expect("valid"))

@@ -161,7 +161,6 @@ async fn what_an_app_declares_is_changed_only_by_force() {
 #[tokio::test(start_paused = true)]
 async fn the_reason_of_a_refused_link_is_shown() {
     let page = Page::new().await;
-    let _serving = page.serve().await;
     let key = page.link("front", GREETER, "greeter").await;
     let entry = page.lattice.links().get(&key).expect("it is there");
     let host = "h1".parse().expect("an id");
