@@ -139,8 +139,7 @@ fn wave_type(ty: &WitType) -> Result<WaveType, TypesError> {
             let map = WaveType::map(wave_type(key)?, wave_type(value)?);
             (map, "map of such keys")
         }
-        WitType::Own(_) => return Err(unsupported("own")),
-        WitType::Borrow(_) => return Err(unsupported("borrow")),
+        WitType::Own(_) | WitType::Borrow(_) => return Err(unsupported(&ty.to_string())),
         WitType::Stream(_) => return Err(unsupported("stream")),
         WitType::Future(_) => return Err(unsupported("future")),
         WitType::ErrorContext => return Err(unsupported("error-context")),
@@ -199,6 +198,8 @@ mod tests {
             let text = format!("func(a: {ty})");
             let error = Signature::parse(&text).expect_err(ty);
             assert!(matches!(error, TypesError::Unsupported(_)), "{error}");
+            let kind = ty.split(['<', ' ']).next().expect("a word");
+            assert!(error.to_string().contains(kind), "{error}");
         }
     }
 

@@ -47,11 +47,11 @@ async fn inlets(
     lattice: &Lattice,
     source: &ComponentId,
     interface: &InterfaceName,
-    targets: impl Iterator<Item = &ComponentId>,
+    targets: Vec<ComponentId>,
 ) -> Result<Vec<Value>, StoreError> {
     let calls = lattice.published_types(source).await?;
     let calls = calls.as_deref();
-    let inlets = stream::iter(targets.cloned()).map(move |target| async move {
+    let inlets = stream::iter(targets).map(move |target| async move {
         let serves = lattice.published_types(&target).await?;
         Ok::<_, StoreError>(inlet(source, interface, target, (calls, serves)))
     });
@@ -78,7 +78,7 @@ fn inlet(
     let exported = serves.export(interface).map(|(name, _)| name);
     let link = Link::new(source.clone(), interface.clone(), target.clone());
     let mismatch = match link {
-        Ok(link) => link.check(calls, Some(&serves)).err(),
+        Ok(link) => link.check(calls, Some(&*serves)).err(),
         // Names that are parsed already are valid.
         Err(_) => None,
     };

@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn what_cannot_be_called_is_named() {
         for (text, why) in [
-            ("func(a: own<a:b/c/d>)", "`own`"),
+            ("func(a: own<a:b/c/d>)", "`own<a:b/c/d>`"),
             ("func() -> stream<u8>", "`stream`"),
             ("func(a: u9)", "can't be read"),
         ] {

@@ -36,10 +36,10 @@ pub(super) fn step(finding: &Finding) -> Option<Step> {
             Some(similar) => Step::SelectComponent(similar.clone()),
             None => Step::Apply,
         },
-        Finding::NoneWanted { .. } | Finding::RolledBack { .. } | Finding::Missing { .. } => {
-            Step::Apply
-        }
-        Finding::NoTarget { .. } => Step::Apply,
+        Finding::NoneWanted { .. }
+        | Finding::RolledBack { .. }
+        | Finding::Missing { .. }
+        | Finding::NoTarget { .. } => Step::Apply,
         Finding::Starting { component, .. }
         | Finding::NotBegun { component, .. }
         | Finding::Updating { component, .. }

@@ -32,7 +32,7 @@ async fn the_form_describes_every_function_and_names_what_cannot_be_called() {
     assert!(
         open["why"]
             .as_str()
-            .is_some_and(|why| why.contains("`own`")),
+            .is_some_and(|why| why.contains("`own<example:hello/greeter/door>`")),
         "{open}"
     );
     page.denied("/api/call/form?component=never", "no-such-component")
