@@ -12,7 +12,7 @@ use crate::{
     },
     link::{Link, LinkTable},
     name::{AppName, ComponentId},
-    store::{KeyKind, StoreKey},
+    store::StoreKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -210,16 +210,6 @@ impl Exporting<'_> {
         named
             .retain(|id| !manifest.actors.contains_key(id) && !manifest.providers.contains_key(id));
         manifest.external = named.into_iter().collect();
-    }
-}
-
-impl ResourceRef {
-    /// Returns the resource whose record is at this key, if an app may own such a record.
-    pub fn at(key: &StoreKey) -> Option<Self> {
-        match key.kind()? {
-            KeyKind::App(name) => Some(Self::App(name)),
-            _ => Self::owned_at(key),
-        }
     }
 }
 

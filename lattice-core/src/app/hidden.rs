@@ -259,24 +259,25 @@ impl Present<'_> {
 
 /// Fills in the hidden parts from a config of the same structure.
 fn fill_json(json: &mut Value, present: &Value) {
-    match (json, present) {
-        (json @ Value::String(_), Value::String(_) | Value::Number(_)) => {
-            if has_hidden(json) {
-                *json = present.clone();
+    match present {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(_) | Value::String(_) => {
+            if json == HIDDEN {
+                json.clone_from(present);
             }
         }
-        (Value::Array(items), Value::Array(present)) => {
-            for (item, present) in items.iter_mut().zip(present) {
+        Value::Array(present) => {
+            let items = json.as_array_mut().into_iter().flatten();
+            for (item, present) in items.zip(present) {
                 fill_json(item, present);
             }
         }
-        (Value::Object(fields), Value::Object(present)) => {
-            for (name, value) in fields {
+        Value::Object(present) => {
+            for (name, value) in json.as_object_mut().into_iter().flatten() {
                 if let Some(present) = present.get(name) {
                     fill_json(value, present);
                 }
             }
         }
-        _ => {}
     }
 }
