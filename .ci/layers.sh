@@ -31,6 +31,7 @@ without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
 without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
 without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-ui 'wasmtime[a-z-]*|lattice-mesh-sim|lattice-mesh-host|aws-lc-sys'
 without lattice-mesh-providers 'wasmtime[a-z-]*|lattice-mesh-sim|lattice-mesh-host|aws-lc-sys'
 # A program that only makes and serves calls contains no manifest parser and no placement. Those
 # come with the features `apps` and `view` of lattice-core. (sha2 0.10 comes with NATS's keys; ours

@@ -15,6 +15,7 @@ mod log;
 mod logs;
 mod options;
 mod output;
+mod page;
 mod programs;
 mod pull;
 mod push;
@@ -22,6 +23,7 @@ mod registry;
 mod secret;
 mod secrets;
 mod see;
+mod stop;
 mod suggest;
 mod up;
 mod watch;
@@ -65,6 +67,8 @@ struct Cli {
 enum Command {
     /// Runs a host until it receives SIGTERM or ctrl-c
     Up(Box<up::Up>),
+    /// Shows the constellation in a browser, until it receives SIGTERM or ctrl-c
+    Ui(page::Ui),
     /// Creates keys
     #[command(subcommand)]
     Key(key::Key),
@@ -161,6 +165,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let lattice = &cli.lattice;
     match cli.command {
         Command::Up(up) => up.run(lattice).await,
+        Command::Ui(page) => page.run(lattice).await,
         Command::Key(key) => key.run(),
         Command::Plan(plan) => plan.run(lattice).await,
         Command::Apply(apply) => apply.run(lattice).await,

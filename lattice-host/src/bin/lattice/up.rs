@@ -7,13 +7,15 @@ use crate::{
     ingress::IngressOptions,
     log,
     options::{LatticeOptions, parsed},
+    page::PageOptions,
     programs::ProgramOptions,
     registry::Registries,
+    stop::StopSignal,
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
-use lattice_host::{ByteSize, Engine, Host};
-use std::{io, path::PathBuf, time::Duration};
+use lattice_host::{ByteSize, Engine, Host, ui::UiServer};
+use std::{path::PathBuf, time::Duration};
 
 /// The least memory for guests that can be set. With less, hardly any actor starts.
 const LEAST_GUEST_MEMORY: ByteSize = ByteSize::mib(16);
@@ -50,6 +52,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     ingress: IngressOptions,
     #[command(flatten)]
+    page: PageOptions,
+    #[command(flatten)]
     registries: Registries,
 }
 
@@ -66,6 +70,7 @@ impl Up {
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
         self.ingress.check()?;
+        self.page.check()?;
         let access = self.access.access()?;
         let programs = self.programs.checked()?;
         let engine = engine(self.guest_memory)?;
@@ -79,6 +84,8 @@ impl Up {
             () = stop.asked() => return Ok(()),
         };
         log::joined();
+        // Before the host, so that its start can be watched.
+        let page = self.page.serve(&lattice, &artifacts).await?;
         let mut builder = Host::builder(&lattice)
             .artifacts(artifacts.clone())
             .provider_access(access);
@@ -111,7 +118,7 @@ impl Up {
         }
         tracing::info!(host = %host.id(), "the host hands over and stops; signal again to stop immediately");
         let drained = tokio::select! {
-            drained = host.shutdown(Duration::from_secs(self.grace.into())) => drained,
+            drained = hand_over(&host, page, Duration::from_secs(self.grace.into())) => drained,
             () = stop.asked() => {
                 host.kill();
                 Drained::CutOff
@@ -122,6 +129,15 @@ impl Up {
         }
         applied
     }
+}
+
+/// Stops the host, and then the page, which shows meanwhile how the host hands over.
+async fn hand_over(host: &Host, page: Option<UiServer>, grace: Duration) -> Drained {
+    let drained = host.shutdown(grace).await;
+    if let Some(page) = page {
+        page.shutdown().await;
+    }
+    drained
 }
 
 /// Returns the engine of a host with this much memory for guests, or `None` if no size is set.
@@ -139,51 +155,6 @@ fn engine(guest_memory: Option<ByteSize>) -> Result<Option<Engine>, Failure> {
     engine
         .map(Some)
         .map_err(|error| Failure::failed("the host did not start", &error))
-}
-
-/// Waits for SIGTERM or ctrl-c.
-struct StopSignal {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    was_asked: bool,
-}
-
-#[cfg(unix)]
-impl StopSignal {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            was_asked: false,
-        })
-    }
-
-    /// Waits for the next signal.
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        self.was_asked = true;
-    }
-}
-
-#[cfg(not(unix))]
-impl StopSignal {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { was_asked: false })
-    }
-
-    async fn asked(&mut self) {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "can't listen for ctrl-c");
-            return std::future::pending().await;
-        }
-        self.was_asked = true;
-    }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
