@@ -55,12 +55,14 @@
 //! | implementing a bus or a store | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
 //! | values as bytes | [`value`] |
+//! | values of types that are known only at run time | [`dynamic`] |
 //! | streams, futures and handles in values | [`stream`] |
 //!
 //! # Features
 //!
 //! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share running;
 //!   wormholes.
+//! * `dynamic`: values of types that are known only at run time, as JSON and as text.
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a
 //!   remote store, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
@@ -92,6 +94,8 @@ pub mod constellation;
 #[cfg(feature = "apps")]
 pub mod desired;
 mod drained;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[doc(hidden)]
 pub mod entropy;
 #[doc(hidden)]

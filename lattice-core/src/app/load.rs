@@ -193,6 +193,12 @@ impl App {
         &self.manifest
     }
 
+    /// Returns the app with another manifest, whose parts have the same places in the text.
+    pub(super) fn with_manifest(self, manifest: AppManifest) -> Self {
+        let manifest = Arc::new(manifest);
+        Self { manifest, ..self }
+    }
+
     /// Returns the artifacts that are named by a tag that may move, and that are not
     /// [pinned](Self::pin).
     pub fn unpinned(&self) -> BTreeSet<OciReference> {

@@ -4,6 +4,7 @@ mod backend;
 mod connect;
 #[cfg(feature = "nats")]
 mod invitation;
+mod published;
 mod site;
 
 #[cfg(feature = "disk")]

@@ -61,7 +61,7 @@
 //! [`View`](lattice_core::constellation::View), then its changes, at most one event in 16 ms with
 //! everything that has changed since. A page that is too slow for that gets the whole again. While
 //! nothing changes, nothing is done, and without a page nothing is followed. The page of the docs
-//! folder, `docs/page.md`, has the events and the paths.
+//! folder, `docs/page.md`, has the events and the paths, and `docs/actions.md` what can be changed.
 //!
 //! # How it is done
 //!

@@ -1,5 +1,6 @@
 //! The page over real HTTP, without a browser.
 
+mod actions;
 mod client;
 mod entry;
 mod limits;

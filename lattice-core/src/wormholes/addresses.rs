@@ -1,6 +1,6 @@
 //! The addresses of wormholes, from what live hosts announce.
 
-use lattice_core::{
+use crate::{
     Lattice,
     wormhole::{INGRESS_LABEL, WormholeSpec},
 };
@@ -13,12 +13,12 @@ use std::{
 const LOCALHOST: &str = "localhost";
 
 /// Where live hosts serve wormholes.
-#[derive(Debug, Default)]
-pub(super) struct Ingresses(BTreeSet<(String, SocketAddr)>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ingresses(BTreeSet<(String, SocketAddr)>);
 
 impl Ingresses {
     /// Returns what the hosts announce of which this process has heard.
-    pub(super) fn of(lattice: &Lattice) -> Self {
+    pub fn of(lattice: &Lattice) -> Self {
         let peers = lattice.peers();
         let labels = peers
             .iter()
@@ -26,12 +26,19 @@ impl Ingresses {
         Self(labels.flat_map(|label| announced(label)).collect())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Returns whether no host serves wormholes.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the URLs of a wormhole at these hosts. Without any host, the names alone.
-    pub(super) fn urls(&self, spec: &WormholeSpec) -> Vec<String> {
+    /// Returns the number of addresses at which hosts serve wormholes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns the URLs of a wormhole at these hosts, as a client on this machine can write them.
+    /// Without any host, the names alone.
+    pub fn urls(&self, spec: &WormholeSpec) -> Vec<String> {
         let hosts: Vec<String> = spec.hosts().map(|host| host.to_string()).collect();
         let path = &spec.path;
         if self.is_empty() {

@@ -1,7 +1,7 @@
 //! Values as JSON, for programs.
 
 use super::wire::fields_of;
-use lattice_wit::signature::Type;
+use crate::signature::Type;
 use serde_json::{Number, Value as Json, json};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
@@ -12,7 +12,10 @@ use wasm_wave::{value::Value, wasm::WasmValue as _};
 /// An option is its value or `null`. An option of an option would have two values that are `null`,
 /// so its outer `some` is an object: `none` is `null`, `some(none)` is `{"some": null}`, and
 /// `some(some(7))` is `{"some": 7}`. So different values of one type always have different JSON.
-pub(crate) fn json(ty: &Type, value: &Value) -> Json {
+///
+/// # Panics
+/// When the value is of another type.
+pub fn json(ty: &Type, value: &Value) -> Json {
     match ty {
         Type::Bool => value.unwrap_bool().into(),
         Type::S8 => value.unwrap_s8().into(),
@@ -89,7 +92,7 @@ fn float(value: f64) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::types::Signature;
+    use crate::dynamic::Signature;
     use wasm_wave::from_str;
 
     #[test]

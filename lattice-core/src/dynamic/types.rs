@@ -3,35 +3,46 @@
 //! The caller and the callee compare the text of the signature, so these types are exactly those
 //! that the callee checks.
 
-use lattice_wit::signature::{self, SignatureError, Type as WitType};
+use crate::signature::{self, SignatureError, Type as WitType};
 use wasm_wave::value::Type as WaveType;
 
 /// The most labels that flags may have on the wire.
 const MAX_FLAGS: usize = 32;
 
 /// A function's type.
-#[derive(Debug)]
-pub(crate) struct Signature {
-    pub(crate) params: Vec<Param>,
-    pub(crate) result: Option<Type>,
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Signature {
+    /// Its parameters, in order.
+    pub params: Vec<Param>,
+    /// The type of its result, if there is one.
+    pub result: Option<Type>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Param {
-    pub(crate) name: String,
-    pub(crate) ty: Type,
+/// A parameter of a function.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
 }
 
 /// A type and its text form.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Type {
-    pub(crate) wit: WitType,
-    pub(crate) wave: WaveType,
+#[non_exhaustive]
+pub struct Type {
+    /// The type as WIT has it.
+    pub wit: WitType,
+    /// The type as [WAVE](https://docs.rs/wasm-wave), the text form of values, has it.
+    pub wave: WaveType,
 }
 
-/// Why a function can't be called with text.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TypesError {
+/// Why a function can't be called with values that are only known at run time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TypesError {
     /// The type has no text form.
     #[error("its type contains `{0}`, which has no text form; call it from a program")]
     Unsupported(String),
@@ -43,7 +54,13 @@ pub(crate) enum TypesError {
 }
 
 impl Signature {
-    pub(crate) fn parse(text: &str) -> Result<Self, TypesError> {
+    /// Parses the signature that a component has published.
+    ///
+    /// # Errors
+    /// Fails with [`TypesError::Malformed`] unless it is a canonical signature, and with
+    /// [`TypesError::Unsupported`] if it has a type whose values have no text form: handles,
+    /// streams, futures, and types without members.
+    pub fn parse(text: &str) -> Result<Self, TypesError> {
         // It makes no difference to a caller whether the function is async.
         let function: signature::Function = text.parse()?;
         let params = function.params.into_iter().map(|field| {
@@ -122,8 +139,7 @@ fn wave_type(ty: &WitType) -> Result<WaveType, TypesError> {
             let map = WaveType::map(wave_type(key)?, wave_type(value)?);
             (map, "map of such keys")
         }
-        WitType::Own(_) => return Err(unsupported("own")),
-        WitType::Borrow(_) => return Err(unsupported("borrow")),
+        WitType::Own(_) | WitType::Borrow(_) => return Err(unsupported(&ty.to_string())),
         WitType::Stream(_) => return Err(unsupported("stream")),
         WitType::Future(_) => return Err(unsupported("future")),
         WitType::ErrorContext => return Err(unsupported("error-context")),
@@ -182,6 +198,8 @@ mod tests {
             let text = format!("func(a: {ty})");
             let error = Signature::parse(&text).expect_err(ty);
             assert!(matches!(error, TypesError::Unsupported(_)), "{error}");
+            let kind = ty.split(['<', ' ']).next().expect("a word");
+            assert!(error.to_string().contains(kind), "{error}");
         }
     }
 

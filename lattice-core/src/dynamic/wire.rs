@@ -1,9 +1,11 @@
 //! Converts values of types known only at run time to and from wire bytes.
 
 use super::types::{Param, Type};
+use crate::{
+    signature::{Case, Type as WitType},
+    value::{ValueError, from_bytes_seed, to_bytes},
+};
 use bytes::Bytes;
-use lattice_core::value::{ValueError, from_bytes_seed, to_bytes};
-use lattice_wit::signature::{Case, Type as WitType};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor},
@@ -15,13 +17,23 @@ use wasm_wave::{
     wasm::{WasmType as _, WasmValue as _},
 };
 
-/// Encodes the arguments of a call.
-pub(crate) fn encode(params: &[Param], values: &[Value]) -> Result<Bytes, ValueError> {
+/// Encodes the arguments of a call. The values are of the types of the parameters.
+///
+/// # Errors
+/// Fails with a [`ValueError`] if a list doesn't have the length of its type, or a value can't be
+/// sent.
+///
+/// # Panics
+/// When a value is of another type than its parameter.
+pub fn encode(params: &[Param], values: &[Value]) -> Result<Bytes, ValueError> {
     to_bytes(&Arguments(params, values))
 }
 
-/// Decodes the result of a call.
-pub(crate) fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, ValueError> {
+/// Decodes the result of a call. The bytes may be untrusted.
+///
+/// # Errors
+/// Fails with a [`ValueError`] if they are not a value of this type.
+pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, ValueError> {
     let wave = ty.wave.clone();
     from_bytes_seed(&Read { wit: &ty.wit, wave }, bytes)
 }
@@ -174,7 +186,7 @@ fn flags<S: Serializer>(labels: &[String], value: &Value, to: S) -> Result<S::Ok
 }
 
 /// Returns the fields of a record or of a tuple.
-pub(crate) fn fields_of<'v>(
+pub(super) fn fields_of<'v>(
     ty: &WitType,
     value: &'v Value,
 ) -> impl Iterator<Item = std::borrow::Cow<'v, Value>> {
@@ -374,7 +386,7 @@ fn payload<'de, A: VariantAccess<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::types::Signature;
+    use crate::dynamic::Signature;
     use wasm_wave::{from_str, to_string};
 
     fn ty(text: &str) -> Type {
