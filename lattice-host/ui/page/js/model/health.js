@@ -87,10 +87,20 @@ export function componentLoad(state, id) {
  * component, so a link has figures of its own only where nothing else leads to its target.
  */
 export function linkLoad(state, link) {
-  const leading = [...(state.linksOf.get(link.target)?.values() ?? [])]
-    .filter((other) => other.target === link.target);
-  const isOnly = leading.length === 1 && !state.wormholesOf.has(link.target);
-  return isOnly ? componentLoad(state, link.target) : null;
+  if (state.wormholesOf.has(link.target) || incoming(state, link.target, 2) > 1) {
+    return null;
+  }
+  return componentLoad(state, link.target);
+}
+
+/** Returns how many links lead to a component, counted up to `most`. */
+export function incoming(state, id, most) {
+  let count = 0;
+  for (const link of state.linksOf.get(id)?.values() ?? []) {
+    count += link.target === id ? 1 : 0;
+    if (count >= most) break;
+  }
+  return count;
 }
 
 /** Returns the sum of the loads of replicas. */

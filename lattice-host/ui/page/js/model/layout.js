@@ -8,8 +8,11 @@ import { COLLAPSED, GROUP_HEAD, GROUP_PAD } from "./geometry.js";
 /** The most nodes that dagre gets: its time grows faster than the number of nodes. */
 const MOST_NODES = 200;
 const MOST_EDGES = 600;
-const GAP = { x: 96, y: 22 };
-const GROUP_GAP = 56;
+/** Between columns there is room for the label of a line. */
+const GAP = { x: 170, y: 22 };
+const GROUP_GAP = 48;
+/** Between boxes of one row without links. */
+const ROW_GAP = 36;
 
 /**
  * Lays out `input`: `{ groups: [{ id, collapsed, nodes: [{ id, w, h }], edges: [[from, to]] }],
@@ -19,7 +22,7 @@ const GROUP_GAP = 56;
 export function layout(input, cache = new Map()) {
   const boxes = input.groups.map((group) => groupBox(group, cache));
   forget(cache, input.groups);
-  const places = arrange(boxes, input.edges, { x: 140, y: GROUP_GAP });
+  const places = arrange(boxes, input.edges, { x: 170, y: GROUP_GAP });
   const groups = {};
   const nodes = {};
   boxes.forEach((box, at) => {
@@ -161,7 +164,7 @@ function stack(boxes, column, gap) {
     let [y, width] = [0, 0];
     for (const box of columns.get(at)) {
       if (y > 0 && y + box.h > most) {
-        x += width + gap.x / 3;
+        x += width + ROW_GAP;
         [y, width] = [0, 0];
       }
       places.set(box.id, { x, y });
@@ -184,7 +187,7 @@ function inRows(loose, places, { top, right, gap }) {
       [x, height] = [0, 0];
     }
     places[at] = { x, y };
-    x += box.w + gap.y;
+    x += box.w + ROW_GAP;
     height = Math.max(height, box.h);
   }
 }
