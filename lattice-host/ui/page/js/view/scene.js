@@ -212,6 +212,7 @@ export class Scene {
     const place = this.layout.nodes[key];
     if (place) return place;
     const group = this.layout.groups[node.group];
+    if (!group && !this.bounds()) return null;
     const bounds = group ?? { x: 0, y: this.bounds()?.h ?? 0, h: 0 };
     return { x: bounds.x + GROUP_PAD, y: bounds.y + bounds.h + (group ? GROUP_PAD : GROUP_HEAD) };
   }
@@ -283,6 +284,7 @@ export class Scene {
       return group && { x: place === outletPlace ? group.x + group.w : group.x, y: group.y + group.h / 2 };
     }
     const at = this.placeOf(node.key);
+    if (!at) return null;
     const offset = place(node, port ?? null);
     return { x: at.x + offset.x, y: at.y + offset.y };
   }

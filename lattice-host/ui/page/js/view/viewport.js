@@ -130,7 +130,6 @@ function pointers(canvas, world, on) {
       return;
     }
     down.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    if (isBackground) canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
     const before = down.get(event.pointerId);
@@ -140,6 +139,8 @@ function pointers(canvas, world, on) {
     const now = { x: event.clientX, y: event.clientY };
     const other = [...down].find(([id]) => id !== event.pointerId)?.[1];
     down.set(event.pointerId, now);
+    // Only now, so that a press without a move stays a click on what is under it.
+    canvas.setPointerCapture(event.pointerId);
     if (other) {
       const distance = (point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
       on.zoom(distance(now) / distance(before), (now.x + other.x) / 2, (now.y + other.y) / 2);
