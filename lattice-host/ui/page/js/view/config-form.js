@@ -27,7 +27,8 @@ export function configFields(place, schema, missing) {
       setAttribute(control, "aria-invalid", null);
     }
     try {
-      return configFrom(fields, values);
+      const config = configFrom(fields, values);
+      return Object.keys(config).length > 0 ? config : undefined;
     } catch (error) {
       const wrong = controls.find(([it]) => it.name === error.path)?.[1];
       setAttribute(wrong, "aria-invalid", "true");

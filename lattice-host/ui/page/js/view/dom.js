@@ -97,7 +97,8 @@ export function keyed(parent, items, keyOf, make, update) {
     }
   }
   for (const element of known.values()) {
-    element.remove();
+    // It may have been moved to another parent meanwhile.
+    if (element.parentNode === parent) element.remove();
   }
   parent.keyedChildren = next;
 }

@@ -83,9 +83,11 @@ export async function changeWormhole(app, id, verb) {
 export async function copyAddress(id) {
   try {
     const { addresses, ingresses } = await get("/api/wormholes/addresses", { id });
-    await navigator.clipboard.writeText(addresses[0]);
+    // Browsers have a clipboard on secure addresses only, which loopback is.
+    await navigator.clipboard?.writeText(addresses[0]);
+    const said = navigator.clipboard ? "Copied" : "The address is";
     const note = ingresses === 0 ? ". No host has an ingress yet: start one with `lattice up --http 127.0.0.1:8080`" : "";
-    done(`Copied ${addresses[0]}${note}`);
+    done(`${said} ${addresses[0]}${note}`);
   } catch (problem) {
     failed(problem);
   }
