@@ -12,8 +12,11 @@ export function valueField(type, path, label) {
   return type.kind === "list" && editorOf(type.item) !== "json" ? list(type, path, label) : make(type, path, label);
 }
 
+let made = 0;
+
 function labelled(label, type, control, read) {
-  const id = `value-${control.name || label}`.replaceAll(/[^\w.-]/g, "-");
+  made += 1;
+  const id = `value-${made}`;
   control.id = id;
   const element = el("div", { class: "field" },
     el("label", { for: id }, label, el("span", { class: "type", text: ` ${typeText(type)}` })), control);
