@@ -34,6 +34,12 @@ test("groups don't overlap, and a collapsed one has no nodes", () => {
   assert.ok(groups.x.x < groups.y.x);
 });
 
+test("the group without a name is linked like others", () => {
+  const group = (id) => ({ id, collapsed: false, nodes: [box(`${id}1`)], edges: [] });
+  const { groups } = layout({ groups: [group(""), group("x")], edges: [["x", ""]] });
+  assert.ok(groups.x.x + groups.x.w < groups[""].x);
+});
+
 test("the same input has the same layout, from the cache and without it", () => {
   const input = { groups: [{ id: "g", collapsed: false, nodes: [box("a"), box("b")], edges: [["a", "b"]] }], edges: [] };
   const cache = new Map();

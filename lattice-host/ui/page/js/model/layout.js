@@ -95,23 +95,25 @@ export function arrange(boxes, edges, gap) {
   return places;
 }
 
+/** Boxes are numbered for dagre, which takes an empty name, as of a group, for none. */
 function byDagre(boxes, edges, gap) {
-  const graph = new Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: gap.y, ranksep: gap.x, edgesep: 8 });
-  graph.setDefaultEdgeLabel(() => ({}));
-  for (const box of boxes) {
-    graph.setNode(box.id, { width: box.w, height: box.h });
-  }
-  for (const [from, to] of edges) {
-    if (from !== to) graph.setEdge(from, to);
-  }
   const places = new Map();
   if (boxes.length === 0) {
     return places;
   }
+  const graph = new Graph();
+  graph.setGraph({ rankdir: "LR", nodesep: gap.y, ranksep: gap.x, edgesep: 8 });
+  graph.setDefaultEdgeLabel(() => ({}));
+  const numbers = new Map(boxes.map((box, at) => [box.id, String(at)]));
+  for (const box of boxes) {
+    graph.setNode(numbers.get(box.id), { width: box.w, height: box.h });
+  }
+  for (const [from, to] of edges) {
+    if (from !== to) graph.setEdge(numbers.get(from), numbers.get(to));
+  }
   dagre(graph);
   for (const box of boxes) {
-    const { x, y } = graph.node(box.id);
+    const { x, y } = graph.node(numbers.get(box.id));
     places.set(box.id, { x: Math.round(x - box.w / 2), y: Math.round(y - box.h / 2) });
   }
   return fromZero(places);

@@ -63,7 +63,7 @@ export function openApply(app, text = "", file = null) {
       const answer = await post("/api/apps/plan", body);
       if (area.value === body.text) {
         planned = { ...body, seen: answer.seen };
-        showPlan(plan, answer.plan);
+        showPlan(plan, answer.plan, answer.notes);
         if (dialog.submitButton) {
           setAttribute(dialog.submitButton, "disabled", isEmpty(answer.plan));
           dialog.submitButton.focus();
@@ -97,8 +97,8 @@ function isEmpty(plan) {
   return plan.create.length + plan.change.length + plan.delete.length === 0;
 }
 
-/** Shows a plan: one line for each resource, and the fields that change. */
-export function showPlan(place, plan) {
+/** Shows a plan: one line for each resource, and the fields that change; `notes` are about images. */
+export function showPlan(place, plan, notes = []) {
   const count = `${plan.create.length} to create, ${plan.change.length} to change, ${plan.delete.length} to delete, ${plan.unchanged.length} unchanged`;
   const rows = [
     ...plan.warnings.map((text) => planRow("warning", text)),
@@ -111,6 +111,7 @@ export function showPlan(place, plan) {
     el("h3", { text: `Plan of app ${plan.app}` }),
     el("p", { class: "plan-count", text: isEmpty(plan) ? `Nothing changes: ${count}.` : `${count}.` }),
     el("ul", { class: "plan-rows" }, rows),
+    notes.length > 0 ? el("ul", { class: "hint" }, notes.map((text) => el("li", { text }))) : "",
   );
 }
 

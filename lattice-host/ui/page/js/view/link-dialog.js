@@ -1,7 +1,6 @@
 // The dialog that puts a link or edits one: target, name, config, locality.
 
-import { targetsFor } from "../model/fit.js";
-import { freeName } from "../model/fit.js";
+import { freeName, targetsFor } from "../model/fit.js";
 import { linkKey } from "../model/state.js";
 import { get, post } from "../http.js";
 import { configFields } from "./config-form.js";
@@ -36,6 +35,7 @@ function open(app, link, existing) {
     LOCALITIES.map(([value, text]) => el("option", { value, text, selected: value === link.locality })),
   );
   const config = el("fieldset", { class: "config" });
+  let verdicts = new Map();
   const verdict = el("p", { class: "verdict", role: "status" });
   let readConfig = () => undefined;
 
@@ -80,27 +80,41 @@ function open(app, link, existing) {
     if (chosen === "") {
       return;
     }
-    const [check, described] = await Promise.allSettled([
-      post("/api/links/check", { source: link.source, interface: link.interface, target: chosen, name: name.value.trim() || "default" }),
-      get("/api/links/config", { target: chosen, interface: link.interface }),
-    ]);
+    say(chosen);
+    const described = await get("/api/links/config", { target: chosen, interface: link.interface })
+      .catch(() => ({}));
     if (target.value !== chosen) {
       return;
     }
-    const problem = check.status === "rejected" && check.reason.code === "does-not-fit" ? check.reason : null;
-    setText(verdict, problem ? `✕ ${problem.message}${problem.next ? `; ${problem.next}` : ""}` : "");
-    verdict.dataset.fit = problem ? "no" : "yes";
-    const { schema = null, missing = null } = described.value ?? {};
+    const { schema = null, missing = null } = described;
     const keep = existing ? "Leave it empty to keep the config as it is; `null` removes it." : missing;
     readConfig = configFields(config, existing ? null : schema, keep);
   }
 
+  /** Says what the lattice's own check finds about a target. */
+  function say(chosen) {
+    const found = verdicts.get(chosen);
+    const isRefused = found?.fits === "no";
+    const owned = existing?.app
+      ? `App ${existing.app} owns this link: applying the app again undoes what you change here.`
+      : "";
+    setText(verdict, isRefused ? `✕ ${[found.why, found.next].filter(Boolean).join("; ")}` : owned);
+    verdict.dataset.fit = isRefused ? "no" : "yes";
+  }
+
+  /** The page compares names; the lattice compares types as well, and has the last word. */
+  async function readVerdicts() {
+    const { inlets } = await get("/api/links/fits", { source: link.source, interface: link.interface })
+      .catch(() => ({ inlets: [] }));
+    verdicts = new Map(inlets.map((inlet) => [inlet.target, inlet]));
+    refine(target, verdicts);
+    say(target.value);
+  }
+
   target.addEventListener("change", targetChanged);
   targetChanged();
+  readVerdicts();
   (link.target ? dialog.submitButton : target).focus();
-  if (existing?.app) {
-    setText(verdict, `App ${existing.app} owns this link: applying the app again undoes what you change here.`);
-  }
 }
 
 /** The targets that fit first; the others can't be chosen and say why. */
@@ -120,6 +134,17 @@ function targetSelect(app, outlet, chosen) {
   const hint = targets.some((target) => target.fits) ? "Choose a component" : "No component fits";
   const first = el("option", { value: "", text: hint, selected: !chosen });
   return el("select", { id: "link-target", required: true }, first, options);
+}
+
+/** Puts what the lattice has found about targets into their options. */
+function refine(select, verdicts) {
+  for (const option of select.options) {
+    const found = verdicts.get(option.value);
+    if (found) {
+      option.disabled = found.fits === "no" && !option.selected;
+      setText(option, found.fits === "no" && found.why ? `${option.value} — ${found.why}` : option.value);
+    }
+  }
 }
 
 async function put(app, existing, body) {

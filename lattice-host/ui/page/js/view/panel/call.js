@@ -8,6 +8,8 @@ import { problemParts } from "../notices.js";
 import { valueField } from "./value-field.js";
 
 const RAN = { yes: "It ran.", no: "It did not run.", maybe: "It may have run." };
+/** The longest time that a call may take, in milliseconds. */
+const LONGEST = 50_000;
 
 /** Makes the tab. */
 export function callTab(app, selection, body) {
@@ -36,7 +38,7 @@ function showForm(component, interfaces, body) {
   }
   const select = functionSelect(interfaces, functions);
   const args = el("div", { class: "arguments" });
-  const timeout = el("input", { id: "call-timeout", type: "number", min: 1, max: 60_000, value: 5_000 });
+  const timeout = el("input", { id: "call-timeout", type: "number", min: 1, max: LONGEST, value: 5_000 });
   const submit = el("button", { type: "submit", class: "primary", text: "Call" });
   const output = el("output", { id: "call-result", "aria-live": "polite" });
   const form = el("form", { id: "call-form", novalidate: true }, field("Function", select), args, field("Timeout (ms)", timeout), submit);
@@ -68,7 +70,7 @@ function showForm(component, interfaces, body) {
         interface: chosen.interface,
         function: chosen.name,
         arguments: given,
-        timeout_ms: Math.min(60_000, Math.max(1, Number(timeout.value) || 5_000)),
+        timeout_ms: Math.min(LONGEST, Math.max(1, Number(timeout.value) || 5_000)),
       }));
     } catch (problem) {
       setData(output, "outcome", "error");
@@ -95,13 +97,15 @@ function functionSelect(interfaces, functions) {
 }
 
 /** Shows what a call returned, or why it failed. */
-function showResult(output, { outcome, result, text, error, took_ms: took }) {
+function showResult(output, { outcome, result, text, error, left_out: leftOut, took_ms: took }) {
   setData(output, "outcome", outcome === "ok" ? "ok" : "error");
   const titles = { ok: "✓ Returned", err: "▲ The function returned an error", failed: "▲ The call failed" };
   const parts = [el("h3", { text: `${titles[outcome]} in ${took} ms` })];
   if (outcome === "failed") {
     parts.push(el("p", { class: "what", text: error.message }));
     parts.push(el("p", { class: "advice", text: `${RAN[error.ran] ?? ""}${error.retryable ? " It can be tried again." : ""}` }));
+  } else if (leftOut) {
+    parts.push(el("p", { class: "advice", text: leftOut }));
   } else {
     const shown = text ?? (result === null ? "nothing" : JSON.stringify(result, null, 2));
     parts.push(el("pre", { tabindex: "0", "aria-label": "Result", text: shown }));

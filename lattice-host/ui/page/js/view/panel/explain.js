@@ -7,6 +7,7 @@ import { confirmThat } from "../dialog.js";
 import { button, el, setAttribute } from "../dom.js";
 import { openEditLink, openNewLink } from "../link-dialog.js";
 import { failed, problemParts, sentence } from "../notices.js";
+import { openNewWormhole } from "../wormhole-dialog.js";
 
 const MARKS = { fine: "✓", waiting: "◔", fault: "▲" };
 const WORDS = { fine: "All is well", waiting: "In progress", fault: "Needs attention" };
@@ -103,8 +104,13 @@ function act(app, action) {
     case "new-link":
       openNewLink(app, { target: null, ...action.link });
       break;
-    case "select":
-      app.select(action.kind, action.id, { isShown: true });
+    case "select": {
+      const id = action.kind === "link" ? linkKey(action.link) : action.id;
+      app.select(action.kind, id, { isShown: true });
+      break;
+    }
+    case "new-wormhole":
+      openNewWormhole(app, null);
       break;
     case "apply":
       openApply(app);
