@@ -19,6 +19,8 @@ export function createLine(type, id) {
     svg("path", { class: "stroke" }),
     svg("text", { class: "link-label" }),
   );
+  const [title, hit, stroke, label] = element.children;
+  element.parts = { title, hit, stroke, label, reason: null, why: null };
   if (type === "link") element.dataset.link = id;
   if (type === "wormhole") element.dataset.wormholeLine = id;
   if (type === "bundle") element.dataset.bundle = id;
@@ -27,13 +29,16 @@ export function createLine(type, id) {
 
 /** Puts a line in its place. */
 export function placeLine(element, path, { x, y }) {
-  for (const line of element.querySelectorAll("path")) {
-    setAttribute(line, "d", path);
+  if (element.path === path) {
+    return;
   }
-  for (const text of element.querySelectorAll("text")) {
-    setAttribute(text, "transform", `translate(${Math.round(x)} ${Math.round(y)})`);
-  }
-  element.middle = { x, y };
+  element.path = path;
+  const { hit, stroke, label, reason } = element.parts;
+  hit.setAttribute("d", path);
+  stroke.setAttribute("d", path);
+  element.middle = `translate(${Math.round(x)} ${Math.round(y)})`;
+  label.setAttribute("transform", element.middle);
+  reason?.setAttribute("transform", element.middle);
 }
 
 /** Brings the line of a link up to date. */
@@ -44,30 +49,29 @@ export function updateLinkLine(element, link, state) {
   const load = link.state === "active" ? linkLoad(state, link) : null;
   const figures = load ? loadText(load, rate) : "";
   const mark = { rejected: "✕ refused", pending: "◔ pending" }[link.state] ?? "";
-  setText(element.querySelector(".link-label"), [named, mark || figures].filter(Boolean).join(" · "));
+  setText(element.parts.label, [named, mark || figures].filter(Boolean).join(" · "));
   const why = link.reason ? `: ${link.reason}` : "";
   const name = `link ${link.source} to ${link.target} through ${link.version} (${link.name}), ${link.state}${why}`;
   setAttribute(element, "aria-label", name);
-  setText(element.querySelector("title"), `${link.version} (${link.name}): ${shown}${why}`);
-  setReason(element, link.reason);
+  setText(element.parts.title, `${link.version} (${link.name}): ${shown}${why}`);
+  setReason(element, link.reason || null);
 }
 
 function setReason(element, reason) {
-  const known = element.querySelector(".link-reason");
+  if (element.parts.why === reason) {
+    return;
+  }
+  element.parts.why = reason;
+  element.parts.reason?.remove();
+  element.parts.reason = null;
+  setAttribute(element, "data-reason", reason);
   if (!reason) {
-    known?.remove();
-    element.removeAttribute("data-reason");
     return;
   }
-  if (known && element.dataset.reason === reason) {
-    return;
-  }
-  known?.remove();
-  element.dataset.reason = reason;
   const rows = wrap(reason).map((row, at) => svg("tspan", { x: 0, dy: at === 0 ? 15 : 13, text: row }));
   const text = svg("text", { class: "link-reason" }, rows);
-  const { x, y } = element.middle ?? { x: 0, y: 0 };
-  text.setAttribute("transform", `translate(${Math.round(x)} ${Math.round(y)})`);
+  setAttribute(text, "transform", element.middle);
+  element.parts.reason = text;
   element.append(text);
 }
 
@@ -92,7 +96,7 @@ export function wrap(text, width = ROW, most = ROWS) {
 /** Brings the line from a wormhole up to date. */
 export function updateWormholeLine(element, wormhole) {
   setData(element, "state", wormhole.state === "open" ? "active" : "closed");
-  setText(element.querySelector(".link-label"), wormhole.state === "open" ? "" : "closed");
+  setText(element.parts.label, wormhole.state === "open" ? "" : "closed");
   setAttribute(element, "aria-label", `wormhole ${wormhole.id} leads to ${wormhole.actor}, ${wormhole.state}`);
 }
 
@@ -104,8 +108,8 @@ export function updateBundle(element, links, wormholes) {
   const parts = [links.length + wormholes === 1 ? "" : String(links.length + wormholes)];
   if (rejected) parts.push(`✕ ${rejected} refused`);
   if (pending) parts.push(`◔ ${pending} pending`);
-  setText(element.querySelector(".link-label"), parts.filter(Boolean).join(" · "));
+  setText(element.parts.label, parts.filter(Boolean).join(" · "));
   const name = `${links.length} links, ${rejected} refused, ${pending} pending`;
   setAttribute(element, "aria-label", name);
-  setText(element.querySelector("title"), name);
+  setText(element.parts.title, name);
 }

@@ -181,9 +181,7 @@ export function createLogical(on) {
 
   return {
     paint(state, changes) {
-      const before = scene.nodes.size;
-      scene.paint(state, changes);
-      if (changes.all || scene.nodes.size !== before || changes.links.size > 0) decorate();
+      if (scene.paint(state, changes)) decorate();
     },
     groupBy: (by) => scene.groupBy(by),
     /** Marks what is selected; `isShown` also brings it into sight. */

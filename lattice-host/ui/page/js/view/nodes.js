@@ -34,6 +34,13 @@ export function createNode(node) {
   if (!isWormhole && node.inlets.length + node.outlets.length > 0) {
     element.append(portList(node));
   }
+  // Looking parts up costs more than changing them.
+  element.parts = {
+    icon: element.querySelector(".state-icon"),
+    state: element.querySelector(".node-state"),
+    load: element.querySelector(".node-load"),
+    ports: [...element.querySelectorAll(".port")],
+  };
   const { w, h } = nodeSize(node);
   element.style.width = `${w}px`;
   element.style.height = `${h}px`;
@@ -73,9 +80,9 @@ export function updateComponentNode(element, node, state) {
   const kind = kindName(node.kind);
   setData(element, "state", health.state);
   setAttribute(element, "aria-label", `${kind} ${node.id}, ${health.text}`);
-  setStateIcon(element.querySelector(".state-icon"), health.state);
-  setText(element.querySelector(".node-state"), node.kind === "missing" ? health.text : `${kind} · ${health.text}`);
-  setText(element.querySelector(".node-load"), loadText(componentLoad(state, node.id), rate));
+  setStateIcon(element.parts.icon, health.state);
+  setText(element.parts.state, node.kind === "missing" ? health.text : `${kind} · ${health.text}`);
+  setText(element.parts.load, loadText(componentLoad(state, node.id), rate));
   setAttribute(element, "title", health.reason);
   markOutlets(element, node, state);
   return health.state;
@@ -89,7 +96,8 @@ function markOutlets(element, node, state) {
   for (const link of state.linksOf.get(node.id)?.values() ?? []) {
     if (link.source === node.id) linked.add(link.interface);
   }
-  for (const port of element.querySelectorAll(".outlet")) {
+  for (const port of element.parts.ports) {
+    if (port.dataset.outlet === undefined) continue;
     const isLinked = linked.has(port.dataset.compat);
     setData(port, "linked", String(isLinked));
     const name = `outlet ${port.dataset.outlet} of ${node.id}, ${isLinked ? "linked" : "not linked"}`;
@@ -105,26 +113,26 @@ export function updateWormholeNode(element, node, state) {
   }
   setData(element, "state", wormhole.state);
   setAttribute(element, "aria-label", `wormhole ${node.id}, ${wormhole.state}`);
-  setStateIcon(element.querySelector(".state-icon"), wormhole.state);
+  setStateIcon(element.parts.icon, wormhole.state);
   const guard = wormhole.auth ? ` · asks for ${wormhole.auth}` : "";
-  setText(element.querySelector(".node-state"), `wormhole · ${wormhole.state}${guard}`);
+  setText(element.parts.state, `wormhole · ${wormhole.state}${guard}`);
   const more = (wormhole.domains ?? []).length - (wormhole.host ? 0 : 1);
   const first = wormhole.host ?? wormhole.domains?.[0] ?? "*";
-  setText(element.querySelector(".node-load"), `${first}${wormhole.path}${more > 0 ? ` +${more}` : ""}`);
+  setText(element.parts.load, `${first}${wormhole.path}${more > 0 ? ` +${more}` : ""}`);
   return wormhole.state === "open" ? "serving" : "idle";
 }
 
 /** Makes a node the one that Tab reaches, with its ports, or takes that from it. */
 export function setCurrent(element, isCurrent) {
   setAttribute(element, "tabindex", isCurrent ? "0" : "-1");
-  for (const port of element.querySelectorAll(".port")) {
+  for (const port of element.parts.ports) {
     setAttribute(port, "tabindex", isCurrent ? "0" : "-1");
   }
 }
 
 /** Makes the element of a group. */
 export function createGroup(id) {
-  return el(
+  const element = el(
     "div",
     { class: "group", data: { app: id } },
     el(
@@ -136,24 +144,29 @@ export function createGroup(id) {
     ),
     el("p", { class: "group-summary" }),
   );
+  element.parts = {
+    toggle: element.querySelector(".group-toggle"),
+    title: element.querySelector(".group-title"),
+    count: element.querySelector(".group-count"),
+    summary: element.querySelector(".group-summary"),
+  };
+  return element;
 }
 
 /** Brings a group's element up to date. `tally` counts its components by state. */
 export function updateGroup(element, { title, count, isCollapsed, tally, isApp }) {
   setData(element, "collapsed", String(isCollapsed));
-  const toggle = element.querySelector(".group-toggle");
+  const { toggle, title: name, count: total, summary } = element.parts;
   setAttribute(toggle, "aria-expanded", String(!isCollapsed));
   const members = `${count} component${count === 1 ? "" : "s"}`;
   setAttribute(toggle, "aria-label", `${isApp ? "app " : ""}${title}, ${members}`);
-  const name = element.querySelector(".group-title");
   setText(name, title);
   setAttribute(name, "disabled", !isApp);
-  setText(element.querySelector(".group-count"), String(count));
+  setText(total, String(count));
   const parts = [];
   if (tally.failed) parts.push(`▲ ${tally.failed} failing`);
   if (tally.waiting) parts.push(`◔ ${tally.waiting} waiting`);
   if (tally.serving) parts.push(`✓ ${tally.serving} serving`);
-  const summary = element.querySelector(".group-summary");
   setText(summary, parts.join("   "));
   show(summary, isCollapsed);
   setData(element, "state", tally.failed ? "failed" : tally.waiting ? "waiting" : "serving");

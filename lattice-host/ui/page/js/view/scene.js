@@ -5,7 +5,7 @@
 import { NO_GROUP, createGraph, rebuild, update } from "../model/graph.js";
 import { GROUP_HEAD, GROUP_PAD, curve, inletPlace, middle, nodeSize, outletPlace } from "../model/geometry.js";
 import { componentHealth } from "../model/health.js";
-import { el, keyed, setAttribute, svg } from "./dom.js";
+import { el, keyed, svg } from "./dom.js";
 import { createLayouter, layoutInput } from "./layouter.js";
 import { createLine, placeLine, updateBundle, updateLinkLine, updateWormholeLine } from "./lines.js";
 import { createGroup, createNode, kindName, updateComponentNode, updateGroup, updateWormholeNode } from "./nodes.js";
@@ -28,7 +28,9 @@ export class Scene {
     this.lines = new Map();
     this.groups = new Map();
     this.bundles = new Map();
+    this.marked = new Set();
     this.state = null;
+    this.isLayoutWanted = false;
     this.linesLayer = svg("svg", { class: "lines", width: 1, height: 1, role: "group", "aria-label": "Links" });
     this.groupsLayer = el("div", { class: "groups" });
     this.nodesLayer = el("div", { class: "nodes" });
@@ -40,7 +42,7 @@ export class Scene {
     });
   }
 
-  /** Paints changes of the state. */
+  /** Paints changes of the state. Returns whether elements were made or removed. */
   paint(state, changes) {
     this.state = state;
     let structural = changes.all;
@@ -58,11 +60,18 @@ export class Scene {
       this.draw();
     }
     this.refresh(changes);
+    return structural;
   }
 
-  /** Asks for a layout of the structure as it is. */
+  /** Asks for a layout of the structure as it then is, after the frame that is painted now. */
   relayout() {
-    this.layouter.request(layoutInput(this.graph, (group) => this.isCollapsed(group)));
+    document.documentElement.dataset.layout = "pending";
+    if (this.isLayoutWanted) return;
+    this.isLayoutWanted = true;
+    setTimeout(() => {
+      this.isLayoutWanted = false;
+      this.layouter.request(layoutInput(this.graph, (group) => this.isCollapsed(group)));
+    });
   }
 
   /** Groups by `app`, `kind` or `none`. */
@@ -159,7 +168,11 @@ export class Scene {
       this.groups.set(id, element);
       return element;
     }, (element, id) => {
-      const { x, y, w, h } = this.layout.groups[id];
+      const place = this.layout.groups[id];
+      const { x, y, w, h } = place;
+      const before = element.place;
+      if (before && before.x === x && before.y === y && before.w === w && before.h === h) return;
+      element.place = place;
       element.style.transform = `translate(${x}px, ${y}px)`;
       element.style.width = `${w}px`;
       element.style.height = `${h}px`;
@@ -236,7 +249,8 @@ export class Scene {
   /** Draws lines between nodes, and bundles of those that end at a collapsed group. */
   drawLines(shown) {
     const wanted = new Map();
-    this.bundles.clear();
+    const before = this.bundles;
+    this.bundles = new Map();
     for (const edge of this.graph.edges.values()) {
       const [from, to] = [this.graph.nodes.get(edge.from), this.graph.nodes.get(edge.to)];
       if (!from || !to) continue;
@@ -256,7 +270,10 @@ export class Scene {
         this.lines.delete(key);
       }
     }
-    for (const [key, line] of wanted) this.drawLine(key, line);
+    for (const [key, line] of wanted) {
+      this.drawLine(key, line);
+      if (line.bundle && !isSame(before.get(key), this.bundles.get(key))) this.refreshLine(key);
+    }
   }
 
   endOf(node) {
@@ -275,7 +292,7 @@ export class Scene {
       this.linesLayer.append(element);
     }
     placeLine(element, curve(start, end), middle(start, end));
-    if (isNew || bundle) this.refreshLine(key);
+    if (isNew) this.refreshLine(key);
   }
 
   pointOf(node, port, place) {
@@ -376,11 +393,27 @@ export class Scene {
 
   /** Marks the element of what is selected, and the lines that end there. */
   mark({ node, line }) {
-    for (const [key, { element }] of this.nodes) setAttribute(element, "data-selected", key === node);
-    for (const [key, element] of this.lines) {
-      const edge = this.graph.edges.get(key);
-      setAttribute(element, "data-selected", key === line);
-      setAttribute(element, "data-near", edge !== undefined && (edge.from === node || edge.to === node));
+    for (const element of this.marked) {
+      element.removeAttribute("data-selected");
+      element.removeAttribute("data-near");
+    }
+    this.marked.clear();
+    this.markOne(this.nodes.get(node)?.element, "data-selected");
+    this.markOne(this.lines.get(line), "data-selected");
+    if (!node) return;
+    for (const edge of this.graph.edges.values()) {
+      if (edge.from === node || edge.to === node) this.markOne(this.lines.get(edge.key), "data-near");
     }
   }
+
+  markOne(element, name) {
+    if (element) {
+      element.setAttribute(name, "");
+      this.marked.add(element);
+    }
+  }
+}
+
+function isSame(a, b) {
+  return a !== undefined && a.length === b.length && a.every((edge, at) => edge === b[at]);
 }
