@@ -11,7 +11,7 @@ import { createInfrastructure } from "./view/infrastructure.js";
 import { openKeys } from "./view/keys.js";
 import { openNewLink } from "./view/link-dialog.js";
 import { createLogical } from "./view/logical.js";
-import { done, failed, showBanners } from "./view/notices.js";
+import { done, failed, refused, showBanners } from "./view/notices.js";
 import { createPanel } from "./view/panel/panel.js";
 import { createSearch } from "./view/search-box.js";
 import { createViews } from "./view/views.js";
@@ -36,7 +36,7 @@ const app = {
 const on = {
   select: (kind, id) => select(kind, id),
   link: (link) => openNewLink(app, link),
-  refused: (why) => failed(new Error(why)),
+  refused,
   allowed: () => !app.isReadOnly,
 };
 const views = createViews({ logical: createLogical(on), infrastructure: createInfrastructure(on) }, repaint);
@@ -46,8 +46,11 @@ const painter = createPainter(paint);
 let stream = null;
 let undo = null;
 
-/** Selects something: shows it in the panel, and marks it in the view. `null` selects nothing. */
-function select(kind, id = null, { isShown = false, tab = null } = {}) {
+/**
+ * Selects something: shows it in the panel, and marks it in the view; `isShown` also brings it into
+ * sight, and `isFocused` gives it the focus. A kind of `null` selects nothing.
+ */
+function select(kind, id = null, { isShown = false, isFocused = false, tab = null } = {}) {
   const selection = kind === null ? null : { kind, id };
   const isSame = kind !== null && app.selection?.kind === kind && app.selection?.id === id;
   app.selection = selection;
@@ -57,7 +60,7 @@ function select(kind, id = null, { isShown = false, tab = null } = {}) {
   if (!isSame) panel.select(selection, tab);
   else if (tab) panel.openTab(tab);
   page.classList.toggle("has-panel", selection !== null);
-  views.select(kind, id, isShown);
+  views.select(kind, id, { isShown, isFocused });
   if (selection === null) views.focus();
 }
 

@@ -26,6 +26,7 @@ export function openApply(app, text = "", file = null) {
     wide: true,
     body: [field("Manifest", area), el("div", { class: "row" }, field("Open a file", picker), planButton), plan],
     run: apply,
+    canSubmit: () => planned !== null,
   });
   if (dialog.submitButton) dialog.submitButton.id = "apply-button";
   forget();
@@ -62,10 +63,10 @@ export function openApply(app, text = "", file = null) {
     try {
       const answer = await post("/api/apps/plan", body);
       if (area.value === body.text) {
-        planned = { ...body, seen: answer.seen };
+        planned = isEmpty(answer.plan) ? null : { ...body, seen: answer.seen };
         showPlan(plan, answer.plan, answer.notes);
         if (dialog.submitButton) {
-          setAttribute(dialog.submitButton, "disabled", isEmpty(answer.plan));
+          setAttribute(dialog.submitButton, "disabled", planned === null);
           dialog.submitButton.focus();
         }
       }

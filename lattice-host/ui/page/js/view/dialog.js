@@ -6,10 +6,10 @@ import { problemParts } from "./notices.js";
 
 /**
  * Opens a dialog. `submit` is the text of its button, `run()` what it does: the dialog closes when
- * that has succeeded, and shows the problem when it fails. Returns `{ dialog, form, problem, close,
- * submitButton }`.
+ * that has succeeded, and shows the problem when it fails; then `canSubmit()` says whether it may be
+ * tried again. Returns `{ dialog, form, problem, close, submitButton }`.
  */
-export function openDialog({ id, title, body, submit, run, isDanger = false, wide = false }) {
+export function openDialog({ id, title, body, submit, run, canSubmit = () => true, isDanger = false, wide = false }) {
   document.getElementById(id)?.remove();
   const error = el("div", { class: "dialog-error", role: "alert", hidden: true });
   const submitButton = submit
@@ -51,7 +51,7 @@ export function openDialog({ id, title, body, submit, run, isDanger = false, wid
     } catch (problem) {
       controls.problem(problem);
     } finally {
-      setAttribute(submitButton, "disabled", null);
+      setAttribute(submitButton, "disabled", !canSubmit());
     }
   });
   dialog.addEventListener("close", () => dialog.remove());

@@ -99,11 +99,13 @@ export function createInfrastructure(on) {
       groupBy = by;
       if (lastState) paint(lastState, { all: true, hosts: new Set() });
     },
-    select(kind, id, isShown) {
+    select(kind, id, { isShown, isFocused }) {
       selected = kind === "host" ? id : null;
       for (const [host, { element }] of cards) {
         setAttribute(element, "data-selected", host === selected);
-        if (host === selected && isShown) element.scrollIntoView({ block: "nearest" });
+        if (host !== selected) continue;
+        if (isShown) element.scrollIntoView({ block: "nearest" });
+        if (isFocused) element.querySelector(".host-title").focus({ preventScroll: true });
       }
     },
     focus: () => place.querySelector("[data-selected] .host-title, .host-title")?.focus(),

@@ -9,8 +9,20 @@ export function createLayouter(onLayout) {
   let isBusy = false;
   let next = null;
   let sent = null;
+  let signature = null;
 
+  /** A structure that looks like the last one needs no layout, such as one more link of two groups. */
   function request(input) {
+    const wanted = JSON.stringify(input);
+    if (wanted === signature) {
+      document.documentElement.dataset.layout = isBusy ? "pending" : "done";
+      return;
+    }
+    signature = wanted;
+    start(input);
+  }
+
+  function start(input) {
     document.documentElement.dataset.layout = "pending";
     if (isBusy) {
       next = input;
@@ -26,7 +38,7 @@ export function createLayouter(onLayout) {
     const more = next;
     next = null;
     if (more) {
-      request(more);
+      start(more);
     } else {
       document.documentElement.dataset.layout = "done";
     }
@@ -89,5 +101,12 @@ export function layoutInput(graph, isCollapsed) {
       between.set(`${from.group}\n${to.group}`, [from.group, to.group]);
     }
   }
-  return { groups, edges: [...between.values()] };
+  for (const { edges } of groups) sortPairs(edges);
+  return { groups, edges: sortPairs([...between.values()]) };
+}
+
+/** In one order, whatever the order in which links came. */
+function sortPairs(pairs) {
+  const name = ([from, to]) => `${from}\n${to}`;
+  return pairs.sort((a, b) => (name(a) < name(b) ? -1 : 1));
 }

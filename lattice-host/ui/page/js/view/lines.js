@@ -69,7 +69,7 @@ function setReason(element, reason) {
     return;
   }
   const rows = wrap(reason).map((row, at) => svg("tspan", { x: 0, dy: at === 0 ? 15 : 13, text: row }));
-  const text = svg("text", { class: "link-reason" }, rows);
+  const text = svg("text", { class: "link-reason", "aria-label": reason }, rows);
   setAttribute(text, "transform", element.middle);
   element.parts.reason = text;
   element.append(text);

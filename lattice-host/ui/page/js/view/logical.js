@@ -151,7 +151,8 @@ export function createLogical(on) {
     }
   }
 
-  function reveal(key) {
+  /** Brings a node into sight, and gives the focus to it or to another element. */
+  function reveal(key, focused) {
     const node = scene.graph.nodes.get(key);
     if (!node) {
       return;
@@ -162,6 +163,7 @@ export function createLogical(on) {
       if (rect) viewport.reveal(rect);
       scene.draw();
       decorate();
+      focused?.()?.focus({ preventScroll: true });
     };
     if (scene.isCollapsed(node.group)) {
       waiting = go;
@@ -185,7 +187,7 @@ export function createLogical(on) {
     },
     groupBy: (by) => scene.groupBy(by),
     /** Marks what is selected; `isShown` also brings it into sight. */
-    select(kind, id, isShown) {
+    select(kind, id, { isShown, isFocused }) {
       const key = kind === "component" ? `c:${id}` : kind === "wormhole" ? `w:${id}` : null;
       const edge = kind === "link" ? scene.graph.edges.get(`l:${id}`) : null;
       selected = { node: key, line: edge ? `l:${id}` : null };
@@ -195,7 +197,8 @@ export function createLogical(on) {
           const rect = scene.layout.groups[id];
           if (rect) viewport.reveal(rect);
         }
-        reveal(key ?? edge?.from);
+        const element = () => (key ? scene.nodes.get(key)?.element : scene.lines.get(selected.line));
+        reveal(key ?? edge?.from, isFocused ? element : null);
       }
       decorate();
     },

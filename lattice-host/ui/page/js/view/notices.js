@@ -9,7 +9,10 @@ const MOST = 5;
 
 /** Says that something was done. `action` may be `{ text, run }`. */
 export function done(text, action = null) {
-  const notice = add("done", "status", el("p", { text }), action);
+  passing(add("done", "status", el("p", { text }), action));
+}
+
+function passing(notice) {
   const timer = setTimeout(() => notice.remove(), STAYS);
   notice.addEventListener("focusin", () => clearTimeout(timer));
   notice.addEventListener("pointerenter", () => clearTimeout(timer));
@@ -18,6 +21,11 @@ export function done(text, action = null) {
 /** Says that something failed: a [Problem], or any error. */
 export function failed(problem) {
   add("error", "alert", el("div", {}, problemParts(problem)), null);
+}
+
+/** Says why something isn't possible. Nothing has failed, so this goes away by itself. */
+export function refused(why) {
+  passing(add("error", "status", el("p", { text: sentence(why) }), null));
 }
 
 /** Returns elements that say what a problem is, why, and what to do next. */

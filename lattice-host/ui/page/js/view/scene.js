@@ -70,7 +70,8 @@ export class Scene {
     this.isLayoutWanted = true;
     setTimeout(() => {
       this.isLayoutWanted = false;
-      this.layouter.request(layoutInput(this.graph, (group) => this.isCollapsed(group)));
+      const input = layoutInput(this.graph, (group) => this.isCollapsed(group));
+      this.layouter.request(input);
     });
   }
 
@@ -81,7 +82,9 @@ export class Scene {
     if (this.state) {
       rebuild(this.graph, this.state);
       this.countAll();
+      this.dropChanged();
       this.relayout();
+      this.draw();
     }
   }
 

@@ -77,7 +77,7 @@ export function createSearch(app) {
     input.value = "";
     update();
     input.blur();
-    app.select(kind, id, { isShown: true });
+    app.select(kind, id, { isShown: true, isFocused: true });
   }
 
   return {

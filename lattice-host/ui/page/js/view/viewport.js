@@ -95,8 +95,9 @@ export function createViewport(canvas, onMove) {
       if (!isTouched) fit(bounds);
     },
     reveal(rect) {
-      isTouched = true;
+      const before = { ...at };
       reveal(rect);
+      isTouched ||= before.x !== at.x || before.y !== at.y || before.k !== at.k;
     },
     zoom(factor) {
       isTouched = true;

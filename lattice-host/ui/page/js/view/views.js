@@ -44,8 +44,8 @@ export function createViews(views, repaint) {
   return {
     show: showView,
     paint: (state, changes) => views[current].paint(state, changes),
-    select(kind, id, isShown) {
-      for (const view of Object.values(views)) view.select(kind, id, isShown);
+    select(kind, id, how) {
+      for (const view of Object.values(views)) view.select(kind, id, how);
     },
     focus: () => views[current].focus(),
     resized: () => views.logical.resized(),
