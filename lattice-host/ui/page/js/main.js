@@ -31,6 +31,7 @@ const app = {
   connection: { state: "connecting", why: null, since: 0 },
   select,
   changed,
+  forget,
 };
 
 const on = {
@@ -104,9 +105,19 @@ function eventReceived(kind, data, id, received) {
   painter.add(id, received);
 }
 
+/** Forgets a silent host. */
+function forget(host) {
+  app.state.silent.delete(host);
+  painter.changes().hosts.add(host);
+  painter.schedule();
+  select(null);
+}
+
 /** Says that something was changed, and offers to undo it. */
 function changed(undone, text) {
-  if (undone !== undefined) setUndo(undone);
+  // What changed nothing leaves the change before it as the last one.
+  if (undone) setUndo(undone);
+  else readUndo();
   done(text, undone ? { text: "Undo", run: undoLast } : null);
 }
 

@@ -14,6 +14,12 @@ export function kindName(kind) {
   return KIND_NAMES[kind] ?? kind;
 }
 
+/** Returns the name of all of a kind. */
+export function kindsName(kind) {
+  const name = kindName(kind);
+  return name[0].toUpperCase() + name.slice(1) + (kind === "missing" ? "" : "s");
+}
+
 /** Makes the element of a node of the graph. */
 export function createNode(node) {
   const isWormhole = node.type === "wormhole";

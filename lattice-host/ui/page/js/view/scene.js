@@ -8,7 +8,7 @@ import { componentHealth } from "../model/health.js";
 import { el, keyed, svg } from "./dom.js";
 import { createLayouter, layoutInput } from "./layouter.js";
 import { createLine, placeLine, updateBundle, updateLinkLine, updateWormholeLine } from "./lines.js";
-import { createGroup, createNode, kindName, updateComponentNode, updateGroup, updateWormholeNode } from "./nodes.js";
+import { createGroup, createNode, kindsName, updateComponentNode, updateGroup, updateWormholeNode } from "./nodes.js";
 
 /** The most components that are shown without collapsing their groups. */
 const COLLAPSE_ABOVE = 150;
@@ -192,7 +192,7 @@ export class Scene {
     const isApp = this.graph.groupBy === "app" && id !== NO_GROUP;
     const none = this.graph.groupBy === "none" ? "Everything" : "Not in an app";
     updateGroup(element, {
-      title: isApp ? id : id === NO_GROUP ? none : `${kindName(id)}s`,
+      title: isApp ? id : id === NO_GROUP ? none : kindsName(id),
       count: this.graph.groups.get(id)?.size ?? 0,
       isCollapsed: this.isCollapsed(id),
       tally: this.tally(id),

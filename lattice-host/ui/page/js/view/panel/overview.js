@@ -9,6 +9,7 @@ import { button, el, keyed, setText } from "../dom.js";
 import { openEditLink } from "../link-dialog.js";
 import { failed } from "../notices.js";
 import { changeWormhole, copyAddress, openNewWormhole, openRename } from "../wormhole-dialog.js";
+import { addressList } from "./addresses.js";
 import { explainPart } from "./explain.js";
 
 /** Makes the tab. */
@@ -17,7 +18,8 @@ export function overviewTab(app, selection, body) {
   const buttons = el("div", { class: "panel-buttons" });
   const facts = el("dl", { class: "facts" });
   const lists = el("div", { class: "lists" });
-  body.append(explain.element, buttons, facts, lists);
+  const addresses = selection.kind === "wormhole" ? addressList(app, selection.id) : null;
+  body.append(...[explain.element, addresses?.element, buttons, facts, lists].filter(Boolean));
   const show = { component, link, wormhole, app: appOverview, host }[selection.kind];
   return {
     paint() {
@@ -26,6 +28,7 @@ export function overviewTab(app, selection, body) {
       keyed(lists, links.filter((list) => list.items.length > 0), (list) => list.title, makeList, updateList);
       keyed(buttons, app.isReadOnly ? actions.filter((it) => it.isRead) : actions, (it) => it.key + it.text, makeAction);
       explain.paint();
+      addresses?.paint();
     },
     close: explain.close,
   };
@@ -66,7 +69,7 @@ function component(app, id) {
   return {
     rows,
     links: [
-      { title: "Runs on", items: [...(state.replicasOf.get(id)?.values() ?? [])].map((it) => replicaItem(app, it, "host")) },
+      { title: "Runs on", items: [...(state.replicasOf.get(id)?.values() ?? [])].map((replica) => replicaItem(app, replica, "host")) },
       { title: "Calls", items: links.filter((link) => link.source === id).map((link) => linkItem(app, link, link.target)) },
       { title: "Called by", items: links.filter((link) => link.target === id).map((link) => linkItem(app, link, link.source)) },
       { title: "Wormholes", items: [...(state.wormholesOf.get(id)?.values() ?? [])].map((it) => wormholeItem(app, it)) },
@@ -133,7 +136,7 @@ function link(app, id) {
   const it = app.state.links.get(id);
   if (!it) return { rows: [], links: [], actions: [] };
   const load = linkLoad(app.state, it);
-  const body = { source: it.source, interface: it.interface, name: it.name, revision: it.revision, force: it.app !== null };
+  const current = () => app.state.links.get(id) ?? it;
   return {
     rows: [
       ["State", it.state === "rejected" ? "refused" : it.state],
@@ -151,13 +154,17 @@ function link(app, id) {
       run: () => app.select("component", end, { isShown: true }),
     })) }],
     actions: [
-      { key: "edit", text: "Edit link", run: () => openEditLink(app, app.state.links.get(id) ?? it) },
+      { key: "edit", text: "Edit link", run: () => openEditLink(app, current()) },
       { key: "delete", text: "Delete link", isDanger: true, run: () => confirmThat({
         title: "Delete the link",
         text: `${it.source} may then no longer call ${it.target} through ${it.version}.` +
           (it.app ? ` App ${it.app} owns it: applying the app again puts it back.` : ""),
         verb: "Delete",
-        run: async () => app.changed((await post("/api/links/delete", body)).undo, "The link was deleted"),
+        run: async () => {
+          const { source, interface: contract, name, revision, app: owner } = current();
+          const body = { source, interface: contract, name, revision, force: owner !== null };
+          app.changed((await post("/api/links/delete", body)).undo, "The link was deleted");
+        },
       }) },
     ],
   };
@@ -240,8 +247,10 @@ function host(app, id) {
       ...(known ? [["Store", it.follows_store ? `follows it, at revision ${it.revision}` : "out of reach"]] : []),
       ["Drain", it.is_leaving ? "leaving: others take over what it runs" : "stop its process, and others take over what it runs"],
     ],
-    links: [{ title: "Runs", items: [...(app.state.replicasOn.get(id)?.values() ?? [])].map((it) => replicaItem(app, it, "component")) }],
-    actions: [],
+    links: [{ title: "What runs there", items: [...(app.state.replicasOn.get(id)?.values() ?? [])].map((replica) => replicaItem(app, replica, "component")) }],
+    actions: app.state.silent.has(id)
+      ? [{ key: "forget", text: "Forget this host", isRead: true, run: () => app.forget(id) }]
+      : [],
   };
 }
 
