@@ -55,13 +55,14 @@ function select(kind, id = null, { isShown = false, isFocused = false, tab = nul
   const selection = kind === null ? null : { kind, id };
   const isSame = kind !== null && app.selection?.kind === kind && app.selection?.id === id;
   app.selection = selection;
-  if (isShown && kind !== null) {
-    views.show(kind === "host" ? "infrastructure" : "logical");
-  }
+  const isOther = isShown && kind !== null && views.show(kind === "host" ? "infrastructure" : "logical");
   if (!isSame) panel.select(selection, tab);
   else if (tab) panel.openTab(tab);
   page.classList.toggle("has-panel", selection !== null);
-  views.select(kind, id, { isShown, isFocused });
+  const mark = () => views.select(kind, id, { isShown, isFocused });
+  // A view that was hidden is painted in the next frame, before this.
+  if (isOther) requestAnimationFrame(mark);
+  else mark();
   if (selection === null) views.focus();
 }
 

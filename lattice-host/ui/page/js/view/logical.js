@@ -196,6 +196,7 @@ export function createLogical(on) {
         if (kind === "app" && scene.graph.groups.has(id)) {
           const rect = scene.layout.groups[id];
           if (rect) viewport.reveal(rect);
+          if (isFocused) scene.groups.get(id)?.parts.title.focus({ preventScroll: true });
         }
         const element = () => (key ? scene.nodes.get(key)?.element : scene.lines.get(selected.line));
         reveal(key ?? edge?.from, isFocused ? element : null);

@@ -21,16 +21,19 @@ export function createViews(views, repaint) {
   });
   fillGroupings();
 
+  /** Shows a view. Returns whether another one was shown before. */
   function showView(name) {
     if (name === current) {
-      return;
+      return false;
     }
     current = name;
     setData(document.documentElement, "view", name);
     for (const other of Object.keys(views)) show(byId(other), other === name);
     selectTab([byId("tab-logical"), byId("tab-infrastructure")], byId(`tab-${name}`));
     fillGroupings();
+    views.logical.resized();
     repaint();
+    return true;
   }
 
   function fillGroupings() {
