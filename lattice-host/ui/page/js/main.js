@@ -197,6 +197,8 @@ function onKey(event) {
     select(null);
   } else if (event.key === "1" || event.key === "2") {
     views.show(event.key === "1" ? "logical" : "infrastructure");
+  } else {
+    views.zoomBy(event.key);
   }
 }
 

@@ -149,10 +149,9 @@ export function createLinking(canvas, viewport, on) {
     drawing.hovered?.removeAttribute("data-over");
     drawing = null;
     delete viewport.world.dataset.linking;
-    for (const inlet of viewport.world.querySelectorAll("[data-fit]")) {
-      delete inlet.dataset.fit;
-      if (inlet.dataset.inlet) inlet.title = inlet.dataset.inlet;
-      else if (inlet.classList.contains("node")) inlet.removeAttribute("data-fit");
+    for (const element of viewport.world.querySelectorAll("[data-fit]")) {
+      element.removeAttribute("data-fit");
+      if (element.dataset.inlet) element.title = element.dataset.inlet;
     }
     show(why, false);
   }

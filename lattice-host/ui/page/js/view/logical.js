@@ -119,12 +119,6 @@ export function createLogical(on) {
         event.preventDefault();
         on.select("link", event.target.dataset.link);
       }
-    } else if (event.key === "+" || event.key === "=") {
-      viewport.zoom(1.25);
-    } else if (event.key === "-") {
-      viewport.zoom(0.8);
-    } else if (event.key === "0") {
-      viewport.fit(scene.bounds());
     }
   }
 
@@ -202,6 +196,12 @@ export function createLogical(on) {
         reveal(key ?? edge?.from, isFocused ? element : null);
       }
       decorate();
+    },
+    /** Zooms by a key: `+`, `-`, or `0` for everything. */
+    zoomBy(key) {
+      if (key === "+" || key === "=") viewport.zoom(1.25);
+      else if (key === "-") viewport.zoom(0.8);
+      else if (key === "0") viewport.fit(scene.bounds());
     },
     /** Gives the focus to the element of what is selected. */
     focus() {

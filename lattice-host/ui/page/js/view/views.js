@@ -51,6 +51,9 @@ export function createViews(views, repaint) {
       for (const view of Object.values(views)) view.select(kind, id, how);
     },
     focus: () => views[current].focus(),
+    zoomBy(key) {
+      if (current === "logical") views.logical.zoomBy(key);
+    },
     resized: () => views.logical.resized(),
     /** Offers the labels that hosts have. */
     updateGroupings(state) {
