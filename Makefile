@@ -20,6 +20,7 @@ demo:
 
 ## Runs the doc tests first, so that the test runner's summary is printed last.
 test: guests
+	sh .ci/page.sh
 	sh .ci/servers.sh
 	$(CARGO) test $(CHECKED) --release --workspace --doc --quiet
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
