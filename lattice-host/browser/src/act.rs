@@ -8,6 +8,7 @@ use fantoccini::{
     },
     elements::Element,
     error::CmdError,
+    key::Key,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -66,7 +67,7 @@ impl Browser {
         .await;
     }
 
-    /// Presses keys one after the other, wherever the focus is. A [`Key`](crate::Key) is a text
+    /// Presses keys one after the other, wherever the focus is. A [`Key`] is a text
     /// with one character.
     ///
     /// # Panics
@@ -95,7 +96,7 @@ impl Browser {
             if self.value(&has_focus).await == json!(true) {
                 return;
             }
-            self.press(&crate::Key::Tab).await;
+            self.press(&Key::Tab).await;
         }
         self.fail(&format!("the tab key doesn't lead to {element}"))
             .await;

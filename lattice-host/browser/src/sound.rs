@@ -175,3 +175,47 @@ fn described(element: &Value) -> String {
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::browser;
+
+    const GOOD: &str = "data:text/html,<html lang=en><title>good</title>\
+        <button id=a>a</button><label>b <input id=b></label><button hidden></button>\
+        <div data-outlet=x role=button tabindex=0>x</div>";
+    const BAD: &str = "data:text/html,<button id=a></button><p id=a>text</p>\
+        <div data-outlet=x tabindex=2 title=></div>\
+        <img alt=an-image src=http://127.0.0.1:40404/x>\
+        <script>console.error('broken')</script>";
+
+    #[tokio::test]
+    async fn faults_of_a_page_are_found() {
+        let Some(browser) = browser().await else {
+            return;
+        };
+        browser.open(GOOD).await;
+        browser.is_sound().await;
+        browser.open(BAD).await;
+        let nameless = browser.nameless().await.join("\n");
+        assert!(
+            nameless.contains("a button without a name: BUTTON"),
+            "{nameless}"
+        );
+        assert!(nameless.contains("isn't accessible: DIV"), "{nameless}");
+        let malformed = browser.malformed().await.join("\n");
+        for fault in [
+            "no language",
+            "no title",
+            "the id a is not unique",
+            "an order of its own",
+        ] {
+            assert!(malformed.contains(fault), "{fault}: {malformed}");
+        }
+        let elsewhere = browser.elsewhere().await;
+        assert_eq!(elsewhere, ["it requests http://127.0.0.1:40404/x"]);
+        browser
+            .has_logged_only(&["broken", "net::ERR_", "40404"])
+            .await;
+    }
+}
