@@ -107,6 +107,18 @@ impl Browser {
             .await
     }
 
+    /// Returns what a promise in the page resolves to, or the text of its error.
+    ///
+    /// # Panics
+    /// If it isn't resolved in time.
+    pub async fn answer(&self, promise: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0]; Promise.resolve({promise}).then(done, (error) => done(String(error)));"
+        );
+        let answer = self.client.execute_async(&script, Vec::new());
+        self.done(&format!("the answer of {promise}"), answer).await
+    }
+
     /// Waits until an expression in the page is true, which `what` describes, and returns its
     /// value.
     ///

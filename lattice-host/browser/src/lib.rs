@@ -8,12 +8,14 @@
 //!   panics with what the page shows and has logged if that passes: the test can't go on.
 //! * [`Browser::is_sound`] checks what holds for the whole page at any time: it has logged no
 //!   errors, has requested nothing of another server, and each control has an accessible name.
+//!   [`Browser::is_legible`] checks the contrast of its texts.
 //! * [`Crowd`](crowd::Crowd) is a lattice with as much as the page has to be fast with, and
 //!   [`Marks`](paint::Marks) measure how long its changes take until they are painted.
 //! * Images go to `target/ui/`, where people can look at them.
 
 mod act;
 mod browser;
+mod colour;
 mod command;
 pub mod crowd;
 pub mod element;

@@ -53,6 +53,15 @@ impl Browser {
         self.until(&what, &is).await;
     }
 
+    /// Waits until a field has this value.
+    ///
+    /// # Panics
+    /// If it hasn't in time.
+    pub async fn holds(&self, field: &str, value: &str) {
+        let is = format!("{}?.value === {}", first(field), json!(value));
+        self.until(&format!("{field} has {value:?}"), &is).await;
+    }
+
     /// Returns how many elements there are.
     ///
     /// # Panics
