@@ -2,8 +2,8 @@
 //! and wormholes are those of `lattice up --ui` in `lattice-host/tests/it/cli/ui`.
 //!
 //! Starting a browser takes longer than most of what is done with it, so that each test is a walk
-//! through many things. All are skipped, and say why, where there is no browser. What they have seen
-//! is in `target/ui/`.
+//! through many things. All are skipped, and say why, where there is no browser. What they have
+//! seen is in `target/ui/`.
 
 mod cable;
 mod crowd;

@@ -113,7 +113,7 @@ impl Service for Program {
     }
 
     fn call(&self, _: Request) -> Answer {
-        let hello: Bytes = to_bytes("hello").expect("a text encodes");
+        let hello: Bytes = to_bytes(&"hello").expect("a text encodes");
         Answer::Ready(Ok(hello))
     }
 
