@@ -7,8 +7,8 @@
 //! | `local.actor.fresh` | a fresh instance per call | the host function creates a store and an instance and calls its typed export |
 //!
 //! `flow` adds rows about streams, resources and large arguments, some of them over NATS, `http`
-//! rows about requests that enter through a wormhole, `providers` rows about the standard providers,
-//! and `ui` rows about the page in a browser.
+//! rows about requests that enter through a wormhole, `providers` rows about the standard
+//! providers, and `ui` rows about the page in a browser.
 //!
 //! *One in flight* is a loop inside the calling actor, so that the figure is that of the import
 //! call alone: one sample is the mean of a loop that takes about half a millisecond. In all other

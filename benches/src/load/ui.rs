@@ -5,8 +5,8 @@
 //! | `ui.delta.p95_ms` | from a change of a lattice with 2,000 components on 300 hosts to its picture, at 50 changes/s | none |
 //! | `ui.idle.cpu` | CPU time of a host whose page is open on a quiet lattice, in hundredths of a core | that of the same host while it isn't |
 //!
-//! Lattice and service of the first row are in this process. The host of the second one is a process
-//! of its own. Where there is no browser, both rows are left out, and say why.
+//! Lattice and service of the first row are in this process. The host of the second one is a
+//! process of its own. Where there is no browser, both rows are left out, and say why.
 
 use crate::load::options::Responder;
 use crate::{
