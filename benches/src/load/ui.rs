@@ -26,7 +26,10 @@ use lattice_test_browser::{
     paint::{Marks, quantile},
 };
 use lattice_ui::Ui;
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
 
 const DELTA: &str = "ui.delta.p95_ms";
@@ -47,7 +50,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// A page without anything.
 const BLANK: &str = "about:blank";
 /// An address with any free port.
-const ANY: &str = "127.0.0.1:0";
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
     let rows = [DELTA, IDLE].into_iter();

@@ -14,7 +14,7 @@ use lattice_core::{
     value::to_bytes,
 };
 use lattice_ui::{Ui, UiServer};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 /// The interface through which `front` calls, without its version.
 pub(crate) const API: &str = "test:shop/api";
@@ -78,7 +78,8 @@ pub(crate) async fn served_read_only(lattice: &Lattice) -> UiServer {
 }
 
 async fn serve(ui: Ui) -> UiServer {
-    ui.serve("127.0.0.1:0").await.expect("it listens")
+    let any = (Ipv4Addr::LOCALHOST, 0).into();
+    ui.serve(any).await.expect("it listens")
 }
 
 /// A component whose only function of each interface says hello.
