@@ -30,7 +30,7 @@ impl Browser {
     pub async fn reads(&self, element: &str, text: &str) {
         let shown = format!(
             "((it) => it && [it.textContent, it.value ?? '', it.title ?? '', it.getAttribute('aria-label') ?? '']\
-             .some((text) => text.includes({})))({})",
+             .some((text) => String(text).includes({})))({})",
             json!(text),
             first(element)
         );

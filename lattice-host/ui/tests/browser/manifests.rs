@@ -48,8 +48,8 @@ async fn an_empty_lattice_says_what_to_do_and_a_dropped_manifest_is_planned_appl
     browser.click("#apply-button").await;
     for id in ["front", "back"] {
         browser.has(&component(id), "data-kind", "actor").await;
-        // No host runs it.
-        browser.has(&component(id), "data-state", "failed").await;
+        // There is no host that could run it.
+        browser.has(&component(id), "data-state", "waiting").await;
     }
     browser.sees("[data-app='shop']").await;
     browser
