@@ -74,7 +74,7 @@ impl Crowd {
             sleep(due.saturating_sub(begun.elapsed())).await;
             let (source, target) = (number * 7 % COMPONENTS, (number * 7 + 50) % COMPONENTS);
             let link = Link::new(component(source), INTERFACE, component(target))?;
-            self.lattice.links().put(link.named(marks.next())?).await?;
+            self.lattice.links().put(link.named(marks.mark())?).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! * [`Browser`] starts one, which ends with its value and with the process that has started it,
 //!   whichever way that ends. `.ci/chromium.sh` finds or installs the programs. Where there are
-//!   none, [`browser`] prints why, and the test is skipped.
+//!   none, [`browser()`] prints why, and the test is skipped.
 //! * Its methods click, type, drag and look as a person does. Elements are named by CSS selectors;
 //!   [`element`] makes those of the page. Each method waits for what it needs, has a deadline, and
 //!   panics with what the page shows and has logged if that passes: the test can't go on.

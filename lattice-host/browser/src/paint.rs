@@ -49,7 +49,7 @@ pub struct Marks {
 
 impl Marks {
     /// Returns the next mark, which is on a change that is made now.
-    pub fn next(&mut self) -> String {
+    pub fn mark(&mut self) -> String {
         let mark = format!("mark-{}", self.made.len());
         self.made.insert(mark.clone(), SystemTime::now());
         mark
@@ -123,7 +123,7 @@ mod tests {
         };
         browser.watch_marks().await;
         let mut marks = Marks::default();
-        assert_eq!((&*marks.next(), &*marks.next()), ("mark-0", "mark-1"));
+        assert_eq!((&*marks.mark(), &*marks.mark()), ("mark-0", "mark-1"));
         browser.open(PAGE).await;
         let took = marks.painted(&browser).await;
         assert_eq!(took.len(), 2);

@@ -125,7 +125,7 @@ impl Browser {
             .devtools("DOM.getDocument", json!({ "depth": -1 }))
             .await;
         let mut faults = Vec::new();
-        walk(&document["root"], &mut |element| {
+        walk(&document["root"], &mut |element: &Value| {
             let id = element["backendNodeId"].as_u64().unwrap_or_default();
             let Some((role, name)) = told.get(&id) else {
                 return;

@@ -128,7 +128,9 @@ impl Chromedriver {
 /// without a folder is looked for on the `PATH`.
 fn program(variable: &str, names: &[&str]) -> Option<PathBuf> {
     let named = env::var(variable).ok().filter(|name| !name.is_empty());
-    let names = named.as_ref().map_or(names.to_vec(), |name| vec![name]);
+    let names = named
+        .as_ref()
+        .map_or(names.to_vec(), |name| vec![name.as_str()]);
     let found =
         |name: &str| Some(running::folder_with(running::search_path(), &[name])?.join(name));
     names.into_iter().find_map(found)
