@@ -45,10 +45,8 @@ const QUICK: Duration = Duration::from_millis(100);
 /// How long CPU time is counted for each round and side. The kernel counts it in hundredths of a
 /// second.
 const COUNTED: Duration = Duration::from_secs(5);
-/// How long a host gets to do what opening or closing the page takes.
+/// How long a host gets to do what its start, or opening the page, takes.
 const SETTLE: Duration = Duration::from_secs(2);
-/// A page without anything.
-const BLANK: &str = "about:blank";
 /// An address with any free port.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -103,10 +101,12 @@ async fn idle(report: &mut Report, browser: &Browser) -> Result<(), Failure> {
         (COUNTED, SETTLE)
     };
     let (mut with, mut without) = (0.0, 0.0);
+    // The service goes on for some seconds after the last page was closed.
     for _ in 0..report.rounds() {
-        browser.open(BLANK).await;
         sleep(settle).await;
         without += share(&processes, counted).await?;
+    }
+    for _ in 0..report.rounds() {
         browser.open(&host.address).await;
         browser.is_live().await;
         sleep(settle).await;
