@@ -26,7 +26,7 @@ const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/ui");
 const MISFIT: &str = "only supports";
 /// No window, no sandbox (root has none), no GPU, and no requests of the browser's own. Only this
 /// machine can be reached. A page that isn't in front isn't slowed down.
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -35,6 +35,7 @@ const OPTIONS: [&str; 16] = [
     "--disable-sync",
     "--disable-extensions",
     "--disable-breakpad",
+    "--disable-crash-reporter",
     "--disable-component-update",
     "--disable-background-networking",
     "--disable-background-timer-throttling",
