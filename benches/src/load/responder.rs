@@ -1,7 +1,7 @@
 //! The other process. It serves calls until its standard input is closed, which happens when the
 //! first process ends.
 
-use crate::load::{http, options::Responder, providers};
+use crate::load::{http, options::Responder, providers, ui};
 use crate::{
     Failure, bare,
     bulk::Drain,
@@ -23,6 +23,7 @@ pub(crate) async fn respond(kind: Responder) -> Result<(), Failure> {
     match kind {
         Responder::Sink => respond_with_sink(&url).await,
         Responder::Blobs => providers::respond_with_blobs(&url).await,
+        Responder::Page => ui::respond_with_page(&url).await,
         Responder::HttpNear => http::near(&url).await,
         Responder::HttpFar => http::far(&url).await,
         Responder::HttpProxy => http::proxy(Guest::HttpHello, Reuse::P2).await,

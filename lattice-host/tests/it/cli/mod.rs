@@ -12,6 +12,7 @@ mod pipes;
 mod readme;
 mod secrets;
 mod see;
+mod ui;
 mod watch;
 mod wormhole;
 
