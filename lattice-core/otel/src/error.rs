@@ -69,16 +69,16 @@ impl InstallError {
     }
 }
 
-/// What was not sent when telemetry was shut down.
+/// Some telemetry was not sent when it should have been.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ShutdownError {
+pub enum UnsentError {
     /// The time was up before everything was sent.
     #[error(
-        "not all telemetry was sent within {0:?}, and the rest is lost; allow more time, or check that the collector is up"
+        "not all telemetry was sent within {0:?}; allow more time, or check that the collector is up"
     )]
     Late(Duration),
-    /// The collector didn't take the last of it.
-    #[error("the last telemetry was not sent, and is lost: {0}; check that the collector is up")]
+    /// The collector didn't take it.
+    #[error("the latest telemetry was not sent, and is lost: {0}; check that the collector is up")]
     NotSent(String),
 }

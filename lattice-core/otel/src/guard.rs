@@ -1,8 +1,10 @@
 //! Keeps telemetry going, and sends the rest of it at the end.
 
-use crate::{ShutdownError, export::Exporter, traces::Losses};
+use crate::{UnsentError, export::Exporter, traces::Losses};
 use opentelemetry_sdk::{
-    error::OTelSdkError, logs::SdkLoggerProvider, metrics::SdkMeterProvider,
+    error::{OTelSdkError, OTelSdkResult},
+    logs::SdkLoggerProvider,
+    metrics::SdkMeterProvider,
     trace::SdkTracerProvider,
 };
 use std::{
@@ -13,7 +15,7 @@ use std::{
 use tokio::time::timeout;
 
 /// What makes and sends each signal.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Providers {
     pub(crate) traces: Option<SdkTracerProvider>,
     pub(crate) logs: Option<SdkLoggerProvider>,
@@ -52,37 +54,73 @@ impl Guard {
         self.providers.losses.lost()
     }
 
+    /// Sends what has not been sent yet, within a time. The process sends by itself every few
+    /// seconds, so this is for tests, and for programs that are stopped without notice.
+    ///
+    /// # Errors
+    /// Fails with an [`UnsentError`] if some of it was not sent.
+    ///
+    /// # Cancel safety
+    /// It is sent all the same.
+    pub async fn flush(&self, within: Duration) -> Result<(), UnsentError> {
+        let providers = self.providers.clone();
+        self.blocking(within, move || providers.flush()).await
+    }
+
     /// Sends what has not been sent yet, and ends telemetry, within a time.
     ///
     /// # Errors
-    /// Fails with a [`ShutdownError`] if some of it was not sent.
+    /// Fails with an [`UnsentError`] if some of it was not sent. It is lost.
     ///
     /// # Cancel safety
     /// Telemetry ends all the same; what isn't sent by then may be lost.
-    pub async fn shutdown(self, within: Duration) -> Result<(), ShutdownError> {
-        let Some(exporter) = self.exporter else {
+    pub async fn shutdown(self, within: Duration) -> Result<(), UnsentError> {
+        let providers = self.providers.clone();
+        self.blocking(within, move || providers.end(within)).await
+    }
+
+    /// Runs what the SDK does in the thread that calls it.
+    async fn blocking(
+        &self,
+        within: Duration,
+        work: impl FnOnce() -> OTelSdkResult + Send + 'static,
+    ) -> Result<(), UnsentError> {
+        let Some(exporter) = &self.exporter else {
             return Ok(());
         };
-        let (providers, until) = (self.providers, Instant::now() + within);
-        // The SDK blocks.
-        let ended = exporter.handle().spawn_blocking(move || {
-            let left = || until.saturating_duration_since(Instant::now());
-            let results = [
-                providers.traces.map(|p| p.shutdown_with_timeout(left())),
-                providers.logs.map(|p| p.shutdown_with_timeout(left())),
-                providers.metrics.map(|p| p.shutdown_with_timeout(left())),
-            ];
-            let mut results = results.into_iter().flatten();
-            results.find_map(Result::err)
-        });
-        match timeout(within, ended).await {
-            Ok(Ok(None | Some(OTelSdkError::AlreadyShutdown))) => Ok(()),
-            Ok(Ok(Some(OTelSdkError::InternalFailure(reason)))) => {
-                Err(ShutdownError::NotSent(reason))
-            }
-            Ok(Ok(Some(OTelSdkError::Timeout(_)))) | Err(_) => Err(ShutdownError::Late(within)),
-            Ok(Err(panicked)) => Err(ShutdownError::NotSent(panicked.to_string())),
+        let done = exporter.handle().spawn_blocking(work);
+        match timeout(within, done).await {
+            Ok(Ok(Ok(()) | Err(OTelSdkError::AlreadyShutdown))) => Ok(()),
+            Ok(Ok(Err(OTelSdkError::InternalFailure(reason)))) => Err(UnsentError::NotSent(reason)),
+            Ok(Ok(Err(OTelSdkError::Timeout(_)))) | Err(_) => Err(UnsentError::Late(within)),
+            Ok(Err(panicked)) => Err(UnsentError::NotSent(panicked.to_string())),
         }
+    }
+}
+
+impl Providers {
+    fn flush(&self) -> OTelSdkResult {
+        let results = [
+            self.traces.as_ref().map(SdkTracerProvider::force_flush),
+            self.logs.as_ref().map(SdkLoggerProvider::force_flush),
+            self.metrics.as_ref().map(SdkMeterProvider::force_flush),
+        ];
+        results.into_iter().flatten().collect()
+    }
+
+    fn end(&self, within: Duration) -> OTelSdkResult {
+        let until = Instant::now() + within;
+        let left = || until.saturating_duration_since(Instant::now());
+        let traces = self.traces.as_ref();
+        let logs = self.logs.as_ref();
+        let metrics = self.metrics.as_ref();
+        // Each takes the time that is left, and what the one before has lost doesn't stop the next.
+        let results = [
+            traces.map(|traces| traces.shutdown_with_timeout(left())),
+            logs.map(|logs| logs.shutdown_with_timeout(left())),
+            metrics.map(|metrics| metrics.shutdown_with_timeout(left())),
+        ];
+        results.into_iter().flatten().collect()
     }
 }
 

@@ -82,7 +82,7 @@ pub mod sink;
 mod telemetry;
 mod traces;
 
-pub use error::{InstallError, ShutdownError};
+pub use error::{InstallError, UnsentError};
 pub use guard::Guard;
 pub use layer::LayerBox;
 pub use telemetry::{Builder, Telemetry};
