@@ -27,7 +27,8 @@ direct() {
 python3 .ci/layers.py
 # Files, structs and lines of prose keep to their sizes.
 python3 .ci/sizes.py
-without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim|opentelemetry[a-z_-]*'
+without lattice-mesh-otel 'wasmtime[a-z-]*|lattice-mesh-sim|async-nats|aws-lc-sys'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
 without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
 without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'

@@ -9,6 +9,7 @@ use crate::{
     options::{LatticeOptions, parsed},
     programs::ProgramOptions,
     registry::Registries,
+    telemetry::TelemetryOptions,
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
@@ -51,6 +52,8 @@ pub(crate) struct Up {
     ingress: IngressOptions,
     #[command(flatten)]
     registries: Registries,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryOptions,
 }
 
 impl Up {
