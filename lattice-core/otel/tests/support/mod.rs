@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use lattice_core::{
     Lattice,
+    bus::memory::MemoryNetwork,
     call::{CallError, Context, FunctionRef},
     client::Caller,
     link::Link,
@@ -10,6 +11,7 @@ use lattice_core::{
     node::{Node, NodeOptions},
     serve::{Answer, Request, Service},
     server::{ServeHandle, ServeLimits},
+    store::MemoryStore,
     types::{ComponentTypes, InterfaceTypes},
     value::to_bytes,
 };
@@ -41,9 +43,16 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
-        let lattice = Lattice::in_memory("test").await.expect("it opens");
+        // Calls between connections of their own travel as frames.
+        let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
+        let connect = async || {
+            let bus = Arc::new(network.connect());
+            let lattice = Lattice::on(bus, Arc::new(store.clone()), "test").trust_bus();
+            lattice.await.expect("it opens")
+        };
+        let (lattice, other) = (connect().await, connect().await);
         let mut hosts = Vec::new();
-        for name in ["a", "b", "c"] {
+        for (lattice, name) in [(&lattice, "a"), (&other, "b"), (&other, "c")] {
             let options = NodeOptions::default().host(name).expect("a host id");
             hosts.push(lattice.node(options).await.expect("a node joins"));
         }
