@@ -35,10 +35,16 @@ pub(crate) enum Responder {
     HttpProxy,
     /// Bare, and it serves HTTP by a guest of WASI 0.3.
     HttpProxyP3,
+    /// A host whose process has no subscriber of `tracing`.
+    OtelNone,
+    /// A host whose process has the log of `lattice up`.
+    OtelOff,
+    /// A host whose process sends telemetry.
+    OtelSampled,
 }
 
 impl Responder {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Sink,
         Self::Drain,
         Self::Blobs,
@@ -46,6 +52,9 @@ impl Responder {
         Self::HttpFar,
         Self::HttpProxy,
         Self::HttpProxyP3,
+        Self::OtelNone,
+        Self::OtelOff,
+        Self::OtelSampled,
     ];
 
     /// Returns its name on the command line.
@@ -58,6 +67,9 @@ impl Responder {
             Self::HttpFar => "http-far",
             Self::HttpProxy => "http-proxy",
             Self::HttpProxyP3 => "http-proxy-p3",
+            Self::OtelNone => "otel-none",
+            Self::OtelOff => "otel-off",
+            Self::OtelSampled => "otel-sampled",
         }
     }
 }
@@ -70,7 +82,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
             .into_iter()
             .find(|known| known.name() == kind);
         return Ok(Command::Respond(known.ok_or(
-            "respond as one of `sink`, `drain`, `blobs` or the ones that begin with `http-`",
+            "respond as one of `sink`, `drain`, `blobs` or the ones that begin with `http-` or `otel-`",
         )?));
     }
     Ok(options::parse(args, &help())?.map_or(Command::Help, Command::Load))
