@@ -24,7 +24,7 @@ async fn no_call_waits_for_the_collector_and_lost_spans_are_counted() {
         .without_logs()
         .install()
         .expect("it is the only one");
-    let shop = Shop::open().await;
+    let shop = Shop::open(0).await;
     let call = async || shop.call(fresh()).await.expect("it is served");
 
     // It takes them, and answers what no collector would.

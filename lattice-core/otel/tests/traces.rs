@@ -6,7 +6,6 @@ use lattice_otel::{
     Telemetry,
     sink::{Sink, tree},
 };
-use std::sync::atomic::Ordering;
 use support::{Shop, TIME, fresh};
 
 /// The attributes that aren't the same in each run, or that all spans have.
@@ -57,8 +56,7 @@ async fn one_trace_leads_through_every_host() {
         .without_metrics()
         .install()
         .expect("it is the only one");
-    let shop = Shop::open().await;
-    shop.refuses.store(true, Ordering::SeqCst);
+    let shop = Shop::open(1).await;
     let trace = shop.call(fresh()).await.expect("it is served");
     telemetry.flush(TIME).await.expect("the sink takes it");
 

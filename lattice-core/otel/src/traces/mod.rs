@@ -44,7 +44,7 @@ pub(crate) fn provider(
     };
     let tracer = SdkTracerProvider::builder()
         .with_span_processor(processor)
-        .with_sampler(Sampler::ParentBased(Box::new(RootSampler::new(ratio))))
+        .with_sampler(Sampler::parent_based(RootSampler::new(ratio)))
         .with_resource(setup.resource.clone())
         .build();
     Ok((tracer, losses))

@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,15 +34,15 @@ const SIGNATURE: &str = "func() -> string";
 
 /// The hosts and their components.
 pub struct Shop {
-    pub caller: Caller,
-    /// The next call of `back` is refused, on whichever host it comes to.
-    pub refuses: Arc<AtomicBool>,
+    caller: Caller,
     _hosts: Vec<Node>,
     _serving: Vec<ServeHandle>,
 }
 
 impl Shop {
-    pub async fn open() -> Self {
+    /// Starts the hosts. So many of the first calls of `back` are refused, on whichever host they
+    /// come to.
+    pub async fn open(refused: usize) -> Self {
         // Calls between connections of their own travel as frames.
         let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
         let connect = async || {
@@ -60,11 +60,11 @@ impl Shop {
             let link = Link::new(source, interface, target).expect("a link");
             lattice.links().put(link).await.expect("it is put");
         }
-        let refuses = Arc::new(AtomicBool::new(false));
+        let refused = Arc::new(AtomicUsize::new(refused));
         let front = Front(hosts[0].caller("front").expect("valid"));
         let mut serving = vec![serve(&hosts[0], "front", front).await];
         for host in &hosts[1..] {
-            serving.push(serve(host, "back", Back(refuses.clone())).await);
+            serving.push(serve(host, "back", Back(refused.clone())).await);
         }
         let back = component("back");
         let known = async {
@@ -75,7 +75,6 @@ impl Shop {
         timeout(TIME, known).await.expect("both hosts are known");
         Self {
             caller: hosts[0].caller("web").expect("valid"),
-            refuses,
             _hosts: hosts,
             _serving: serving,
         }
@@ -119,7 +118,7 @@ impl Service for Front {
 }
 
 /// Says which trace it is part of, while it works on its backend.
-struct Back(Arc<AtomicBool>);
+struct Back(Arc<AtomicUsize>);
 
 impl Service for Back {
     fn types(&self) -> Arc<ComponentTypes> {
@@ -127,7 +126,11 @@ impl Service for Back {
     }
 
     fn call(&self, request: Request) -> Answer {
-        if self.0.swap(false, Ordering::SeqCst) {
+        let left = |refused: usize| refused.checked_sub(1);
+        let refused = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+        if refused.is_ok() {
             let component = request.component;
             return Answer::Ready(Err(CallError::Overloaded { component }));
         }
