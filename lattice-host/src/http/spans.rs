@@ -6,6 +6,7 @@
 use super::exchange::{ErrorCode, Header};
 use http::{Method, StatusCode, Version, request::Parts};
 use lattice_core::{call::Context, id::TraceContext, trace, wormholes::Wormhole};
+use std::fmt;
 use tracing::{Level, Span, field::Empty};
 
 /// The target of these spans.
@@ -69,7 +70,7 @@ impl RequestSpan {
     /// the context.
     pub(crate) fn client(
         given: &str,
-        (scheme, host, port): (&str, &str, u16),
+        (scheme, host, port): (&str, &dyn fmt::Display, u16),
         context: &mut Context,
     ) -> Self {
         if !trace::is_sampled(context) {
@@ -86,7 +87,7 @@ impl RequestSpan {
             http.request.method = method,
             http.response.status_code = Empty,
             "error.type" = Empty,
-            server.address = host,
+            server.address = %host,
             server.port = port,
             url.scheme = scheme,
         );

@@ -13,12 +13,13 @@ use std::{
     thread,
     time::Duration,
 };
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry,
+    EnvFilter, Layer, Registry,
     fmt::{MakeWriter, writer::OptionalWriter},
     layer::SubscriberExt as _,
     registry,
+    registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
@@ -66,18 +67,11 @@ impl Log {
         let _ = thread::Builder::new()
             .name(THREAD.to_owned())
             .spawn(move || write_all(&waiting, &lost));
-        let lines = || {
-            tracing_subscriber::fmt::layer()
-                .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-                .with_writer(log.clone())
-                // The default reports a failed write with `eprintln!`, which panics.
-                .log_internal_errors(false)
-        };
         match telemetry {
-            None => registry().with(filter).with(lines()).init(),
+            None => registry().with(filter).with(log.lines()).init(),
             Some(telemetry) => registry()
                 .with(telemetry)
-                .with(lines().with_filter(filter))
+                .with(log.lines().with_filter(filter))
                 .init(),
         }
         let for_panics = log.clone();
@@ -85,6 +79,18 @@ impl Log {
             for_panics.last_words(format!("{panic}\n"));
         }));
         log
+    }
+
+    /// Returns the layer that writes events here.
+    fn lines<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        tracing_subscriber::fmt::layer()
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .with_writer(self.clone())
+            // The default reports a failed write with `eprintln!`, which panics.
+            .log_internal_errors(false)
     }
 
     /// Writes a text before the program goes on, because it may end right after that.

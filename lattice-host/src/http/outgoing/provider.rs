@@ -28,7 +28,7 @@ use lattice_core::{
 };
 use lattice_provider_sdk::{Call, HostPath, Instance, IntoService, Provider, Refusal};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -188,8 +188,8 @@ impl WebLink {
         options: &RequestOptions,
         (method, mut context): (&str, Context),
     ) -> Sent {
-        let host = target.host.to_string();
-        let server = (target.scheme.as_str(), &*host, target.port);
+        let Target { scheme, host, port } = target;
+        let server: (&str, &dyn Display, u16) = (scheme.as_str(), host, *port);
         let span = RequestSpan::client(method, server, &mut context);
         propagate(&mut request.headers, context.trace);
         let sent = self.send(target, request, options);

@@ -14,8 +14,10 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::Builder;
+use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+    EnvFilter, Layer, layer::SubscriberExt as _, registry, registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 /// Variable with the servers.
@@ -86,18 +88,22 @@ fn main() -> ExitCode {
 /// Starts the log, and telemetry, if the variables of OpenTelemetry name a collector.
 fn start_log() -> Result<Option<Guard>, InstallError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     if !Telemetry::is_wanted() {
-        registry().with(filter).with(lines).init();
+        registry().with(filter).with(lines()).init();
         return Ok(None);
     }
     let telemetry = Telemetry::builder()
         .service_name("lattice-provider")
         .attribute("service.version", env!("CARGO_PKG_VERSION"));
     let (layer, guard) = telemetry.layer()?;
-    let lines = lines.with_filter(filter);
+    let lines = lines().with_filter(filter);
     registry().with(layer).with(lines).init();
     Ok(Some(guard))
+}
+
+/// Returns the layer that writes events to standard error.
+fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> {
+    tracing_subscriber::fmt::layer().with_writer(io::stderr)
 }
 
 /// Serves the provider that the command line names, or lists all.
