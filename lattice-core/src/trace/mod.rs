@@ -23,7 +23,8 @@
 //! where a trace starts, and is carried by the [context](Context::trace) of the call and of all
 //! calls that are made on behalf of it, on every host. A call that isn't sampled makes no span.
 //!
-//! Calls of hosts in their own name have no spans. Those that they cause belong to the span that
+//! Calls that their caller may not make, because there is no link for them, have no spans, and
+//! neither do calls of hosts in their own name. Those that they cause belong to the span that
 //! is above them.
 
 mod span;
