@@ -18,7 +18,7 @@ use tracing_subscriber::{
     layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
-/// Telemetry of this process, by OpenTelemetry. See the [crate](crate) for an example.
+/// Telemetry of this process, by OpenTelemetry. The front page of the [crate] has an example.
 #[derive(Debug, Clone, Copy)]
 pub struct Telemetry;
 
