@@ -138,7 +138,7 @@ impl Service for Back {
         let work = async move {
             tracing::info!(target: "lattice::actor", component = "back", "at work");
             let trace = trace.map(|trace| trace.to_string());
-            Ok(to_bytes(&trace.unwrap_or_default()).expect("a string"))
+            Ok::<_, CallError>(to_bytes(&trace.unwrap_or_default()).expect("a string"))
         };
         let backend =
             tracing::info_span!("get orders", otel.kind = "client", db.system.name = "test");
