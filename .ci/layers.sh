@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fails when a crate depends on a crate of another layer. Only lattice-host may use wasmtime, only
-# lattice-core may use async-nats, and guests may use nothing native.
+# lattice-core may use async-nats, only lattice-core/otel may use OpenTelemetry, and guests may use
+# nothing native.
 set -eu
 cd "$(dirname "$0")/.."
 without() {
@@ -27,7 +28,8 @@ direct() {
 python3 .ci/layers.py
 # Files, structs and lines of prose keep to their sizes.
 python3 .ci/sizes.py
-without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim|opentelemetry[a-z_-]*'
+without lattice-mesh-otel 'wasmtime[a-z-]*|lattice-mesh-sim|async-nats|aws-lc-sys'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
 without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
 without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'
@@ -47,6 +49,7 @@ without lattice-mesh-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 # The fuzz targets of lattice-host compile the transcoder again.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats 'lattice-core|lattice-provider-sdk/providers'
+direct 'opentelemetry[a-z_-]*' 'lattice-core/otel'
 # The pure part compiles without an operating system.
 pure() {
     RUSTC=$1 cargo check --release --quiet --package lattice-mesh-proto --target wasm32-unknown-unknown

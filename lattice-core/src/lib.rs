@@ -49,6 +49,7 @@
 //! | public endpoints that lead to actors | [`wormhole`], [`wormholes`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
+//! | spans of calls, and traces through several processes | [`trace`] |
 //! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
@@ -131,6 +132,7 @@ pub mod sync;
 mod task_group;
 #[doc(hidden)]
 pub mod telemetry;
+pub mod trace;
 mod transport;
 #[doc(hidden)]
 pub mod type_store;

@@ -267,6 +267,9 @@ pub use actor::{Actor, ActorError, ComponentCheck, Found};
 pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
+#[cfg(feature = "otel")]
+#[doc(no_inline)]
+pub use lattice_otel as otel;
 pub use lattice_provider_sdk::Access;
 /// The constellation in a browser: the crate `lattice-ui`.
 #[cfg(feature = "ui")]

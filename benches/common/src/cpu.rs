@@ -16,7 +16,7 @@ impl Processes {
         Self(vec![std::process::id()])
     }
 
-    /// One other process.
+    /// Another process.
     pub fn of(pid: u32) -> Self {
         Self(vec![pid])
     }

@@ -8,7 +8,7 @@
 //!
 //! `flow` adds rows about streams, resources and large arguments, some of them over NATS, `http`
 //! rows about requests that enter through a wormhole, `providers` rows about the standard
-//! providers, and `ui` rows about the page in a browser.
+//! providers, `ui` rows about the page in a browser, and `otel` rows about what telemetry costs.
 //!
 //! *One in flight* is a loop inside the calling actor, so that the figure is that of the import
 //! call alone: one sample is the mean of a loop that takes about half a millisecond. In all other
@@ -25,6 +25,7 @@ mod flow;
 mod http;
 mod local;
 mod options;
+mod otel;
 mod providers;
 mod requests;
 mod responder;
@@ -56,6 +57,12 @@ const ROWS: Rows = Rows {
             "http.local.p3.rate.64x13B",
             "http.local.p3.rate",
             Bar::RatioAtLeast(1.0),
+        ),
+        headline("otel.off.cpu.1x16B", "otel.off.cost", Bar::Ratio(1.02)),
+        headline(
+            "otel.sampled.cpu.1x16B",
+            "otel.sampled.cost",
+            Bar::Ratio(1.1),
         ),
     ],
     examples: "`local.provider.64x16B` or `stream.local.GiBps`",
@@ -92,5 +99,6 @@ async fn load(options: Options) -> Result<(), Failure> {
     http::compare(&mut report).await?;
     providers::compare(&mut report).await?;
     ui::compare(&mut report).await?;
+    otel::compare(&mut report).await?;
     report.finish()
 }

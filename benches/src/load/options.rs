@@ -37,10 +37,16 @@ pub(crate) enum Responder {
     HttpProxyP3,
     /// In the lattice, with a page for people.
     Page,
+    /// A host whose process has no subscriber of `tracing`.
+    OtelNone,
+    /// A host whose process has the log of `lattice up`.
+    OtelOff,
+    /// A host whose process sends telemetry.
+    OtelSampled,
 }
 
 impl Responder {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Sink,
         Self::Drain,
         Self::Blobs,
@@ -49,6 +55,9 @@ impl Responder {
         Self::HttpProxy,
         Self::HttpProxyP3,
         Self::Page,
+        Self::OtelNone,
+        Self::OtelOff,
+        Self::OtelSampled,
     ];
 
     /// Returns its name on the command line.
@@ -62,6 +71,9 @@ impl Responder {
             Self::HttpProxy => "http-proxy",
             Self::HttpProxyP3 => "http-proxy-p3",
             Self::Page => "page",
+            Self::OtelNone => "otel-none",
+            Self::OtelOff => "otel-off",
+            Self::OtelSampled => "otel-sampled",
         }
     }
 }
@@ -74,7 +86,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
             .into_iter()
             .find(|known| known.name() == kind);
         return Ok(Command::Respond(known.ok_or(
-            "respond as one of `sink`, `drain`, `blobs`, `page` or the ones that begin with `http-`",
+            "respond as one of `sink`, `drain`, `blobs`, `page` or the ones that begin with `http-` or `otel-`",
         )?));
     }
     Ok(options::parse(args, &help())?.map_or(Command::Help, Command::Load))

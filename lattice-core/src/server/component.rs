@@ -20,6 +20,7 @@ use crate::{
     name::{ComponentId, FunctionName},
     quantity::ByteSize,
     serve::{ProcessUsage, Service},
+    trace,
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
@@ -71,6 +72,8 @@ pub(crate) struct Exports {
 struct Exported {
     /// The compatible name of its interface.
     interface: Arc<str>,
+    /// What traces and metrics call it.
+    method: Arc<str>,
     places: HandlePlaces,
 }
 
@@ -97,6 +100,7 @@ impl Exports {
                 let exported = move |(name, text): (&FunctionName, &str)| {
                     let exported = Exported {
                         interface: compat.clone(),
+                        method: trace::method_of(interface, name).into(),
                         places: HandlePlaces::of(text),
                     };
                     (FunctionKey::new(interface, name, text), exported)
@@ -114,6 +118,7 @@ impl Exports {
                 let function = FunctionRef::restoring(interface.clone());
                 let exported = Exported {
                     interface: function.compat().into(),
+                    method: trace::method(&function).into(),
                     places: function.places(),
                 };
                 functions.insert(function.key(), exported);
@@ -132,6 +137,12 @@ impl Exports {
     pub(crate) fn interface_of(&self, function: FunctionKey) -> Option<&str> {
         let exported = self.functions.get(&function);
         exported.map(|exported| &*exported.interface)
+    }
+
+    /// What traces and metrics call `function`: its interface, without a version, and its name.
+    pub(crate) fn method_of(&self, function: FunctionKey) -> Option<&Arc<str>> {
+        let exported = self.functions.get(&function);
+        exported.map(|exported| &exported.method)
     }
 
     /// Where the type of `function` has places for handles. `None` if it isn't exported.

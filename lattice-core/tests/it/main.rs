@@ -17,6 +17,7 @@ mod over_nats;
 mod secrets;
 mod series;
 mod snapshot;
+mod spans;
 mod store;
 mod wormholes;
 

@@ -46,6 +46,7 @@ mod panic_text;
 mod renewal;
 mod service;
 mod settings;
+pub(crate) mod spans;
 mod state;
 mod store;
 mod unserved;
@@ -66,7 +67,7 @@ pub(crate) use panic_text::PanicText;
 pub(crate) use service::ActorService;
 pub use settings::Instances;
 pub(crate) use settings::Settings;
-pub(crate) use state::{Guest, choose_link};
+pub(crate) use state::{Guest, choose_link, context};
 pub(crate) use unserved::UnservedCall;
 pub use unserved::{Side, Unserved};
 

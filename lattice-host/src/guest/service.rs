@@ -10,6 +10,7 @@ use super::{
     kept::{self, KeptPool},
     nesting,
     settings::Instances,
+    spans,
 };
 #[cfg(feature = "http")]
 use crate::http::exchange::is_handle;
@@ -148,6 +149,13 @@ impl Service for ActorService {
     }
 
     fn call(&self, request: Request) -> Answer {
+        let context = request.context;
+        spans::keep(&context, || self.serve(request))
+    }
+}
+
+impl ActorService {
+    fn serve(&self, request: Request) -> Answer {
         #[cfg(feature = "http")]
         if let Some(http) = &self.http
             && is_handle(request.function)

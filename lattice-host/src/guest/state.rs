@@ -156,6 +156,12 @@ pub(super) fn outgoing(
     (link.cloned(), calls.context_of(&tasks))
 }
 
+/// Returns the context of the call that the running task serves.
+pub(crate) fn context(store: &mut StoreContextMut<'_, Guest>) -> Context {
+    let tasks = tasks(store);
+    store.data().calls.context_of(&tasks)
+}
+
 /// Charges the current tick to the call that the guest is serving. Without a tick, the guest yields
 /// if its turn is over.
 pub(super) fn on_tick(mut store: StoreContextMut<'_, Guest>) -> Result<UpdateDeadline, CpuOverrun> {

@@ -21,6 +21,7 @@ pub(crate) mod authorities;
 pub(crate) mod exchange;
 mod ingress;
 pub mod outgoing;
+mod spans;
 
 pub(crate) use ingress::{BoundIngresses, Ingresses, LABEL as INGRESS_LABEL};
 pub use ingress::{

@@ -6,6 +6,7 @@ mod host;
 mod http;
 mod process;
 mod shortener;
+mod telemetry;
 mod wait;
 
 #[path = "../../../lattice-core/tests/support/tls.rs"]

@@ -25,6 +25,7 @@ mod secrets;
 mod see;
 mod stop;
 mod suggest;
+mod telemetry;
 mod up;
 mod watch;
 mod words;
@@ -122,17 +123,30 @@ fn main() -> ExitCode {
     };
     let filter = match filter(&cli.command) {
         Ok(filter) => filter,
-        Err(failure) => {
-            output::note(&format!("error: {failure}"));
-            return failure.exit_code();
-        }
+        Err(failure) => return refused(&failure),
     };
-    let log = Log::start(filter);
+    let telemetry = match &cli.command {
+        Command::Up(up) => up.telemetry.start(),
+        _ => Ok(None),
+    };
+    let (layer, guard) = match telemetry {
+        Ok(telemetry) => telemetry.unzip(),
+        Err(failure) => return refused(&failure),
+    };
+    let log = Log::start(filter, layer);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let done = runtime.block_on(run(cli));
+            if let Some(guard) = guard
+                && let Err(error) = runtime.block_on(guard.shutdown(telemetry::LAST))
+            {
+                log.line(format!("warning: {error}\n").into_bytes());
+            }
+            done
+        }
         Err(error) => Err(Failure::failed("the runtime can't be started", &error)),
     };
     let code = match done {
@@ -146,6 +160,12 @@ fn main() -> ExitCode {
     };
     log.flush();
     code
+}
+
+/// Says why the command can't run, before there is a log.
+fn refused(failure: &Failure) -> ExitCode {
+    output::note(&format!("error: {failure}"));
+    failure.exit_code()
 }
 
 /// Returns the filter of the log: `RUST_LOG`, or else the default of the command.

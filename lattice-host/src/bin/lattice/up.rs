@@ -11,6 +11,7 @@ use crate::{
     programs::ProgramOptions,
     registry::Registries,
     stop::StopSignal,
+    telemetry::TelemetryOptions,
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
@@ -50,11 +51,20 @@ pub(crate) struct Up {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
     #[command(flatten)]
+    served: ServedOptions,
+    #[command(flatten)]
+    registries: Registries,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryOptions,
+}
+
+/// What a host serves beside calls.
+#[derive(Debug, Args)]
+struct ServedOptions {
+    #[command(flatten)]
     ingress: IngressOptions,
     #[command(flatten)]
     page: PageOptions,
-    #[command(flatten)]
-    registries: Registries,
 }
 
 impl Up {
@@ -69,8 +79,8 @@ impl Up {
         let labels = self.label.iter();
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
-        self.ingress.check()?;
-        self.page.check()?;
+        self.served.ingress.check()?;
+        self.served.page.check()?;
         let access = self.access.access()?;
         let programs = self.programs.checked()?;
         let engine = engine(self.guest_memory)?;
@@ -85,7 +95,7 @@ impl Up {
         };
         log::joined();
         // Before the host, so that its start can be watched.
-        let page = self.page.serve(&lattice, &artifacts).await?;
+        let page = self.served.page.serve(&lattice, &artifacts).await?;
         let mut builder = Host::builder(&lattice)
             .artifacts(artifacts.clone())
             .provider_access(access);
@@ -99,13 +109,13 @@ impl Up {
         if let Some(engine) = engine {
             builder = builder.engine(engine);
         }
-        builder = self.ingress.add_to(builder);
+        builder = self.served.ingress.add_to(builder);
         let host = tokio::select! {
             host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
             () = stop.asked() => return Ok(()),
         };
         tracing::info!(host = %host.id(), lattice = %lattice.name(), "the host is up");
-        self.ingress.log(&host);
+        self.served.ingress.log(&host);
         let applied = match app {
             None => Ok(()),
             Some(app) => tokio::select! {

@@ -17,8 +17,9 @@ use super::{
     route::{Destination, base_domain},
     trace,
 };
-use crate::http::exchange::{
-    self, ErrorCode, RequestOptions, SendError, check_length, expected_length,
+use crate::http::{
+    exchange::{self, ErrorCode, RequestOptions, SendError, check_length, expected_length},
+    spans::RequestSpan,
 };
 use bytes::Bytes;
 use http::{
@@ -42,6 +43,7 @@ use std::{
     task,
 };
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Serves the requests for the wormholes of a lattice, inside a server of your own. From
 /// [`wormhole_service`]. Cheap to clone.
@@ -183,7 +185,7 @@ impl WormholeService {
         let id = given.cloned().unwrap_or_else(request_id::create);
         let (method, version) = (parts.method.clone(), parts.version);
 
-        let mut wormhole = None;
+        let mut known = Known::default();
         let request = Incoming {
             parts,
             body,
@@ -191,9 +193,9 @@ impl WormholeService {
             arrival,
             id: id.clone(),
         };
-        let served = inner.serve(request, &mut wormhole).await;
+        let served = inner.serve(request, &mut known).await;
         let mut response = served.unwrap_or_else(|rejection| {
-            rejection.log(&id, wormhole.as_deref());
+            rejection.log(&id, known.wormhole.as_deref());
             let closes = rejection.closes && version < Version::HTTP_2;
             let mut response = rejection.into_response(&id);
             if closes {
@@ -202,6 +204,8 @@ impl WormholeService {
             }
             response
         });
+        let fails = |status: StatusCode| status.is_server_error();
+        known.span.responded(response.status(), fails);
         response.headers_mut().insert(REQUEST_ID, id);
         if has_no_body(&method, response.status()) {
             *response.body_mut() = WormholeBody::none();
@@ -219,25 +223,41 @@ struct Incoming<B> {
     id: HeaderValue,
 }
 
+/// What becomes known of a request while it is served.
+struct Known {
+    wormhole: Option<Arc<Wormhole>>,
+    span: RequestSpan,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            wormhole: None,
+            span: RequestSpan::none(),
+        }
+    }
+}
+
+/// Where a request leads, and until when.
+struct Way {
+    wormhole: Arc<Wormhole>,
+    context: Context,
+    until: Option<Instant>,
+}
+
 impl Inner {
     /// Serves a request, and says through which wormhole.
     async fn serve<B>(
         &self,
-        request: Incoming<B>,
-        found: &mut Option<Arc<Wormhole>>,
+        mut request: Incoming<B>,
+        known: &mut Known,
     ) -> Result<Response<WormholeBody>, Rejection>
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
-        let Incoming {
-            mut parts,
-            body,
-            client,
-            arrival,
-            id,
-        } = request;
-        let wormhole = self.route(&mut parts, &client, arrival.peer, &id)?;
-        *found = Some(wormhole.clone());
+        let (parts, client) = (&mut request.parts, &request.client);
+        let wormhole = self.route(parts, client, request.arrival.peer, &request.id)?;
+        known.wormhole = Some(wormhole.clone());
         let now = Instant::now();
         let counted = self.rates.count(&wormhole, client.address, now);
         counted.map_err(Rejection::too_many)?;
@@ -245,7 +265,40 @@ impl Inner {
         let limits = &wormhole.spec.limits;
         let total = limits.total_timeout.or(self.settings.limits.total_timeout);
         let until = total.and_then(|total| now.checked_add(total));
-        let context = self.context(&wormhole, &parts.headers, until);
+        let mut context = self.context(&wormhole, &parts.headers, until);
+        known.span = RequestSpan::server(parts, &wormhole, &mut context);
+        let way = Way {
+            wormhole,
+            context,
+            until,
+        };
+        let served = self.serve_on(way, request, &known.span);
+        served.instrument(known.span.span()).await
+    }
+
+    /// Serves a request whose wormhole is known.
+    async fn serve_on<B>(
+        &self,
+        way: Way,
+        request: Incoming<B>,
+        span: &RequestSpan,
+    ) -> Result<Response<WormholeBody>, Rejection>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let Way {
+            wormhole,
+            context,
+            until,
+        } = way;
+        let Incoming {
+            mut parts,
+            body,
+            client,
+            arrival,
+            id,
+        } = request;
+        let limits = &wormhole.spec.limits;
         let caller = || self.wormholes.caller(&wormhole.id);
         let gate = &self.gate;
         let passed = gate.check(&wormhole, &mut parts, client.address, (caller, &context));
@@ -263,6 +316,7 @@ impl Inner {
         let origin = Origin {
             request: id,
             wormhole,
+            span: span.clone(),
         };
         let response = self.send(Request::from_parts(parts, body), &origin, context);
         let times = Times {
@@ -329,8 +383,13 @@ impl Inner {
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
-        // Read again, because a verifier may have replaced it.
-        context.trace = trace::of(request.headers());
+        // Read again, because a verifier may have replaced it. Where there are spans, the calls
+        // belong to that of the request.
+        if origin.span.is_none()
+            && let Some(trace) = trace::of(request.headers())
+        {
+            context.trace = Some(trace);
+        }
         let fate = request.body().fate();
         let mut caller = self.wormholes.caller(&origin.wormhole.id);
         // By the rules of HTTP it may run twice, and it has no body that had to be sent twice.
