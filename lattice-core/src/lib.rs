@@ -49,6 +49,7 @@
 //! | public endpoints that lead to actors | [`wormhole`], [`wormholes`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
+//! | metrics, and how they are named | [`telemetry`] |
 //! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
@@ -103,6 +104,8 @@ pub mod links;
 #[doc(hidden)]
 pub mod liveness;
 pub mod logs;
+#[doc(hidden)]
+pub mod measure;
 pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -125,7 +128,6 @@ pub mod stream;
 #[doc(hidden)]
 pub mod sync;
 mod task_group;
-#[doc(hidden)]
 pub mod telemetry;
 mod transport;
 #[doc(hidden)]

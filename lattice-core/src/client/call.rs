@@ -144,7 +144,7 @@ impl<'c> Permission<'c> {
 
 impl Client {
     /// Makes one call, and returns its result or a typed error by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+    pub(super) async fn make(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
         let mut now = self.check(call)?;
         self.retries.count_call();
         if !call.handles.is_empty() {

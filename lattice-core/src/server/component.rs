@@ -17,6 +17,7 @@ use crate::{
     call::{CallError, Context, FunctionRef, HandlePlaces},
     id::Fence,
     link::{Link, LinkKey},
+    measure::{CallTimes, Methods},
     name::{ComponentId, FunctionName},
     quantity::ByteSize,
     serve::{ProcessUsage, Service},
@@ -165,6 +166,13 @@ impl RunningComponent {
         }
     }
 
+    /// Records its calls by method, while that is on.
+    pub(super) fn timed_in(mut self, times: &Arc<CallTimes>) -> Self {
+        let methods = Methods::of(&self.exports.types, times);
+        self.meter.record_in(methods);
+        self
+    }
+
     pub(super) fn service(&self) -> &dyn Service {
         self.life.service()
     }
@@ -230,6 +238,16 @@ impl RunningComponent {
     /// Calls admitted and not yet ended.
     pub(crate) fn in_flight(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Calls that run now, and calls that wait for their turn.
+    pub(crate) fn running_and_waiting(&self) -> (usize, usize) {
+        self.queue.running_and_waiting()
+    }
+
+    /// Bytes of the arguments of the calls that run or wait.
+    pub(crate) fn argument_bytes(&self) -> usize {
+        self.queue.argument_bytes()
     }
 
     /// Passes a link to the service, and returns whether it accepts it.

@@ -1,0 +1,15 @@
+//! What the layers above count and time: histograms, series of them, and the durations of calls.
+//!
+//! Nothing here knows how values are named or sent. [`telemetry::metrics`](crate::telemetry) reads
+//! them as one snapshot.
+
+mod calls;
+mod histogram;
+mod names;
+mod series;
+
+pub(crate) use calls::{CallTimer, CallTimes, Methods};
+pub use calls::{CallKey, CallSeries};
+pub use histogram::{Distribution, Histogram, SECONDS};
+pub use names::{UNKNOWN_METHOD, error_type};
+pub use series::{DurationSeries, MOST_SERIES, Recorded};
