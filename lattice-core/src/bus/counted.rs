@@ -124,7 +124,10 @@ mod tests {
         }
         assert_eq!(counts.received.read(), (0, 0), "nothing was read yet");
         beats.next().await.expect("the first");
-        assert_eq!((counts.sent.read(), counts.received.read()), ((2, 8), (1, 3)));
+        assert_eq!(
+            (counts.sent.read(), counts.received.read()),
+            ((2, 8), (1, 3))
+        );
         beats.next().await.expect("the second");
         assert_eq!(counts.received.read(), (2, 8));
     }

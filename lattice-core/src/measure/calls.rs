@@ -226,11 +226,8 @@ mod tests {
         let component = crate::name::ComponentId::new("greeter").expect("valid");
         for number in 0..100 {
             let made_up = function(&format!("f{number}"));
-            let error = CallError::not_exported(
-                &component,
-                made_up.interface(),
-                made_up.function(),
-            );
+            let error =
+                CallError::not_exported(&component, made_up.interface(), made_up.function());
             CallTimer::begin(&times, &made_up).end::<()>(&Err(error.clone()));
             let methods = Methods::of(&ComponentTypes::default(), &times);
             methods.record(made_up.key(), Duration::ZERO, Some(&error));

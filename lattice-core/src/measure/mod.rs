@@ -8,8 +8,8 @@ mod histogram;
 mod names;
 mod series;
 
-pub(crate) use calls::{CallTimer, CallTimes, Methods};
 pub use calls::{CallKey, CallSeries};
+pub(crate) use calls::{CallTimer, CallTimes, Methods};
 pub use histogram::{Distribution, Histogram, SECONDS};
 pub use names::{UNKNOWN_METHOD, error_type};
 pub use series::{DurationSeries, MOST_SERIES, Recorded};

@@ -107,7 +107,7 @@ instruments! {
         "Messages that were dropped because they were forged, repeated, malformed, or not for this host."
     BUS_RECONNECTS: Counter "lattice.bus.reconnects" ["{reconnect}"] ()
         "How often the bus was lost and is back."
-    BUS_CONNECTED: Gauge "lattice.bus.connected" ["1"] ()
+    BUS_CONNECTED: Gauge "lattice.bus.connected" ["{connection}"] ()
         "1 while the bus is connected, and 0 while it is not."
     BUS_IN_FLIGHT: Level "lattice.bus.in_flight" ["{call}"] ()
         "Calls to other hosts that wait for their reply."
@@ -117,7 +117,7 @@ instruments! {
     STORE_OPERATIONS: Histogram "lattice.store.operation.duration" ["s"]
         ("lattice.store.operation", "error.type")
         "How long operations of the store took: `read`, `commit`, `lease`. A commit that another writer came before has the error `conflict`."
-    STORE_FOLLOWS: Gauge "lattice.store.follows" ["1"] ()
+    STORE_FOLLOWS: Gauge "lattice.store.follows" ["{store}"] ()
         "1 while this process follows the store, and 0 while it works with what it knew."
     STORE_REVISION: Gauge "lattice.store.revision" ["{revision}"] ()
         "The newest revision of the store that this process has taken in."

@@ -24,8 +24,6 @@
 mod collect;
 mod exposition;
 pub mod instruments;
-#[cfg(test)]
-mod tests;
 
 pub use crate::measure::{Distribution, MOST_SERIES};
 pub use exposition::Exposition;
@@ -108,7 +106,9 @@ impl Metrics {
     /// Returns the series of an instrument, to add some.
     pub fn family(&mut self, instrument: &'static Instrument) -> &mut Family {
         let known = self.families.iter();
-        let known = known.rev().position(|one| one.instrument.name == instrument.name);
+        let known = known
+            .rev()
+            .position(|one| one.instrument.name == instrument.name);
         let at = if let Some(from_end) = known {
             self.families.len() - 1 - from_end
         } else {
@@ -153,7 +153,11 @@ impl Metrics {
         };
         let mut values = family.points.iter().filter(has).map(|point| &point.value);
         let first = values.next()?.number();
-        Some(values.map(Value::number).fold(first, |sum, value| sum + value))
+        Some(
+            values
+                .map(Value::number)
+                .fold(first, |sum, value| sum + value),
+        )
     }
 
     /// Returns the metrics as text, for Prometheus and all that reads the same.
