@@ -2,6 +2,7 @@
 
 use super::{
     Host, HostError, Inner,
+    actors::Actors,
     launcher::{Launcher, serve_limits},
     runtime::{Builtins, HostRuntime, ProviderFactory},
 };
@@ -231,6 +232,7 @@ impl HostBuilder {
             node,
             loader,
             limits: self.limits,
+            actors: Actors::default(),
         };
         let host = Host(Arc::new(Inner {
             serving: Mutex::default(),

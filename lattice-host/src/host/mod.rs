@@ -1,5 +1,6 @@
 //! Hosts, which run components.
 
+mod actors;
 mod builder;
 mod error;
 mod launcher;
