@@ -118,9 +118,12 @@ impl<'t> CallTimer<'t> {
             self.function.key()
         };
         let key = CallKey { function, error };
-        let label = || match is_of_no_method {
-            true => UNKNOWN_METHOD.into(),
-            false => method(self.function.interface(), self.function.function()).into(),
+        let label = || {
+            if is_of_no_method {
+                UNKNOWN_METHOD.into()
+            } else {
+                method(self.function.interface(), self.function.function()).into()
+            }
         };
         self.times.client.record(&key, self.began.elapsed(), label);
     }

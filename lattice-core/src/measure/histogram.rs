@@ -137,13 +137,12 @@ fn shard_of_thread() -> usize {
     thread_local! {
         static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
     }
-    NUMBER.with(|number| match number.get() {
-        Some(number) => number,
-        None => {
+    NUMBER.with(|number| {
+        number.get().unwrap_or_else(|| {
             let new = THREADS.fetch_add(1, Ordering::Relaxed);
             number.set(Some(new));
             new
-        }
+        })
     })
 }
 

@@ -113,7 +113,7 @@ mod tests {
             assert_eq!(*label, format!("the {key}th"));
             assert_eq!(durations.count(), 2);
         }
-        assert_eq!(recorded.other.map(|other| other.count()), Some(14));
+        assert_eq!(recorded.other.as_ref().map(Distribution::count), Some(14));
     }
 
     #[test]

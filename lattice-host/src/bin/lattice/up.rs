@@ -6,6 +6,7 @@ use crate::{
     failure::Failure,
     ingress::IngressOptions,
     log,
+    metrics::MetricsOptions,
     options::{LatticeOptions, parsed},
     programs::ProgramOptions,
     registry::Registries,
@@ -50,6 +51,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     ingress: IngressOptions,
     #[command(flatten)]
+    metrics: MetricsOptions,
+    #[command(flatten)]
     registries: Registries,
 }
 
@@ -92,7 +95,7 @@ impl Up {
         if let Some(engine) = engine {
             builder = builder.engine(engine);
         }
-        builder = self.ingress.add_to(builder);
+        builder = self.metrics.add_to(self.ingress.add_to(builder))?;
         let host = tokio::select! {
             host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
             () = stop.asked() => return Ok(()),

@@ -17,8 +17,9 @@ use super::{
     route::{Destination, base_domain},
     trace,
 };
-use crate::http::exchange::{
-    self, ErrorCode, RequestOptions, SendError, check_length, expected_length,
+use crate::http::{
+    exchange::{self, ErrorCode, RequestOptions, SendError, check_length, expected_length},
+    figures::ReceivedRequests,
 };
 use bytes::Bytes;
 use http::{
@@ -69,6 +70,7 @@ struct Inner {
     gate: Gate,
     rates: Rates,
     reaper: Arc<Reaper>,
+    figures: ReceivedRequests,
 }
 
 /// How a request came in.
@@ -115,6 +117,7 @@ impl WormholeService {
             gate: Gate::default(),
             rates: Rates::default(),
             reaper,
+            figures: ReceivedRequests::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -165,6 +168,14 @@ impl WormholeService {
         }
     }
 
+    /// Counts its requests in `figures`. It has to be the only handle.
+    pub(super) fn counted_in(mut self, figures: &ReceivedRequests) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.figures = figures.clone();
+        }
+        self
+    }
+
     /// Answers a request.
     pub(super) async fn answer<B>(
         &self,
@@ -182,6 +193,7 @@ impl WormholeService {
         let given = given.filter(|id| client.is_proxied && request_id::is_plain(id));
         let id = given.cloned().unwrap_or_else(request_id::create);
         let (method, version) = (parts.method.clone(), parts.version);
+        let counted = inner.figures.begin(&method, client.is_https);
 
         let mut wormhole = None;
         let request = Incoming {
@@ -202,6 +214,8 @@ impl WormholeService {
             }
             response
         });
+        let through = wormhole.as_ref().map(|wormhole| wormhole.id.as_str());
+        counted.end(response.status(), through);
         response.headers_mut().insert(REQUEST_ID, id);
         if has_no_body(&method, response.status()) {
             *response.body_mut() = WormholeBody::none();

@@ -13,8 +13,12 @@ use super::{
     timeouts::Timeouts,
     warnings::Warnings,
 };
-use crate::http::exchange::{
-    self, ErrorCode, HANDLER, Handler, Request, RequestOptions, Response, ServedAs, bindings::World,
+use crate::http::{
+    exchange::{
+        self, ErrorCode, HANDLER, Handler, Request, RequestOptions, Response, ServedAs,
+        bindings::World,
+    },
+    figures::SENT,
 };
 use http::{HeaderValue, Method, header};
 use lattice_core::{
@@ -161,6 +165,9 @@ impl Handler for Web {
             Ok(target) => link.send(target, request, &options).await,
             Err(failure) => Err(failure.clone()),
         };
+        let outcome = sent.as_ref().map(http::Response::status);
+        let outcome = outcome.map_err(|failure| &failure.code as &dyn std::fmt::Debug);
+        SENT.count(&method, begun, outcome);
         link.log(&method, target.ok().as_ref(), begun, &sent);
         sent.map(exchange::response_to_wire)
             .map_err(|failure| failure.code)
