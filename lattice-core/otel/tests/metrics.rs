@@ -5,6 +5,8 @@ use lattice_otel::{Telemetry, observe, sink::Sink};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use std::time::Duration;
 
+const TIME: Duration = Duration::from_secs(20);
+
 /// Returns the metrics that have arrived, of all requests.
 fn arrived(sink: &Sink) -> Vec<Metric> {
     let requests = sink.metrics().into_iter();
@@ -25,11 +27,8 @@ async fn the_metrics_of_a_node_arrive_with_those_of_the_program() {
         let node = node.clone();
         move || Some(node.metrics())
     });
-    // The last metrics are sent when telemetry ends.
-    tokio::task::spawn_blocking(move || drop(guard))
-        .await
-        .expect("it ends");
-    let has_come = sink.wait(Duration::from_secs(20), |sink| !sink.metrics().is_empty());
+    guard.flush(TIME).await.expect("it is sent");
+    let has_come = sink.wait(TIME, |sink| !sink.metrics().is_empty());
     assert!(has_come.await, "{} requests", sink.requests());
     let names: Vec<String> = arrived(&sink).into_iter().map(|one| one.name).collect();
     for name in [

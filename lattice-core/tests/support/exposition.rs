@@ -46,7 +46,9 @@ pub fn parse(text: &str, is_open_metrics: bool) -> Result<Exposed, String> {
         let taken = reader.line(line);
         taken.map_err(|reason| format!("`{line}`: {reason}"))?;
     }
-    reader.end_family().map_err(|reason| format!("at the end: {reason}"))?;
+    reader
+        .end_family()
+        .map_err(|reason| format!("at the end: {reason}"))?;
     if is_open_metrics != reader.is_over {
         return Err("`# EOF` ends OpenMetrics, and nothing else".to_owned());
     }
@@ -128,7 +130,10 @@ impl Reader {
             ("counter", true) => &["_total"],
             _ => &[""],
         };
-        if !suffixes.iter().any(|suffix| name == format!("{family}{suffix}")) {
+        if !suffixes
+            .iter()
+            .any(|suffix| name == format!("{family}{suffix}"))
+        {
             return Err("it isn't of the family above it".to_owned());
         }
         let (labels, rest) = match rest.strip_prefix('{') {
@@ -173,14 +178,16 @@ impl Reader {
         for (labels, of_one) in buckets {
             let is_rising = of_one.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1);
             let last = of_one.last().copied();
-            let count = self.exposed.samples[begins..].iter().find(|sample| {
-                sample.name == format!("{name}_count") && sample.labels == labels
-            });
+            let count = self.exposed.samples[begins..]
+                .iter()
+                .find(|sample| sample.name == format!("{name}_count") && sample.labels == labels);
             let is_whole = last.zip(count).is_some_and(|((bound, all), count)| {
                 bound == f64::INFINITY && all.to_bits() == count.value.to_bits()
             });
             if !is_rising || !is_whole {
-                return Err(format!("the buckets of {name} {labels:?} are not cumulative"));
+                return Err(format!(
+                    "the buckets of {name} {labels:?} are not cumulative"
+                ));
             }
         }
         Ok(())
@@ -189,7 +196,9 @@ impl Reader {
 
 fn check_name(name: &str) -> Result<(), String> {
     let mut bytes = name.bytes();
-    let begins = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let begins = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     if begins && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Ok(());
     }

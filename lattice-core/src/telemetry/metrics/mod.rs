@@ -145,19 +145,18 @@ impl Metrics {
     pub fn total(&self, name: &str, attributes: &[(&str, &str)]) -> Option<f64> {
         let family = self.families.iter();
         let family = family.rev().find(|one| one.instrument.name == name)?;
-        let has = |point: &&Point| {
+        let has = |point: &Point| {
             attributes.iter().all(|(name, value)| {
                 let mut own = point.attributes.iter();
                 own.any(|(own_name, own)| own_name == name && own == value)
             })
         };
-        let mut values = family.points.iter().filter(has).map(|point| &point.value);
-        let first = values.next()?.number();
-        Some(
-            values
-                .map(Value::number)
-                .fold(first, |sum, value| sum + value),
-        )
+        let mut values = family
+            .points()
+            .filter(has)
+            .map(|point| point.value.number());
+        let first = values.next()?;
+        Some(values.fold(first, |sum, value| sum + value))
     }
 
     /// Returns the metrics as text, for Prometheus and all that reads the same.
