@@ -1,9 +1,9 @@
 //! Metrics, sent by OTLP.
 //!
-//! A periodic reader of the SDK asks for metrics once a minute, unless `OTEL_METRIC_EXPORT_INTERVAL`
-//! says otherwise. What it has of the program's own instruments is sent together with a snapshot of
-//! every [observed](observe) host. The snapshots don't go through instruments of the SDK, because
-//! it has none for histograms that count by themselves.
+//! A periodic reader of the SDK asks for metrics once a minute, unless the variable
+//! `OTEL_METRIC_EXPORT_INTERVAL` says otherwise. What it has of the program's own instruments is
+//! sent together with a snapshot of every [observed](observe) host. The snapshots don't go through
+//! instruments of the SDK, because it has none for histograms that count by themselves.
 
 mod encode;
 mod exporter;
