@@ -35,6 +35,6 @@ pub use ingress::{
     IpNetworkError, TlsFiles, WormholeBody, WormholeService, hash_password, hash_token,
     wormhole_service,
 };
-pub(crate) use metrics::{BoundMetrics, MetricsSource, ServedMetrics};
+pub(crate) use metrics::{BoundMetrics, ServedMetrics};
 pub use metrics::{MetricsEndpoint, MetricsError};
 pub use outgoing::OutgoingHttp;

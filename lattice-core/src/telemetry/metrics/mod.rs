@@ -105,20 +105,16 @@ impl Metrics {
 
     /// Returns the series of an instrument, to add some.
     pub fn family(&mut self, instrument: &'static Instrument) -> &mut Family {
-        let known = self.families.iter();
-        let known = known
-            .rev()
-            .position(|one| one.instrument.name == instrument.name);
-        let at = if let Some(from_end) = known {
-            self.families.len() - 1 - from_end
-        } else {
+        let is_it = |one: &Family| one.instrument.name == instrument.name;
+        let known = self.families.iter().rposition(is_it);
+        let at = known.unwrap_or(self.families.len());
+        if known.is_none() {
             self.families.push(Family {
                 instrument,
                 points: Vec::new(),
                 overflow: None,
             });
-            self.families.len() - 1
-        };
+        }
         &mut self.families[at]
     }
 

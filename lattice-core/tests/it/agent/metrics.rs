@@ -47,7 +47,7 @@ async fn a_lease_is_counted_while_it_is_held() {
     let [host] = mesh.hosts().await;
     let leases = || metrics(&host).total("lattice.placement.leases", &[]);
     assert_eq!(leases(), Some(0.0));
-    let once = "name = \"clock\"\n[providers.tick]\nbuiltin = \"who\"\nrun = \"once\"\n";
+    let once = "name = \"clock\"\n[providers.tick]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
     mesh.apply(once).await;
     mesh.until("it is held", || leases() == Some(1.0)).await;
 }

@@ -104,6 +104,31 @@ fn what_would_be_too_many_series_is_one_that_says_so() {
     }
 }
 
+/// The largest text that there can be, with names of an ordinary length.
+#[test]
+fn the_text_of_all_series_that_may_be_is_bounded() {
+    let mut metrics = empty();
+    for instrument in INSTRUMENTS {
+        let family = metrics.family(instrument);
+        for number in 0..2 * MOST_SERIES {
+            let value = format!("example:interface/of-some-length/{number}");
+            let attributes = instrument.attributes.iter().take(1);
+            let attributes = attributes.map(|name| (*name, value.clone()));
+            match instrument.kind {
+                Kind::Histogram => family.add(attributes, times()),
+                _ => family.add(attributes, 7_u64),
+            }
+        }
+    }
+    let text = metrics.to_text(Exposition::Prometheus);
+    assert!(text.len() < 24 << 20, "{} bytes", text.len());
+    let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+    // 18 buckets and one more, a sum and a count for each histogram.
+    let of_one = |kind| if kind == Kind::Histogram { 21 } else { 1 };
+    let most: usize = INSTRUMENTS.iter().map(|one| of_one(one.kind)).sum();
+    assert_eq!(lines, most * (MOST_SERIES + 1));
+}
+
 #[test]
 fn open_metrics_is_for_those_who_ask_for_it() {
     for (accept, expected) in [

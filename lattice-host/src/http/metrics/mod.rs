@@ -12,8 +12,7 @@ use super::IngressError;
 use std::{fmt, sync::Arc};
 
 /// Reads the metrics. `None` when there is nothing to read them from any more.
-pub(crate) type MetricsSource =
-    Arc<dyn Fn() -> Option<lattice_core::telemetry::Metrics> + Send + Sync>;
+type MetricsSource = Arc<dyn Fn() -> Option<lattice_core::telemetry::Metrics> + Send + Sync>;
 
 /// An address at which a host serves its metrics, under the path `/metrics`, in the formats of
 /// Prometheus and `OpenMetrics`. For
