@@ -2,7 +2,7 @@
 //!
 //! A periodic reader of the SDK asks for metrics once a minute, unless the variable
 //! `OTEL_METRIC_EXPORT_INTERVAL` says otherwise. What it has of the program's own instruments is
-//! sent together with a snapshot of every [observed](observe) host. The snapshots don't go through
+//! sent together with a reading of every [observed](observe) host. The readings don't go through
 //! instruments of the SDK, because it has none for histograms that count by themselves.
 
 mod encode;
@@ -91,8 +91,8 @@ pub(crate) fn provider(setup: &Setup) -> Result<SdkMeterProvider, InstallError> 
     Ok(provider)
 }
 
-/// Returns a snapshot of each source, and forgets those that have none any more.
-fn snapshots() -> Vec<Metrics> {
+/// Returns a reading of each source, and forgets those that have none any more.
+fn readings() -> Vec<Metrics> {
     // No lock is held while they are called: one may be dropped meanwhile.
     let sources = lock().all.clone();
     let read = sources.into_iter().filter_map(|(number, source)| {
@@ -128,7 +128,7 @@ mod tests {
         let since = SystemTime::UNIX_EPOCH;
         let mark = since + std::time::Duration::from_secs(7);
         let marked = || {
-            let all = snapshots();
+            let all = readings();
             all.iter().filter(|one| one.since() == mark).count()
         };
         let one = observe(move || Some(Metrics::new(mark)));

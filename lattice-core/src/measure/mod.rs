@@ -1,7 +1,7 @@
 //! What the layers above count and time: histograms, series of them, and the durations of calls.
 //!
 //! Nothing here knows how values are named or sent. [`telemetry::metrics`](crate::telemetry) reads
-//! them as one snapshot.
+//! them as one reading.
 
 mod calls;
 mod histogram;

@@ -1,4 +1,4 @@
-//! Snapshots as messages of OTLP.
+//! Readings as messages of OTLP.
 
 use lattice_core::telemetry::metrics::{Family, Kind, Metrics, Point, Value};
 use opentelemetry_proto::tonic::{
@@ -145,7 +145,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_snapshot_keeps_its_kinds_attributes_and_times() {
+    fn a_reading_keeps_its_kinds_attributes_and_times() {
         let mut metrics = Metrics::new(UNIX_EPOCH + Duration::from_secs(1));
         metrics.set(&is::NOT_GRANTED, 3_u64);
         metrics.set(&is::UPTIME, 0.5);

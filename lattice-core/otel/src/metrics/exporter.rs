@@ -1,6 +1,6 @@
-//! Sends the metrics of the SDK and the snapshots of observed hosts in one request.
+//! Sends the metrics of the SDK and the readings of observed hosts in one request.
 
-use super::{encode, snapshots};
+use super::{encode, readings};
 use crate::{InstallError, environment::Signal, export, setup::Setup};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::CONTENT_TYPE};
 use opentelemetry_http::HttpClient as _;
@@ -66,7 +66,7 @@ impl PushMetricExporter for Exporter {
         }
         let mut request = ExportMetricsServiceRequest::from(metrics);
         if let Some(resource) = request.resource_metrics.first_mut() {
-            let hosts = snapshots();
+            let hosts = readings();
             let hosts = hosts.iter().map(encode::scope);
             resource.scope_metrics.extend(hosts);
         }

@@ -1,9 +1,9 @@
-//! Metrics: what a node has counted, as one snapshot.
+//! Metrics: what a node has counted, as one reading.
 //!
 //! The parts of a node count by themselves, and [`Node::metrics`](crate::node::Node::metrics) reads
 //! all of it at one moment as [`Metrics`]. A host adds what it knows beside its node. Exporters
 //! need nothing else: [`Metrics::to_text`] is the text that Prometheus reads, and the crate
-//! `lattice-mesh-otel` sends the same snapshot by OTLP.
+//! `lattice-mesh-otel` sends the same reading by OTLP.
 //!
 //! Every metric is one of [`INSTRUMENTS`], which have names and units by the conventions of
 //! OpenTelemetry. `docs/metrics.md` in the repository has them in a table.
@@ -16,15 +16,16 @@
 //!
 //! # What it costs
 //!
-//! Most values are there anyway: queues, budgets and tables are read when a snapshot is made.
+//! Most values are there anyway: queues, budgets and tables are read when a reading is made.
 //! Messages of the bus and operations of the store are counted always. Only the durations of calls
 //! by method cost something for each call, about a tenth of a microsecond, and so they are off
-//! until a snapshot is read for the first time.
+//! until a reading is made for the first time.
 
 mod collect;
 mod exposition;
 pub mod instruments;
 
+#[doc(inline)]
 pub use crate::measure::{Distribution, MOST_SERIES};
 pub use exposition::Exposition;
 pub use instruments::{INSTRUMENTS, Instrument, Kind};
@@ -37,9 +38,9 @@ pub const OVERFLOW: &str = "otel.metric.overflow";
 /// The metrics of a node at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
-    /// Since when counters count. It is the same for each snapshot of a node.
+    /// Since when counters count. It is the same for each reading of a node.
     since: SystemTime,
-    /// When the snapshot was made.
+    /// When the reading was made.
     at: SystemTime,
     families: Vec<Family>,
 }
@@ -79,7 +80,7 @@ pub enum Value {
 }
 
 impl Metrics {
-    /// Creates a snapshot without metrics. Counters that will be in it began to count at `since`.
+    /// Creates a reading without metrics. Counters that will be in it began to count at `since`.
     pub fn new(since: SystemTime) -> Self {
         Self {
             since,
@@ -127,10 +128,10 @@ impl Metrics {
     /// it is their number. `None` if there is no such series.
     ///
     /// ```
-    /// # use lattice_core::{Lattice, telemetry::metrics::instruments};
+    /// # use lattice_core::{Lattice, node::NodeOptions};
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let lattice = Lattice::in_memory("dev").await?;
-    /// let node = lattice.node(Default::default()).await?;
+    /// let node = lattice.node(NodeOptions::default()).await?;
     /// let metrics = node.metrics();
     /// let in_flight = metrics.total("lattice.bus.in_flight", &[]);
     /// assert_eq!(in_flight, Some(0.0));

@@ -29,7 +29,7 @@ pub(super) enum Readers {
 pub(super) struct Answers {
     pub(super) source: MetricsSource,
     pub(super) readers: Readers,
-    /// Held while a snapshot is made, so that many clients don't take many threads.
+    /// Held while a reading is made, so that many clients don't take many threads.
     pub(super) reading: Mutex<()>,
 }
 

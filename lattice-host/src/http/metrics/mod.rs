@@ -45,7 +45,7 @@ type MetricsSource = Arc<dyn Fn() -> Option<lattice_core::telemetry::Metrics> + 
 ///
 /// At most 16 connections are served at once, and further ones wait. A client has 5 s to send its
 /// request, and a connection lasts a minute, and 10 s more for a response that is being sent. One
-/// snapshot is made at a time.
+/// reading is made at a time.
 #[derive(Clone)]
 #[must_use = "an endpoint does nothing until a host has it"]
 pub struct MetricsEndpoint {
