@@ -212,7 +212,7 @@ fn labels(mut rest: &str) -> Result<(BTreeMap<String, String>, &str), String> {
         let (name, value) = rest.split_once("=\"").ok_or("a label has no value")?;
         check_name(name)?;
         let mut is_escaped = false;
-        let end = value.find(|c| {
+        let end = value.find(|c: char| {
             let ends = c == '"' && !is_escaped;
             is_escaped = c == '\\' && !is_escaped;
             ends

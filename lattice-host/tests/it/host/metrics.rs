@@ -61,7 +61,7 @@ async fn a_warm_instance_is_idle_and_one_that_traps_is_counted() {
 }
 
 #[tokio::test]
-async fn an_actor_that_is_started_again_goes_on_where_it_was_or_anew() {
+async fn an_actor_that_is_started_again_is_counted_anew() {
     let lattice = lattice().await;
     let host = host_of(&lattice, "mischief", |actor| actor).await;
     act::<u32>(&lattice, "count", ()).await.expect("answered");
