@@ -81,8 +81,8 @@ impl MetricsEndpoint {
         }
     }
 
-    /// Serves them only to requests with this token, as `Authorization: Bearer TOKEN`. Spaces around
-    /// it don't count.
+    /// Serves them only to requests with this token, as `Authorization: Bearer TOKEN`. Spaces
+    /// around it don't count.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(blake3::hash(token.trim().as_bytes()));
         self
