@@ -50,6 +50,7 @@
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
 //! | spans of calls, and traces through several processes | [`trace`] |
+//! | metrics, and how they are named | [`telemetry`] |
 //! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
@@ -108,6 +109,8 @@ pub mod links;
 #[doc(hidden)]
 pub mod liveness;
 pub mod logs;
+#[doc(hidden)]
+pub mod measure;
 pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -130,7 +133,6 @@ pub mod stream;
 #[doc(hidden)]
 pub mod sync;
 mod task_group;
-#[doc(hidden)]
 pub mod telemetry;
 pub mod trace;
 mod transport;

@@ -85,4 +85,5 @@ mod traces;
 pub use error::{InstallError, UnsentError};
 pub use guard::Guard;
 pub use layer::LayerBox;
+pub use metrics::{Observed, observe};
 pub use telemetry::{Builder, Telemetry};

@@ -144,17 +144,16 @@ impl<'c> Permission<'c> {
 }
 
 impl Client {
-    /// Makes one call, and returns its result or a typed error by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+    /// Makes one call, within a span if it is sampled.
+    pub(super) async fn make(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
         if trace::is_sampled_of(call.source, &mut call.context) {
             // Boxed, so that other calls have no room for its span.
-            return Box::pin(self.call_in_span(call)).await;
+            return Box::pin(self.make_in_span(call)).await;
         }
         self.call_replicas(call).await
     }
 
-    /// Makes a call that is sampled.
-    async fn call_in_span(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+    async fn make_in_span(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
         let between = (call.source, call.target);
         let span = CallSpan::client(between, call.function, &mut call.context);
         span.run(self.call_replicas(call)).await

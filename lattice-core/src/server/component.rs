@@ -17,6 +17,7 @@ use crate::{
     call::{CallError, Context, FunctionRef, HandlePlaces},
     id::Fence,
     link::{Link, LinkKey},
+    measure::{CallTimes, Methods},
     name::{ComponentId, FunctionName},
     quantity::ByteSize,
     serve::{ProcessUsage, Service},
@@ -145,6 +146,12 @@ impl Exports {
         exported.map(|exported| &exported.method)
     }
 
+    /// The names of all functions, as traces and metrics have them.
+    fn methods(&self) -> impl Iterator<Item = (FunctionKey, Arc<str>)> {
+        let functions = self.functions.iter();
+        functions.map(|(function, exported)| (*function, exported.method.clone()))
+    }
+
     /// Where the type of `function` has places for handles. `None` if it isn't exported.
     pub(super) fn places_of(&self, function: FunctionKey) -> Option<HandlePlaces> {
         let exported = self.functions.get(&function);
@@ -174,6 +181,13 @@ impl RunningComponent {
             meter: Meter::new(),
             blocking: Blocking::default(),
         }
+    }
+
+    /// Records its calls by method, while that is on.
+    pub(super) fn timed_in(mut self, times: &Arc<CallTimes>) -> Self {
+        self.meter
+            .record_in(Methods::of(self.exports.methods(), times));
+        self
     }
 
     pub(super) fn service(&self) -> &dyn Service {
@@ -241,6 +255,16 @@ impl RunningComponent {
     /// Calls admitted and not yet ended.
     pub(crate) fn in_flight(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Calls that run now, and calls that wait for their turn.
+    pub(crate) fn running_and_waiting(&self) -> (usize, usize) {
+        self.queue.running_and_waiting()
+    }
+
+    /// Bytes of the arguments of the calls that run or wait.
+    pub(crate) fn argument_bytes(&self) -> usize {
+        self.queue.argument_bytes()
     }
 
     /// Passes a link to the service, and returns whether it accepts it.

@@ -128,7 +128,7 @@ impl RunningComponent {
 
     /// Runs an admitted call as far as it goes without waiting.
     pub(crate) fn begin(&self, mut request: Request, now: Instant) -> Progress {
-        let timer = self.meter.call(now);
+        let timer = self.meter.call(now, request.function);
         if now >= request.context.deadline {
             let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
             return Progress::Done(self.meter.end(timer, late));

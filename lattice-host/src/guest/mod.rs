@@ -30,6 +30,7 @@ mod concurrent;
 mod exclusive;
 mod extensions;
 mod failure;
+mod figures;
 mod fresh;
 mod handles;
 #[cfg(feature = "http")]
@@ -57,6 +58,7 @@ pub(crate) use actor::ActorContext;
 pub(crate) use blobstore::{add_to_linker as add_blobstore_to_linker, types as blobstore_types};
 pub(crate) use code::{ByFunction, Code, ExportedFunction, InstanceNeeds};
 pub(crate) use extensions::CapabilityState;
+pub(crate) use figures::{InstanceFigures, Unbusy};
 pub(crate) use handles::{HandleTypes, drop_handle};
 #[cfg(feature = "http")]
 pub(crate) use http::{HttpExport, HttpExports, add_to_linker as add_http_to_linker};

@@ -6,6 +6,7 @@ use super::{
     Call, HostedActor,
     concurrent::{self, ConcurrentPool},
     exclusive::{self, ExclusivePool},
+    figures::Unbusy,
     fresh,
     kept::{self, KeptPool},
     nesting,
@@ -62,6 +63,18 @@ impl ActorService {
             kept,
             #[cfg(feature = "http")]
             http,
+        }
+    }
+
+    /// Returns how many instances serve no call now.
+    pub(crate) fn unbusy(&self) -> Unbusy {
+        let warm = self.warm.as_ref();
+        let idle = warm.map_or(0, |warm| warm.exclusive.idle() + warm.concurrent.idle());
+        #[cfg(feature = "http")]
+        let idle = idle + self.http.as_ref().map_or(0, HttpService::idle);
+        Unbusy {
+            idle,
+            kept: self.kept.as_ref().map_or(0, |pool| pool.len()),
         }
     }
 

@@ -3,8 +3,11 @@
 //! They have the attributes of the stable semantic conventions for HTTP, without the query of the
 //! URL and without headers, which may have secrets in them.
 
-use super::exchange::{ErrorCode, Header};
-use http::{Method, StatusCode, Version, request::Parts};
+use super::{
+    exchange::{ErrorCode, Header},
+    names::{self, method, variant},
+};
+use http::{StatusCode, Version, request::Parts};
 use lattice_core::{call::Context, id::TraceContext, trace, wormholes::Wormhole};
 use std::fmt;
 use tracing::{Level, Span, field::Empty};
@@ -13,19 +16,6 @@ use tracing::{Level, Span, field::Empty};
 const TARGET: &str = "lattice::http";
 const LEVEL: Level = Level::DEBUG;
 const TRACEPARENT: &str = "traceparent";
-
-/// The methods that are names of spans. Clients can invent others.
-const METHODS: [Method; 9] = [
-    Method::CONNECT,
-    Method::DELETE,
-    Method::GET,
-    Method::HEAD,
-    Method::OPTIONS,
-    Method::PATCH,
-    Method::POST,
-    Method::PUT,
-    Method::TRACE,
-];
 
 /// The span of a request, which lasts as long as this and its clones, or nothing if the request
 /// isn't sampled.
@@ -120,10 +110,7 @@ impl RequestSpan {
     /// Notes that there is no response, because of an error with this code.
     pub(crate) fn failed_with(&self, code: &ErrorCode, text: &str) {
         if !self.is_none() {
-            let code = format!("{code:?}");
-            // What follows is different each time.
-            let end = code.find(|c: char| !c.is_alphanumeric());
-            self.failed(&code[..end.unwrap_or(code.len())], text);
+            self.failed(&variant(code), text);
         }
     }
 
@@ -172,15 +159,13 @@ fn trace_of(value: &[u8]) -> Option<[u8; 16]> {
     Some(trace.trace_id)
 }
 
-/// Returns the method as attributes have it.
-fn method(given: &str) -> &str {
-    let is_known = METHODS.iter().any(|method| method.as_str() == given);
-    if is_known { given } else { "_OTHER" }
-}
-
-/// Returns the method as names have it.
+/// Returns the method as names of spans have it.
 fn name(method: &str) -> &str {
-    if method == "_OTHER" { "HTTP" } else { method }
+    if method == names::OTHER {
+        "HTTP"
+    } else {
+        method
+    }
 }
 
 fn version(version: Version) -> &'static str {

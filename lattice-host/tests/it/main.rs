@@ -11,5 +11,7 @@ mod wait;
 
 #[path = "../../../lattice-core/tests/support/tls.rs"]
 mod certificates;
+#[path = "../../../lattice-core/tests/support/exposition.rs"]
+mod exposition;
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;

@@ -13,6 +13,7 @@ mod key;
 mod link;
 mod log;
 mod logs;
+mod metrics;
 mod options;
 mod output;
 mod page;

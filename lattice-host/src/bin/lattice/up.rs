@@ -6,6 +6,7 @@ use crate::{
     failure::Failure,
     ingress::IngressOptions,
     log,
+    metrics::MetricsOptions,
     options::{LatticeOptions, parsed},
     page::PageOptions,
     programs::ProgramOptions,
@@ -15,7 +16,7 @@ use crate::{
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
-use lattice_host::{ByteSize, Engine, Host, ui::UiServer};
+use lattice_host::{ByteSize, Engine, Host, HostBuilder, ui::UiServer};
 use std::{path::PathBuf, time::Duration};
 
 /// The least memory for guests that can be set. With less, hardly any actor starts.
@@ -64,7 +65,16 @@ struct ServedOptions {
     #[command(flatten)]
     ingress: IngressOptions,
     #[command(flatten)]
+    metrics: MetricsOptions,
+    #[command(flatten)]
     page: PageOptions,
+}
+
+impl ServedOptions {
+    /// Adds what the host itself serves. The page is served before the host has started.
+    fn add_to(&self, builder: HostBuilder) -> Result<HostBuilder, Failure> {
+        self.metrics.add_to(self.ingress.add_to(builder))
+    }
 }
 
 impl Up {
@@ -109,13 +119,15 @@ impl Up {
         if let Some(engine) = engine {
             builder = builder.engine(engine);
         }
-        builder = self.served.ingress.add_to(builder);
+        builder = self.served.add_to(builder)?;
         let host = tokio::select! {
             host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
             () = stop.asked() => return Ok(()),
         };
         tracing::info!(host = %host.id(), lattice = %lattice.name(), "the host is up");
         self.served.ingress.log(&host);
+        // They are read only where telemetry is sent.
+        let _observed = lattice_otel::observe(host.metrics_source());
         let applied = match app {
             None => Ok(()),
             Some(app) => tokio::select! {

@@ -7,24 +7,26 @@ use super::{
     config::{IngressLimits, Settings},
     forwarded::{Client, REQUEST_ID},
     head::{
-        announced, check_head, has_no_body, has_other_codings, is_too_large, join_cookies,
+        announced, has_no_body, has_other_codings, is_too_large, join_cookies,
         remove_named_by_connection, wants_upgrade,
     },
     limit::Rates,
     network::IpNetwork,
+    passed_on::passed_on,
     request_id,
     respond::Rejection,
     route::{Destination, base_domain},
     trace,
 };
 use crate::http::{
-    exchange::{self, ErrorCode, RequestOptions, SendError, check_length, expected_length},
+    exchange::{self, RequestOptions, SendError},
+    figures::ReceivedRequests,
     spans::RequestSpan,
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT},
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT},
     request::Parts,
 };
 use http_body::Body;
@@ -71,6 +73,7 @@ struct Inner {
     gate: Gate,
     rates: Rates,
     reaper: Arc<Reaper>,
+    figures: ReceivedRequests,
 }
 
 /// How a request came in.
@@ -117,6 +120,7 @@ impl WormholeService {
             gate: Gate::default(),
             rates: Rates::default(),
             reaper,
+            figures: ReceivedRequests::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -167,6 +171,14 @@ impl WormholeService {
         }
     }
 
+    /// Counts its requests in `figures`. It has to be the only handle.
+    pub(super) fn counted_in(mut self, figures: &ReceivedRequests) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.figures = figures.clone();
+        }
+        self
+    }
+
     /// Answers a request.
     pub(super) async fn answer<B>(
         &self,
@@ -184,6 +196,7 @@ impl WormholeService {
         let given = given.filter(|id| client.is_proxied && request_id::is_plain(id));
         let id = given.cloned().unwrap_or_else(request_id::create);
         let (method, version) = (parts.method.clone(), parts.version);
+        let counted = inner.figures.begin(&method, client.is_https);
 
         let mut known = Known::default();
         let request = Incoming {
@@ -206,6 +219,8 @@ impl WormholeService {
         });
         let fails = |status: StatusCode| status.is_server_error();
         known.span.responded(response.status(), fails);
+        let through = known.wormhole.as_ref().map(|wormhole| wormhole.id.as_str());
+        counted.end(response.status(), through);
         response.headers_mut().insert(REQUEST_ID, id);
         if has_no_body(&method, response.status()) {
             *response.body_mut() = WormholeBody::none();
@@ -324,7 +339,13 @@ impl Inner {
             between,
             until,
         };
-        self.pass_on(response.await?, &method, (origin, arrival.in_flight), times)
+        passed_on(
+            response.await?,
+            &method,
+            (origin, arrival.in_flight),
+            times,
+            &self.reaper,
+        )
     }
 
     /// Finds the wormhole that a request is for, and gives it the head that its actor gets.
@@ -407,44 +428,6 @@ impl Inner {
             None => sent.await,
         };
         sent.map_err(|error| Rejection::failed(&error))
-    }
-
-    /// Passes a response on to the client.
-    fn pass_on(
-        &self,
-        response: Response<exchange::Body>,
-        method: &Method,
-        (origin, in_flight): (Origin, InFlight),
-        times: Times,
-    ) -> Result<Response<WormholeBody>, Rejection> {
-        let (mut parts, body) = response.into_parts();
-        check_head(&parts)?;
-        let length = expected_length(&parts.headers, method, parts.status).map_err(|_| {
-            let reason = "the response has no valid or several values of Content-Length";
-            Rejection::bad_gateway(reason.to_owned())
-        })?;
-        if matches!(
-            parts.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        ) {
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        if has_no_body(method, parts.status) {
-            return Ok(Response::from_parts(parts, WormholeBody::none()));
-        }
-        if length == Some(0) && !body.is_end_stream() {
-            // The server would not read a body that was announced as empty, and not see that it
-            // isn't.
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        let body = match length {
-            Some(length) if body.size_hint().exact() != Some(length) => {
-                check_length(body, length, ErrorCode::HttpResponseBodySize)
-            }
-            _ => body,
-        };
-        let body = WormholeBody::streamed(body, times, &self.reaper, origin, in_flight);
-        Ok(Response::from_parts(parts, body))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::http::{
         self, ErrorCode, HANDLER, Handler, Request, RequestOptions, Response, ServedAs,
         bindings::World,
     },
+    figures::SENT,
     spans::{RequestSpan, propagate},
 };
 use http::{HeaderValue, Method, header};
@@ -171,6 +172,9 @@ impl Handler for Web {
             }
             Err(failure) => Err(failure.clone()),
         };
+        let outcome = sent.as_ref().map(http::Response::status);
+        let outcome = outcome.map_err(|failure| &failure.code as &dyn std::fmt::Debug);
+        SENT.count(&method, begun, outcome);
         link.log(&method, target.ok().as_ref(), begun, &sent);
         sent.map(exchange::response_to_wire)
             .map_err(|failure| failure.code)

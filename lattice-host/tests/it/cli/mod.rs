@@ -7,6 +7,7 @@ mod images;
 mod life;
 mod limits;
 mod links;
+mod metrics;
 mod page;
 mod pipes;
 mod readme;
