@@ -45,6 +45,8 @@ pub struct App {
     base: PathBuf,
     source: Option<Arc<Source>>,
     pins: BTreeMap<OciReference, ImageDigest>,
+    /// Where files are read from that the manifest names otherwise.
+    moved: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// The text that a manifest was read from.
@@ -145,6 +147,7 @@ impl App {
             base: PathBuf::new(),
             source: None,
             pins: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -181,6 +184,7 @@ impl App {
             base: file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
             source: Some(Arc::new(source)),
             pins: BTreeMap::new(),
+            moved: BTreeMap::new(),
         };
         match app.problems(check::check(&app.manifest, &BTreeSet::new())) {
             Some(problems) => Err(problems.into()),
@@ -212,6 +216,25 @@ impl App {
         self
     }
 
+    /// Reads a file from another path than the one that the manifest names, for tools that keep
+    /// copies of what they build. `file` is as in the manifest, without `file:`, and `path` is
+    /// absolute, or relative to the working directory. A file that the manifest doesn't name is
+    /// ignored.
+    ///
+    /// ```
+    /// use lattice_core::{app::App, desired::Image};
+    ///
+    /// let text = "name = \"shop\"\nactors.greeter.image = \"file:target/greeter.wasm\"\n";
+    /// let app = App::from_toml("shop.toml", text)?.file_at("target/greeter.wasm", "/built/1.wasm");
+    /// let image = &app.manifest().actors.values().next().expect("an actor").image;
+    /// assert_eq!(app.fetched(image), Image::File("/built/1.wasm".into()));
+    /// # Ok::<_, lattice_core::app::LoadError>(())
+    /// ```
+    pub fn file_at(mut self, file: impl Into<PathBuf>, path: impl Into<PathBuf>) -> Self {
+        self.moved.insert(file.into(), path.into());
+        self
+    }
+
     /// Returns an image of the manifest as a host fetches it: a tag with the digest to which it is
     /// [pinned](Self::pin), and a file with its path from the working directory.
     pub fn fetched(&self, image: &Image) -> Image {
@@ -233,7 +256,10 @@ impl App {
 
     /// Returns the path of a file that the manifest names.
     pub(super) fn path_of(&self, file: &Path) -> PathBuf {
-        self.base.join(file)
+        match self.moved.get(file) {
+            Some(path) => path.clone(),
+            None => self.base.join(file),
+        }
     }
 
     /// Returns the problems, with their positions in the text.

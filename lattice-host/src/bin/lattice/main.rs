@@ -4,6 +4,7 @@ mod access;
 mod app;
 mod call;
 mod command_line;
+mod dev;
 mod failure;
 mod get;
 mod images;
@@ -13,6 +14,7 @@ mod key;
 mod link;
 mod log;
 mod logs;
+mod new;
 mod options;
 mod output;
 mod programs;
@@ -63,6 +65,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes a project: an actor, a provider or an app
+    #[command(subcommand)]
+    New(new::New),
+    /// Builds and runs a project, and again at each change, until ctrl-c
+    Dev(Box<dev::Dev>),
     /// Runs a host until it receives SIGTERM or ctrl-c
     Up(Box<up::Up>),
     /// Creates keys
@@ -149,6 +156,7 @@ fn filter(command: &Command) -> Result<EnvFilter, Failure> {
     let by_default = match command {
         // The client's own lines repeat what this program logs.
         Command::Up(_) => "info,async_nats=off",
+        Command::Dev(_) => "warn,async_nats=off",
         _ => "error",
     };
     let directives = options::variable("RUST_LOG")?;
@@ -160,6 +168,8 @@ fn filter(command: &Command) -> Result<EnvFilter, Failure> {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let lattice = &cli.lattice;
     match cli.command {
+        Command::New(new) => new.run(),
+        Command::Dev(dev) => dev.run(lattice).await,
         Command::Up(up) => up.run(lattice).await,
         Command::Key(key) => key.run(),
         Command::Plan(plan) => plan.run(lattice).await,

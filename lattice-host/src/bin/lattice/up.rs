@@ -142,7 +142,7 @@ fn engine(guest_memory: Option<ByteSize>) -> Result<Option<Engine>, Failure> {
 }
 
 /// Waits for SIGTERM or ctrl-c.
-struct StopSignal {
+pub(crate) struct StopSignal {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -152,7 +152,7 @@ struct StopSignal {
 
 #[cfg(unix)]
 impl StopSignal {
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -162,7 +162,7 @@ impl StopSignal {
     }
 
     /// Waits for the next signal.
-    async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -173,11 +173,11 @@ impl StopSignal {
 
 #[cfg(not(unix))]
 impl StopSignal {
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { was_asked: false })
     }
 
-    async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::warn!(%error, "can't listen for ctrl-c");
             return std::future::pending().await;

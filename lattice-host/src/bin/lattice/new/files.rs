@@ -108,7 +108,11 @@ mod tests {
         for kind in KINDS {
             let files = kind.files(&name, &Dependency::Git);
             for (path, text) in &files {
-                assert!(!text.contains("placeholder"), "{kind:?}: {}", path.display());
+                assert!(
+                    !text.contains("placeholder"),
+                    "{kind:?}: {}",
+                    path.display()
+                );
             }
             let has = |path: &str| files.iter().any(|(file, _)| file.as_os_str() == path);
             assert!(has("README.md") && has(".gitignore"), "{kind:?}");
@@ -119,7 +123,9 @@ mod tests {
     fn the_manifest_of_an_app_is_valid() {
         let name = ProjectName::new("shop").expect("a name");
         let files = Kind::App.files(&name, &Dependency::Git);
-        let manifest = files.iter().find(|(path, _)| path.as_os_str() == "app.toml");
+        let manifest = files
+            .iter()
+            .find(|(path, _)| path.as_os_str() == "app.toml");
         let (path, text) = manifest.expect("a manifest");
         let app = lattice_core::app::App::from_toml(path, text).expect("valid");
         assert_eq!(app.manifest().name.as_str(), "shop");
@@ -131,7 +137,9 @@ mod tests {
         let name = ProjectName::new("shop").expect("a name");
         for kind in KINDS {
             let files = kind.files(&name, &Dependency::Git);
-            let readme = files.iter().find(|(path, _)| path.as_os_str() == "README.md");
+            let readme = files
+                .iter()
+                .find(|(path, _)| path.as_os_str() == "README.md");
             let (_, readme) = readme.expect("a README");
             let blocks = readme.split("```toml\n").skip(1);
             for block in blocks.filter_map(|rest| rest.split("```").next()) {

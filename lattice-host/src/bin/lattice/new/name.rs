@@ -197,7 +197,10 @@ mod tests {
     #[test]
     fn other_names_are_refused_with_advice() {
         for (name, advice) in [
-            ("fn", "`fn` is a keyword of Rust; choose another name, such as `my-fn`"),
+            (
+                "fn",
+                "`fn` is a keyword of Rust; choose another name, such as `my-fn`",
+            ),
             ("interface", "`interface` is a keyword of WIT; "),
             ("test", "cargo or Rust has another use; "),
             ("lattice-actor-sdk", "Lattice's own packages; "),
@@ -207,7 +210,9 @@ mod tests {
             let error = ProjectName::new(name).expect_err(name).to_string();
             assert!(error.contains(advice), "{name}: {error}");
         }
-        for name in ["", "Hello", "a_b", "a--b", "-a", "a/b", "..", "größe", "a b"] {
+        for name in [
+            "", "Hello", "a_b", "a--b", "-a", "a/b", "..", "größe", "a b",
+        ] {
             assert!(ProjectName::new(name).is_err(), "{name}");
         }
         assert!(ProjectName::new(&"a".repeat(64)).is_err(), "too long");

@@ -7,7 +7,10 @@ const NEWEST: &str = "0.2.12";
 
 /// The packages, by the names of their files.
 const PACKAGES: [(&str, &str); 7] = [
-    ("cli.wit", include_str!("../../../../templates/wasi/cli.wit")),
+    (
+        "cli.wit",
+        include_str!("../../../../templates/wasi/cli.wit"),
+    ),
     (
         "clocks.wit",
         include_str!("../../../../templates/wasi/clocks.wit"),
