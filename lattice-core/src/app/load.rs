@@ -225,7 +225,8 @@ impl App {
     /// use lattice_core::{app::App, desired::Image};
     ///
     /// let text = "name = \"shop\"\nactors.greeter.image = \"file:target/greeter.wasm\"\n";
-    /// let app = App::from_toml("shop.toml", text)?.file_at("target/greeter.wasm", "/built/1.wasm");
+    /// let app = App::from_toml("shop.toml", text)?;
+    /// let app = app.file_at("target/greeter.wasm", "/built/1.wasm");
     /// let image = &app.manifest().actors.values().next().expect("an actor").image;
     /// assert_eq!(app.fetched(image), Image::File("/built/1.wasm".into()));
     /// # Ok::<_, lattice_core::app::LoadError>(())

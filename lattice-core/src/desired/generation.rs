@@ -118,8 +118,8 @@ impl Desired {
         of_actor(code, &self.config(&spec.config, &spec.configs))
     }
 
-    /// Returns the generation of a provider with this declaration: a digest of what it is and of its
-    /// configuration.
+    /// Returns the generation of a provider with this declaration: a digest of what it is and of
+    /// its configuration.
     pub fn provider_generation(&self, spec: &ProviderSpec) -> u64 {
         let config = self.config(&spec.config, &spec.configs);
         of_provider(&spec.kind, spec.digest, &config)

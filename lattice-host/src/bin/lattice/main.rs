@@ -154,9 +154,10 @@ fn main() -> ExitCode {
 /// Returns the filter of the log: `RUST_LOG`, or else the default of the command.
 fn filter(command: &Command) -> Result<EnvFilter, Failure> {
     let by_default = match command {
-        // The client's own lines repeat what this program logs.
+        // The client's own lines repeat what this program logs, and those of actors are printed
+        // by `lattice dev`.
         Command::Up(_) => "info,async_nats=off",
-        Command::Dev(_) => "warn,async_nats=off",
+        Command::Dev(_) => "warn,async_nats=off,lattice::actor=off",
         _ => "error",
     };
     let directives = options::variable("RUST_LOG")?;

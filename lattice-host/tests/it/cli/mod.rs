@@ -3,10 +3,12 @@
 mod access;
 mod call;
 mod connect;
+mod dev;
 mod images;
 mod life;
 mod limits;
 mod links;
+mod new;
 mod pipes;
 mod readme;
 mod secrets;
@@ -235,6 +237,12 @@ fn bare() -> Command {
         }
     }
     command
+}
+
+/// Returns the full path of a file of the repository.
+fn of_the_root(file: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().expect("the repository").join(file)
 }
 
 fn greeter() -> PathBuf {

@@ -38,7 +38,9 @@ impl Builder {
             match &part.recipe {
                 Recipe::Cargo(workspace) => {
                     let is_actor = part.kind == PartKind::Actor;
-                    let together = workspaces.entry((workspace, is_actor)).or_default();
+                    let together = workspaces
+                        .entry((workspace.as_path(), is_actor))
+                        .or_default();
                     together.push(part);
                     continue;
                 }

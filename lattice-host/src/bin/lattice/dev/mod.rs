@@ -26,7 +26,11 @@ use crate::{
     up::StopSignal,
 };
 use clap::Args;
-use lattice_core::{app::Plan, error::chain, name::LatticeName, name::WormholeId};
+use lattice_core::{
+    app::Plan,
+    error::chain,
+    name::{LatticeName, WormholeId},
+};
 use lattice_host::artifact::Artifacts;
 use page::Page;
 use place::Place;
@@ -120,7 +124,7 @@ impl Dev {
                 make_data(&data)?;
             }
             let session = begin(settings, &work, first.as_ref().ok()).await?;
-            let page = open(&session, page).await?;
+            let page = serve_page(&session, page).await?;
             Ok::<_, Failure>((session, page, first))
         };
         let (session, _page, first) = tokio::select! {
@@ -175,7 +179,10 @@ async fn begin(
 }
 
 /// Serves the page, if it was asked for, and opens it in a browser.
-async fn open(session: &Session, page: Option<(&str, bool)>) -> Result<Option<Page>, Failure> {
+async fn serve_page(
+    session: &Session,
+    page: Option<(&str, bool)>,
+) -> Result<Option<Page>, Failure> {
     let Some((address, in_browser)) = page else {
         return Ok(None);
     };

@@ -5,6 +5,7 @@ use lattice_core::Lattice;
 
 /// The page, which is served until this is dropped.
 #[derive(Debug)]
+#[expect(dead_code, reason = "it is made with the feature `ui`")]
 pub(super) struct Page {
     /// Where to open it, with its token.
     pub(super) address: String,

@@ -127,9 +127,12 @@ fn urls(spec: &WormholeSpec, address: SocketAddr) -> Vec<String> {
     }
     let hosts = spec.hosts().map(|host| host.to_string());
     hosts
-        .map(|host| match host.contains('.') {
-            true => format!("http://{host}:{port}{path}"),
-            false => format!("http://{host}.{LOCALHOST}:{port}{path}"),
+        .map(|host| {
+            if host.contains('.') {
+                format!("http://{host}:{port}{path}")
+            } else {
+                format!("http://{host}.{LOCALHOST}:{port}{path}")
+            }
         })
         .collect()
 }

@@ -106,7 +106,8 @@ impl Sources {
     pub(super) fn watch(root: &Path) -> Result<Self, SourcesError> {
         let inbox = Arc::new(Inbox::default());
         let reports = inbox.clone();
-        let watcher = notify::recommended_watcher(move |event| reports.take(event));
+        let take = move |event: notify::Result<notify::Event>| reports.take(event);
+        let watcher = notify::recommended_watcher(take);
         let watcher = watcher.map_err(|source| SourcesError::Watch {
             folder: root.into(),
             source,
