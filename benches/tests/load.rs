@@ -29,8 +29,15 @@ const OTHERS: [&str; 14] = [
 ];
 /// How many of them have no baseline.
 const ALONE: usize = 4;
-/// The rows that need a server which not every machine has. Without it, they say so.
-const ON_SERVERS: [&str; 3] = ["kv.redis.rate", "sql.postgres.rate", "blob.s3.growth_MiB"];
+/// The rows that need a server or a program which not every machine has. Without it, they say so.
+const ON_SERVERS: [&str; 6] = [
+    "kv.redis.rate",
+    "sql.postgres.rate",
+    "blob.s3.growth_MiB",
+    "dev.swap_ms",
+    "dev.swap.failed",
+    "cold.new_to_call_s",
+];
 
 fn load(args: &[&str], summary: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));

@@ -7,8 +7,8 @@
 //! | `local.actor.fresh` | a fresh instance per call | the host function creates a store and an instance and calls its typed export |
 //!
 //! `flow` adds rows about streams, resources and large arguments, some of them over NATS, `http`
-//! rows about requests that enter through a wormhole, and `providers` rows about the standard
-//! providers.
+//! rows about requests that enter through a wormhole, `providers` rows about the standard
+//! providers, and `dev` rows about the loop of a developer.
 //!
 //! *One in flight* is a loop inside the calling actor, so that the figure is that of the import
 //! call alone: one sample is the mean of a loop that takes about half a millisecond. In all other
@@ -21,6 +21,7 @@
 //! Figures are medians of the rounds. CPU time (user and system, of all processes that take part)
 //! is the total of all rounds divided by their calls. A failed call ends the program.
 
+mod dev;
 mod flow;
 mod http;
 mod local;
@@ -90,5 +91,6 @@ async fn load(options: Options) -> Result<(), Failure> {
     flow::compare(&mut report).await?;
     http::compare(&mut report).await?;
     providers::compare(&mut report).await?;
+    dev::compare(&mut report).await?;
     report.finish()
 }

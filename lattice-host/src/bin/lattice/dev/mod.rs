@@ -137,6 +137,7 @@ impl Dev {
             work: &mut work,
             sources: &mut sources,
             shown: BTreeSet::new(),
+            serves: false,
         };
         let ended = tokio::select! {
             ended = project.follow(first) => ended,
@@ -225,6 +226,8 @@ struct Project<'a> {
     sources: &'a mut Sources,
     /// The addresses of wormholes that were printed.
     shown: BTreeSet<(WormholeId, String)>,
+    /// Whether a version was put into service.
+    serves: bool,
 }
 
 impl Project<'_> {
@@ -266,6 +269,7 @@ impl Project<'_> {
 
     /// Prints what has changed, and where new wormholes are reached.
     fn show(&mut self, plan: &Plan) -> Result<(), Failure> {
+        self.serves = true;
         if plan.is_empty() {
             note("nothing in it has changed");
         } else {
@@ -283,10 +287,10 @@ impl Project<'_> {
 
     /// Prints why nothing was swapped in.
     fn report(&self, error: &RoundError) {
-        let goes_on = if self.session.host.components().is_empty() && self.shown.is_empty() {
-            "it is tried again at the next change"
-        } else {
+        let goes_on = if self.serves {
             "the version before goes on"
+        } else {
+            "it is tried again at the next change"
         };
         note(&format!("error: {}\n{goes_on}", error.reason()));
     }

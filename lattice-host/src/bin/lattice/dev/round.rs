@@ -119,6 +119,8 @@ impl Work {
             self.parts = parts;
         }
         let declared = Declared::load(self.place.manifest())?;
+        // Fails if there is nothing at all.
+        declared.parts(&root, &self.parts)?;
         Ok(Reading { declared })
     }
 
