@@ -32,7 +32,7 @@ use lattice_core::{
     name::{LatticeName, WormholeId},
 };
 use lattice_host::artifact::Artifacts;
-use page::Page;
+use page::{PageOptions, UiServer};
 use place::Place;
 use round::{Reading, RoundError, Work};
 use server::Server;
@@ -74,9 +74,8 @@ pub(crate) struct Dev {
     /// that is in use
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
-    /// Serves the page that shows the lattice at this address, such as `127.0.0.1:9119`
-    #[arg(long, value_name = "ADDRESS")]
-    ui: Option<String>,
+    #[command(flatten)]
+    page: PageOptions,
     /// Opens the page in a browser
     #[arg(long, requires = "ui")]
     open: bool,
@@ -90,17 +89,26 @@ pub(crate) struct Dev {
 impl Dev {
     /// Builds and runs a project, and again at each change, until it is asked to stop.
     pub(crate) async fn run(self, options: &LatticeOptions) -> Result<(), Failure> {
+        let Self {
+            folder,
+            http,
+            page,
+            open,
+            access,
+            registries,
+        } = self;
         let wrong = |error: &(dyn std::error::Error + 'static)| Failure::Usage(chain(error));
         options.refuse_location("lattice dev")?;
         let name = LatticeName::new(&options.lattice).map_err(|error| wrong(&error))?;
-        let place = Place::of(&self.folder).map_err(|error| wrong(&error))?;
-        let has_files = self.access.names_files()?;
-        let mut access = self.access.access()?;
+        let place = Place::of(&folder).map_err(|error| wrong(&error))?;
+        page.check()?;
+        let has_files = access.names_files()?;
+        let mut access = access.access()?;
         let data = place.root.join(DATA);
         if !has_files {
             access = access.folder(data.clone());
         }
-        let artifacts = self.registries.artifacts(None)?;
+        let artifacts = registries.artifacts(None)?;
         // Listens for signals before it starts anything that would have to be stopped.
         let mut stop = StopSignal::listen()
             .map_err(|error| Failure::failed("can't listen for signals", &error))?;
@@ -110,11 +118,10 @@ impl Dev {
         let mut work = Work::new(place, stage);
         let settings = Settings {
             name,
-            http: self.http,
+            http,
             access,
             artifacts: artifacts.clone(),
         };
-        let page = self.ui.as_deref().map(|address| (address, self.open));
         let begun = async {
             let first = work.read(None).await;
             let first =
@@ -124,10 +131,13 @@ impl Dev {
                 make_data(&data)?;
             }
             let session = begin(settings, &work, first.as_ref().ok()).await?;
-            let page = serve_page(&session, page).await?;
+            let page = page.serve(&session.lattice, &artifacts).await?;
+            if let Some(page) = &page {
+                show_page(page, open)?;
+            }
             Ok::<_, Failure>((session, page, first))
         };
-        let (session, _page, first) = tokio::select! {
+        let (session, page, first) = tokio::select! {
             begun = begun => begun?,
             () = stop.asked() => return Ok(()),
         };
@@ -144,7 +154,7 @@ impl Dev {
             () = stop.asked() => Ok(()),
         };
         tokio::select! {
-            () = session.stop(GRACE) => {}
+            () = end(session, page) => {}
             // What is asked for twice is done at once.
             () = stop.asked() => {}
         }
@@ -179,20 +189,21 @@ async fn begin(
     Ok(session)
 }
 
-/// Serves the page, if it was asked for, and opens it in a browser.
-async fn serve_page(
-    session: &Session,
-    page: Option<(&str, bool)>,
-) -> Result<Option<Page>, Failure> {
-    let Some((address, in_browser)) = page else {
-        return Ok(None);
-    };
-    let page = page::serve(&session.lattice, address).await?;
-    print(&format!("page  {}\n", page.address))?;
-    if in_browser && let Err(error) = open::that_detached(&page.address) {
+/// Prints where the page is, and opens it in a browser if that was asked for.
+fn show_page(page: &UiServer, is_to_open: bool) -> Result<(), Failure> {
+    print(&format!("page  {}\n", page.url()))?;
+    if is_to_open && let Err(error) = open::that_detached(page.url()) {
         note(&format!("no browser could be started: {error}"));
     }
-    Ok(Some(page))
+    Ok(())
+}
+
+/// Stops the host, and then the page, which shows that meanwhile.
+async fn end(session: Session, page: Option<UiServer>) {
+    session.stop(GRACE).await;
+    if let Some(page) = page {
+        page.shutdown().await;
+    }
 }
 
 /// Returns the error of the first round, if a change of a source may mend it.

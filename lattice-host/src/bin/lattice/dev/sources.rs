@@ -362,19 +362,9 @@ impl Changes {
         self.0.is_empty()
     }
 
-    /// Returns whether a file below this folder, or this file, has changed.
-    pub(super) fn touch(&self, path: &Path) -> bool {
-        self.0.keys().any(|changed| changed.starts_with(path))
-    }
-
     /// Returns the files.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
-    }
-
-    /// Adds those that came later.
-    pub(super) fn extend(&mut self, later: Self) {
-        self.0.extend(later.0);
     }
 
     /// Returns the changes for people, with paths from this folder.

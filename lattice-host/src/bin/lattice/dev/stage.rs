@@ -17,11 +17,11 @@ const KEPT: usize = 3;
 #[derive(Debug)]
 pub(super) struct Stage {
     folder: TempDir,
-    copies: BTreeMap<PathBuf, VecDeque<Copy>>,
+    copies: BTreeMap<PathBuf, VecDeque<Copied>>,
 }
 
 #[derive(Debug)]
-struct Copy {
+struct Copied {
     digest: ImageDigest,
     path: PathBuf,
 }
@@ -68,7 +68,7 @@ impl Stage {
         fs::set_permissions(&path, file.metadata()?.permissions())?;
         // It is removed with the whole, or below.
         let _ = folder.keep();
-        copies.push_back(Copy {
+        copies.push_back(Copied {
             digest,
             path: path.clone(),
         });

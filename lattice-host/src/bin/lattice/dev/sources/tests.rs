@@ -5,6 +5,18 @@ use tokio::time::timeout;
 /// The deadline of each wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+impl Changes {
+    /// Returns whether a file below this folder, or this file, has changed.
+    fn touch(&self, path: &Path) -> bool {
+        self.0.keys().any(|changed| changed.starts_with(path))
+    }
+
+    /// Adds those that came later.
+    fn extend(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+}
+
 /// A project, and the watch of it. The path is the full one, as reports have it.
 fn project() -> (TempDir, PathBuf, Sources) {
     let folder = tempfile::tempdir().expect("a folder");
