@@ -1,7 +1,7 @@
 //! Loads apps from files, texts and Rust values.
 
 use super::{
-    AppManifest,
+    AppManifest, LinkManifest,
     check::{self, Found},
     encoding,
     foreign::{self, Foreign},
@@ -233,6 +233,14 @@ impl App {
     /// ```
     pub fn file_at(mut self, file: impl Into<PathBuf>, path: impl Into<PathBuf>) -> Self {
         self.moved.insert(file.into(), path.into());
+        self
+    }
+
+    /// Replaces the links of the manifest. Problems that are found from then on have no positions in
+    /// its text.
+    pub fn with_links(mut self, links: Vec<LinkManifest>) -> Self {
+        Arc::make_mut(&mut self.manifest).links = links;
+        self.source = None;
         self
     }
 

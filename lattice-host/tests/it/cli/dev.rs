@@ -365,16 +365,20 @@ fn an_interrupt_during_a_build_ends_it_and_all_that_it_has_started() {
     });
     dev.interrupt();
     dev.ends_well();
-    // One that was killed may stay a zombie for a moment.
-    let stat = format!("/proc/{}/stat", sleeper.trim());
+    until_gone(sleeper.trim());
+}
+
+/// Whether a process runs. One that was killed may stay a zombie for a moment.
+fn is_running(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("Z", |(_, rest)| rest);
+    !state.starts_with('Z')
+}
+
+fn until_gone(pid: &str) {
     let begun = Instant::now();
-    loop {
-        let stat = fs::read_to_string(&stat).unwrap_or_default();
-        let state = stat.rsplit_once(") ").map_or("Z", |(_, rest)| rest);
-        if state.starts_with('Z') {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it goes on: {stat}");
+    while is_running(pid) {
+        assert!(begun.elapsed() < PATIENCE, "{pid} goes on");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -404,6 +408,34 @@ fn a_folder_without_a_project_and_a_missing_tool_are_explained() {
         assert_eq!(code, Some(1), "{message}");
         assert!(message.contains("pip install"), "{message}");
     }
+}
+
+/// A program runs in a process of its own, which needs a server of NATS.
+#[test]
+fn an_app_with_a_program_gets_a_server_which_ends_with_it() {
+    let folder = project();
+    let program = env!("CARGO_BIN_EXE_lattice-test-provider");
+    let manifest = format!("name = \"shop\"\nproviders.acts.image = \"file:{program}\"\n");
+    fs::write(folder.path().join("project/app.toml"), manifest).expect("written");
+    let mut dev = Dev::begin(folder, bare());
+    dev.until_said("  swap ", 1);
+    let log = dev.log();
+    let (_, options) = log
+        .split_once("reach its lattice with `")
+        .expect("the options");
+    let (options, _) = options.split_once('`').expect("their end");
+    let mut call = bare();
+    call.args(options.split(' '));
+    let called = call
+        .args(["call", "acts", "test:process/acts@0.1.0#pid"])
+        .output();
+    let called = called.expect("it runs");
+    assert!(called.status.success(), "{called:?}");
+    let pid = text(&called.stdout).trim().to_owned();
+    assert!(is_running(&pid), "{pid}");
+    dev.interrupt();
+    dev.ends_well();
+    until_gone(&pid);
 }
 
 /// From the template to the first answer, and to the answers of two more versions.

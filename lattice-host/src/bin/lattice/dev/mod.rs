@@ -123,10 +123,7 @@ impl Dev {
             artifacts: artifacts.clone(),
         };
         let begun = async {
-            let first = work.read(None).await;
-            let first =
-                first.map_or_else(|error| not_mended(error).map(Err), |first| Ok(Ok(first)));
-            let first = first?;
+            let first = first_of(&mut work).await?;
             if !has_files && work.has_providers(first.as_ref().ok()) {
                 make_data(&data)?;
             }
@@ -159,6 +156,14 @@ impl Dev {
             () = stop.asked() => {}
         }
         ended
+    }
+}
+
+/// Reads a project for the first time. Fails if no change of a source can mend what is wrong.
+async fn first_of(work: &mut Work) -> Result<Result<Reading, RoundError>, Failure> {
+    match work.read(None).await {
+        Ok(reading) => Ok(Ok(reading)),
+        Err(error) => not_mended(error).map(Err),
     }
 }
 

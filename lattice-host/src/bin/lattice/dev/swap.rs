@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use lattice_core::{
     Lattice,
     agent::{Agent, AgentState},
-    app::{App, Plan},
+    app::{App, Applied, ApplyError, LinkManifest, Plan, PlanError, ProblemKind, Problems},
     desired::{Desired, Replicas},
     name::ComponentId,
     place::plan::Phase,
@@ -33,20 +33,70 @@ const LOOK: Duration = Duration::from_millis(100);
 /// # Cancel safety
 /// Dropping the future may leave the app applied or not.
 pub(super) async fn swap(lattice: &Lattice, host: &Host, app: &App) -> Result<Plan, Failure> {
-    let applied = lattice.apply(app).await?;
+    match lattice.apply(app).await {
+        Err(ApplyError::Plan(PlanError::Problems(problems))) if are_about_types(&problems) => {
+            // The types are those of the versions that serve. The links may fit the new ones.
+            let first = components_first(lattice, app);
+            let before = carry_out(lattice, host, &first, lattice.apply(&first).await?).await?;
+            let mut plan = carry_out(lattice, host, app, lattice.apply(app).await?).await?;
+            plan.create.extend(before.create);
+            plan.change.extend(before.change);
+            plan.delete.extend(before.delete);
+            Ok(plan)
+        }
+        applied => carry_out(lattice, host, app, applied?).await,
+    }
+}
+
+/// Waits until what was applied serves.
+async fn carry_out(
+    lattice: &Lattice,
+    host: &Host,
+    app: &App,
+    applied: Applied,
+) -> Result<Plan, Failure> {
     let (Some(revision), Some(agent)) = (applied.revision, host.agent()) else {
         return Ok(applied.plan);
     };
     let served = until_served(lattice, &agent, app, revision);
     match timeout(PATIENCE, served).await {
-        Ok(served) => served?,
-        Err(_) => {
-            return Err(Failure::Failed(format!(
-                "not all of it serves after {PATIENCE:?}; it goes on starting, and the version before serves until then"
-            )));
-        }
+        Ok(served) => served.map(|()| applied.plan),
+        Err(_) => Err(Failure::Failed(format!(
+            "not all of it serves after {PATIENCE:?}; it goes on starting, and the version before serves until then"
+        ))),
     }
-    Ok(applied.plan)
+}
+
+/// Whether all that is wrong is that links don't fit the types of their components.
+fn are_about_types(problems: &Problems) -> bool {
+    let mut all = problems.iter();
+    all.all(|problem| matches!(problem.kind, ProblemKind::LinkMismatch(_)))
+}
+
+/// Returns the app with the links that it has now, between components that it still has.
+fn components_first(lattice: &Lattice, app: &App) -> App {
+    let (manifest, desired) = (app.manifest(), lattice.desired());
+    let is_there = |id: &ComponentId| {
+        manifest.actors.contains_key(id)
+            || manifest.providers.contains_key(id)
+            || manifest.external.contains(id)
+    };
+    let links = lattice.links().list();
+    let own = links
+        .iter()
+        .filter(|entry| desired.link_owner(&entry.key) == Some(&manifest.name))
+        .map(|entry| &entry.link)
+        .filter(|link| is_there(&link.source) && is_there(&link.target));
+    let own = own.map(|link| LinkManifest {
+        from: link.source.clone(),
+        to: link.target.clone(),
+        interface: link.interface.clone(),
+        name: link.name.clone(),
+        config: serde_json::from_str(&link.config).unwrap_or_default(),
+        locality: link.locality,
+        idempotent: link.idempotent.clone(),
+    });
+    app.clone().with_links(own.collect())
 }
 
 async fn until_served(
@@ -58,9 +108,8 @@ async fn until_served(
     let begun = Instant::now();
     let mut states = agent.watch();
     loop {
-        let desired = lattice.desired();
-        if desired.revision >= revision {
-            let state = agent.state();
+        if lattice.replica().health().revision >= revision {
+            let (desired, state) = (lattice.desired(), agent.state());
             match standing(&desired, &state, app) {
                 Standing::Serves => return Ok(()),
                 Standing::Fails(reason) if begun.elapsed() > FAILS => {
@@ -136,7 +185,6 @@ fn of_component(desired: &Desired, state: &AgentState, id: &ComponentId) -> Stan
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lattice_host::Host;
 
     const GREETER: &str = r#"(component
         (core module $m (func (export "f") (result i32) i32.const 1))
@@ -177,6 +225,34 @@ mod tests {
                     .is_empty()
             );
         }
+    }
+
+    /// The types that are known are those of the version that serves.
+    #[tokio::test]
+    async fn an_interface_and_the_links_for_it_change_at_once() {
+        let (lattice, host) = host().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        for version in ["1.0.0", "2.0.0"] {
+            let code = wat::parse_str(GREETER.replace("1.0.0", version)).expect("a component");
+            std::fs::write(folder.path().join("c.wasm"), code).expect("written");
+            let text = format!(
+                "name = \"shop\"\nexternal = [\"web\"]\nactors.c.image = \"file:c.wasm\"\n[[links]]\nfrom = \"web\"\nto = \"c\"\ninterface = \"a:b/c@{version}\"\n"
+            );
+            let app = App::from_toml(folder.path().join("app.toml"), &text).expect("valid");
+            swap(&lattice, &host, &app).await.expect("it serves");
+            let web = lattice.caller("web").expect("an id");
+            let called = web.call(&*format!("a:b/c@{version}"), "f", ()).await;
+            let value: u32 = called.expect("it is linked");
+            assert_eq!(value, 1);
+        }
+        assert_eq!(lattice.links().list().len(), 1);
+        // A link that no version fits is still refused.
+        let text = "name = \"shop\"\nexternal = [\"web\"]\nactors.c.image = \"file:c.wasm\"\n[[links]]\nfrom = \"web\"\nto = \"c\"\ninterface = \"a:b/d@1.0.0\"\n";
+        let app = App::from_toml(folder.path().join("app.toml"), text).expect("valid");
+        let error = swap(&lattice, &host, &app)
+            .await
+            .expect_err("it doesn't fit");
+        assert!(error.to_string().contains("app.toml:7:"), "{error}");
     }
 
     #[tokio::test]
