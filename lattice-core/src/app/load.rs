@@ -236,8 +236,8 @@ impl App {
         self
     }
 
-    /// Replaces the links of the manifest. Problems that are found from then on have no positions in
-    /// its text.
+    /// Replaces the links of the manifest. Problems that are found from then on have no positions
+    /// in its text.
     pub fn with_links(mut self, links: Vec<LinkManifest>) -> Self {
         Arc::make_mut(&mut self.manifest).links = links;
         self.source = None;

@@ -51,8 +51,8 @@ impl Place {
     /// another one that is made up from its parts.
     pub(super) fn manifest(&mut self) -> Option<&Path> {
         if self.manifest.is_none() {
-            let paths = MANIFESTS.iter().map(|name| self.root.join(name));
-            self.manifest = paths.into_iter().find(|path| path.is_file());
+            let mut paths = MANIFESTS.iter().map(|name| self.root.join(name));
+            self.manifest = paths.find(|path| path.is_file());
         }
         self.manifest.as_deref()
     }

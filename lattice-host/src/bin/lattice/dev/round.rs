@@ -137,9 +137,7 @@ impl Work {
             let others = changes
                 .paths()
                 .filter(|path| manifest.as_deref() != Some(*path));
-            all || others
-                .into_iter()
-                .any(|path| path.starts_with(sources_of(part)))
+            all || others.any(|path| path.starts_with(sources_of(part)))
         });
         let touched: Vec<PathBuf> = touched.map(|part| part.output.clone()).collect();
         self.stale.extend(touched);

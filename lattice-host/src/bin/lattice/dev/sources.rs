@@ -228,8 +228,8 @@ impl Sources {
 
     /// Whether a folder below the root, or one that it is in, isn't source.
     fn is_ignored(&self, folder: &Path) -> bool {
-        let below = folder.ancestors().take_while(|folder| *folder != self.root);
-        below.into_iter().any(ignore::folder)
+        let mut below = folder.ancestors().take_while(|folder| *folder != self.root);
+        below.any(ignore::folder)
     }
 
     /// Compares all files that are known in a folder.
