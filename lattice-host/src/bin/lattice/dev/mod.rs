@@ -271,7 +271,7 @@ impl Project<'_> {
 
     async fn round(&mut self, reading: Result<Reading, RoundError>) -> Result<Plan, RoundError> {
         let reading = reading?;
-        let named = self.sources.name(self.work.prebuilt(&reading));
+        let named = self.sources.name(self.work.name_files(&reading));
         named.map_err(|error| failed(&error))?;
         if self.session.server.is_none() && self.work.has_programs(&reading) {
             return Err(RoundError::Swap(Failure::Refused(

@@ -70,6 +70,8 @@ pub(super) struct Work {
     stage: Stage,
     /// The parts, by their outputs, whose sources have changed since they were last built.
     stale: BTreeSet<PathBuf>,
+    /// The files that count although they aren't source.
+    named: BTreeSet<PathBuf>,
 }
 
 /// A project that was read: what it declares.
@@ -87,6 +89,7 @@ impl Work {
             builder: Builder::default(),
             stage,
             stale: BTreeSet::new(),
+            named: BTreeSet::new(),
         }
     }
 
@@ -126,28 +129,29 @@ impl Work {
 
     /// Marks the parts that have to be built again.
     fn outdate(&mut self, changes: &Changes) {
-        let manifest = self.place.manifest().map(Path::to_path_buf);
-        let folders: Vec<&Path> = self.parts.iter().map(sources_of).collect();
+        let sources: Vec<&Path> = changes
+            .paths()
+            .filter(|path| !self.named.contains(*path))
+            .collect();
         // What is in no part may be part of each, such as a folder with WIT.
-        let is_shared = |path: &Path| {
-            manifest.as_deref() != Some(path) && !folders.iter().any(|of| path.starts_with(of))
-        };
-        let all = changes.paths().any(is_shared);
-        let touched = self.parts.iter().filter(|part| {
-            let others = changes
-                .paths()
-                .filter(|path| manifest.as_deref() != Some(*path));
-            all || others.any(|path| path.starts_with(sources_of(part)))
-        });
+        let is_in = |path: &Path, part: &Part| path.starts_with(sources_of(part));
+        let is_shared = |path: &Path| !self.parts.iter().any(|part| is_in(path, part));
+        let all = sources.iter().any(|path| is_shared(path));
+        let touched = self
+            .parts
+            .iter()
+            .filter(|part| all || sources.iter().any(|path| is_in(path, part)));
         let touched: Vec<PathBuf> = touched.map(|part| part.output.clone()).collect();
         self.stale.extend(touched);
     }
 
-    /// Returns the files whose changes count although they aren't source.
-    pub(super) fn prebuilt(&self, reading: &Reading) -> BTreeSet<PathBuf> {
-        let mut files = reading.declared.prebuilt(&self.parts);
-        files.extend(self.place.clone().manifest().map(Path::to_path_buf));
-        files
+    /// Returns the files whose changes count although they aren't source: the manifest, and what it
+    /// names and no part builds.
+    pub(super) fn name_files(&mut self, reading: &Reading) -> BTreeSet<PathBuf> {
+        self.named = reading.declared.prebuilt(&self.parts);
+        let manifest = self.place.manifest().map(Path::to_path_buf);
+        self.named.extend(manifest);
+        self.named.clone()
     }
 
     /// Returns whether programs belong to the app, which need a lattice that processes can join.
