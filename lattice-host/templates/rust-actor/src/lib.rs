@@ -17,9 +17,6 @@ mod tests {
 
     #[test]
     fn the_greeting_has_the_path() {
-        assert_eq!(
-            greeting("/Ada"),
-            "Hello from placeholder-name, at /Ada!\n"
-        );
+        assert_eq!(greeting("/Ada"), "Hello from placeholder-name, at /Ada!\n");
     }
 }
