@@ -29,13 +29,17 @@ const OTHERS: [&str; 14] = [
 ];
 /// How many of them have no baseline.
 const ALONE: usize = 4;
-/// The rows that need a server or a browser, which not every machine has. Without it, they say so.
-const ON_SERVERS: [&str; 5] = [
+/// The rows that need a server, a browser or a program which not every machine has. Without it,
+/// they say so.
+const ON_SERVERS: [&str; 8] = [
     "kv.redis.rate",
     "sql.postgres.rate",
     "blob.s3.growth_MiB",
     "ui.delta.p95_ms",
     "ui.idle.cpu",
+    "dev.swap_ms",
+    "dev.swap.failed",
+    "cold.new_to_call_s",
 ];
 
 fn load(args: &[&str], summary: &Path) -> Output {

@@ -8,7 +8,8 @@
 //!
 //! `flow` adds rows about streams, resources and large arguments, some of them over NATS, `http`
 //! rows about requests that enter through a wormhole, `providers` rows about the standard
-//! providers, `ui` rows about the page in a browser, and `otel` rows about what telemetry costs.
+//! providers, `ui` rows about the page in a browser, `otel` rows about what telemetry costs, and
+//! `dev` rows about the loop of a developer.
 //!
 //! *One in flight* is a loop inside the calling actor, so that the figure is that of the import
 //! call alone: one sample is the mean of a loop that takes about half a millisecond. In all other
@@ -21,6 +22,7 @@
 //! Figures are medians of the rounds. CPU time (user and system, of all processes that take part)
 //! is the total of all rounds divided by their calls. A failed call ends the program.
 
+mod dev;
 mod flow;
 mod http;
 mod local;
@@ -100,5 +102,6 @@ async fn load(options: Options) -> Result<(), Failure> {
     providers::compare(&mut report).await?;
     ui::compare(&mut report).await?;
     otel::compare(&mut report).await?;
+    dev::compare(&mut report).await?;
     report.finish()
 }

@@ -4,6 +4,7 @@ mod access;
 mod app;
 mod call;
 mod command_line;
+mod dev;
 mod failure;
 mod get;
 mod images;
@@ -14,6 +15,7 @@ mod link;
 mod log;
 mod logs;
 mod metrics;
+mod new;
 mod options;
 mod output;
 mod page;
@@ -67,6 +69,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes a project: an actor, a provider or an app
+    #[command(subcommand)]
+    New(new::New),
+    /// Builds and runs a project, and again at each change, until ctrl-c
+    Dev(Box<dev::Dev>),
     /// Runs a host until it receives SIGTERM or ctrl-c
     Up(Box<up::Up>),
     /// Shows the constellation in a browser, until it receives SIGTERM or ctrl-c
@@ -172,8 +179,10 @@ fn refused(failure: &Failure) -> ExitCode {
 /// Returns the filter of the log: `RUST_LOG`, or else the default of the command.
 fn filter(command: &Command) -> Result<EnvFilter, Failure> {
     let by_default = match command {
-        // The client's own lines repeat what this program logs.
+        // The client's own lines repeat what this program logs, and those of actors are printed
+        // by `lattice dev`.
         Command::Up(_) => "info,async_nats=off",
+        Command::Dev(_) => "warn,async_nats=off,lattice::actor=off",
         _ => "error",
     };
     let directives = options::variable("RUST_LOG")?;
@@ -185,6 +194,8 @@ fn filter(command: &Command) -> Result<EnvFilter, Failure> {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let lattice = &cli.lattice;
     match cli.command {
+        Command::New(new) => new.run(),
+        Command::Dev(dev) => dev.run(lattice).await,
         Command::Up(up) => up.run(lattice).await,
         Command::Ui(page) => page.run(lattice).await,
         Command::Key(key) => key.run(),
