@@ -98,6 +98,7 @@ function connectionChanged(state, why) {
   app.connection = { state, why, since };
   setData(page, "connection", state);
   setText(byId("connection"), CONNECTIONS[state]);
+  if (state === "live" && app.config.lattice === undefined) readConfig();
   updateBanners();
 }
 

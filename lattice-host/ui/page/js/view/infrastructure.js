@@ -2,7 +2,7 @@
 // it. Cards out of sight cost nothing to paint (`content-visibility` in the style sheet).
 
 import { bytes, count, latency, plural, rate, uptime } from "../model/format.js";
-import { hostContext, hostProblems, hostState, isServing, phaseName, phaseText } from "../model/health.js";
+import { hostContext, hostProblems, hostState, isServing, phaseName, phaseText, sumLoad } from "../model/health.js";
 import { byId, el, keyed, setAttribute, setData, setText, show } from "./dom.js";
 import { kindIcon } from "./icons.js";
 
@@ -146,7 +146,7 @@ function updateCard(card, state, id, context) {
   keyed(card.querySelector(".badges"), problems, (problem) => problem.id + problem.text, badge);
   const labels = Object.entries(host.labels ?? {}).map(([name, value]) => `${name}=${value}`);
   keyed(card.querySelector(".labels"), labels, (text) => text, (text) => el("span", { class: "label", text }));
-  keyed(card.querySelector(".figures"), figures(host), ([name]) => name, figure, (element, [, value]) =>
+  keyed(card.querySelector(".figures"), figures(state, host), ([name]) => name, figure, (element, [, value]) =>
     setText(element.lastElementChild, value));
   updateReplicas(card, state, id);
 }
@@ -160,12 +160,13 @@ function badge({ text, severe }) {
   );
 }
 
-function figures(host) {
+function figures(state, host) {
   if (host.uptime_s === undefined || host.uptime_s === null) {
     return [];
   }
   return [
     ["Up for", uptime(host.uptime_s)],
+    ["Calls", rate(sumLoad(state.replicasOn.get(host.id)?.values() ?? []).rate) || "none"],
     ["In flight", count(host.in_flight)],
     ["Memory", bytes(host.memory) || "unknown"],
   ];
