@@ -69,7 +69,7 @@ fi
 cargo check --release --quiet --package lattice-mesh-core --package lattice-mesh-provider-sdk
 cargo check --release --quiet --package lattice-mesh-host --lib --no-default-features
 # Each feature alone; `view` is compiled with all others in every other check.
-for features in '' disk nats apps secrets; do
+for features in '' disk dynamic nats apps secrets; do
     cargo clippy --release --quiet --package lattice-mesh-core --lib --no-default-features --features "$features" -- -D warnings
 done
 echo "lattice-mesh-core builds with each feature alone"
