@@ -48,6 +48,11 @@
 //! call. Calls that aren't sampled make no span, which is what keeps telemetry cheap. A request to
 //! a wormhole with a valid `traceparent` follows the decision in it.
 //!
+//! # Metrics
+//!
+//! The readings of the hosts and nodes that the program [observes](observe) are sent together with
+//! the metrics of its own instruments, which it makes with the crate `opentelemetry`.
+//!
 //! # When the collector is away
 //!
 //! Spans wait in a queue of bounded size and are sent by a thread of its own. Where the collector

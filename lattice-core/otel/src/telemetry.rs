@@ -10,7 +10,7 @@ use crate::{
     traces,
 };
 use lattice_core::trace;
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;
 use std::time::Duration;
 use tracing::Subscriber;
@@ -173,6 +173,10 @@ impl Builder {
         if providers.traces.is_some() {
             let tracer = traces::Propagation::new(ratio);
             trace::set_tracer(tracer).map_err(|_| InstallError::AlreadyInstalled)?;
+        }
+        if let Some(metrics) = &providers.metrics {
+            // For the program's own instruments.
+            global::set_meter_provider(metrics.clone());
         }
         Ok((layer::all(layers), Guard::new(providers, setup.client)))
     }

@@ -11,11 +11,9 @@ use crate::{
     name::ComponentId,
     server::component::RunningComponent,
     telemetry::{Telemetry, report::resident_memory},
+    trace::SYSTEM,
 };
 use std::sync::Arc;
-
-/// The value of `rpc.system.name`.
-const SYSTEM: &str = "lattice";
 
 impl Telemetry {
     /// Reads the metrics of this node. From now on, the durations of calls are recorded.
