@@ -85,8 +85,8 @@ impl Connection {
             budgets,
         } = parts;
         let counts = Counts::default();
-        let bus = CountedBus::new(bus, &counts.bus);
-        let store = CountedStore::new(store, &counts.store);
+        let bus = CountedBus::around(bus, &counts.bus);
+        let store = CountedStore::around(store, &counts.store);
         let medium = Medium {
             bus: bus.clone(),
             subjects: Subjects::new(&name),
@@ -120,7 +120,7 @@ impl Connection {
     /// Opens the same connection over another bus. The view of the store stays shared; live hosts
     /// are watched on the new bus.
     pub(crate) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
-        let bus = CountedBus::new(bus, &self.counts.bus);
+        let bus = CountedBus::around(bus, &self.counts.bus);
         let medium = Medium {
             bus: bus.clone(),
             ..self.medium()

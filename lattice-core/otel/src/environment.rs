@@ -175,6 +175,10 @@ fn endpoint_variable(signal: Signal) -> String {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method is one of a single lifetime, and not of all"
+)]
 mod tests {
     use super::*;
 

@@ -8,7 +8,7 @@
 mod encode;
 mod exporter;
 
-use crate::{InstallError, setup::Setup};
+use crate::setup::Setup;
 use exporter::Exporter;
 use lattice_core::telemetry::Metrics;
 use opentelemetry::metrics::MeterProvider as _;
@@ -74,8 +74,8 @@ impl fmt::Debug for Observed {
 }
 
 /// Returns what sends the metrics of this process.
-pub(crate) fn provider(setup: &Setup) -> Result<SdkMeterProvider, InstallError> {
-    let exporter = Exporter::new(setup)?;
+pub(crate) fn provider(setup: &Setup) -> SdkMeterProvider {
+    let exporter = Exporter::new(setup);
     let provider = SdkMeterProvider::builder()
         .with_periodic_exporter(exporter)
         .with_resource(setup.resource.clone())
@@ -88,7 +88,7 @@ pub(crate) fn provider(setup: &Setup) -> Result<SdkMeterProvider, InstallError> 
         .with_unit("{host}")
         .with_callback(|gauge| gauge.observe(lock().all.len() as u64, &[]))
         .build();
-    Ok(provider)
+    provider
 }
 
 /// Returns a reading of each source, and forgets those that have none any more.

@@ -168,7 +168,7 @@ impl Builder {
             providers.logs = Some(logger);
         }
         if is_sent(Signal::Metrics)? {
-            providers.metrics = Some(metrics::provider(&setup)?);
+            providers.metrics = Some(metrics::provider(&setup));
         }
         if providers.traces.is_some() {
             let tracer = traces::Propagation::new(ratio);

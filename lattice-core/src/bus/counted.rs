@@ -47,7 +47,7 @@ pub(crate) struct CountedBus {
 }
 
 impl CountedBus {
-    pub(crate) fn new(bus: Arc<dyn Bus>, counts: &Arc<BusCounts>) -> Arc<dyn Bus> {
+    pub(crate) fn around(bus: Arc<dyn Bus>, counts: &Arc<BusCounts>) -> Arc<dyn Bus> {
         let counts = counts.clone();
         Arc::new(Self { bus, counts })
     }
@@ -115,7 +115,7 @@ mod tests {
     #[tokio::test]
     async fn messages_are_counted_with_their_bytes_where_they_leave_and_arrive() {
         let counts = Arc::<BusCounts>::default();
-        let bus = CountedBus::new(Arc::new(MemoryNetwork::new().connect()), &counts);
+        let bus = CountedBus::around(Arc::new(MemoryNetwork::new().connect()), &counts);
         let subjects = Subjects::new(&LatticeName::new("dev").expect("valid"));
         let mut beats = bus.subscribe(subjects.beat(), 8).await.expect("it does");
         for bytes in [&b"one"[..], b"three"] {

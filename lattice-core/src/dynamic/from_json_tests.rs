@@ -70,10 +70,18 @@ fn json_may_be_written_in_other_ways_too() {
     }
 }
 
+/// A type, a value that isn't one of it, where it isn't, and why.
+type Misfit = (&'static str, serde_json::Value, &'static str, &'static str);
+
+fn is_named((type_text, given, at, reason): Misfit) {
+    let error = value_of(&ty(type_text), &given).expect_err(type_text);
+    assert_eq!(error.at, at, "{type_text}: {error}");
+    assert!(error.reason.contains(reason), "{type_text}: {error}");
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
-    let deep = "record { people: list<record { name: string, age: u8 }> }";
-    for (type_text, given, at, reason) in [
+    for misfit in [
         ("bool", json!(1), "value", "true or false"),
         ("u8", json!(256), "value", "from 0 to 255"),
         ("u8", json!(1.5), "value", "a whole number"),
@@ -129,6 +137,15 @@ fn what_does_not_fit_is_named() {
             "value",
             "there are `ok`, `err`",
         ),
+    ] {
+        is_named(misfit);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named_within_other_values() {
+    let deep = "record { people: list<record { name: string, age: u8 }> }";
+    for misfit in [
         ("option<u8>", json!("x"), "value", "a whole number"),
         ("option<option<u8>>", json!(7), "value", "the field `some`"),
         ("map<u8, u8>", json!([[1]]), "value[0]", "a key and a value"),
@@ -157,9 +174,7 @@ fn what_does_not_fit_is_named() {
             "unknown field `x`",
         ),
     ] {
-        let error = value_of(&ty(type_text), &given).expect_err(type_text);
-        assert_eq!(error.at, at, "{type_text}: {error}");
-        assert!(error.reason.contains(reason), "{type_text}: {error}");
+        is_named(misfit);
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct CountedStore {
 }
 
 impl CountedStore {
-    pub(crate) fn new(store: Arc<dyn Store>, counts: &Arc<StoreCounts>) -> Arc<dyn Store> {
+    pub(crate) fn around(store: Arc<dyn Store>, counts: &Arc<StoreCounts>) -> Arc<dyn Store> {
         let counts = counts.clone();
         Arc::new(Self { store, counts })
     }
@@ -190,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn operations_are_counted_with_what_they_failed_with() {
         let counts = Arc::<StoreCounts>::default();
-        let store = CountedStore::new(Arc::new(MemoryStore::new()), &counts);
+        let store = CountedStore::around(Arc::new(MemoryStore::new()), &counts);
         let key = StoreKey::for_test("one");
         let put = || vec![Op::put(key.clone(), "value", Expect::Absent)];
         let revision = store.commit(put()).await.expect("it is absent");

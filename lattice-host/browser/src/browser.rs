@@ -171,10 +171,12 @@ impl Browser {
         what: &str,
         command: impl Future<Output = Result<T, CmdError>>,
     ) -> T {
-        match timeout(PATIENCE, command).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(failed)) => self.fail(&format!("{what}: {failed}")).await,
-            Err(_) => panic!("not in time: {what}; {}", self.driver.log()),
+        let Ok(ended) = timeout(PATIENCE, command).await else {
+            panic!("not in time: {what}; {}", self.driver.log());
+        };
+        match ended {
+            Ok(done) => done,
+            Err(failed) => self.fail(&format!("{what}: {failed}")).await,
         }
     }
 

@@ -178,7 +178,6 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::browser;
 
     const GOOD: &str = "data:text/html,<html lang=en><title>good</title>\

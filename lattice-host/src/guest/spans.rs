@@ -6,7 +6,7 @@
 
 use foldhash::fast::RandomState;
 use futures_util::FutureExt as _;
-use lattice_core::{call::Context, serve::Answer, sync::Mutex};
+use lattice_core::{call::Context, id::TraceContext, serve::Answer, sync::Mutex};
 use std::{
     collections::HashMap,
     sync::{
@@ -42,7 +42,7 @@ pub(crate) fn within(context: impl FnOnce() -> Context, log: impl FnOnce()) {
     if KEPT.load(Ordering::Relaxed) == 0 {
         return log();
     }
-    let span = context().trace.filter(|trace| trace.is_sampled());
+    let span = context().trace.filter(TraceContext::is_sampled);
     let span = span.and_then(|trace| SPANS.lock().get(&trace.span_id).cloned());
     match span {
         Some(span) => span.in_scope(log),
@@ -56,7 +56,7 @@ struct Kept(SpanId);
 impl Kept {
     /// Keeps the span of the call that begins, if it has one.
     fn of(context: &Context) -> Option<Self> {
-        let trace = context.trace.filter(|trace| trace.is_sampled())?;
+        let trace = context.trace.filter(TraceContext::is_sampled)?;
         let span = Span::current();
         if span.is_none() {
             return None;

@@ -1,10 +1,5 @@
 //! The paths of the page.
 
-#![expect(
-    clippy::unused_async,
-    reason = "a handler of axum is asynchronous, also one that doesn't wait"
-)]
-
 use crate::{
     actions,
     events::Events,

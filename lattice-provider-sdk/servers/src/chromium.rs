@@ -80,7 +80,7 @@ impl Chromedriver {
         Ok(driver)
     }
 
-    /// Returns `http://127.0.0.1:<port>`, where it takes commands of WebDriver.
+    /// Returns `http://127.0.0.1:<port>`, where it takes commands of `WebDriver`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -1,7 +1,7 @@
 //! Sends the metrics of the SDK and the readings of observed hosts in one request.
 
 use super::{encode, readings};
-use crate::{InstallError, environment::Signal, export, setup::Setup};
+use crate::{environment::Signal, export, setup::Setup};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::CONTENT_TYPE};
 use opentelemetry_http::HttpClient as _;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -24,7 +24,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(setup: &Setup) -> Result<Self, InstallError> {
+    pub(super) fn new(setup: &Setup) -> Self {
         let mut headers = HeaderMap::new();
         for (name, value) in setup.headers(Signal::Metrics) {
             let parsed = (HeaderName::try_from(name), HeaderValue::try_from(value));
@@ -35,12 +35,12 @@ impl Exporter {
         }
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         headers.insert(CONTENT_TYPE, protobuf);
-        Ok(Self {
+        Self {
             client: setup.client.clone(),
             url: setup.url(Signal::Metrics),
             headers,
             is_shut_down: AtomicBool::new(false),
-        })
+        }
     }
 
     async fn send(&self, request: ExportMetricsServiceRequest) -> OTelSdkResult {

@@ -82,10 +82,8 @@ impl Shop {
 
     /// Makes a call that leads to `back`, and returns the trace that `back` was told of.
     pub async fn call(&self, context: Context) -> Result<String, CallError> {
-        let called = self
-            .caller
-            .invoke(&function(FRONT, "open"), none(), context);
-        let text = called.await?;
+        let open = function(FRONT, "open");
+        let text = self.caller.invoke(&open, none(), context).await?;
         Ok(lattice_core::value::from_bytes(&text).expect("a string"))
     }
 }

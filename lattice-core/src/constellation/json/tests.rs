@@ -1,7 +1,7 @@
 use crate::{
     constellation::{
-        AppView, ComponentKind, ComponentView, Delta, HostLoad, HostView, ItemChange, LinkState,
-        LinkView, Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA, StoreState, StoreView,
+        AppView, ComponentKind, ComponentView, Delta, HostLoad, HostView, LinkState, LinkView,
+        Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA, StoreState, StoreView,
         UnreadableView, View, WormholeView,
     },
     desired::{Placement, Replicas, Run, SpreadRule, WormholeState},

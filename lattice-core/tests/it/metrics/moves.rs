@@ -55,11 +55,8 @@ async fn calls_are_timed_at_both_ends_from_the_first_reading_on() {
                 .is_none()
         );
     }
-    let failed = two.call(
-        &function("fail", "func()"),
-        Bytes::new(),
-        Context::default(),
-    );
+    let fail = function("fail", "func()");
+    let failed = two.call(&fail, Bytes::new(), Context::default());
     failed.await.expect_err("it fails");
     let method = ("rpc.method", "test:calls/api/fail");
     for name in [client, server] {

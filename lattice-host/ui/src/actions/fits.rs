@@ -34,7 +34,8 @@ pub(super) async fn fits(
     let interface = parse::interface(&outlet.interface)?;
     let lattice = actions.lattice();
     let view = within(lattice.constellation().settled()).await?;
-    let inlets = within(inlets(lattice, &source, &interface, view.components.keys())).await?;
+    let targets = view.components.keys().cloned().collect();
+    let inlets = within(inlets(lattice, &source, &interface, targets)).await?;
     let unread = |error| failed::store("the types of components can't be read", &error);
     Ok(Json(json!({
         "source": source,

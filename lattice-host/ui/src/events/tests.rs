@@ -21,7 +21,7 @@ async fn events() -> (Lattice, Events, CancellationToken) {
 struct Event(String, String, Value);
 
 /// Returns the events of a piece. Comments and `retry` aren't events.
-fn events(piece: &[u8]) -> Vec<Event> {
+fn events_in(piece: &[u8]) -> Vec<Event> {
     let text = std::str::from_utf8(piece).expect("text");
     let blocks = text
         .split("\n\n")
@@ -45,7 +45,9 @@ fn fold(view: &mut View, event: &Event) {
         "changes" => {
             let deltas: Vec<Delta> =
                 serde_json::from_value(event.2["deltas"].clone()).expect("deltas");
-            deltas.into_iter().for_each(|delta| view.apply(delta));
+            for delta in deltas {
+                view.apply(delta);
+            }
         }
         other => panic!("{other}"),
     }
@@ -61,7 +63,7 @@ async fn read_until(
     let reading = async {
         while !done(view) {
             let piece = reader.next().await.expect("the stream goes on");
-            for event in events(&piece) {
+            for event in events_in(&piece) {
                 fold(view, &event);
                 all.push(event);
             }
@@ -131,17 +133,17 @@ async fn a_reader_goes_on_after_the_last_event_that_it_has() {
     drop(reader);
     link(&lattice, "two").await;
     let mut again = events.read(Some(&last));
-    let events = read_until(&mut again, &mut view, |view| view.links.len() == 2).await;
+    let missed = read_until(&mut again, &mut view, |view| view.links.len() == 2).await;
     assert!(
-        events.iter().all(|event| event.0 == "changes"),
-        "{events:?}"
+        missed.iter().all(|event| event.0 == "changes"),
+        "{missed:?}"
     );
     let mut foreign = events.read(Some("other.7"));
-    let events = read_until(&mut foreign, &mut View::default(), |view| {
+    let all = read_until(&mut foreign, &mut View::default(), |view| {
         view.links.len() == 2
     })
     .await;
-    assert_eq!(events[0].0, "snapshot");
+    assert_eq!(all[0].0, "snapshot");
 }
 
 #[tokio::test(start_paused = true)]

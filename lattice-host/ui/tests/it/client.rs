@@ -51,9 +51,17 @@ impl Response {
     }
 }
 
+/// Returns the lines of a head after its first one.
+pub(crate) fn head(lines: &[String]) -> String {
+    lines
+        .iter()
+        .flat_map(|line| [line.as_str(), "\r\n"])
+        .collect()
+}
+
 /// Returns a request with these lines after its first one, and this body.
 pub(crate) fn request(first: &str, lines: &[String], body: &str) -> String {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let lines = head(lines);
     let length = body.len();
     format!(
         "{first} HTTP/1.1\r\n{lines}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -109,7 +117,7 @@ impl Events {
     pub(crate) async fn open(page: &UiServer, last: Option<&str>) -> Self {
         let mut lines = allowed(page);
         lines.extend(last.map(|id| format!("Last-Event-ID: {id}")));
-        let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = head(&lines);
         let opening = async {
             let mut stream = TcpStream::connect(page.address())
                 .await

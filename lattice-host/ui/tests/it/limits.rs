@@ -2,7 +2,7 @@
 
 use crate::{
     PATIENCE,
-    client::{Events, allowed, ask, exchange},
+    client::{Events, allowed, ask, exchange, head},
     lattice, serve,
 };
 use lattice_core::link::Link;
@@ -123,10 +123,7 @@ async fn a_stream_that_is_not_read_is_ended_and_holds_nobody_up() {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("a size");
     let mut stuck = socket.connect(page.address()).await.expect("it listens");
-    let lines: String = allowed(&page)
-        .iter()
-        .map(|line| format!("{line}\r\n"))
-        .collect();
+    let lines = head(&allowed(&page));
     let request = format!("GET /api/stream HTTP/1.1\r\n{lines}\r\n");
     stuck.write_all(request.as_bytes()).await.expect("it reads");
     // Changes, until the connection that is not read is full and its time is over.

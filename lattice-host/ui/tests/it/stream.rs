@@ -38,7 +38,9 @@ impl Page {
             "changes" => {
                 let deltas: Vec<Delta> =
                     serde_json::from_value(event.data["deltas"].clone()).expect("deltas");
-                deltas.into_iter().for_each(|delta| self.view.apply(delta));
+                for delta in deltas {
+                    self.view.apply(delta);
+                }
                 for (component, ports) in ports {
                     if ports.is_null() {
                         self.ports.remove(&component);

@@ -67,7 +67,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().canonicalize().expect("its path");
         let mut place = Place::of(&root).expect("a folder");
-        assert_eq!((&place.root, place.manifest()), (&root, None));
+        assert_eq!(place.root, root);
+        assert_eq!(place.manifest(), None);
         std::fs::write(root.join("app.toml"), "name = \"a\"").expect("written");
         let manifest = root.join("app.toml");
         assert_eq!(place.manifest(), Some(&*manifest));

@@ -84,7 +84,7 @@ pub(super) enum ProjectNameError {
     Id(#[from] NameError),
     /// A word of it starts with a digit, is empty, or has other characters.
     #[error(
-        "`{given}` can't be the name of a package in WIT: write words of lower-case letters and digits that start with a letter, with one hyphen between two of them{}", like(.like.as_deref())
+        "`{given}` can't be the name of a package in WIT: write words of lower-case letters and digits that start with a letter, with one hyphen between two of them{}", or_like(.like.as_deref())
     )]
     Words {
         /// The name.
@@ -175,7 +175,7 @@ fn like_it(text: &str) -> Option<String> {
     ProjectName::new(&like).ok().map(|name| name.0)
 }
 
-fn like(name: Option<&str>) -> String {
+fn or_like(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!("; `{name}` would do"))
 }
 
