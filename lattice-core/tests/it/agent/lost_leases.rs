@@ -2,12 +2,12 @@
 
 use super::leases::{Contender, once};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use lattice_core::{
     __private::{RENEW, TERM},
     store::{
         CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
-        StoreKey, StoreWatch,
+        StoreKey, StoreWatch, WatchEvent,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -248,12 +248,19 @@ async fn a_forged_response_grants_no_lease() {
     };
     let mut holder = Contender::over(Arc::new(way.clone()), "holder", 1).await;
     let mut other = Contender::over(Arc::new(way), "other", 2).await;
+    let mut changes = store.watch().await.expect("in reach");
     // They ask at the same moment.
     let [held, taken] = run([&mut holder, &mut other], TERM * 4).await;
     assert!(
         held > TERM && taken == Duration::ZERO,
         "{held:?}, {taken:?}"
     );
+    // Nor does the other one take the holder's claim for its own, and withdraw it.
+    while let Some(Some(event)) = changes.next().now_or_never() {
+        for change in event.changes() {
+            assert!(!matches!(change, WatchEvent::Delete { .. }), "{change:?}");
+        }
+    }
     holder.way.partition();
     let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
     assert!(taken > TERM, "{taken:?}");
