@@ -142,7 +142,7 @@ fn page(lattice: &Lattice, artifacts: &Artifacts, hosts: &[String]) -> Result<ui
         Some(token) => page.token(token),
         None => page,
     };
-    Ok(hosts.iter().fold(page, |page, name| page.host_name(name)))
+    Ok(hosts.iter().fold(page, ui::Ui::host_name))
 }
 
 /// Refuses an address that other machines reach, before anything is started.

@@ -6,6 +6,7 @@ use crate::{
     host::support::{actor, link, started},
     wait::until,
 };
+use data_encoding::HEXLOWER;
 use lattice_core::{
     Lattice, bus::memory::MemoryNetwork, name::ComponentId, store::MemoryStore,
     wormholes::NewWormhole,
@@ -113,17 +114,14 @@ async fn get(address: SocketAddr, headers: &str) -> String {
 /// Returns the spans of the trace with this id, or of all others, once all have come.
 async fn spans(sink: &Sink, is_outside: bool) -> Vec<SpanRecord> {
     let all = |sink: &Sink| {
-        let of_trace = |span: &SpanRecord| (hex(&span.trace_id) == OUTSIDE) == is_outside;
+        let of_trace =
+            |span: &SpanRecord| (HEXLOWER.encode(&span.trace_id) == OUTSIDE) == is_outside;
         let spans = sink.spans().into_iter().filter(of_trace);
         spans.collect::<Vec<_>>()
     };
     let has_all = |sink: &Sink| all(sink).iter().any(|span| span.name.starts_with("GET"));
     assert!(sink.wait(TIME, has_all).await, "{:#?}", sink.spans());
     all(sink)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +169,7 @@ async fn one_trace_leads_from_a_wormhole_to_the_backend_of_a_provider() {
     let outside = spans(&sink, true).await;
     let root = outside.iter().find(|span| span.name == "GET /");
     let root = root.unwrap_or_else(|| panic!("no root in {outside:#?}"));
-    assert_eq!(hex(&root.parent_id), "b7ad6b7169203331");
+    assert_eq!(HEXLOWER.encode(&root.parent_id), "b7ad6b7169203331");
     // The server, two calls with a span on each side, and the backend.
     assert_eq!(outside.len(), 6, "{outside:#?}");
     let all = sink.spans();

@@ -33,7 +33,7 @@ pub(super) async fn output(command: &mut Command) -> io::Result<Output> {
     let child = &mut group.0;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (status, _, _) =
+    let (status, (), ()) =
         tokio::try_join!(child.wait(), read(stdout, &mut out), read(stderr, &mut err))?;
     Ok(Output {
         status,

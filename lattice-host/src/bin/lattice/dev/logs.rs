@@ -20,8 +20,9 @@ pub(super) async fn follow(lattice: &Lattice) -> Result<AbortOnDropHandle<()>, B
         while let Some(event) = events.next().await {
             match event {
                 LogEvent::Line { line, .. } => {
+                    let printed = print(&shown(&line, paint));
                     // Without a reader, lines are lost, and the components go on.
-                    if print(&shown(&line, paint)).is_err() {
+                    if printed.is_err() {
                         return;
                     }
                 }
