@@ -11,8 +11,9 @@ cd "$(dirname "$0")/.."
 LIMIT=180
 . ./.ci/debian.sh
 
-# The same programs as in lattice-provider-sdk/servers/src/chromium.rs.
-chromium() {
+# The same programs as in lattice-provider-sdk/servers/src/chromium.rs. A function with the name of a
+# program would be found in its place.
+find_chromium() {
     if [ -n "${CHROMIUM:-}" ]; then
         command -v "$CHROMIUM"
     else
@@ -20,12 +21,12 @@ chromium() {
     fi
 }
 
-chromedriver() {
+find_chromedriver() {
     command -v "${CHROMEDRIVER:-chromedriver}"
 }
 
 both() {
-    chromium && chromedriver
+    find_chromium && find_chromedriver
 }
 
 if ! both >/dev/null; then
@@ -33,7 +34,7 @@ if ! both >/dev/null; then
     why=$(install chromium chromium-driver fonts-dejavu-core)
 fi
 for name in chromium chromedriver; do
-    if found=$("$name") && [ -n "$found" ]; then
+    if found=$("find_$name") && [ -n "$found" ]; then
         echo "$name: $found"
     else
         echo "$name: not found, so tests in a browser are skipped: ${why:-it isn't in Debian's packages}"

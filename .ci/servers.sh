@@ -18,7 +18,7 @@ postgres() {
     for folder in "${POSTGRES_BIN:-}" /usr/lib/postgresql/*/bin /usr/local/pgsql/bin; do
         [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && echo "$folder" && return
     done
-    found=$(command -v initdb) && command -v postgres >/dev/null && dirname "$found"
+    found=$(command -v initdb) && [ -x "${found%/*}/postgres" ] && dirname "$found"
 }
 
 redis() {
