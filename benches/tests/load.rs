@@ -75,6 +75,8 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         "local.actor.fresh",
         "http.local",
         "http.local.p3",
+        "otel.off",
+        "otel.sampled",
     ];
     let table = String::from_utf8_lossy(&output.stdout);
     let has = |name: &str| rows.iter().any(|row| row["row"] == name);

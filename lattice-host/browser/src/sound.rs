@@ -87,6 +87,7 @@ impl Browser {
         let requested = self.value(expression).await;
         let requested = requested.as_array().into_iter().flatten();
         requested
+            .filter_map(|address| address.as_str())
             .map(|address| format!("it requests {address}"))
             .collect()
     }

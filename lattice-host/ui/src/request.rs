@@ -178,7 +178,7 @@ mod tests {
             wrong(413, "too-large")
         );
         assert_eq!(
-            parse(json, "{".into(), limits).await,
+            parse(json, "7,".into(), limits).await,
             wrong(400, "bad-json")
         );
         assert_eq!(

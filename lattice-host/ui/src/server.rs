@@ -7,13 +7,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
@@ -28,6 +29,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 const HEADERS: usize = 64;
 /// Most bytes of the head of a request, and of what is buffered of a response.
 const BUFFER: usize = 64 * 1024;
+/// About how many bytes the system keeps for a client that doesn't take them. By default it keeps
+/// several megabytes, and it would take long to notice that a page is not read.
+const SEND_BUFFER: u32 = 256 * 1024;
+/// Connections that may wait until they are accepted.
+const BACKLOG: u32 = 128;
 
 /// A page that is served at an address of its own, from [`Ui::serve`](crate::Ui::serve).
 ///
@@ -83,7 +89,7 @@ pub(crate) async fn start(
     limits: &UiLimits,
 ) -> Result<UiServer, UiError> {
     let refused = |source| UiError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let listener = listen(address).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let acceptor = Acceptor {
         service: service.clone(),
@@ -96,6 +102,20 @@ pub(crate) async fn start(
         service,
         task: AbortOnDropHandle::new(tokio::spawn(acceptor.run(listener))),
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A port can be used again at once after its last server has stopped. On Windows, this would
+    // allow two servers at one port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 struct Acceptor {

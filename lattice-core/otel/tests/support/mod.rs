@@ -123,6 +123,11 @@ impl Service for Back {
         types(BACK, "greet")
     }
 
+    /// It refuses calls as a host does whose queue is full.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Answer {
         let left = |refused: usize| refused.checked_sub(1);
         let refused = self

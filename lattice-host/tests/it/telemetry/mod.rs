@@ -16,7 +16,7 @@ use lattice_otel::{
     Telemetry,
     sink::{Sink, SpanRecord, tree},
 };
-use pages::Pages;
+use pages::{OUTGOING, Pages};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -137,7 +137,7 @@ async fn one_trace_leads_from_a_wormhole_to_the_backend_of_a_provider() {
     for lattice in [&there, &elsewhere] {
         others.push(started(Host::builder(lattice).provider("other", pages.clone())).await);
     }
-    link(&here, "site", "wasi:http/outgoing-handler@0.2.0", "other").await;
+    link(&here, "site", OUTGOING, "other").await;
     let other = ComponentId::new("other").expect("an id");
     until("both replicas are known", || {
         here.peers().serving(&other).len() == 2

@@ -1,13 +1,10 @@
 //! A provider that has pages in a backend, and can refuse a request as one that is overloaded.
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use lattice_core::{
-    call::CallError,
-    id::Origin,
-    link::{Link, LinkKey},
-    name::ComponentId,
-    serve::{Answer, Request as Called, Service, Site},
+    call::{CallError, FunctionRef},
+    name::InterfaceName,
+    serve::{Answer, Request as Called, Service, Wrapper},
     types::ComponentTypes,
 };
 use lattice_provider_sdk::{BackendRequest, Call, IntoService, Stateless};
@@ -18,6 +15,9 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+
+/// The name of the handler's interface for the actors that call it.
+pub(super) const OUTGOING: &str = "wasi:http/outgoing-handler@0.2.0";
 
 lattice_provider_sdk::provider!({ inline: "
     package test:pages;
@@ -86,40 +86,38 @@ struct Refusing {
     pages: Arc<dyn Service>,
 }
 
-impl Service for Refusing {
-    fn types(&self) -> Arc<ComponentTypes> {
-        self.pages.types()
+impl Wrapper for Refusing {
+    fn inner(&self) -> &dyn Service {
+        &*self.pages
     }
 
-    fn call(&self, request: Called) -> Answer {
+    /// It refuses calls as a host does whose queue is full.
+    fn errors_are_its_own(&self) -> bool {
+        true
+    }
+
+    /// Adds the name under which actors make requests.
+    fn types(&self) -> Arc<ComponentTypes> {
+        let mut types = ComponentTypes::clone(&self.pages.types());
+        let handler = types.exports.values().next().cloned();
+        let name = InterfaceName::new(OUTGOING).expect("a name");
+        types
+            .exports
+            .extend(handler.map(|functions| (name, functions)));
+        Arc::new(types)
+    }
+
+    fn call(&self, mut request: Called) -> Answer {
         if self.refuses.swap(false, Ordering::SeqCst) {
             let component = request.component;
             return Answer::Ready(Err(CallError::Overloaded { component }));
         }
+        // Under its own name.
+        let types = self.pages.types();
+        let (interface, functions) = types.exports.first_key_value().expect("an interface");
+        let (name, signature) = functions.functions.first_key_value().expect("a function");
+        let function = FunctionRef::new(interface.clone(), name.clone(), signature);
+        request.function = function.key();
         self.pages.call(request)
-    }
-
-    fn placed(&self, component: &ComponentId, on: &Origin) {
-        self.pages.placed(component, on);
-    }
-
-    fn has_life(&self) -> bool {
-        self.pages.has_life()
-    }
-
-    fn started(&self, site: &Site) -> BoxFuture<'static, Result<(), String>> {
-        self.pages.started(site)
-    }
-
-    fn stopped(&self, site: &Site) -> BoxFuture<'static, ()> {
-        self.pages.stopped(site)
-    }
-
-    fn linked(&self, link: Arc<Link>) -> BoxFuture<'static, Result<(), String>> {
-        self.pages.linked(link)
-    }
-
-    fn unlinked(&self, link: &LinkKey) {
-        self.pages.unlinked(link);
     }
 }

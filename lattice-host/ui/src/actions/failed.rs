@@ -230,7 +230,7 @@ mod tests {
         let json = serde_json::to_value(problem(REFUSED, "no", &plain)).expect("JSON");
         assert_eq!(
             (&json["why"], &json["next"]),
-            (&"it burns".into(), &json!(null))
+            (&"it burns".into(), &json!("correct it, and send it again"))
         );
     }
 }

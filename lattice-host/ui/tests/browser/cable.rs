@@ -31,8 +31,9 @@ impl Cable {
     }
 
     /// Closes all connections, and takes no new ones.
-    pub(crate) fn cut(&mut self) {
-        self.task = JoinSet::new();
+    pub(crate) async fn cut(&mut self) {
+        // The address is free once the listener is gone.
+        self.task.shutdown().await;
     }
 
     /// Takes connections again, at the same address.

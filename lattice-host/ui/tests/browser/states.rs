@@ -57,7 +57,7 @@ async fn loses_its_server(browser: &Browser, lattice: &Lattice) {
     browser.is_live().await;
     browser.sees(&component("front")).await;
 
-    cable.cut();
+    cable.cut().await;
     browser.has("html", "data-connection", "lost").await;
     browser.reads(CONNECTION, "lost").await;
     browser.image("lost").await;
@@ -72,7 +72,7 @@ async fn loses_its_server(browser: &Browser, lattice: &Lattice) {
 
     // A server that was started again doesn't know this page.
     let other = served(lattice).await;
-    cable.cut();
+    cable.cut().await;
     cable.lead_to(other.address()).await;
     browser.has("html", "data-connection", "refused").await;
     browser.image("refused").await;

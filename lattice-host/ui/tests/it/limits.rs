@@ -135,7 +135,7 @@ async fn a_stream_that_is_not_read_is_ended_and_holds_nobody_up() {
         }
         assert!(
             begun.elapsed() < PATIENCE,
-            "the stream that is not read was not ended"
+            "the stream that is not read was not ended after {n} changes"
         );
     }
     let rest = closed(&mut stuck).await;
