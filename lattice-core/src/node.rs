@@ -25,7 +25,7 @@ use crate::{
     serve::{IntoService, LeaseDeadline, Leased, Service},
     server::{IfServing, ServeError, ServeHandle, ServeLimits},
     sync::Mutex,
-    telemetry::LogSink,
+    telemetry::{LogSink, Metrics},
     wire::{ComponentStatus, Origin},
 };
 use bytes::Bytes;
@@ -169,6 +169,13 @@ impl Node {
     /// Returns the sink for the log lines of this node's components.
     pub fn log_sink(&self) -> LogSink {
         self.0.parts.telemetry.log_sink().clone()
+    }
+
+    /// Returns the metrics of this node and of its connection, which it may share with other nodes
+    /// of this process. From the first call on, the durations of calls are recorded by method; see
+    /// [`telemetry::metrics`](crate::telemetry::metrics) for what that costs.
+    pub fn metrics(&self) -> Metrics {
+        self.0.parts.telemetry.metrics()
     }
 
     /// Returns how many handles of resources on this node other hosts hold, and how many of theirs

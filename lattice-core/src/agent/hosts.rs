@@ -69,7 +69,7 @@ impl HostTable {
             members: Members::new(node.membership.origin().clone(), listen, Instant::now()),
             newcomers: Newcomers::new(node.clone()),
             strays: Strays::default(),
-            known: KnownHosts::new(connection.records.clone(), connection.last.clone()),
+            known: KnownHosts::new(connection.records.clone(), connection.types.last()),
             said: HashMap::new(),
             leaving: false,
             node,

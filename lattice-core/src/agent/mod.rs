@@ -11,6 +11,7 @@
 //! lattice keeps a snapshot (`Connect::snapshot`) and its id is the same as before. What a host can
 //! run depends on its [`Runtime`]; `lattice-host` has one for WebAssembly.
 
+mod figures;
 mod hosts;
 mod known_hosts;
 pub(crate) mod leases;
@@ -30,13 +31,14 @@ pub use work::{Work, WorkItem};
 
 use crate::{
     drained::Drained,
-    name::ComponentId,
+    name::{ComponentId, HostId},
     node::Node,
     ordered_watch,
     place::Assignment,
     watch::Watch,
     wire::{ComponentStatus, Duty, Phase as ReportedPhase},
 };
+use figures::Figures;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Publishers, Task};
 use tokio::{
@@ -126,6 +128,8 @@ pub struct Agent {
     commands: mpsc::Sender<Command>,
     state: ordered_watch::Receiver<Arc<AgentState>>,
     assignment: ordered_watch::Receiver<Arc<Assignment>>,
+    host: HostId,
+    figures: Arc<Figures>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -136,11 +140,14 @@ impl Agent {
         node.parts().membership.set_duty(Duty::Works);
         let publish = Publishers::default();
         let (state, assignment) = (publish.state.subscribe(), publish.assignment.subscribe());
+        let figures = publish.figures.clone();
         let task = Task::new(node.parts().clone(), runtime, options, publish);
         Self {
             commands,
             state,
             assignment,
+            host: node.host_id().clone(),
+            figures,
             _task: AbortOnDropHandle::new(tokio::spawn(task.run(inbox))),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     server::{OpenWormhole, running::Outcome},
     store::{Incarnation, Revision},
     stream::{self, Handles, Holder},
+    trace::{self, CallSpan},
     wire::{CallParts, ChainMark, Origin, Source},
 };
 use bytes::Bytes;
@@ -143,8 +144,23 @@ impl<'c> Permission<'c> {
 }
 
 impl Client {
-    /// Makes one call, and returns its result or a typed error by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+    /// Makes one call, within a span if it is sampled.
+    pub(super) async fn make(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+        if trace::is_sampled_of(call.source, &mut call.context) {
+            // Boxed, so that other calls have no room for its span.
+            return Box::pin(self.make_in_span(call)).await;
+        }
+        self.call_replicas(call).await
+    }
+
+    async fn make_in_span(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+        let between = (call.source, call.target);
+        let span = CallSpan::client(between, call.function, &mut call.context);
+        span.run(self.call_replicas(call)).await
+    }
+
+    /// Tries one replica after another until one has replied.
+    async fn call_replicas(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
         let mut now = self.check(call)?;
         self.retries.count_call();
         if !call.handles.is_empty() {
@@ -203,6 +219,7 @@ impl Client {
             if !again {
                 return Err(error);
             }
+            trace::retried(&call.context, (attempt + 1, origin), &error);
             tried.push(origin.clone());
             failed = Some(Box::new(error));
         }

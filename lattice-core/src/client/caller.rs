@@ -302,15 +302,18 @@ impl Caller {
         compat: &str,
         link: &LinkName,
     ) -> Result<Grant, CallError> {
+        let refused = || client.connection.counts.calls.count_not_granted();
         let source = match &self.source {
             Source::Component(source) => source,
             Source::Wormhole(id) => {
-                return client.server.open_wormhole(id, compat).map(Grant::Wormhole);
+                let open = client.server.open_wormhole(id, compat);
+                return open.map(Grant::Wormhole).inspect_err(|_| refused());
             }
             Source::Operator | Source::Host(_) => return Err(CallError::OperatorDenied),
         };
         let table = client.connection.replica.links();
         let Some(entry) = table.resolve(source, compat, link) else {
+            refused();
             return Err(CallError::NotLinked {
                 source_id: source.clone(),
                 interface: interface.to_string(),

@@ -192,7 +192,7 @@ impl Client {
         self: &'a Arc<Self>,
         call: &'a mut OutgoingCall<'_>,
     ) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.call(call))
+        Box::pin(self.make(call))
     }
 }
 

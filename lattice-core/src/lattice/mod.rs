@@ -4,6 +4,7 @@ mod backend;
 mod connect;
 #[cfg(feature = "nats")]
 mod invitation;
+mod published;
 mod site;
 
 #[cfg(feature = "disk")]
@@ -30,6 +31,7 @@ use crate::{
     replica::Replica,
     serve::{IntoService, Service},
     server::{ServeError, ServeHandle, ServeLimits},
+    type_store::Types,
 };
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
@@ -227,6 +229,11 @@ impl Lattice {
     /// Returns every live host and the components that it serves now.
     pub fn peers(&self) -> Arc<Peers> {
         self.0.connection.presence.peers()
+    }
+
+    /// Returns the published types of the lattice's components, also of those that don't run now.
+    pub fn types(&self) -> &Types {
+        &self.0.connection.types
     }
 
     /// Returns how much memory the messages of this connection take now; see

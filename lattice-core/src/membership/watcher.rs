@@ -20,7 +20,10 @@ use crate::{
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
-    sync::{Arc, MutexGuard},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -76,6 +79,8 @@ pub(super) struct Snapshots {
     changes: broadcast::Sender<Change>,
     pub(super) events: broadcast::Sender<MemberEvent>,
     version: watch::Sender<u64>,
+    /// How many times the bus was lost and is back.
+    reconnects: AtomicU64,
 }
 
 impl PresenceWatcher {
@@ -138,6 +143,11 @@ impl PresenceWatcher {
             .apply(|presence| presence.goodbye(from, Instant::now()));
     }
 
+    /// How many times the bus was lost and is back.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.snapshots.reconnects.load(Ordering::Relaxed)
+    }
+
     /// Removes a boot of a host that a caller has lost.
     pub(crate) fn lost(&self, who: &Origin) {
         self.snapshots.apply(|presence| presence.lost(who));
@@ -170,6 +180,7 @@ impl Snapshots {
             changes: broadcast::Sender::new(CHANGES),
             events: broadcast::Sender::new(CHANGES),
             version: watch::Sender::new(0),
+            reconnects: AtomicU64::new(0),
         }
     }
 
@@ -225,6 +236,7 @@ async fn run(
             state = bus.next() => {
                 let Some(state) = state else { return };
                 if state == BusState::Connected {
+                    snapshots.reconnects.fetch_add(1, Ordering::Relaxed);
                     snapshots.lock().reconnected(Instant::now());
                 }
             }

@@ -9,11 +9,13 @@ use lattice_core::{
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
+mod backend;
 mod both;
 mod call;
 mod instance;
 mod portable;
 
+pub use backend::BackendRequest;
 pub use both::Both;
 pub use call::Call;
 pub use instance::Instance;

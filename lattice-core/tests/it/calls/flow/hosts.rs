@@ -147,8 +147,8 @@ async fn a_host_that_leaves_stays_until_its_streams_have_ended() {
     assert_eq!(back.await.expect("no panic"), (20_000, Ok(())));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
+/// Returns hosts whose calls end when the gate lets them through.
+async fn hosts_with_a_gate() -> (Arc<Semaphore>, Hosts) {
     let gate = Arc::new(Semaphore::new(0));
     let waits = gate.clone();
     let hosts = hosts(move |_| {
@@ -159,6 +159,12 @@ async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
         }
     })
     .await;
+    (gate, hosts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
+    let (gate, hosts) = hosts_with_a_gate().await;
     let (leaves, there) = (hosts.b.clone(), hosts.b.host_id().clone());
     let call = hosts.pass(Vec::new());
     let leave = async {
@@ -178,16 +184,7 @@ async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_leaves_is_not_lost_while_it_waits_for_its_own_calls() {
-    let gate = Arc::new(Semaphore::new(0));
-    let waits = gate.clone();
-    let hosts = hosts(move |_| {
-        let gate = waits.clone();
-        async move {
-            gate.acquire().await.expect("it stays open").forget();
-            Ok(nothing())
-        }
-    })
-    .await;
+    let (gate, hosts) = hosts_with_a_gate().await;
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let call = async {
         let result = hosts.pass(Vec::new()).await;
@@ -210,16 +207,7 @@ async fn a_host_that_leaves_is_not_lost_while_it_waits_for_its_own_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn a_program_that_serves_nothing_any_more_is_not_lost_while_it_calls() {
-    let gate = Arc::new(Semaphore::new(0));
-    let waits = gate.clone();
-    let hosts = hosts(move |_| {
-        let gate = waits.clone();
-        async move {
-            gate.acquire().await.expect("it stays open").forget();
-            Ok(nothing())
-        }
-    })
-    .await;
+    let (gate, hosts) = hosts_with_a_gate().await;
     let other: Handler = Arc::new(|_| Box::pin(async { Ok(nothing()) }));
     let serving = hosts.here.serve("other", Arc::new(Passing(other))).await;
     let serving = serving.expect("it serves");

@@ -9,19 +9,18 @@ use crate::{
     outgoing::OutgoingLink,
 };
 use async_nats::Subscriber;
-use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
+use futures_util::{StreamExt as _, stream::SelectAll};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    task::{JoinSet, unconstrained},
-    time::sleep,
+    task::JoinSet,
+    time::{sleep, timeout},
 };
 
 /// The pause before subscribing again after the connection was closed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Most messages that have arrived and are handled after the link has ended: as many as the client
-/// keeps for one subject.
-const REST: usize = 4_096;
+/// How long what the server has sent before the link ended may take to arrive.
+const REST: Duration = Duration::from_secs(2);
 
 /// Runs until the link ends, and then until the messages are handled that have arrived.
 pub(super) async fn run(
@@ -100,14 +99,28 @@ impl Worker {
         handled: &mut JoinSet<()>,
     ) {
         let mut rest = Vec::new();
-        while rest.len() < REST
-            // The runtime's limit on what a task does at once would look like an empty queue.
-            && let Some(Some(received)) = unconstrained(messages.next()).now_or_never()
-        {
-            rest.push(received);
+        // The server sends no more of them here once it knows that, and the streams end with what is
+        // on its way. So they are as many as wait in this process at most.
+        let arrived = timeout(REST, async {
+            for subscriber in messages.iter_mut() {
+                subscriber.drain().await.map_err(super::failed)?;
+            }
+            while let Some(received) = messages.next().await {
+                rest.push(received);
+            }
+            Ok::<_, String>(())
+        })
+        .await;
+        let reason = match arrived {
+            Ok(Ok(())) => None,
+            Ok(Err(reason)) => Some(reason),
+            Err(_) => Some(format!("the NATS server took longer than {REST:?}")),
+        };
+        if let Some(reason) = reason {
+            let link = self.link.link.key();
+            tracing::warn!(%link, reason, "messages that were on their way to a link that has ended \
+                may be lost");
         }
-        // From here on, the server sends them to other replicas.
-        drop(messages);
         for received in rest {
             if handled.len() >= self.subscription.max_in_flight {
                 handled.join_next().await;
