@@ -168,18 +168,18 @@ impl Client {
         }
         // Stays empty and allocates nothing for a call that the first replica completes.
         let mut tried: Vec<Origin> = Vec::new();
-        let mut failed: Option<CallError> = None;
+        let mut failed: Option<Box<CallError>> = None;
         for attempt in 0..ATTEMPTS {
             let route = if let Some(route) = self.choose(call, &tried, now) {
                 route
-            } else if matches!(failed, None | Some(CallError::NotServed { .. })) {
+            } else if matches!(failed.as_deref(), None | Some(CallError::NotServed { .. })) {
                 // A replica that serves it no more may have moved since the last heartbeat.
                 let found = Box::pin(self.find(call, &tried, now)).await;
                 // Discovery takes time.
                 now = Instant::now();
                 match found {
                     Ok(found) => found,
-                    Err(error) => return Err(worst(failed, error)),
+                    Err(error) => return Err(worst(failed.map(|failed| *failed), error)),
                 }
             } else {
                 break;
@@ -199,12 +199,13 @@ impl Client {
                     }
                     return Ok(result);
                 }
-                Err(CallError::NotExported { .. }) => {
-                    let error = Box::pin(self.explain_not_exported(call)).await;
-                    return Err(worst(failed, error));
-                }
                 Err(error) => error,
             };
+            if matches!(error, CallError::NotExported { .. }) {
+                drop(error);
+                let error = Box::pin(self.explain_not_exported(call)).await;
+                return Err(worst(failed.map(|failed| *failed), error));
+            }
             now = Instant::now();
             let origin = route.origin(self);
             if may_go_elsewhere(&error, false) {
@@ -214,17 +215,20 @@ impl Client {
                 && (may_go_elsewhere(&error, call.idempotent) || is_full_of_chain(&error))
                 && now < call.context.deadline
                 && self.retries.take(now);
-            let error = worst(failed, error);
+            let error = worst(failed.map(|failed| *failed), error);
             if !again {
                 return Err(error);
             }
             trace::retried(&call.context, (attempt + 1, origin), &error);
             tried.push(origin.clone());
-            failed = Some(error);
+            failed = Some(Box::new(error));
         }
-        Err(failed.unwrap_or_else(|| CallError::NotServed {
-            component: call.target.clone(),
-        }))
+        Err(match failed {
+            Some(error) => *error,
+            None => CallError::NotServed {
+                component: call.target.clone(),
+            },
+        })
     }
 
     /// Makes a call whose arguments have streams or handles.

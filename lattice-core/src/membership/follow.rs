@@ -34,6 +34,7 @@ pub(crate) async fn hosts(membership: Arc<Membership>) {
                 let gone: Vec<Origin> = gone.cloned().collect();
                 drop(peers);
                 membership.lost(&gone);
+                membership.transport.callers_lost(|one| gone.contains(one));
             }
             Err(RecvError::Closed) => return,
         }
