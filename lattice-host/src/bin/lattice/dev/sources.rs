@@ -46,6 +46,9 @@ pub(super) enum SourcesError {
         /// Why.
         source: notify::Error,
     },
+    /// The folder itself was removed or renamed, and what is made in its place isn't reported.
+    #[error("`{}` isn't there any more; start `lattice dev` again where the project is now", .0.display())]
+    Gone(PathBuf),
     /// The folder is too large.
     #[error(
         "`{}` has more than {FOLDERS} folders; name the folder of one app, actor or provider", .0.display()
@@ -166,6 +169,9 @@ impl Sources {
 
     /// Waits until sources have changed, and until nothing more has changed for a moment.
     ///
+    /// # Errors
+    /// Fails with a [`SourcesError`].
+    ///
     /// # Cancel safety
     /// Dropping the future loses no change.
     pub(super) async fn changed(&mut self) -> Result<Changes, SourcesError> {
@@ -192,6 +198,9 @@ impl Sources {
     /// Compares what was reported with what is known.
     fn take(&mut self) -> Result<Changes, SourcesError> {
         let reported = std::mem::take(&mut *self.inbox.lock());
+        if !self.root.is_dir() {
+            return Err(SourcesError::Gone(self.root.clone()));
+        }
         let mut changes = Changes::default();
         if reported.is_incomplete {
             let root = self.root.clone();
@@ -365,6 +374,13 @@ impl Changes {
     /// Returns the files.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
+    }
+
+    /// Returns the files, with how each has changed.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Path, Change)> {
+        self.0
+            .iter()
+            .map(|(path, change)| (path.as_path(), *change))
     }
 
     /// Returns the changes for people, with paths from this folder.
