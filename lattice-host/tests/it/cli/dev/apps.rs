@@ -1,10 +1,8 @@
-//! `lattice dev` with new apps in Python and JavaScript: their actors are built by the tools of these
-//! languages, run, and call the provider that the manifest names.
+//! `lattice dev` with new apps in Python and JavaScript: their actors are built by the tools of
+//! these languages, run, and call the provider that the manifest names.
 
-use super::{
-    super::{PATIENCE, bare, new, of_the_root, text},
-    Dev,
-};
+use super::Dev;
+use crate::cli::{PATIENCE, bare, new, of_the_root, text};
 use std::{
     fs,
     io::{Read as _, Write as _},
