@@ -127,17 +127,14 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Sets the files that count wherever they are and whatever they are called. One whose folder
-    /// isn't there is watched when it is named again.
+    /// Sets the files that count wherever they are and whatever they are called. The folder of one
+    /// may be made later, and be removed and made again.
     ///
     /// # Errors
-    /// Fails with [`SourcesError::Watch`].
+    /// Fails with a [`SourcesError`].
     pub(super) fn name(&mut self, files: BTreeSet<PathBuf>) -> Result<(), SourcesError> {
         for file in &files {
-            let folder = file.parent().unwrap_or(&self.root).to_path_buf();
-            if folder.is_dir() && !self.folders.contains(&folder) {
-                self.watch_folder(&folder)?;
-            }
+            self.watch_above(file)?;
             if !self.known.contains_key(file)
                 && let Some(content) = Content::of(file)
             {
@@ -214,14 +211,37 @@ impl Sources {
                 self.folders.retain(|folder| !folder.starts_with(&path));
                 self.add(&path, &mut changes)?;
                 self.compare_below(&path, &mut changes);
-            } else if !is_folder && self.folders.remove(&path) {
+            } else if is_folder {
+                // One that a named file is in. It may be another one, too.
+                self.folders.remove(&path);
+            } else if self.folders.remove(&path) {
                 self.folders.retain(|folder| !folder.starts_with(&path));
                 self.compare_below(&path, &mut changes);
-            } else if !is_folder && self.counts(&path) {
+            } else if self.counts(&path) {
                 self.compare(&path, &mut changes);
             }
         }
+        for file in self.named.clone() {
+            if self.watch_above(&file)? {
+                self.compare(&file, &mut changes);
+            }
+        }
         Ok(changes)
+    }
+
+    /// Watches the folder of a file, or the one above it in which the next one has to be made.
+    /// Returns whether that wasn't watched yet.
+    fn watch_above(&mut self, file: &Path) -> Result<bool, SourcesError> {
+        let mut is_new = false;
+        loop {
+            let mut above = file.ancestors().skip(1);
+            match above.find(|folder| folder.is_dir()) {
+                Some(folder) if !self.folders.contains(folder) => self.watch_folder(folder)?,
+                _ => return Ok(is_new),
+            }
+            // The next one may have been made before this one was watched.
+            is_new = true;
+        }
     }
 
     /// Whether a file is source, or was named.

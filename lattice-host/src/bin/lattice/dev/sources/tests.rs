@@ -130,6 +130,47 @@ async fn a_named_file_counts_wherever_it_is() {
 }
 
 #[tokio::test]
+async fn a_named_file_counts_in_a_folder_that_is_made_again() {
+    let (_folder, _root, mut sources) = project();
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let target = elsewhere.path().canonicalize().expect("its path");
+    let target = target.join("target");
+    let image = target.join("release/a.wasm");
+    let build = |text: &str| {
+        fs::create_dir_all(target.join("release")).expect("a folder");
+        fs::write(&image, text).expect("written");
+    };
+    sources.name([image.clone()].into()).expect("watched");
+    build("one");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Added)
+    );
+    fs::remove_dir_all(&target).expect("removed");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Removed)
+    );
+    build("two");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Added)
+    );
+    // Removed and made again in one go.
+    fs::remove_dir_all(&target).expect("removed");
+    build("three");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Changed)
+    );
+    build("four");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Changed)
+    );
+}
+
+#[tokio::test]
 async fn a_folder_that_is_removed_takes_its_files_along() {
     let (_folder, root, mut sources) = project();
     fs::remove_dir_all(root.join("src")).expect("removed");
