@@ -16,10 +16,16 @@ use lattice_host::{
     artifact::Artifacts,
     ui::{self, Images, Pinned, UiError, UiServer},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 /// Variable with the token, in place of a random one.
 const TOKEN: &str = "LATTICE_UI_TOKEN";
+
+/// Where it is served if nothing else is asked for.
+const USUAL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9119);
 
 const EXAMPLES: &str = "Examples:
   lattice ui --nats nats://one:4222   # prints the address to open
@@ -70,6 +76,17 @@ pub(crate) struct Ui {
 }
 
 impl PageOptions {
+    /// Serves the page at the usual address, or at a port that is free if that is in use, unless an
+    /// address was given.
+    pub(crate) fn or_usual(mut self) -> Self {
+        let address = self.ui.unwrap_or_else(|| {
+            let port = TcpListener::bind(USUAL).map_or(0, |_| USUAL.1);
+            SocketAddr::from((USUAL.0, port))
+        });
+        self.ui = Some(address);
+        self
+    }
+
     /// Checks what doesn't need the lattice.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match &self.ui {

@@ -1,13 +1,18 @@
 //! The signals that end a command that runs until it is told to stop.
 
 use std::io;
+#[cfg(unix)]
+use std::io::IsTerminal as _;
 
-/// Waits for SIGTERM or ctrl-c.
+/// Waits for SIGTERM, ctrl-c, or the end of the terminal, if it prints to one: a program that
+/// `nohup` has started goes on.
 pub(crate) struct StopSignal {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
     /// Whether a signal has arrived.
     pub(crate) was_asked: bool,
 }
@@ -17,7 +22,10 @@ impl StopSignal {
     /// Listens from now on.
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        let has_terminal = io::stdout().is_terminal() || io::stderr().is_terminal();
+        let hangup = has_terminal.then(|| signal(SignalKind::hangup()));
         Ok(Self {
+            hangup: hangup.transpose()?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             was_asked: false,
@@ -26,9 +34,22 @@ impl StopSignal {
 
     /// Waits for the next signal.
     pub(crate) async fn asked(&mut self) {
+        let Self {
+            terminate,
+            interrupt,
+            hangup,
+            ..
+        } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hung_up => {}
         }
         self.was_asked = true;
     }

@@ -1,5 +1,7 @@
 //! `lattice dev`: a project is built, run, and swapped in again at each change.
 
+mod apps;
+
 use super::{PATIENCE, bare, guest, new, of_the_root, text};
 use std::{
     fs,

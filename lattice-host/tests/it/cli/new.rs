@@ -179,6 +179,36 @@ fn an_actor_in_python_builds_and_passes_its_tests() {
     assert!(is_component(&project.root.join("new-python.wasm")));
 }
 
+/// The build is in `dev.rs`: `lattice dev` builds these apps and runs them.
+#[test]
+fn an_app_in_python_or_javascript_passes_its_tests() {
+    let project = Project::new(&["app", "new-python-app", "--lang", "python"]);
+    let test = "python3 -m unittest discover -s front/src";
+    assert!(project.names(test));
+    ran(&mut project.command(test));
+    let project = Project::new(&["app", "new-js-app", "--lang", "js"]);
+    let (install, test) = ("npm install --prefix front", "npm test --prefix front");
+    assert!(project.said.contains(install) && project.names(install) && project.names(test));
+    if Command::new("npm").arg("--version").output().is_err() {
+        return println!("skipped: there is no npm");
+    }
+    ran(&mut project.command(test));
+}
+
+#[test]
+fn there_is_no_provider_in_python() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut new = bare();
+    new.args(["new", "provider", "counter", "--lang", "python", "--in"]);
+    let output = new.arg(folder.path()).output().expect("it runs");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("native code, in Rust"), "{message}");
+    let instead = "`lattice new actor counter --lang python`";
+    assert!(message.contains(instead), "{message}");
+    assert!(!folder.path().join("counter").exists());
+}
+
 #[test]
 fn an_actor_in_javascript_builds_and_passes_its_tests() {
     let project = Project::new(&["actor", "new-js", "--lang", "js"]);

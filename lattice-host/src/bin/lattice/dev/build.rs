@@ -5,12 +5,16 @@ use super::{
     parts::{Part, PartKind, Recipe},
     tool::{self, ToolError, WASM},
 };
+use crate::output::note;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
+
+/// How often it is said that a tool still runs.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Builds parts. It knows the folders whose compiler it has checked.
 #[derive(Debug, Default)]
@@ -78,7 +82,9 @@ async fn cargo(workspace: &Path, is_actor: bool, parts: &[&Part]) -> Result<(), 
 }
 
 async fn npm(folder: &Path) -> Result<(), ToolError> {
-    if !folder.join("node_modules").is_dir() {
+    // A workspace of npm has the packages of all its members in its own folder.
+    let mut above = folder.ancestors();
+    if !above.any(|folder| folder.join("node_modules").is_dir()) {
         return Err(ToolError::NoModules(folder.into()));
     }
     let mut npm = Command::new("npm");
@@ -113,13 +119,31 @@ async fn program(folder: &Path, line: &[String]) -> Result<(), ToolError> {
 }
 
 async fn run(tool: &str, command: &mut Command, missing: ToolError) -> Result<(), ToolError> {
-    let ended = child::run(command).await;
+    let ended = told_of(child::run(command), |minutes| {
+        note(&format!(
+            "`{tool}` has run for {minutes} min; what changes meanwhile is built after it, and ctrl-c ends it"
+        ));
+    });
+    let ended = ended.await;
     let status = ended.map_err(|error| ToolError::start(tool, error, missing))?;
     if status.success() {
         Ok(())
     } else {
         let tool = format!("`{tool}`");
         Err(ToolError::Failed { tool, status })
+    }
+}
+
+/// Waits for something, and passes on each minute how many have passed.
+async fn told_of<T>(work: impl Future<Output = T>, told: impl Fn(u32)) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut minutes = 0;
+    loop {
+        if let Ok(done) = timeout(MINUTE, &mut work).await {
+            return done;
+        }
+        minutes += 1;
+        told(minutes);
     }
 }
 
@@ -176,5 +200,30 @@ mod tests {
         javascript.recipe = Recipe::Npm;
         let error = build(&javascript).await.expect_err("nothing is installed");
         assert!(error.to_string().contains("`npm install`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn packages_may_be_installed_in_the_folder_of_a_workspace() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let member = folder.path().join("packages/front");
+        std::fs::create_dir_all(&member).expect("a folder");
+        std::fs::write(member.join("package.json"), r#"{"scripts":{}}"#).expect("written");
+        std::fs::create_dir(folder.path().join("node_modules")).expect("a folder");
+        let mut javascript = part(&member, &[]);
+        javascript.recipe = Recipe::Npm;
+        // There is no script, or no npm.
+        let error = build(&javascript).await.expect_err("nothing is built");
+        assert!(!matches!(error, ToolError::NoModules(_)), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tool_that_goes_on_is_told_of() {
+        let told = Mutex::new(Vec::new());
+        let hangs = tokio::time::sleep(MINUTE * 5 / 2);
+        told_of(hangs, |minutes| {
+            told.lock().expect("no panic").push(minutes)
+        })
+        .await;
+        assert_eq!(told.into_inner().expect("no panic"), [1, 2]);
     }
 }

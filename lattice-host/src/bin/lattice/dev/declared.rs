@@ -39,6 +39,30 @@ pub(super) enum DeclaredError {
         /// The rule that its name breaks.
         source: NameError,
     },
+    /// Two packages have names that are one as that of a component.
+    #[error(
+        "the packages `{first}` and `{second}` would both be the component `{id}`; rename one of them, or name them in an `app.toml`"
+    )]
+    SameName {
+        /// One package.
+        first: String,
+        /// The other one.
+        second: String,
+        /// The name of their component.
+        id: ComponentId,
+    },
+    /// Two parts are built into one file.
+    #[error(
+        "`{first}` and `{second}` are both built into `{}`, and each would replace the other; give one of them another name", output.display()
+    )]
+    SameOutput {
+        /// One part.
+        first: String,
+        /// The other one.
+        second: String,
+        /// The file.
+        output: PathBuf,
+    },
     /// A file that is named isn't there, or can't be copied.
     #[error("`{}` can't be read; build it, or correct the manifest", file.display())]
     File {
@@ -95,20 +119,31 @@ impl Declared {
     /// Returns the parts that the app consists of.
     ///
     /// # Errors
-    /// Fails with [`DeclaredError::Nothing`].
+    /// Fails with [`DeclaredError::Nothing`] or [`DeclaredError::SameOutput`].
     pub(super) fn parts<'p>(
         &self,
         root: &Path,
         parts: &'p [Part],
     ) -> Result<Vec<&'p Part>, DeclaredError> {
-        match self {
+        let wanted: Vec<&Part> = match self {
             Self::Manifest { files, .. } => {
                 let is_named = |part: &&Part| files.values().any(|file| part.named.contains(file));
-                Ok(parts.iter().filter(is_named).collect())
+                parts.iter().filter(is_named).collect()
             }
-            Self::Parts if parts.is_empty() => Err(DeclaredError::Nothing(root.into())),
-            Self::Parts => Ok(parts.iter().collect()),
+            Self::Parts if parts.is_empty() => return Err(DeclaredError::Nothing(root.into())),
+            Self::Parts => parts.iter().collect(),
+        };
+        let mut outputs = BTreeMap::new();
+        for part in &wanted {
+            if let Some(first) = outputs.insert(&part.output, &part.name) {
+                return Err(DeclaredError::SameOutput {
+                    first: first.clone(),
+                    second: part.name.clone(),
+                    output: part.output.clone(),
+                });
+            }
         }
+        Ok(wanted)
     }
 
     /// Returns the files that the app names and no part builds.
@@ -191,11 +226,19 @@ fn made_up(root: &Path, copies: &[(&Part, PathBuf)]) -> Result<App, DeclaredErro
         source,
     })?;
     let mut http = Vec::new();
+    let mut packages = BTreeMap::new();
     for (part, copy) in copies {
         let id = ComponentId::new(&label(&part.name)).map_err(|source| DeclaredError::Name {
             package: part.name.clone(),
             source,
         })?;
+        if let Some(first) = packages.insert(id.clone(), &part.name) {
+            return Err(DeclaredError::SameName {
+                first: first.clone(),
+                second: part.name.clone(),
+                id,
+            });
+        }
         let image = Image::File(copy.clone());
         match part.kind {
             PartKind::Actor => {
@@ -343,6 +386,25 @@ mod tests {
         assert_eq!(
             (wormhole.actor.as_str(), &wormhole.host),
             ("my-front", &None)
+        );
+
+        let twice = [&parts[..], &[part(root, "My_Front", PartKind::Actor)]].concat();
+        fs::copy(root.join("built/my_front"), root.join("built/My_Front")).expect("copied");
+        let error = Declared::Parts.app(root, &twice, &mut stage);
+        let error = error.expect_err("one would be lost").to_string();
+        assert!(
+            error.contains("both be the component `my-front`"),
+            "{error}"
+        );
+        let mut other = part(root, "other", PartKind::Actor);
+        other.output = parts[0].output.clone();
+        let both = [parts[0].clone(), other];
+        let error = Declared::Parts.parts(root, &both).expect_err("one file");
+        assert!(
+            error
+                .to_string()
+                .contains("`my_front` and `other` are both"),
+            "{error}"
         );
 
         let error = Declared::Parts.parts(root, &[]).expect_err("nothing");

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+/// The folder that cargo fills.
+const TARGET: &str = "target";
+
 /// Folders that tools fill.
-const FOLDERS: [&str; 4] = ["target", "node_modules", "__pycache__", "venv"];
+const FOLDERS: [&str; 4] = [TARGET, "node_modules", "__pycache__", "venv"];
 
 /// Endings of files that tools build, or that editors write beside the one that is edited.
 const ENDINGS: [&str; 9] = [
@@ -18,7 +21,15 @@ pub(super) fn folder(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return true;
     };
-    name.starts_with('.') || FOLDERS.contains(&name) || path.join(CACHE).exists()
+    let is_of_tools = FOLDERS.contains(&name) && !(name == TARGET && is_module(path));
+    name.starts_with('.') || is_of_tools || path.join(CACHE).exists()
+}
+
+/// Whether a folder is in the `src` of a package, as that of a module in Rust. The folder of a
+/// project may be called `src`, too.
+fn is_module(path: &Path) -> bool {
+    path.parent()
+        .is_some_and(|above| above.ends_with("src") && !above.join("Cargo.toml").exists())
 }
 
 /// Returns whether a file isn't source, by its name.
@@ -63,10 +74,17 @@ mod tests {
         ] {
             assert!(file(Path::new(name)), "{name}");
         }
-        for name in [".git", "a/target", "node_modules", ".lattice", ".venv"] {
+        for name in [
+            ".git",
+            "a/target",
+            "node_modules",
+            ".lattice",
+            ".venv",
+            "src/__pycache__",
+        ] {
             assert!(folder(Path::new(name)), "{name}");
         }
-        assert!(!folder(Path::new("src")));
+        assert!(!folder(Path::new("src")) && !folder(Path::new("a/src/target")));
         let built = tempfile::tempdir().expect("a folder");
         let built = built.path().join("built");
         std::fs::create_dir(&built).expect("a folder");

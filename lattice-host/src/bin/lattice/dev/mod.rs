@@ -48,7 +48,7 @@ use std::{
 const EXAMPLES: &str = "Examples:
   lattice dev                       # the project in this folder
   lattice dev shop/app.toml         # the app of a manifest
-  lattice dev --ui 127.0.0.1:9119 --open
+  lattice dev --open                # and shows it in a browser
 
 A project is an `app.toml` with the actors and programs that it names and that are built below its
 folder, or, without one, every actor and provider below the folder: packages of cargo, a
@@ -75,8 +75,9 @@ pub(crate) struct Dev {
     http: Option<String>,
     #[command(flatten)]
     page: PageOptions,
-    /// Opens the page in a browser
-    #[arg(long, requires = "ui")]
+    /// Opens the page in a browser. Without `--ui`, it is served at `127.0.0.1:9119`, or another
+    /// port if that is in use
+    #[arg(long)]
     open: bool,
     // Its files are in `.lattice/data` of the project by default.
     #[command(flatten)]
@@ -100,6 +101,7 @@ impl Dev {
         options.refuse_location("lattice dev")?;
         let name = LatticeName::new(&options.lattice).map_err(|error| wrong(&error))?;
         let place = Place::of(&folder).map_err(|error| wrong(&error))?;
+        let page = if open { page.or_usual() } else { page };
         page.check()?;
         let has_files = access.names_files()?;
         let mut access = access.access()?;
@@ -123,9 +125,6 @@ impl Dev {
         };
         let begun = async {
             let first = first_of(&mut work).await?;
-            if !has_files && work.has_providers(first.as_ref().ok()) {
-                make_data(&data)?;
-            }
             let session = begin(settings, &work, first.as_ref().ok()).await?;
             let page = page.serve(&session.lattice, &artifacts).await?;
             if let Some(page) = &page {
@@ -139,6 +138,7 @@ impl Dev {
         };
         let mut project = Project {
             session: &session,
+            data: (!has_files).then_some(&*data),
             artifacts: &artifacts,
             work: &mut work,
             sources: &mut sources,
@@ -236,6 +236,8 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {
 /// A project that runs.
 struct Project<'a> {
     session: &'a Session,
+    /// The folder for the files of providers, unless others were named.
+    data: Option<&'a Path>,
     artifacts: &'a Artifacts,
     work: &'a mut Work,
     sources: &'a mut Sources,
@@ -276,6 +278,11 @@ impl Project<'_> {
             return Err(RoundError::Swap(Failure::Refused(
                 "the app has a program now, which needs a lattice on a server; end `lattice dev` and start it again".to_owned(),
             )));
+        }
+        if let Some(data) = self.data
+            && self.work.has_providers(&reading)
+        {
+            make_data(data)?;
         }
         self.work
             .swap_in(reading, self.session, self.artifacts)

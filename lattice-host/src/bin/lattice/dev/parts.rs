@@ -96,9 +96,14 @@ pub(super) async fn find(root: &Path) -> Result<Vec<Part>, PartsError> {
         parts.extend(javascript(&folder)?);
         parts.extend(python(&folder)?);
     }
-    let mut seen = BTreeSet::new();
-    parts.retain(|part| seen.insert(part.output.clone()));
-    Ok(parts)
+    // A workspace may have been described twice, by a member of it and by its own manifest.
+    let mut once: Vec<Part> = Vec::new();
+    for part in parts {
+        if !once.contains(&part) {
+            once.push(part);
+        }
+    }
+    Ok(once)
 }
 
 /// Returns a folder and those below it that may be parts, each before those in it.

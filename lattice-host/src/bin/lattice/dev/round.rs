@@ -6,7 +6,7 @@ use super::{
     parts::{self, Part, PartsError, Recipe},
     place::Place,
     session::Session,
-    sources::Changes,
+    sources::{Change, Changes},
     stage::Stage,
     swap::swap,
     tool::ToolError,
@@ -66,6 +66,8 @@ impl RoundError {
 pub(super) struct Work {
     place: Place,
     parts: Vec<Part>,
+    /// Whether the parts are those that there are: reading them didn't fail.
+    is_described: bool,
     builder: Builder,
     stage: Stage,
     /// The parts, by their outputs, whose sources have changed since they were last built.
@@ -86,6 +88,7 @@ impl Work {
         Self {
             place,
             parts: Vec::new(),
+            is_described: false,
             builder: Builder::default(),
             stage,
             stale: BTreeSet::new(),
@@ -110,16 +113,18 @@ impl Work {
     /// Fails with a [`RoundError`].
     pub(super) async fn read(&mut self, changes: Option<&Changes>) -> Result<Reading, RoundError> {
         let root = self.place.root.clone();
-        let is_described = changes.is_some_and(|changes| !changes.paths().any(describes));
         // What has changed is to be built later, even if this round ends early.
         if let Some(changes) = changes {
             self.outdate(changes);
+            self.is_described &= !changes.iter().any(describes);
         }
-        if !is_described || self.parts.is_empty() {
+        if !self.is_described || self.parts.is_empty() {
+            self.is_described = false;
             let parts = parts::find(&root).await?;
             let new = parts.iter().filter(|part| !self.parts.contains(part));
             self.stale.extend(new.map(|part| part.output.clone()));
             self.parts = parts;
+            self.is_described = true;
         }
         let declared = Declared::load(self.place.manifest())?;
         // Fails if there is nothing at all.
@@ -160,8 +165,8 @@ impl Work {
     }
 
     /// Returns whether the app has providers.
-    pub(super) fn has_providers(&self, reading: Option<&Reading>) -> bool {
-        reading.is_some_and(|reading| reading.declared.has_providers(&self.parts))
+    pub(super) fn has_providers(&self, reading: &Reading) -> bool {
+        reading.declared.has_providers(&self.parts)
     }
 
     /// Builds what has changed, checks the app, and swaps it in. Returns what was changed.
@@ -196,15 +201,18 @@ impl Work {
         step("check", &name, begun.elapsed());
         let begun = Instant::now();
         let plan = swap(&session.lattice, &session.host, &app).await?;
+        self.stage.serve();
         step("swap", &name, begun.elapsed());
         Ok(plan)
     }
 }
 
-/// Whether a file says which parts there are.
-fn describes(path: &Path) -> bool {
+/// Whether a change may be one of which parts there are: of a file that says so, or of which files
+/// there are in Rust, since cargo finds libraries and programs by their files.
+fn describes((path, change): (&Path, Change)) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| MANIFESTS.contains(&name))
+    let is_in_rust = path.extension().is_some_and(|ending| ending == "rs");
+    name.is_some_and(|name| MANIFESTS.contains(&name)) || (is_in_rust && change != Change::Changed)
 }
 
 /// Returns the folder whose files a part is built from. Packages of a workspace depend on each
@@ -220,4 +228,54 @@ fn sources_of(part: &Part) -> &Path {
 fn step(what: &str, of: &str, took: Duration) {
     let took = took.as_secs_f64();
     note(&format!("  {what:<5}  {took:>7.2} s  {}", in_one_line(of)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[tokio::test]
+    async fn parts_that_could_not_be_read_are_read_again_at_any_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("its path");
+        let write = |file: &str, text: &str| {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(&path, text).expect("written");
+            Changes::of(path, Change::Added)
+        };
+        write(
+            "py/pyproject.toml",
+            "[tool.lattice]\nbuild = [\"make\"]\ncomponent = \"py.wasm\"\n",
+        );
+        let place = Place::of(&root).expect("a project");
+        let mut work = Work::new(place, Stage::new().expect("a folder"));
+        work.read(None).await.expect("one part");
+        assert_eq!(work.parts.len(), 1);
+
+        // A package without its library, which comes later.
+        let package = "[package]\nname = \"b\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
+        let changes = write("b/Cargo.toml", package);
+        let error = work.read(Some(&changes)).await.expect_err("no library");
+        assert!(error.reason().contains("cargo can't read"), "{error}");
+        let changes = write("notes.txt", "unrelated");
+        assert!(work.read(Some(&changes)).await.is_err(), "no library yet");
+        let changes = write("b/src/lib.rs", "");
+        work.read(Some(&changes)).await.expect("two parts");
+        assert_eq!(work.parts.len(), 2);
+    }
+
+    #[test]
+    fn only_some_changes_are_of_which_parts_there_are() {
+        for (path, change, is_one) in [
+            ("a/Cargo.toml", Change::Changed, true),
+            ("package.json", Change::Removed, true),
+            ("a/src/main.rs", Change::Added, true),
+            ("a/src/main.rs", Change::Changed, false),
+            ("a/index.js", Change::Added, false),
+        ] {
+            assert_eq!(describes((Path::new(path), change)), is_one, "{path}");
+        }
+    }
 }

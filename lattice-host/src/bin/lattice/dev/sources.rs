@@ -46,6 +46,9 @@ pub(super) enum SourcesError {
         /// Why.
         source: notify::Error,
     },
+    /// The folder itself was removed or renamed, and what is made in its place isn't reported.
+    #[error("`{}` isn't there any more; start `lattice dev` again where the project is now", .0.display())]
+    Gone(PathBuf),
     /// The folder is too large.
     #[error(
         "`{}` has more than {FOLDERS} folders; name the folder of one app, actor or provider", .0.display()
@@ -124,17 +127,14 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Sets the files that count wherever they are and whatever they are called. One whose folder
-    /// isn't there is watched when it is named again.
+    /// Sets the files that count wherever they are and whatever they are called. The folder of one
+    /// may be made later, and be removed and made again.
     ///
     /// # Errors
-    /// Fails with [`SourcesError::Watch`].
+    /// Fails with a [`SourcesError`].
     pub(super) fn name(&mut self, files: BTreeSet<PathBuf>) -> Result<(), SourcesError> {
         for file in &files {
-            let folder = file.parent().unwrap_or(&self.root).to_path_buf();
-            if folder.is_dir() && !self.folders.contains(&folder) {
-                self.watch_folder(&folder)?;
-            }
+            self.watch_above(file)?;
             if !self.known.contains_key(file)
                 && let Some(content) = Content::of(file)
             {
@@ -166,6 +166,9 @@ impl Sources {
 
     /// Waits until sources have changed, and until nothing more has changed for a moment.
     ///
+    /// # Errors
+    /// Fails with a [`SourcesError`].
+    ///
     /// # Cancel safety
     /// Dropping the future loses no change.
     pub(super) async fn changed(&mut self) -> Result<Changes, SourcesError> {
@@ -192,6 +195,9 @@ impl Sources {
     /// Compares what was reported with what is known.
     fn take(&mut self) -> Result<Changes, SourcesError> {
         let reported = std::mem::take(&mut *self.inbox.lock());
+        if !self.root.is_dir() {
+            return Err(SourcesError::Gone(self.root.clone()));
+        }
         let mut changes = Changes::default();
         if reported.is_incomplete {
             let root = self.root.clone();
@@ -205,14 +211,37 @@ impl Sources {
                 self.folders.retain(|folder| !folder.starts_with(&path));
                 self.add(&path, &mut changes)?;
                 self.compare_below(&path, &mut changes);
-            } else if !is_folder && self.folders.remove(&path) {
+            } else if is_folder {
+                // One that a named file is in. It may be another one, too.
+                self.folders.remove(&path);
+            } else if self.folders.remove(&path) {
                 self.folders.retain(|folder| !folder.starts_with(&path));
                 self.compare_below(&path, &mut changes);
-            } else if !is_folder && self.counts(&path) {
+            } else if self.counts(&path) {
                 self.compare(&path, &mut changes);
             }
         }
+        for file in self.named.clone() {
+            if self.watch_above(&file)? {
+                self.compare(&file, &mut changes);
+            }
+        }
         Ok(changes)
+    }
+
+    /// Watches the folder of a file, or the one above it in which the next one has to be made.
+    /// Returns whether that wasn't watched yet.
+    fn watch_above(&mut self, file: &Path) -> Result<bool, SourcesError> {
+        let mut is_new = false;
+        loop {
+            let mut above = file.ancestors().skip(1);
+            match above.find(|folder| folder.is_dir()) {
+                Some(folder) if !self.folders.contains(folder) => self.watch_folder(folder)?,
+                _ => return Ok(is_new),
+            }
+            // The next one may have been made before this one was watched.
+            is_new = true;
+        }
     }
 
     /// Whether a file is source, or was named.
@@ -365,6 +394,13 @@ impl Changes {
     /// Returns the files.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
+    }
+
+    /// Returns the files, with how each has changed.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Path, Change)> {
+        self.0
+            .iter()
+            .map(|(path, change)| (path.as_path(), *change))
     }
 
     /// Returns the changes for people, with paths from this folder.

@@ -9,8 +9,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// How many copies of one file are kept: the present one, and the one that serves until the present
-/// one does, or instead of it.
+/// How many copies of one file are kept: the present ones, and among them, however many came after
+/// it, the one that serves until the present one does, or instead of it.
 const KEPT: usize = 3;
 
 /// The copies. They are removed on drop.
@@ -24,6 +24,8 @@ pub(super) struct Stage {
 struct Copied {
     digest: ImageDigest,
     path: PathBuf,
+    /// Whether it was the present one when an app last came into service.
+    serves: bool,
 }
 
 impl Stage {
@@ -71,14 +73,27 @@ impl Stage {
         copies.push_back(Copied {
             digest,
             path: path.clone(),
+            serves: false,
         });
-        while copies.len() > KEPT {
-            if let Some(old) = copies.pop_front() {
-                // If it can't be removed now, it is with the whole.
-                let _ = old.path.parent().map(fs::remove_dir_all);
-            }
+        while copies.len() > KEPT
+            && let Some(at) = copies.iter().position(|copy| !copy.serves)
+            && let Some(old) = copies.remove(at)
+        {
+            // If it can't be removed now, it is with the whole.
+            let _ = old.path.parent().map(fs::remove_dir_all);
         }
         Ok(path)
+    }
+
+    /// Keeps the present copies until others serve: a version that doesn't start leaves them in
+    /// service.
+    pub(super) fn serve(&mut self) {
+        for copies in self.copies.values_mut() {
+            let last = copies.len().saturating_sub(1);
+            for (at, copy) in copies.iter_mut().enumerate() {
+                copy.serves = at == last;
+            }
+        }
     }
 }
 
@@ -106,6 +121,17 @@ mod tests {
         copy("four");
         assert!(one.exists() && !two.exists());
         let root = stage.folder().to_path_buf();
+
+        // One that serves stays, however many don't start after it.
+        stage.serve();
+        let mut copy = |text: &str| {
+            fs::write(&file, text).expect("written");
+            stage.copy(&file).expect("copied")
+        };
+        let failed = ["five", "six", "seven", "eight"].map(&mut copy);
+        let four = copy("four");
+        assert_eq!(fs::read_to_string(four).expect("a file"), "four");
+        assert!(!failed[0].exists() && failed[3].exists());
         drop(stage);
         assert!(!root.exists());
     }

@@ -2,11 +2,20 @@
 //! them are valid names, so that each template is valid source.
 
 use super::{Kind, Language, dependency::Dependency, name::ProjectName, wasi};
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-/// The placeholder for the name, and the one for the name as an identifier of Rust.
+/// The placeholder for the name, the one for the name as an identifier of Rust, and the one for the
+/// file in which an app's actor is.
 const NAME: &str = "placeholder-name";
 const IN_RUST: &str = "placeholder_name";
+const IMAGE: &str = "placeholder-image.wasm";
+
+/// The actor of an app: its name, and the folder that it is in.
+const FRONT: &str = "front";
+const README: &str = "README.md";
 
 /// Files that git doesn't track.
 const IGNORED: &str = include_str!("../../../../templates/gitignore");
@@ -48,58 +57,115 @@ const PROVIDER: &[Template] = template!(
     "tests/counts.rs", "wit/world.wit"
 );
 
-const APP: &[Template] = template!(
-    "app": "Cargo.toml" from "Cargo.toml.template", "README.md", "app.toml",
+const APP: &[Template] = template!("app": "app.toml");
+
+const RUST_APP: &[Template] = template!(
+    "app-rust": "Cargo.toml" from "Cargo.toml.template", "README.md",
     "front/Cargo.toml" from "front/Cargo.toml.template", "front/src/lib.rs"
+);
+
+/// An app in Python, without what its actor has in common with one that is made alone.
+const PYTHON_APP: &[Template] = template!(
+    "app-python": "README.md", "front/src/greeting.py", "front/src/test_greeting.py",
+    "front/src/visits.py", "front/wit/world.wit"
+);
+
+/// An app in JavaScript, without what its actor has in common with one that is made alone.
+const JAVASCRIPT_APP: &[Template] = template!(
+    "app-javascript": "README.md", "front/index.js", "front/index.test.js", "front/wit/world.wit"
 );
 
 impl Kind {
     /// Returns the files of a project of this kind.
     pub(super) fn files(self, name: &ProjectName, dependency: &Dependency) -> Vec<File> {
-        let template = match self {
-            Self::Actor(Language::Rust) => RUST_ACTOR,
-            Self::Actor(Language::Python) => PYTHON_ACTOR,
-            Self::Actor(Language::JavaScript) => JAVASCRIPT_ACTOR,
-            Self::Provider => PROVIDER,
-            Self::App => APP,
+        let mut files: BTreeMap<PathBuf, String> = match self {
+            Self::Actor(lang) => packages(lang).collect(),
+            Self::App(lang) => front(lang).into_iter().collect(),
+            Self::Provider => BTreeMap::new(),
         };
-        let files = template.iter().map(|(path, text)| {
+        // What an app has itself replaces what its actor has in common with others.
+        for (path, text) in self.templates().into_iter().flatten() {
             let text = text
                 .replace(NAME, name.as_str())
-                .replace(IN_RUST, &name.in_rust());
+                .replace(IN_RUST, &name.in_rust())
+                .replace(IMAGE, self.image());
             let text = if path.ends_with("Cargo.toml") {
                 dependency.applied_to(&text)
             } else {
                 text
             };
-            (PathBuf::from(path), text)
-        });
-        let ignored = (PathBuf::from(".gitignore"), IGNORED.to_owned());
-        let wasi = self.wasi().into_iter().flat_map(wasi::packages);
-        files.chain([ignored]).chain(wasi).collect()
+            files.insert(PathBuf::from(path), text);
+        }
+        files.insert(PathBuf::from(".gitignore"), IGNORED.to_owned());
+        files.into_iter().collect()
     }
 
-    /// Returns the version of WASI whose packages a project of this kind has as files.
-    fn wasi(self) -> Option<&'static str> {
+    /// Returns the templates of a project of this kind, apart from what [`front`] returns.
+    fn templates(self) -> Vec<&'static [Template]> {
         match self {
-            Self::Actor(Language::Python) => Some("0.2.12"),
-            // The only one that works: its engine was built for it.
-            Self::Actor(Language::JavaScript) => Some("0.2.3"),
-            Self::Actor(Language::Rust) | Self::Provider | Self::App => None,
+            Self::Actor(lang) => vec![actor(lang)],
+            Self::Provider => vec![PROVIDER],
+            Self::App(Language::Rust) => vec![APP, RUST_APP],
+            Self::App(Language::Python) => vec![APP, PYTHON_APP],
+            Self::App(Language::JavaScript) => vec![APP, JAVASCRIPT_APP],
         }
     }
+
+    /// Returns the file in which an app's actor is.
+    fn image(self) -> &'static str {
+        match self {
+            Self::App(Language::Python | Language::JavaScript) => "front/front.wasm",
+            _ => "target/wasm32-wasip2/release/front.wasm",
+        }
+    }
+}
+/// Returns the templates of an actor that is made alone.
+fn actor(lang: Language) -> &'static [Template] {
+    match lang {
+        Language::Rust => RUST_ACTOR,
+        Language::Python => PYTHON_ACTOR,
+        Language::JavaScript => JAVASCRIPT_ACTOR,
+    }
+}
+
+/// Returns what the actor of an app has in common with one that is made alone, and the interface of
+/// its link, which in Rust is part of the SDK.
+fn front(lang: Language) -> Vec<File> {
+    if lang == Language::Rust {
+        return Vec::new();
+    }
+    let common = actor(lang).iter().filter(|(path, _)| *path != README);
+    let common = common.map(|(path, text)| (PathBuf::from(path), text.replace(NAME, FRONT)));
+    let store = lattice_wit::LATTICE_KEYVALUE.files.iter();
+    let store = store.map(|file| (Path::new(wasi::DEPS).join(file.path), file.text.to_owned()));
+    let all = common.chain(store).chain(packages(lang));
+    all.map(|(path, text)| (Path::new(FRONT).join(path), text))
+        .collect()
+}
+
+/// Returns the packages of WASI that an actor has as files.
+fn packages(lang: Language) -> impl Iterator<Item = File> {
+    let version = match lang {
+        Language::Rust => None,
+        Language::Python => Some("0.2.12"),
+        // The only one that works: its engine was built for it.
+        Language::JavaScript => Some("0.2.3"),
+    };
+    version.into_iter().flat_map(wasi::packages)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 5] = [
+    const KINDS: [Kind; 7] = [
         Kind::Actor(Language::Rust),
         Kind::Actor(Language::Python),
         Kind::Actor(Language::JavaScript),
         Kind::Provider,
-        Kind::App,
+        Kind::App(Language::Rust),
+        Kind::App(Language::Python),
+        Kind::App(Language::JavaScript),
     ];
 
     #[test]
@@ -122,14 +188,61 @@ mod tests {
     #[test]
     fn the_manifest_of_an_app_is_valid() {
         let name = ProjectName::new("shop").expect("a name");
-        let files = Kind::App.files(&name, &Dependency::Git);
-        let manifest = files
-            .iter()
-            .find(|(path, _)| path.as_os_str() == "app.toml");
-        let (path, text) = manifest.expect("a manifest");
-        let app = lattice_core::app::App::from_toml(path, text).expect("valid");
-        assert_eq!(app.manifest().name.as_str(), "shop");
-        assert_eq!(app.manifest().links.len(), 1);
+        for lang in [Language::Rust, Language::Python, Language::JavaScript] {
+            let files = Kind::App(lang).files(&name, &Dependency::Git);
+            let manifest = files
+                .iter()
+                .find(|(path, _)| path.as_os_str() == "app.toml");
+            let (path, text) = manifest.expect("a manifest");
+            let app = lattice_core::app::App::from_toml(path, text).expect("valid");
+            assert_eq!(app.manifest().name.as_str(), "shop");
+            assert_eq!(app.manifest().links.len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_actor_of_an_app_is_one_with_the_interface_of_its_link() {
+        let name = ProjectName::new("shop").expect("a name");
+        for (lang, described) in [
+            (Language::Python, "front/pyproject.toml"),
+            (Language::JavaScript, "front/package.json"),
+        ] {
+            let alone = Kind::Actor(lang).files(&name, &Dependency::Git);
+            let app = Kind::App(lang).files(&name, &Dependency::Git);
+            let text = |path: &Path| {
+                let found = app.iter().find(|(file, _)| file == path);
+                found.map(|(_, text)| text.as_str())
+            };
+            // All that the actor has alone, apart from what the whole has.
+            for (path, _) in &alone {
+                let is_of_the_whole = [README, ".gitignore"].contains(&&*path.to_string_lossy());
+                let has = text(&Path::new(FRONT).join(path)).is_some();
+                assert_ne!(has, is_of_the_whole, "{lang:?}: {}", path.display());
+            }
+            let described = text(Path::new(described)).expect("it says how it is built");
+            assert!(described.contains("\"front.wasm\""), "{described}");
+            let manifest = text(Path::new("app.toml")).expect("a manifest");
+            assert!(manifest.contains("\"file:front/front.wasm\""), "{manifest}");
+
+            // Its world is valid, and imports the store.
+            let folder = tempfile::tempdir().expect("a folder");
+            for (path, text) in &app {
+                let path = folder.path().join(path);
+                std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+                std::fs::write(path, text).expect("written");
+            }
+            let mut resolve = wit_parser::Resolve::new();
+            let pushed = resolve.push_dir(folder.path().join("front/wit"));
+            let (package, _) = pushed.unwrap_or_else(|error| panic!("{lang:?}: {error:?}"));
+            let world = resolve.select_world(&[package], Some("actor")).expect("it");
+            let mut imports = resolve.worlds[world].imports.keys();
+            let is_store = |import| {
+                resolve
+                    .name_world_key(import)
+                    .starts_with("lattice:keyvalue/")
+            };
+            assert!(imports.any(is_store), "{lang:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ const EXAMPLES: &str = "Examples:
   lattice new actor hello --lang python
   lattice new provider counter
   lattice new app shop
+  lattice new app shop --lang js
 
 Then `lattice dev` in the new folder builds and runs it, and again at each change.";
 
@@ -30,7 +31,7 @@ pub(crate) enum New {
     Actor(Actor),
     /// Makes a provider: native code in Rust that serves an interface
     Provider(Provider),
-    /// Makes an app: a manifest, and an actor in Rust with a link to a built-in provider
+    /// Makes an app: a manifest, and an actor with a link to a built-in provider
     App(App),
 }
 
@@ -45,12 +46,18 @@ pub(crate) struct Actor {
 
 #[derive(Debug, Args)]
 pub(crate) struct Provider {
+    /// The language. Providers are native code, in Rust
+    #[arg(long, value_enum, default_value_t)]
+    lang: Language,
     #[command(flatten)]
     target: Target,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct App {
+    /// The language of its actor
+    #[arg(long, value_enum, default_value_t)]
+    lang: Language,
     #[command(flatten)]
     target: Target,
 }
@@ -87,18 +94,31 @@ enum Language {
 enum Kind {
     Actor(Language),
     Provider,
-    App,
+    App(Language),
+}
+
+/// Providers are only made in Rust.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there are no providers in {}: a provider is native code, in Rust, for what a component can't do, such as keeping a connection to a database; make one with `lattice new provider {name}`, or an actor in {}, which can export an interface for others to call, too, with `lattice new actor {name} --lang {}`", .lang.shown(), .lang.shown(), .lang.option()
+)]
+struct NoProviderError {
+    name: String,
+    lang: Language,
 }
 
 impl New {
     /// Makes a project, and prints what to type next.
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let wrong = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
         let (kind, target) = match self {
             Self::Actor(actor) => (Kind::Actor(actor.lang), actor.target),
-            Self::Provider(provider) => (Kind::Provider, provider.target),
-            Self::App(app) => (Kind::App, app.target),
+            Self::Provider(provider) => {
+                provider.check().map_err(|error| wrong(&error))?;
+                (Kind::Provider, provider.target)
+            }
+            Self::App(app) => (Kind::App(app.lang), app.target),
         };
-        let wrong = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
         let name = ProjectName::new(&target.name).map_err(|error| wrong(&error))?;
         let dependency = Dependency::new(target.checkout).map_err(|error| wrong(&error))?;
         let folder = target.within.join(name.as_str());
@@ -108,25 +128,64 @@ impl New {
     }
 }
 
+impl Provider {
+    fn check(&self) -> Result<(), NoProviderError> {
+        if self.lang == Language::Rust {
+            return Ok(());
+        }
+        Err(NoProviderError {
+            name: self.target.name.clone(),
+            lang: self.lang,
+        })
+    }
+}
+
+impl Language {
+    /// Returns its name for people.
+    fn shown(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Python => "Python",
+            Self::JavaScript => "JavaScript",
+        }
+    }
+
+    /// Returns its name as an option.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::JavaScript => "js",
+        }
+    }
+}
+
 impl Kind {
     /// Returns the word for people.
     fn word(self) -> &'static str {
         match self {
             Self::Actor(_) => "actor",
             Self::Provider => "provider",
-            Self::App => "app",
+            Self::App(_) => "app",
         }
     }
 
     /// Returns what has to be typed once before the project can be built.
     fn preparation(self) -> &'static [&'static str] {
         match self {
-            Self::Actor(Language::Rust) | Self::App => &["rustup target add wasm32-wasip2"],
+            Self::Actor(Language::Rust) | Self::App(Language::Rust) => {
+                &["rustup target add wasm32-wasip2"]
+            }
             Self::Actor(Language::Python) => &[
                 "python3 -m venv .venv",
                 ".venv/bin/pip install -r requirements.txt",
             ],
+            Self::App(Language::Python) => &[
+                "python3 -m venv front/.venv",
+                "front/.venv/bin/pip install -r front/requirements.txt",
+            ],
             Self::Actor(Language::JavaScript) => &["npm install"],
+            Self::App(Language::JavaScript) => &["npm install --prefix front"],
             Self::Provider => &[],
         }
     }
@@ -135,8 +194,12 @@ impl Kind {
     fn test(self) -> &'static str {
         match self {
             Self::Actor(Language::Python) => "python3 -m unittest discover -s src",
+            Self::App(Language::Python) => "python3 -m unittest discover -s front/src",
             Self::Actor(Language::JavaScript) => "npm test",
-            Self::Actor(Language::Rust) | Self::Provider | Self::App => "cargo test",
+            Self::App(Language::JavaScript) => "npm test --prefix front",
+            Self::Actor(Language::Rust) | Self::Provider | Self::App(Language::Rust) => {
+                "cargo test"
+            }
         }
     }
 
@@ -144,7 +207,7 @@ impl Kind {
     fn call(self, name: &ProjectName) -> Option<String> {
         match self {
             Self::Actor(_) => Some("curl http://127.0.0.1:8080/Ada".to_owned()),
-            Self::App => Some(format!("curl http://{name}.localhost:8080/Ada")),
+            Self::App(_) => Some(format!("curl http://{name}.localhost:8080/Ada")),
             Self::Provider => None,
         }
     }
@@ -202,11 +265,38 @@ mod tests {
         ] {
             assert!(text.lines().any(|said| said == line), "{line}: {text}");
         }
-        let text = said(Kind::App, &name, Path::new("a b/hello"));
+        let text = said(
+            Kind::App(Language::JavaScript),
+            &name,
+            Path::new("a b/hello"),
+        );
         assert!(text.contains("  cd 'a b/hello'\n"), "{text}");
+        assert!(text.contains("  npm install --prefix front\n"), "{text}");
         assert!(text.contains("http://hello.localhost:8080/"), "{text}");
         let text = said(Kind::Provider, &name, Path::new("hello"));
         assert!(!text.contains("curl"), "{text}");
+    }
+
+    #[test]
+    fn a_provider_in_another_language_is_refused_with_what_to_make() {
+        let provider = |lang| Provider {
+            lang,
+            target: Target {
+                name: "counter".to_owned(),
+                within: PathBuf::from("."),
+                checkout: None,
+            },
+        };
+        assert!(provider(Language::Rust).check().is_ok());
+        let error = provider(Language::JavaScript).check().expect_err("refused");
+        let text = error.to_string();
+        for said in [
+            "no providers in JavaScript",
+            "`lattice new provider counter`",
+            "`lattice new actor counter --lang js`",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
     }
 
     #[test]

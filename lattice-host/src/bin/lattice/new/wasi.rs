@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+/// The folder of a project for the packages on which its own depends.
+pub(super) const DEPS: &str = "wit/deps";
 /// The version of the texts.
 const NEWEST: &str = "0.2.12";
 
@@ -43,7 +45,7 @@ pub(super) fn packages(version: &str) -> impl Iterator<Item = (PathBuf, String)>
         } else {
             under_version(text, version)
         };
-        (PathBuf::from("wit/deps").join(file), text)
+        (PathBuf::from(DEPS).join(file), text)
     })
 }
 

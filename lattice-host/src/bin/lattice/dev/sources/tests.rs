@@ -11,6 +11,11 @@ impl Changes {
         self.0.keys().any(|changed| changed.starts_with(path))
     }
 
+    /// Returns the change of one file.
+    pub(in crate::dev) fn of(path: PathBuf, change: Change) -> Self {
+        Self([(path, change)].into())
+    }
+
     /// Adds those that came later.
     fn extend(&mut self, later: Self) {
         self.0.extend(later.0);
@@ -125,6 +130,47 @@ async fn a_named_file_counts_wherever_it_is() {
 }
 
 #[tokio::test]
+async fn a_named_file_counts_in_a_folder_that_is_made_again() {
+    let (_folder, _root, mut sources) = project();
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let target = elsewhere.path().canonicalize().expect("its path");
+    let target = target.join("target");
+    let image = target.join("release/a.wasm");
+    let build = |text: &str| {
+        fs::create_dir_all(target.join("release")).expect("a folder");
+        fs::write(&image, text).expect("written");
+    };
+    sources.name([image.clone()].into()).expect("watched");
+    build("one");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Added)
+    );
+    fs::remove_dir_all(&target).expect("removed");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Removed)
+    );
+    build("two");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Added)
+    );
+    // Removed and made again in one go.
+    fs::remove_dir_all(&target).expect("removed");
+    build("three");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Changed)
+    );
+    build("four");
+    assert_eq!(
+        next(&mut sources).await,
+        Changes::of(image.clone(), Change::Changed)
+    );
+}
+
+#[tokio::test]
 async fn a_folder_that_is_removed_takes_its_files_along() {
     let (_folder, root, mut sources) = project();
     fs::remove_dir_all(root.join("src")).expect("removed");
@@ -134,6 +180,26 @@ async fn a_folder_that_is_removed_takes_its_files_along() {
     fs::write(root.join("src/lib.rs"), "again").expect("written");
     let changed = until_marked(&root, &mut sources).await;
     assert_eq!(changed, [("src/lib.rs".into(), Change::Added)]);
+}
+
+#[tokio::test]
+async fn a_project_that_is_removed_is_an_error_and_one_in_its_place_is_not() {
+    let (_folder, root, mut sources) = project();
+    let aside = root.with_extension("aside");
+    fs::create_dir_all(aside.join("src")).expect("a folder");
+    fs::write(aside.join("src/lib.rs"), "other").expect("written");
+    fs::remove_dir_all(&root).expect("removed");
+    fs::rename(&aside, &root).expect("renamed");
+    assert_eq!(next(&mut sources).await.shown(&root), "src/lib.rs");
+    // It is watched as the one before was.
+    fs::write(root.join("src/lib.rs"), "another").expect("written");
+    assert_eq!(next(&mut sources).await.shown(&root), "src/lib.rs");
+
+    fs::rename(&root, &aside).expect("renamed");
+    let gone = timeout(PATIENCE, sources.changed()).await;
+    let error = gone.expect("it is noticed").expect_err("it is gone");
+    assert!(matches!(error, SourcesError::Gone(_)), "{error}");
+    fs::remove_dir_all(&aside).expect("removed");
 }
 
 #[tokio::test]
