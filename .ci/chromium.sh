@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 LIMIT=180
 . ./.ci/debian.sh
 
-# The same programs as in lattice-provider-sdk/servers/src/chromium.rs. A function with the name of a
-# program would be found in its place.
+# The same programs as in lattice-provider-sdk/servers/src/chromium.rs. A function with the name of
+# a program would be found in its place.
 find_chromium() {
     if [ -n "${CHROMIUM:-}" ]; then
         command -v "$CHROMIUM"

@@ -99,8 +99,8 @@ impl Worker {
         handled: &mut JoinSet<()>,
     ) {
         let mut rest = Vec::new();
-        // The server sends no more of them here once it knows that, and the streams end with what is
-        // on its way. So they are as many as wait in this process at most.
+        // The server sends no more of them here once it knows that, and the streams end with what
+        // is on its way. So they are as many as wait in this process at most.
         let arrived = timeout(REST, async {
             for subscriber in messages.iter_mut() {
                 subscriber.drain().await.map_err(super::failed)?;
