@@ -222,7 +222,7 @@ impl Dev {
         command
             .arg("dev")
             .arg(folder)
-            .args(["--http", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--no-ui"])
             .stdin(Stdio::null())
             .stdout(fs::File::create(&out)?)
             .stderr(fs::File::create(&errors)?);

@@ -75,7 +75,9 @@ impl Dev {
     fn start_with(folder: TempDir, command: Command) -> Self {
         let mut dev = Self::begin(folder, command);
         dev.until("the wormhole is open", |dev| {
-            dev.address = dev.out().lines().find_map(|line| {
+            let out = dev.out();
+            let mut lines = out.lines().filter(|line| !line.starts_with("page "));
+            dev.address = lines.find_map(|line| {
                 let (_, address) = line.split_once("http://")?;
                 Some(address.trim_end_matches('/').to_owned())
             })?;
@@ -89,7 +91,7 @@ impl Dev {
         command
             .arg("dev")
             .arg(folder.path().join("project"))
-            .args(["--http", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--ui", "127.0.0.1:0"])
             .env("TMPDIR", folder.path().join("tmp"))
             .stdin(Stdio::null())
             .stdout(file("out"))

@@ -41,6 +41,7 @@ use stage::Stage;
 use std::{
     collections::BTreeSet,
     fs,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,7 +49,7 @@ use std::{
 const EXAMPLES: &str = "Examples:
   lattice dev                       # the project in this folder
   lattice dev shop/app.toml         # the app of a manifest
-  lattice dev --open                # and shows it in a browser
+  lattice dev --no-open             # and opens no browser
 
 A project is an `app.toml` with the actors and programs that it names and that are built below its
 folder, or, without one, every actor and provider below the folder: packages of cargo, a
@@ -75,10 +76,13 @@ pub(crate) struct Dev {
     http: Option<String>,
     #[command(flatten)]
     page: PageOptions,
-    /// Opens the page in a browser. Without `--ui`, it is served at `127.0.0.1:9119`, or another
-    /// port if that is in use
+    /// Serves no page. Without this and `--ui`, it is served at `127.0.0.1:9119`, or another port
+    /// if that is in use
+    #[arg(long, conflicts_with_all = ["ui", "ui_read_only", "ui_public", "ui_host"])]
+    no_ui: bool,
+    /// Doesn't open the page in a browser, which is done at a terminal
     #[arg(long)]
-    open: bool,
+    no_open: bool,
     // Its files are in `.lattice/data` of the project by default.
     #[command(flatten)]
     access: AccessOptions,
@@ -93,7 +97,8 @@ impl Dev {
             folder,
             http,
             page,
-            open,
+            no_ui,
+            no_open,
             access,
             registries,
         } = self;
@@ -101,7 +106,7 @@ impl Dev {
         options.refuse_location("lattice dev")?;
         let name = LatticeName::new(&options.lattice).map_err(|error| wrong(&error))?;
         let place = Place::of(&folder).map_err(|error| wrong(&error))?;
-        let page = if open { page.or_usual() } else { page };
+        let page = if no_ui { page } else { page.or_usual() };
         page.check()?;
         let has_files = access.names_files()?;
         let mut access = access.access()?;
@@ -128,7 +133,7 @@ impl Dev {
             let session = begin(settings, &work, first.as_ref().ok()).await?;
             let page = page.serve(&session.lattice, &artifacts).await?;
             if let Some(page) = &page {
-                show_page(page, open)?;
+                show_page(page, !no_open && io::stdout().is_terminal())?;
             }
             Ok::<_, Failure>((session, page, first))
         };
@@ -193,7 +198,7 @@ async fn begin(
     Ok(session)
 }
 
-/// Prints where the page is, and opens it in a browser if that was asked for.
+/// Prints where the page is, and opens it in a browser if that is wanted.
 fn show_page(page: &UiServer, is_to_open: bool) -> Result<(), Failure> {
     print(&format!("page  {}\n", page.url()))?;
     if is_to_open && let Err(error) = open::that_detached(page.url()) {
