@@ -57,6 +57,8 @@ interface = "lattice:blobstore/store@0.1.0"
 actor = "front"
 host = "hello.example.com"
 "#;
+const SEEN: &str = "The page shows an app: a wormhole leads to the actor front, which is linked to \
+    the actor greeter and to two providers. The link to photos is refused.";
 /// What the picture names.
 const NAMES: [&str; 8] = [
     "front",
@@ -85,7 +87,7 @@ async fn a_picture_of_the_page_names_everything_and_needs_nothing_else() {
     };
     let lattice = Lattice::in_memory("hello").await.expect("a lattice");
     let page = served(&lattice).await;
-    browser.resize(1192, 600).await;
+    browser.resize(1192, 650).await;
     browser.open(&page.url()).await;
     browser.is_live().await;
     nothing_to_draw(&browser).await;
@@ -111,10 +113,10 @@ async fn a_picture_of_the_page_names_everything_and_needs_nothing_else() {
     browser.click("#export-dialog .cancel").await;
     browser.misses("#export-dialog").await;
     let of_page = browser
-        .answer(
+        .answer(&format!(
             "import(new URL('js/view/picture.js', document.baseURI).href).then((it) => \
-             it.pictureOf(document.body, { title: document.title, description: 'The page' }))",
-        )
+             it.pictureOf(document.body, {{ title: document.title, description: '{SEEN}' }}))"
+        ))
         .await;
     let of_page = of_page.as_str().expect("a text").to_owned();
     check(&browser, &of_page, &["Infrastructure", "Live", "greeter"]).await;
