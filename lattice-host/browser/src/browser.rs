@@ -159,6 +159,18 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// Gives the page this size, in pixels.
+    ///
+    /// # Panics
+    /// If the browser refuses.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+    }
+
     /// Returns the result of a command of the `DevTools` protocol.
     pub(crate) async fn devtools(&self, method: &str, parameters: Value) -> Value {
         let command = self.client.issue_cmd(Vendor::devtools(method, parameters));

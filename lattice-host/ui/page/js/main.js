@@ -32,6 +32,8 @@ const app = {
   select,
   changed,
   forget,
+  hasPicture: () => views.hasPicture(),
+  picture: () => views.picture(`${document.title}: ${page.dataset.view} view`),
 };
 
 const on = {

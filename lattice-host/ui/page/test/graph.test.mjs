@@ -64,4 +64,7 @@ test("a wormhole leads to the inlet for HTTP and lives in the group of its actor
   assert.equal(step(it, [{ wormhole: { is: { ...wormhole, state: "closed" } } }]), false);
   assert.equal(step(it, [{ wormhole: { gone: wormhole } }]), true);
   assert.equal(it.graph.edges.size, 0);
+  const own = { a: { exports: [port("lattice:http/handler@0.1.0", "lattice:http/handler@0.1")], imports: [] } };
+  const other = built(view({ components: [component("a")], wormholes: [wormhole] }), own);
+  assert.equal(other.graph.edges.get("w:w").toPort, "lattice:http/handler@0.1");
 });

@@ -61,6 +61,16 @@ test("two thousand nodes in one group are laid out in time, without overlaps", (
   assert.equal(overlaps(sample), null);
 });
 
+test("lines of the ports of a node don't cross where they needn't", () => {
+  const ids = ["front", "greeter", "photos", "visits", "web"];
+  const edges = (order) => [...order.map((id, at) => ["front", id, at, 0]), ["web", "greeter", 0, 0]];
+  const made = (order) => layout({ groups: [{ id: "", collapsed: false, nodes: ids.map(box), edges: edges(order) }], edges: [] }).nodes;
+  const [down, up] = [made(["greeter", "photos", "visits"]), made(["visits", "photos", "greeter"])];
+  assert.ok(down.greeter.y < down.photos.y && down.photos.y < down.visits.y);
+  assert.ok(up.visits.y < up.photos.y && up.photos.y < up.greeter.y);
+  assert.equal(Math.min(...ids.map((id) => down[id].y)), Math.min(...ids.map((id) => up[id].y)));
+});
+
 test("a cycle is laid out", () => {
   const { nodes } = layout({ groups: [{ id: "", collapsed: false, nodes: [box("a"), box("b")], edges: [["a", "b"], ["b", "a"]] }], edges: [] });
   assert.notEqual(nodes.a.x, nodes.b.x);

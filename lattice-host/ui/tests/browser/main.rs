@@ -9,5 +9,6 @@ mod cable;
 mod crowd;
 mod links;
 mod manifests;
+mod picture;
 mod scene;
 mod states;

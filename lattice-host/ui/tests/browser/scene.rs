@@ -84,25 +84,25 @@ async fn serve(ui: Ui) -> UiServer {
 
 /// A component whose only function of each interface says hello.
 #[derive(Debug, Default)]
-struct Program {
+pub(crate) struct Program {
     types: ComponentTypes,
     refusal: Option<&'static str>,
 }
 
 impl Program {
-    fn exports(mut self, interface: &str) -> Self {
+    pub(crate) fn exports(mut self, interface: &str) -> Self {
         let (interface, types) = with_types(interface);
         self.types.exports.insert(interface, types);
         self
     }
 
-    fn imports(mut self, interface: &str) -> Self {
+    pub(crate) fn imports(mut self, interface: &str) -> Self {
         let (interface, types) = with_types(interface);
         self.types.imports.insert(interface, types);
         self
     }
 
-    fn refuses(mut self, refusal: &'static str) -> Self {
+    pub(crate) fn refuses(mut self, refusal: &'static str) -> Self {
         self.refusal = Some(refusal);
         self
     }
@@ -124,7 +124,7 @@ impl Service for Program {
     }
 }
 
-fn version_of(interface: &str) -> InterfaceName {
+pub(crate) fn version_of(interface: &str) -> InterfaceName {
     InterfaceName::new(&format!("{interface}@{VERSION}")).expect("an interface")
 }
 

@@ -120,10 +120,10 @@ function updateWormhole(graph, state, id) {
   }) || moved;
 }
 
-/** Returns the inlet that takes requests of HTTP, if it is known. */
+/** Returns the inlet that takes requests of HTTP, in any of its interfaces, if it is known. */
 function incomingPort(graph, actor) {
   const node = graph.nodes.get(componentKey(actor));
-  const port = node?.inlets.find(({ key }) => /^wasi:http\/(incoming-)?handler/.test(key));
+  const port = node?.inlets.find(({ key }) => /^(wasi:http\/(incoming-)?|lattice:http\/)handler@/.test(key));
   return port?.key ?? null;
 }
 

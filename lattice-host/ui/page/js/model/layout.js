@@ -15,8 +15,9 @@ const GROUP_GAP = 48;
 const ROW_GAP = 36;
 
 /**
- * Lays out `input`: `{ groups: [{ id, collapsed, nodes: [{ id, w, h }], edges: [[from, to]] }],
- * edges: [[group, group]], bare }`. Returns `{ groups: { id: { x, y, w, h } }, nodes: { id: { x, y
+ * Lays out `input`: `{ groups: [{ id, collapsed, nodes: [{ id, w, h }], edges: [[from, to, outlet,
+ * inlet]] }], edges: [[group, group]] }`, with the numbers of the ports from the top, if an edge has
+ * some. Returns `{ groups: { id: { x, y, w, h } }, nodes: { id: { x, y
  * } } }`, with nodes in the coordinates of the canvas. `cache` is a `Map` that it may keep.
  */
 export function layout(input, cache = new Map()) {
@@ -116,7 +117,34 @@ function byDagre(boxes, edges, gap) {
     const { x, y } = graph.node(numbers.get(box.id));
     places.set(box.id, { x: Math.round(x - box.w / 2), y: Math.round(y - box.h / 2) });
   }
-  return fromZero(places);
+  return upright(fromZero(places), new Map(boxes.map((box) => [box.id, box.h])), edges);
+}
+
+/** Turns places upside down if the lines of fewer ports cross then: dagre knows nothing of ports. */
+function upright(places, heights, edges) {
+  const middle = (id) => places.get(id).y + heights.get(id) / 2;
+  const ends = new Map();
+  const add = (id, side, port, other) => {
+    const key = `${side} ${id}`;
+    if (!ends.has(key)) ends.set(key, []);
+    ends.get(key).push({ port, y: middle(other) });
+  };
+  for (const [from, to, outlet, inlet] of edges) {
+    if (from === to) continue;
+    if (outlet !== undefined) add(from, "out", outlet, to);
+    if (inlet !== undefined) add(to, "in", inlet, from);
+  }
+  let score = 0;
+  for (const side of ends.values()) {
+    for (const [at, a] of side.entries()) {
+      for (const b of side.slice(at + 1)) score += Math.sign((a.port - b.port) * (a.y - b.y));
+    }
+  }
+  if (score < 0) {
+    const bottom = Math.max(...[...places].map(([id, { y }]) => y + heights.get(id)));
+    for (const [id, place] of places) place.y = bottom - place.y - heights.get(id);
+  }
+  return places;
 }
 
 function fromZero(places) {

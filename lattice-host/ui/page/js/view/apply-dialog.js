@@ -182,7 +182,7 @@ export function acceptDrops(app) {
   });
 }
 
-/** Opens the dialog that exports a manifest: of one app, or of what no app owns. */
+/** Opens the dialog that exports a manifest, of one app or of what no app owns, or a picture. */
 export function openExport(app, chosen = null) {
   const names = [...app.state.apps.keys()].sort();
   const select = el(
@@ -193,18 +193,29 @@ export function openExport(app, chosen = null) {
   );
   const text = el("pre", { id: "export-text", tabindex: "0", "aria-label": "Manifest" });
   const note = el("p", { class: "hint", role: "status" });
+  const picture = button("Picture (SVG)", () => downloadPicture(app), { id: "export-picture", "aria-describedby": "export-picture-help" });
+  const hasPicture = app.hasPicture();
+  setAttribute(picture, "disabled", !hasPicture);
   let file = "app.toml";
   openDialog({
     id: "export-dialog",
-    title: "Export a manifest",
+    title: "Export",
     wide: true,
     body: [
       field("What", select),
       text,
       note,
       el("div", { class: "row" },
-        button("Download", () => download(file, text.textContent)),
-        button("Copy", () => copy(text.textContent))),
+        button("Download", () => download(file, "application/toml", text.textContent)),
+        button("Copy", () => copy(text.textContent)),
+        picture),
+      el("p", {
+        class: "hint",
+        id: "export-picture-help",
+        text: hasPicture
+          ? "The picture shows all of the view behind this dialog, as it is now."
+          : "There is no picture: nothing is in the view behind this dialog yet.",
+      }),
     ],
   });
   async function load() {
@@ -231,8 +242,16 @@ export function hiddenNote(hidden) {
     : `Written as (hidden), and kept as they are when it is applied here: ${hidden.join(", ")}.`;
 }
 
-function download(name, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/toml" }));
+function downloadPicture(app) {
+  try {
+    download("lattice.svg", "image/svg+xml", app.picture());
+  } catch {
+    failed(Object.assign(new Error("the picture couldn't be made"), { next: "reload the page, and try again" }));
+  }
+}
+
+function download(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
   const anchor = el("a", { href: url, download: name });
   document.body.append(anchor);
   anchor.click();

@@ -5,6 +5,7 @@ import { bytes, count, latency, plural, rate, uptime } from "../model/format.js"
 import { hostContext, hostProblems, hostState, isServing, phaseName, phaseText, sumLoad } from "../model/health.js";
 import { byId, el, keyed, setAttribute, setData, setText, show } from "./dom.js";
 import { kindIcon } from "./icons.js";
+import { pictureOf } from "./picture.js";
 
 /** The most replicas that a card lists before it is opened. */
 const FEW = 8;
@@ -107,6 +108,12 @@ export function createInfrastructure(on) {
         if (isShown) element.scrollIntoView({ block: "nearest" });
         if (isFocused) element.querySelector(".host-title").focus({ preventScroll: true });
       }
+    },
+    hasPicture: () => cards.size > 0,
+    /** Returns a picture of all hosts. */
+    picture(title) {
+      const names = [...cards.values()].map(({ element }) => element.getAttribute("aria-label"));
+      return pictureOf(place, { title, description: names.join("; ") });
     },
     focus: () => place.querySelector("[data-selected] .host-title, .host-title")?.focus(),
   };

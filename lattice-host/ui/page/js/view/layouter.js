@@ -96,7 +96,7 @@ export function layoutInput(graph, isCollapsed) {
     const [from, to] = [graph.nodes.get(edge.from), graph.nodes.get(edge.to)];
     if (!from || !to) continue;
     if (from.group === to.group) {
-      inner.get(from.group)?.edges.push([edge.from, edge.to]);
+      inner.get(from.group)?.edges.push([edge.from, edge.to, ...portsOf(edge, from, to)]);
     } else {
       between.set(`${from.group}\n${to.group}`, [from.group, to.group]);
     }
@@ -105,8 +105,17 @@ export function layoutInput(graph, isCollapsed) {
   return { groups, edges: sortPairs([...between.values()]) };
 }
 
+/** Returns the numbers of the ports between which a link leads. */
+function portsOf(edge, from, to) {
+  if (edge.type !== "link") return [];
+  return [
+    from.outlets.findIndex(({ key }) => key === edge.fromPort),
+    to.inlets.findIndex(({ key }) => key === edge.toPort),
+  ];
+}
+
 /** In one order, whatever the order in which links came. */
 function sortPairs(pairs) {
-  const name = ([from, to]) => `${from}\n${to}`;
+  const name = (pair) => pair.join("\n");
   return pairs.sort((a, b) => (name(a) < name(b) ? -1 : 1));
 }

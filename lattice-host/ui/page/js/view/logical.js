@@ -3,8 +3,12 @@
 import { byId, setAttribute, setText } from "./dom.js";
 import { createLinking } from "./linking.js";
 import { setCurrent } from "./nodes.js";
+import { pictureOf } from "./picture.js";
 import { Scene } from "./scene.js";
 import { createViewport } from "./viewport.js";
+
+/** What is left free around a picture, in pixels. */
+const MARGIN = 24;
 
 /**
  * Makes the view. `on.select(kind, id)` is called for what a person selects, and `on.link(link)`
@@ -206,6 +210,20 @@ export function createLogical(on) {
     /** Gives the focus to the element of what is selected. */
     focus() {
       (scene.nodes.get(current)?.element ?? canvas.querySelector(".group-toggle"))?.focus({ preventScroll: true });
+    },
+    hasPicture: () => scene.bounds() !== null,
+    /** Returns a picture of everything, whatever is in sight. */
+    picture(title) {
+      const bounds = scene.bounds();
+      return viewport.inFull(() => {
+        scene.moved();
+        const { left, top } = viewport.world.getBoundingClientRect();
+        const area = {
+          x: left + bounds.x - MARGIN, y: top + bounds.y - MARGIN, w: bounds.w + 2 * MARGIN, h: bounds.h + 2 * MARGIN,
+        };
+        const names = [...scene.graph.nodes.values()].map((node) => scene.nodes.get(node.key)?.element.getAttribute("aria-label") ?? node.id);
+        return pictureOf(viewport.world, { title, description: names.join("; "), area });
+      });
     },
     /** Fits everything into the window if nobody has moved it, as after a change of size. */
     resized() {

@@ -6,6 +6,8 @@ const CLOSEST = 2;
 const FARTHEST = 0.08;
 /** The scale below which nodes show their name only. */
 const FAR = 0.42;
+/** Further from the origin than any node. */
+const EVERYTHING = 1e9;
 
 /** Makes the world in `canvas`. `onMove()` is called after each move or zoom. */
 export function createViewport(canvas, onMove) {
@@ -13,6 +15,7 @@ export function createViewport(canvas, onMove) {
   canvas.append(world);
   const at = { x: 40, y: 40, k: 1 };
   let isTouched = false;
+  let isInFull = false;
   let gliding = null;
 
   function apply() {
@@ -110,8 +113,24 @@ export function createViewport(canvas, onMove) {
       const box = canvas.getBoundingClientRect();
       return { x: (clientX - box.left - at.x) / at.k, y: (clientY - box.top - at.y) / at.k };
     },
+    /**
+     * Returns the result of `work()`, during which the world is neither moved nor scaled, and
+     * everything is in sight and shows all that it has. Nothing of that is painted.
+     */
+    inFull(work) {
+      isInFull = true;
+      world.classList.remove("is-far", "is-gliding");
+      world.style.transform = "none";
+      try {
+        return work();
+      } finally {
+        isInFull = false;
+        apply();
+      }
+    },
     /** Returns what is in sight, with a margin in pixels of the window. */
     inSight(margin) {
+      if (isInFull) return { x: -EVERYTHING, y: -EVERYTHING, w: 2 * EVERYTHING, h: 2 * EVERYTHING };
       return {
         x: (-at.x - margin) / at.k,
         y: (-at.y - margin) / at.k,

@@ -54,6 +54,9 @@ export function createViews(views, repaint) {
     zoomBy(key) {
       if (current === "logical") views.logical.zoomBy(key);
     },
+    hasPicture: () => views[current].hasPicture(),
+    /** Returns a picture of all of the view that is shown, if it has something to draw. */
+    picture: (title) => views[current].picture(title),
     resized: () => views.logical.resized(),
     /** Offers the labels that hosts have. */
     updateGroupings(state) {
