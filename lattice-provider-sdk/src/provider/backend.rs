@@ -1,9 +1,6 @@
 //! Spans of the requests that a provider makes to its backend.
 
-use super::{
-    Call, Provider,
-    span::{LEVEL, TARGET},
-};
+use super::{Call, Provider, WorkSpan, span::LEVEL};
 use std::future::Future;
 use tracing::{Span, field::Empty};
 
@@ -50,7 +47,7 @@ impl BackendRequest<'_> {
             namespace => format!("{operation} {namespace}"),
         };
         tracing::span!(
-            target: TARGET,
+            target: WorkSpan::TARGET,
             LEVEL,
             "backend",
             otel.name = name,

@@ -5,8 +5,6 @@ use lattice_core::{call::Context, trace};
 use std::future::Future;
 use tracing::{Instrument as _, Level, Span};
 
-/// The target of the spans that this crate makes, and of the events on any.
-pub(super) const TARGET: &str = "lattice::backend";
 pub(super) const LEVEL: Level = Level::DEBUG;
 /// The value of `error.type` for an error without a kind.
 const FAILED: &str = "_OTHER";
@@ -36,6 +34,10 @@ pub struct WorkSpan {
 }
 
 impl WorkSpan {
+    /// The target of the spans of standard providers. Telemetry takes those of level `DEBUG` and
+    /// above with this target, and of others those of level `INFO` and above.
+    pub const TARGET: &'static str = "lattice::backend";
+
     /// Begins work that is no part of a call. It belongs to the trace in `context`, or starts one
     /// if there is none, and this decides whether that is sampled.
     ///
@@ -74,10 +76,7 @@ impl WorkSpan {
     ///
     /// # Cancel safety
     /// That of the work.
-    pub async fn attempt<T, E>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+    pub async fn attempt<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let result = self.run(work).await;
         if result.is_err() {
             self.failed(FAILED);
@@ -100,7 +99,7 @@ impl WorkSpan {
         }
         tracing::event!(
             name: "retry",
-            target: TARGET,
+            target: Self::TARGET,
             parent: &self.span,
             LEVEL,
             lattice.attempt = i64::from(attempt),

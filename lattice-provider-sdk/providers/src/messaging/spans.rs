@@ -17,7 +17,6 @@ use lattice_provider_sdk::{Call, Provider, WorkSpan};
 use std::time::Duration;
 use tracing::{Level, Span, field::Empty};
 
-const TARGET: &str = "lattice::backend";
 const LEVEL: Level = Level::DEBUG;
 
 /// The header with the place in a trace.
@@ -118,7 +117,7 @@ impl<'s> Shown<'s> {
 
     fn span(&self, (kind, operation, kind_of): (&str, &str, &str), size: usize) -> Span {
         tracing::span!(
-            target: TARGET,
+            target: WorkSpan::TARGET,
             LEVEL,
             "message",
             otel.name = self.name(operation),
