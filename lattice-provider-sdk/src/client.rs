@@ -255,9 +255,9 @@ impl<R, I> ClientCall<'_, R, I> {
         self
     }
 
-    /// Makes the call with this context, whose deadline, hops and trace it has. For work that no call
-    /// has asked for, such as that of a [`WorkSpan`](crate::WorkSpan): elsewhere, it wouldn't count
-    /// as one more hop.
+    /// Makes the call with this context, whose deadline, hops and trace it has. For work that no
+    /// call has asked for, such as that of a [`WorkSpan`](crate::WorkSpan): elsewhere, it wouldn't
+    /// count as one more hop.
     pub fn with_context(mut self, context: Context) -> Self {
         self.context = Some(context);
         self
