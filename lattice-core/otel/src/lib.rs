@@ -41,9 +41,9 @@
 //! | `get orders` and the like | client | other standard providers, for a request to their backend |
 //!
 //! Names and attributes are those of the stable semantic conventions for RPC and HTTP, and of the
-//! newest ones for messaging; see [`lattice_core::trace`]. Log lines of actors, and retries, are events of the span during which
-//! they happened. Spans of the program itself, made with `tracing` at level `INFO` or above, are
-//! part of the traces too.
+//! newest ones for messaging; see [`lattice_core::trace`]. Log lines of actors, and retries, are
+//! events of the span during which they happened. Spans of the program itself, made with `tracing`
+//! at level `INFO` or above, are part of the traces too.
 //!
 //! # Sampling
 //!
