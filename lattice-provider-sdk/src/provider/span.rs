@@ -99,7 +99,8 @@ impl WorkSpan {
         }
         tracing::event!(
             name: "retry",
-            target: Self::TARGET,
+            // In a static, which knows no `Self`.
+            target: WorkSpan::TARGET,
             parent: &self.span,
             LEVEL,
             lattice.attempt = i64::from(attempt),
