@@ -255,6 +255,14 @@ impl<R, I> ClientCall<'_, R, I> {
         self
     }
 
+    /// Makes the call with this context, whose deadline, hops and trace it has. For work that no
+    /// call has asked for, such as that of a [`WorkSpan`](crate::WorkSpan): elsewhere, it wouldn't
+    /// count as one more hop.
+    pub fn with_context(mut self, context: Context) -> Self {
+        self.context = Some(context);
+        self
+    }
+
     /// Returns the context of the call if it is made now.
     fn context(&self) -> Context {
         match (self.context, self.timeout) {

@@ -437,7 +437,7 @@ pub use lattice_core::{
 pub use lattice_provider_macros::{client, provider};
 pub use provider::{
     BackendRequest, Both, Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal,
-    Stateless,
+    Stateless, WorkSpan,
 };
 pub use secret::Secret;
 pub use serve::{serve, serve_within};

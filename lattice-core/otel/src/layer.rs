@@ -24,7 +24,7 @@ const SENDERS: [&str; 7] = [
 ];
 
 /// The targets whose spans, and events within them, are of the level `DEBUG`: those of calls, of
-/// HTTP, of the requests of providers to their backends, and the lines of actors.
+/// HTTP, of providers for their requests to backends, messages and ticks, and the lines of actors.
 const DETAILED: [&str; 4] = [
     lattice_core::trace::TARGET,
     "lattice::http",

@@ -35,12 +35,15 @@
 //! | `example:hello/greeter/greet` | client | the caller's host, for a call with all of its retries |
 //! | `example:hello/greeter/greet` | server | the callee's host, for each attempt that it admitted |
 //! | `GET` | client | the provider of outgoing HTTP, for a request to the web |
+//! | `publish orders.created` | producer | a provider of messaging, for a message that is published |
+//! | `process orders.*` | consumer | the same, for each delivery |
+//! | `tick nightly` | internal | the provider of schedules, for each tick: a trace starts with it |
 //! | `get orders` and the like | client | other standard providers, for a request to their backend |
 //!
-//! Names and attributes are those of the stable semantic conventions for RPC and HTTP; see
-//! [`lattice_core::trace`]. Log lines of actors, and retries, are events of the span during which
-//! they happened. Spans of the program itself, made with `tracing` at level `INFO` or above, are
-//! part of the traces too.
+//! Names and attributes are those of the stable semantic conventions for RPC and HTTP, and of the
+//! newest ones for messaging; see [`lattice_core::trace`]. Log lines of actors, and retries, are
+//! events of the span during which they happened. Spans of the program itself, made with `tracing`
+//! at level `INFO` or above, are part of the traces too.
 //!
 //! # Sampling
 //!

@@ -102,7 +102,8 @@ impl Drop for CallSpan {
 }
 
 /// Notes on the caller's span, which is the current one, that the call is tried again, because the
-/// replica on the host `from` has failed.
+/// replica on the host `from` has failed. Numbers are signed, as attributes of OpenTelemetry are:
+/// others would become text.
 #[cold]
 pub(crate) fn retried(context: &Context, (attempt, from): (u8, &Origin), error: &CallError) {
     if context.trace.is_some_and(|trace| !trace.is_sampled()) {
@@ -112,7 +113,7 @@ pub(crate) fn retried(context: &Context, (attempt, from): (u8, &Origin), error: 
         name: "retry",
         target: TARGET,
         LEVEL,
-        lattice.attempt = attempt,
+        lattice.attempt = i64::from(attempt),
         lattice.host = from.host.as_str(),
         "error.type" = error.kind(),
     );

@@ -2,7 +2,8 @@
 
 use crate::{log::Log, support::*};
 use bytes::Bytes;
-use lattice_core::{call::Context, id::TraceContext, trace};
+use lattice_core::{call::Context, id::TraceContext, server::ServeLimits, trace};
+use std::{num::NonZeroUsize, time::Duration};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -63,6 +64,72 @@ async fn a_call_that_fails_says_how() {
         }
     }
     assert_eq!(ended(&log).len(), 2, "{}", log.text());
+}
+
+/// The lines of events `retry`, with the spans around them.
+fn retries(log: &Log) -> Vec<String> {
+    let text = log.text();
+    let lines = text
+        .lines()
+        .filter(|line| line.contains("lattice.attempt="));
+    lines.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_retry_is_an_event_on_the_span_of_the_caller() {
+    let lattice = lattice().await;
+    let a = host(&lattice, "a").await;
+    let (b, c) = (host(&lattice, "b").await, host(&lattice, "c").await);
+    let alone = ServeLimits::default()
+        .concurrent(NonZeroUsize::MIN)
+        .queued(0);
+    let (busy, _busy) = serve_within(&b, "callee", alone).await;
+    link(&lattice, "caller", "callee").await;
+    let caller = a.caller("caller").expect("valid");
+    let running = begin_wait(&caller, Context::new(Duration::from_secs(20)));
+    busy.started.notified().await;
+    let (_free, _serving) = serve(&c, "callee").await;
+    eventually("both replicas are known", async || {
+        lattice.peers().serving(&id("callee")).len() == 2
+    })
+    .await;
+
+    let log = Log::default();
+    let captured = log.capture_spans();
+    // Which replica is tried first is chosen at random, until the busy one is avoided.
+    eventually("a call is tried again", async || {
+        say(&caller).await.expect("a free replica serves it");
+        !retries(&log).is_empty()
+    })
+    .await;
+    drop(captured);
+    let retries = retries(&log);
+    let [retry] = &retries[..] else {
+        panic!("{retries:#?}");
+    };
+    for field in [
+        "otel.kind=\"client\"",
+        "lattice.attempt=1",
+        "lattice.host=\"b\"",
+        "error.type=\"overloaded\"",
+    ] {
+        assert!(retry.contains(field), "{field} isn't in {retry}");
+    }
+    assert!(!retry.contains("otel.kind=\"server\""), "{retry}");
+    // Its own span is fine, and only the attempt has failed.
+    let ended = ended(&log);
+    let failed: Vec<_> = ended
+        .iter()
+        .filter(|span| span.contains("error.type"))
+        .collect();
+    assert!(
+        failed
+            .iter()
+            .all(|span| span.contains("otel.kind=\"server\"")),
+        "{failed:#?}"
+    );
+    busy.release.notify_one();
+    running.await.expect("joined").expect("it ends");
 }
 
 #[tokio::test]

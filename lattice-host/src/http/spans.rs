@@ -78,7 +78,7 @@ impl RequestSpan {
             http.response.status_code = Empty,
             "error.type" = Empty,
             server.address = %host,
-            server.port = port,
+            server.port = i64::from(port),
             url.scheme = scheme,
         );
         trace::join(&span, context);
@@ -100,7 +100,9 @@ impl RequestSpan {
         if self.is_none() {
             return;
         }
-        self.0.record("http.response.status_code", status.as_u16());
+        // Signed, as attributes of OpenTelemetry are: other numbers would become text.
+        let number = i64::from(status.as_u16());
+        self.0.record("http.response.status_code", number);
         if fails(status) {
             self.0.record("error.type", status.as_str());
             self.0.record("otel.status_description", "");

@@ -1,17 +1,11 @@
 //! Spans of the requests that a provider makes to its backend.
 
-use super::{Call, Provider};
-use lattice_core::trace;
+use super::{Call, Provider, WorkSpan, span::LEVEL};
 use std::future::Future;
-use tracing::{Instrument as _, Level, Span, field::Empty};
+use tracing::{Span, field::Empty};
 
-/// The target of these spans.
-const TARGET: &str = "lattice::backend";
-const LEVEL: Level = Level::DEBUG;
-/// The value of `error.type`: the errors of backends have no kinds.
-const FAILED: &str = "_OTHER";
-
-/// A request to a backend, as traces name it.
+/// A request to a backend that is a database, as traces name it. For others, such as a broker of
+/// messages, [`Call::begin_span`] takes a span with attributes of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct BackendRequest<'r> {
     /// The kind of backend, such as `redis`: the attribute `db.system.name`.
@@ -37,25 +31,7 @@ impl<P: Provider> Call<P> {
         request: BackendRequest<'_>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let mut context = *self.context();
-        // Where a trace starts was decided for the call.
-        let is_sampled = match context.trace {
-            Some(_) => trace::is_sampled(&mut context),
-            None => tracing::span_enabled!(target: TARGET, LEVEL),
-        };
-        let span = if is_sampled {
-            request.span()
-        } else {
-            Span::none()
-        };
-        trace::join(&span, &mut context);
-        let result = work.instrument(span.clone()).await;
-        if result.is_err() {
-            span.record("error.type", FAILED);
-            // The text may have values of the request in it. The caller gets it.
-            span.record("otel.status_description", "");
-        }
-        result
+        self.begin_span(|| request.span()).attempt(work).await
     }
 }
 
@@ -71,7 +47,7 @@ impl BackendRequest<'_> {
             namespace => format!("{operation} {namespace}"),
         };
         tracing::span!(
-            target: TARGET,
+            target: WorkSpan::TARGET,
             LEVEL,
             "backend",
             otel.name = name,

@@ -1,14 +1,14 @@
 //! The task of a link without a stream.
 
-use super::{Connection, Subscription, dead_letter, message};
+use super::{Connection, SYSTEM, Subscription, dead_letter, headers, message};
 use crate::{
     messaging::{
-        bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver},
+        spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
 };
-use async_nats::Subscriber;
+use async_nats::{Message, Subscriber};
 use futures_util::{StreamExt as _, stream::SelectAll};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -60,12 +60,16 @@ struct Worker {
 }
 
 impl Worker {
+    fn group(&self) -> &str {
+        self.subscription.queue_group.as_ref().unwrap_or(&self.name)
+    }
+
     async fn subscribe(&self) -> Result<SelectAll<Subscriber>, String> {
         let client = self.connection.client();
-        let group = self.subscription.queue_group.as_ref().unwrap_or(&self.name);
+        let group = self.group();
         let mut messages = SelectAll::new();
         for subject in self.subscription.subjects.texts() {
-            let subscribed = client.queue_subscribe(subject, group.clone()).await;
+            let subscribed = client.queue_subscribe(subject, group.to_owned()).await;
             messages.push(subscribed.map_err(super::failed)?);
         }
         Ok(messages)
@@ -88,7 +92,7 @@ impl Worker {
                 received = messages.next(), if handled.len() < most => received,
             };
             let Some(received) = received else { return };
-            handled.spawn(self.clone().handle(message(received)));
+            handled.spawn(self.clone().handle(received));
         }
     }
 
@@ -125,12 +129,23 @@ impl Worker {
             if handled.len() >= self.subscription.max_in_flight {
                 handled.join_next().await;
             }
-            handled.spawn(self.clone().handle(message(received)));
+            handled.spawn(self.clone().handle(received));
         }
     }
 
-    async fn handle(self: Arc<Self>, message: BrokerMessage) {
-        let reason = match deliver(&self.link, &message, self.subscription.timeout).await {
+    async fn handle(self: Arc<Self>, received: Message) {
+        let trace = headers::trace_of(received.headers.as_ref());
+        let message = message(received);
+        let arrival = Arrival {
+            way: Way {
+                receiver: Some(self.group()),
+                ..Way::through(SYSTEM)
+            },
+            subjects: &self.subscription.subjects,
+            trace,
+        };
+        let within = self.subscription.timeout;
+        let reason = match deliver(&self.link, &message, &arrival, within).await {
             Delivered::Handled => return,
             Delivered::Failed(reason) => reason,
             Delivered::NotTaken => "the link has ended".to_owned(),
@@ -140,7 +155,7 @@ impl Worker {
         let Some(to) = &self.subscription.dead_letter else {
             return;
         };
-        let headers = dead_letter::headers(&reason, subject);
+        let headers = dead_letter::headers(&reason, subject, trace);
         let client = self.connection.client();
         let set_aside = client.publish_with_headers(to.clone(), headers, message.body);
         if let Err(error) = set_aside.await {
