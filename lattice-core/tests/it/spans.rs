@@ -2,7 +2,7 @@
 
 use crate::{log::Log, support::*};
 use bytes::Bytes;
-use lattice_core::{call::Context, id::TraceContext, server::ServeLimits, trace};
+use lattice_core::{call::Context, id::TraceContext, link::Locality, server::ServeLimits, trace};
 use std::{num::NonZeroUsize, time::Duration};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -84,9 +84,13 @@ async fn a_retry_is_an_event_on_the_span_of_the_caller() {
         .concurrent(NonZeroUsize::MIN)
         .queued(0);
     let (busy, _busy) = serve_within(&b, "callee", alone).await;
-    link(&lattice, "caller", "callee").await;
+    // A replica of this process is only called when it takes the call.
+    let anywhere = grant("caller", "callee").locality(Locality::Anywhere);
+    lattice.links().put(anywhere).await.expect("put");
     let caller = a.caller("caller").expect("valid");
-    let running = begin_wait(&caller, Context::new(Duration::from_secs(20)));
+    // A call of another host: the caller avoids a replica that has a call of its own.
+    let other = b.caller("caller").expect("valid");
+    let running = begin_wait(&other, Context::new(Duration::from_secs(20)));
     busy.started.notified().await;
     let (_free, _serving) = serve(&c, "callee").await;
     eventually("both replicas are known", async || {

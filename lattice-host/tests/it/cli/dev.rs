@@ -428,13 +428,18 @@ fn an_app_with_a_program_gets_a_server_which_ends_with_it() {
         .split_once("reach its lattice with `")
         .expect("the options");
     let (options, _) = options.split_once('`').expect("their end");
-    let mut call = bare();
-    call.args(options.split(' '));
-    let called = call
-        .args(["call", "acts", "test:process/acts@0.1.0#pid"])
-        .output();
-    let called = called.expect("it runs");
-    assert!(called.status.success(), "{called:?}");
+    // The program has just started, and may not have heard of the command yet.
+    let mut called = None;
+    dev.until("it is called", |_| {
+        let mut call = bare();
+        call.args(options.split(' '));
+        call.args(["call", "acts", "test:process/acts@0.1.0#pid"]);
+        let output = call.output().expect("it runs");
+        let is_served = output.status.success();
+        called = Some(output);
+        is_served.then_some(())
+    });
+    let called = called.expect("it was called");
     let pid = text(&called.stdout).trim().to_owned();
     assert!(is_running(&pid), "{pid}");
     dev.interrupt();

@@ -179,7 +179,8 @@ fn an_actor_in_python_builds_and_passes_its_tests() {
     assert!(is_component(&project.root.join("new-python.wasm")));
 }
 
-/// The build is in `dev.rs`: `lattice dev` builds these apps and runs them.
+/// They are built and run in `dev/apps.rs`. What is built is the actor of the tests beside this one,
+/// with one import more.
 #[test]
 fn an_app_in_python_or_javascript_passes_its_tests() {
     let project = Project::new(&["app", "new-python-app", "--lang", "python"]);
@@ -239,7 +240,7 @@ fn nothing_is_overwritten_and_names_are_checked() {
     assert_eq!(new("hello").0, Some(0));
     let (code, message) = new("hello");
     assert_eq!(code, Some(3), "{message}");
-    assert!(message.contains("has `Cargo.toml`, "), "{message}");
+    assert!(message.contains("`Cargo.toml`, "), "{message}");
     assert!(message.contains("nothing is overwritten"), "{message}");
     for name in ["Hello", "fn", "record", "2nd", "test"] {
         let (code, message) = new(name);

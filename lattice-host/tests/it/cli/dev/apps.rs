@@ -1,5 +1,6 @@
 //! `lattice dev` with new apps in Python and JavaScript: their actors are built by the tools of
-//! these languages, run, and call the provider that the manifest names.
+//! these languages, run, and call the provider that the manifest names. Run them with
+//! `sh .ci/nextest.sh --run-ignored only counts_visits`.
 
 use super::Dev;
 use crate::cli::{PATIENCE, bare, new, of_the_root, text};
@@ -45,6 +46,7 @@ fn counts_visits(folder: TempDir) {
 }
 
 #[test]
+#[ignore = "the engine of the language is compiled twice, which takes a minute on two free cores"]
 fn a_new_app_in_python_is_built_and_counts_visits() {
     let tools = of_the_root("target/tools/componentize-py");
     if !tools.join("bin/componentize-py").is_file() {
@@ -57,6 +59,7 @@ fn a_new_app_in_python_is_built_and_counts_visits() {
 }
 
 #[test]
+#[ignore = "the engine of the language is compiled twice, which takes a minute on two free cores"]
 fn a_new_app_in_javascript_is_built_and_counts_visits() {
     let modules = of_the_root("target/tools/jco/node_modules");
     if !modules.join(".bin/jco").exists() {
