@@ -26,12 +26,12 @@ impl<P: Provider> Call<P> {
     ///
     /// # Cancel safety
     /// That of the work.
-    pub async fn backend<T, E>(
+    pub fn backend<T, E, F: Future<Output = Result<T, E>>>(
         &self,
         request: BackendRequest<'_>,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        self.begin_span(|| request.span()).attempt(work).await
+        work: F,
+    ) -> impl Future<Output = Result<T, E>> + use<P, T, E, F> {
+        self.begin_span(|| request.span()).attempt(work)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Spans of what a provider does beside serving calls.
 
 use super::{Call, Provider};
+use futures_util::TryFutureExt as _;
 use lattice_core::{call::Context, trace};
 use std::future::Future;
 use tracing::{Instrument as _, Level, Span};
@@ -64,8 +65,10 @@ impl WorkSpan {
     ///
     /// # Cancel safety
     /// That of the work.
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        work.instrument(self.span.clone()).await
+    pub fn run<T, F: Future<Output = T>>(&self, work: F) -> impl Future<Output = T> + use<T, F> {
+        // Not an async function, here and below: it would have room for the work twice, and the
+        // futures of clients of databases are large.
+        work.instrument(self.span.clone())
     }
 
     /// Runs work in the span, which fails if the work does. The text of the error may have values
@@ -76,12 +79,12 @@ impl WorkSpan {
     ///
     /// # Cancel safety
     /// That of the work.
-    pub async fn attempt<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let result = self.run(work).await;
-        if result.is_err() {
-            self.failed(FAILED);
-        }
-        result
+    pub fn attempt<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, F> {
+        let span = self.clone();
+        self.run(work).inspect_err(move |_| span.failed(FAILED))
     }
 
     /// Notes that the work has failed. `kind` is the value of `error.type`, one of a few names, or

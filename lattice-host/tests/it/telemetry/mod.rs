@@ -59,20 +59,20 @@ server GET /
       rpc.status_code = ok
       rpc.system.name = lattice
       * on my way, stream = log
-      client lattice:http/handler/handle
+      client wasi:http/outgoing-handler/handle
         lattice.source = site
         lattice.target = other
         rpc.status_code = ok
         rpc.system.name = lattice
         * retry, error.type = overloaded, lattice.attempt = 1
-        server lattice:http/handler/handle
+        server wasi:http/outgoing-handler/handle
           error.type = overloaded
           lattice.source = site
           lattice.target = other
           rpc.status_code = overloaded
           rpc.system.name = lattice
           error: component `other` is overloaded: its queue is full, or its host has no room for one more instance; try again after a moment, add replicas or raise its limits
-        server lattice:http/handler/handle
+        server wasi:http/outgoing-handler/handle
           lattice.source = site
           lattice.target = other
           rpc.status_code = ok
