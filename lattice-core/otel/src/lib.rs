@@ -35,7 +35,7 @@
 //! | `example:hello/greeter/greet` | client | the caller's host, for a call with all of its retries |
 //! | `example:hello/greeter/greet` | server | the callee's host, for each attempt that it admitted |
 //! | `GET` | client | the provider of outgoing HTTP, for a request to the web |
-//! | `publish orders.created` | producer | a provider of messaging, for a message that is published |
+//! | `publish orders.*` | producer | a provider of messaging, for a message that is published |
 //! | `process orders.*` | consumer | the same, for each delivery |
 //! | `tick nightly` | internal | the provider of schedules, for each tick: a trace starts with it |
 //! | `get orders` and the like | client | other standard providers, for a request to their backend |
