@@ -65,8 +65,8 @@
 //! # Variables
 //!
 //! What the program doesn't set is read from the standard variables: `OTEL_SDK_DISABLED`,
-//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS` and
-//! `_TIMEOUT`, the same for one signal, such as `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
+//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS`,
+//! `_TIMEOUT` and `_PROTOCOL`, the same for one signal, such as `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
 //! `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (`otlp` or `none`), `OTEL_TRACES_SAMPLER` with
 //! `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_BLRP_*`, and `OTEL_METRIC_EXPORT_INTERVAL`. The
 //! only protocol is `http/protobuf`.

@@ -28,7 +28,7 @@ impl Exporter {
         let mut headers = HeaderMap::new();
         for (name, value) in setup.headers(Signal::Metrics) {
             let parsed = (HeaderName::try_from(name), HeaderValue::try_from(value));
-            // The variables are checked before, as those of the other signals are.
+            // They were checked when the variables were read.
             if let (Ok(name), Ok(value)) = parsed {
                 headers.insert(name, value);
             }
@@ -36,7 +36,7 @@ impl Exporter {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         headers.insert(CONTENT_TYPE, protobuf);
         Self {
-            client: setup.client.clone(),
+            client: setup.client(Signal::Metrics),
             url: setup.url(Signal::Metrics),
             headers,
             is_shut_down: AtomicBool::new(false),
