@@ -1,6 +1,7 @@
 //! The standard variables of OpenTelemetry, for what the program doesn't set itself.
 
 use crate::InstallError;
+use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use std::{env, time::Duration};
 
@@ -91,39 +92,63 @@ impl Environment<'_> {
         below(all.as_deref().unwrap_or(DEFAULT_ENDPOINT))
     }
 
+    /// The value of a variable of one signal or, if that has none, of the one of all signals, with
+    /// its name. `what` is the end of both names.
+    fn of_signal(&self, signal: Signal, what: &str) -> Option<(String, String)> {
+        let own = format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.name());
+        let all = format!("OTEL_EXPORTER_OTLP_{what}");
+        let mut names = [own, all].into_iter();
+        names.find_map(|name| self.value(&name).map(|value| (name, value)))
+    }
+
     /// The headers that the collector wants with a signal, such as a key.
-    pub(crate) fn headers(&self, signal: Signal) -> Vec<(String, String)> {
-        let own = self.value(&format!("OTEL_EXPORTER_OTLP_{}_HEADERS", signal.name()));
-        let given = own.or_else(|| self.value("OTEL_EXPORTER_OTLP_HEADERS"));
-        let pairs = given.as_deref().unwrap_or_default().split(',');
-        let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    pub(crate) fn headers(&self, signal: Signal) -> Result<Vec<(String, String)>, InstallError> {
+        let Some((variable, given)) = self.of_signal(signal, "HEADERS") else {
+            return Ok(Vec::new());
+        };
+        let pairs = given.split(',').map(str::trim);
+        let pairs = pairs.filter(|pair| !pair.is_empty()).enumerate();
         pairs
-            .map(|(name, value)| {
-                let value = percent_decode_str(value.trim()).decode_utf8_lossy();
-                (name.trim().to_owned(), value.into_owned())
+            .map(|(before, pair)| {
+                let header = header(pair);
+                // What it is stays unsaid: it may be a key.
+                header.ok_or_else(|| InstallError::Header {
+                    variable: variable.clone(),
+                    place: before + 1,
+                })
             })
             .collect()
     }
 
-    /// How long one request may take.
-    pub(crate) fn timeout(&self) -> Result<Duration, InstallError> {
-        let name = "OTEL_EXPORTER_OTLP_TIMEOUT";
-        let Some(value) = self.value(name) else {
+    /// How long one request for a signal may take.
+    pub(crate) fn timeout(&self, signal: Signal) -> Result<Duration, InstallError> {
+        let Some((name, value)) = self.of_signal(signal, "TIMEOUT") else {
             return Ok(DEFAULT_TIMEOUT);
         };
         match value.parse() {
             Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
-            _ => Err(InstallError::variable(name, &value, "milliseconds")),
+            _ => Err(InstallError::variable(&name, &value, "milliseconds")),
         }
     }
 
     /// Checks that nothing asks for a protocol that isn't there.
     pub(crate) fn check_protocol(&self) -> Result<(), InstallError> {
-        let name = "OTEL_EXPORTER_OTLP_PROTOCOL";
-        match self.value(name).as_deref() {
-            None | Some("http/protobuf") => Ok(()),
-            Some(other) => Err(InstallError::variable(name, other, "`http/protobuf`")),
+        for signal in Signal::ALL {
+            let asked = self.of_signal(signal, "PROTOCOL");
+            if let Some((name, value)) = asked
+                && value != "http/protobuf"
+            {
+                return Err(InstallError::variable(&name, &value, "`http/protobuf`"));
+            }
         }
+        Ok(())
+    }
+
+    /// Whether the attributes of the process that the variables name have this one.
+    pub(crate) fn names_attribute(&self, key: &str) -> bool {
+        let all = self.value("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+        let mut pairs = all.split(',').filter_map(|pair| pair.split_once('='));
+        pairs.any(|(name, _)| name.trim() == key)
     }
 
     /// The most spans that wait to be sent.
@@ -163,6 +188,15 @@ impl Environment<'_> {
             )),
         }
     }
+}
+
+/// Reads a header, `name=value`, with an encoded value.
+fn header(pair: &str) -> Option<(String, String)> {
+    let (name, value) = pair.split_once('=')?;
+    let name = HeaderName::try_from(name.trim()).ok()?;
+    let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+    HeaderValue::try_from(&*value).ok()?;
+    Some((name.as_str().to_owned(), value.into_owned()))
 }
 
 /// Whether this is a share of traces.
@@ -231,6 +265,9 @@ mod tests {
         let grpc = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
         let error = with(&grpc, |all| all.check_protocol()).expect_err("it isn't there");
         assert!(error.to_string().contains("`http/protobuf`"), "{error}");
+        let grpc = [("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc")];
+        let error = with(&grpc, |all| all.check_protocol()).expect_err("nor for one signal");
+        assert!(error.to_string().contains("_LOGS_PROTOCOL"), "{error}");
         let zipkin = [("OTEL_TRACES_EXPORTER", "zipkin")];
         assert!(with(&zipkin, |all| all.is_off(Signal::Traces)).is_err());
         let none = [("OTEL_LOGS_EXPORTER", "none")];
@@ -238,19 +275,54 @@ mod tests {
             with(&none, |all| all.is_off(Signal::Logs)),
             Ok(true)
         ));
-        assert!(with(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")], |all| all.timeout()).is_err());
+        let zero = [("OTEL_EXPORTER_OTLP_TIMEOUT", "0")];
+        assert!(with(&zero, |all| all.timeout(Signal::Logs)).is_err());
         assert!(with(&[("OTEL_BSP_MAX_QUEUE_SIZE", "0")], |all| all.queue()).is_err());
     }
 
     #[test]
     fn headers_are_pairs_with_encoded_values() {
-        let headers = |variables: &[_]| with(variables, |all| all.headers(Signal::Traces));
-        let all = ("OTEL_EXPORTER_OTLP_HEADERS", "key=a%20b, other = c ,broken");
+        let headers = |variables: &[_]| {
+            let headers = with(variables, |all| all.headers(Signal::Traces));
+            headers.map_err(|error| error.to_string())
+        };
+        let all = ("OTEL_EXPORTER_OTLP_HEADERS", "key=a%20b, other = c=d ,");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(headers(&[all]), [pair("key", "a b"), pair("other", "c")]);
+        let both = vec![pair("key", "a b"), pair("other", "c=d")];
+        assert_eq!(headers(&[all]), Ok(both));
         let own = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "key=own");
-        assert_eq!(headers(&[all, own]), [pair("key", "own")]);
-        assert!(headers(&[]).is_empty());
+        assert_eq!(headers(&[all, own]), Ok(vec![pair("key", "own")]));
+        assert_eq!(headers(&[]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_refused_without_its_value() {
+        for wrong in ["secret", "a=1,k y=secret", "a=1,key=secret%0a", "=secret"] {
+            let variables = [("OTEL_EXPORTER_OTLP_METRICS_HEADERS", wrong)];
+            let error = with(&variables, |all| all.headers(Signal::Metrics)).expect_err(wrong);
+            let error = error.to_string();
+            assert!(error.contains("_METRICS_HEADERS"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_signal_may_have_its_own_time() {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "500"),
+        ];
+        let time = |signal| with(&variables, |all| all.timeout(signal)).ok();
+        assert_eq!(time(Signal::Traces), Some(Duration::from_millis(500)));
+        assert_eq!(time(Signal::Logs), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn attributes_of_the_process_are_known_by_their_whole_names() {
+        let variables = [("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=shop,x.id=1")];
+        let names = |key: &str| with(&variables, |all| all.names_attribute(key));
+        assert!(names("service.name") && names("a"));
+        assert!(!names("name") && !names("id") && !names("shop"));
     }
 
     #[test]

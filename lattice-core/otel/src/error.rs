@@ -32,6 +32,16 @@ pub enum InstallError {
         /// What it takes.
         expected: &'static str,
     },
+    /// A variable with headers for the collector has one that can't be sent.
+    #[error(
+        "header {place} in the variable {variable} can't be sent; write headers as `name=value`, separated by commas, of printable ASCII, with `%` and two digits for what has a meaning there"
+    )]
+    Header {
+        /// The name of the variable.
+        variable: String,
+        /// Which of its headers it is, from 1 on.
+        place: usize,
+    },
     /// The collector is reached by HTTPS, and this machine has no certificates of authorities.
     #[error(
         "this machine has no certificates of authorities, which HTTPS needs; install `ca-certificates`, or use an `http` address"

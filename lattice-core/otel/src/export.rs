@@ -13,9 +13,18 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// Longest response of a collector that is read. A success is a few bytes.
 const MAX_RESPONSE: usize = 64 << 10;
 
+/// Most threads of the client that wait: for names of hosts, and for the SDK to end or to flush.
+/// They begin when they are needed. With few, a flush that waits would keep the name from being
+/// found.
+const WAITING: usize = 16;
+
 /// The client for all signals. Cheap to clone; clones share it.
 #[derive(Clone)]
-pub(crate) struct Exporter(Arc<Shared>);
+pub(crate) struct Exporter {
+    shared: Arc<Shared>,
+    /// How long one request may take.
+    timeout: Duration,
+}
 
 struct Shared {
     client: Client,
@@ -27,23 +36,31 @@ struct Shared {
 impl Exporter {
     /// Creates the client, which gives up a request after `timeout`.
     pub(crate) fn new(is_https: bool, timeout: Duration) -> Result<Self, InstallError> {
+        let client = client(is_https)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .max_blocking_threads(2)
+            .max_blocking_threads(WAITING)
             .thread_name("lattice-otel")
             .enable_all()
             .build()
             .map_err(InstallError::NoThread)?;
-        Ok(Self(Arc::new(Shared {
-            client: client(is_https, timeout)?,
+        let shared = Arc::new(Shared {
+            client,
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
-        })))
+        });
+        Ok(Self { shared, timeout })
+    }
+
+    /// Returns the same client with another time for each request.
+    pub(crate) fn within(&self, timeout: Duration) -> Self {
+        let shared = self.shared.clone();
+        Self { shared, timeout }
     }
 
     /// The runtime of the client's own thread.
     pub(crate) fn handle(&self) -> &Handle {
-        &self.0.handle
+        &self.shared.handle
     }
 }
 
@@ -66,16 +83,24 @@ impl fmt::Debug for Exporter {
 impl HttpClient for Exporter {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         // The threads of the SDK, which call this, have no runtime.
-        let sent = self.0.handle.spawn(send(self.0.client.clone(), request));
-        sent.await?
+        let Shared { client, handle, .. } = &*self.shared;
+        handle
+            .spawn(send(client.clone(), request, self.timeout))
+            .await?
     }
 }
 
-async fn send(client: Client, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+async fn send(
+    client: Client,
+    request: Request<Bytes>,
+    timeout: Duration,
+) -> Result<Response<Bytes>, HttpError> {
     let (parts, body) = request.into_parts();
     let request = client
         .request(parts.method, parts.uri.to_string())
         .headers(parts.headers)
+        // From the connection to the end of the response.
+        .timeout(timeout)
         .body(body);
     let mut response = request.send().await?;
     let mut read = BytesMut::new();
@@ -91,12 +116,10 @@ async fn send(client: Client, request: Request<Bytes>) -> Result<Response<Bytes>
     Ok(received)
 }
 
-fn client(is_https: bool, timeout: Duration) -> Result<Client, InstallError> {
+fn client(is_https: bool) -> Result<Client, InstallError> {
     // This fails when the program has installed another provider, which then stays in use.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
-        .timeout(timeout)
-        .connect_timeout(timeout)
         // With a proxy of the environment, telemetry would take another way than is said.
         .no_proxy()
         .redirect(Policy::none())

@@ -35,7 +35,7 @@
 //! | `example:hello/greeter/greet` | client | the caller's host, for a call with all of its retries |
 //! | `example:hello/greeter/greet` | server | the callee's host, for each attempt that it admitted |
 //! | `GET` | client | the provider of outgoing HTTP, for a request to the web |
-//! | `publish orders.created` | producer | a provider of messaging, for a message that is published |
+//! | `publish orders.*` | producer | a provider of messaging, for a message that is published |
 //! | `process orders.*` | consumer | the same, for each delivery |
 //! | `tick nightly` | internal | the provider of schedules, for each tick: a trace starts with it |
 //! | `get orders` and the like | client | other standard providers, for a request to their backend |
@@ -60,16 +60,18 @@
 //!
 //! Spans wait in a queue of bounded size and are sent by a thread of its own. Where the collector
 //! is slow, away, or answers nonsense, no call waits or fails. The spans that are lost are
-//! [counted](Guard::lost_spans), and a warning tells their number at most once a minute.
+//! [counted](Guard::lost_spans), and a warning tells their number at most once a minute. Another
+//! one tells that metrics are not taken, once until they are again; their sums go on, and nothing
+//! of them is lost.
 //!
 //! # Variables
 //!
 //! What the program doesn't set is read from the standard variables: `OTEL_SDK_DISABLED`,
-//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS` and
-//! `_TIMEOUT`, the same for one signal, such as `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
-//! `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (`otlp` or `none`), `OTEL_TRACES_SAMPLER` with
-//! `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_BLRP_*`, and `OTEL_METRIC_EXPORT_INTERVAL`. The
-//! only protocol is `http/protobuf`.
+//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS`,
+//! `_TIMEOUT` and `_PROTOCOL`, the same for one signal, such as
+//! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (`otlp` or `none`),
+//! `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_BLRP_*`, and
+//! `OTEL_METRIC_EXPORT_INTERVAL`. The only protocol is `http/protobuf`.
 //!
 //! # Features
 //!

@@ -8,10 +8,10 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 pub(crate) fn provider(setup: &Setup) -> Result<SdkLoggerProvider, InstallError> {
     let exporter = LogExporter::builder()
         .with_http()
-        .with_http_client(setup.client.clone())
+        .with_http_client(setup.client(Signal::Logs))
         .with_endpoint(setup.url(Signal::Logs))
         .with_headers(setup.headers(Signal::Logs))
-        .with_timeout(setup.timeout)
+        .with_timeout(setup.timeout(Signal::Logs))
         .build();
     let exporter = exporter.map_err(|error| InstallError::exporter(&error))?;
     Ok(SdkLoggerProvider::builder()

@@ -13,10 +13,10 @@ use std::{collections::HashMap, time::Duration};
 pub(crate) struct Setup {
     urls: [String; 3],
     headers: [Vec<(String, String)>; 3],
+    /// How long one request may take.
+    timeouts: [Duration; 3],
     pub(crate) resource: Resource,
     pub(crate) client: Exporter,
-    /// How long one request may take.
-    pub(crate) timeout: Duration,
 }
 
 impl Setup {
@@ -32,22 +32,35 @@ impl Setup {
         for url in &urls {
             is_https |= is_of_https(url)?;
         }
-        let timeout = match timeout {
-            Some(timeout) => timeout,
-            None => environment.timeout()?,
+        let of_signal = |signal| match timeout {
+            Some(timeout) => Ok(timeout),
+            None => environment.timeout(signal),
         };
+        let [traces, metrics, logs] = Signal::ALL;
+        let timeouts = [of_signal(traces)?, of_signal(metrics)?, of_signal(logs)?];
+        let headers = |signal| environment.headers(signal);
         Ok(Self {
             urls,
-            headers: Signal::ALL.map(|signal| environment.headers(signal)),
+            headers: [headers(traces)?, headers(metrics)?, headers(logs)?],
+            timeouts,
             resource,
-            client: Exporter::new(is_https, timeout)?,
-            timeout,
+            client: Exporter::new(is_https, timeouts[0])?,
         })
     }
 
     /// Where a signal is sent.
     pub(crate) fn url(&self, signal: Signal) -> String {
         self.urls[signal as usize].clone()
+    }
+
+    /// How long one request for a signal may take.
+    pub(crate) fn timeout(&self, signal: Signal) -> Duration {
+        self.timeouts[signal as usize]
+    }
+
+    /// What sends a signal.
+    pub(crate) fn client(&self, signal: Signal) -> Exporter {
+        self.client.within(self.timeout(signal))
     }
 
     /// The headers that the collector wants with a signal.

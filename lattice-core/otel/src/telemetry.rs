@@ -63,7 +63,8 @@ impl Builder {
         self
     }
 
-    /// Adds an attribute of the process, such as `service.version`.
+    /// Adds an attribute of the process, such as `service.version`, unless
+    /// `OTEL_RESOURCE_ATTRIBUTES` has one.
     pub fn attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes
             .push(KeyValue::new(key.into(), value.into()));
@@ -184,17 +185,19 @@ impl Builder {
     /// What all that is sent says of this process.
     fn resource(&self, environment: &Environment<'_>) -> Resource {
         let mut resource = Resource::builder();
-        let named = environment.value("OTEL_RESOURCE_ATTRIBUTES");
-        let named = named.is_some_and(|all| all.contains("service.name="));
-        if environment.value("OTEL_SERVICE_NAME").is_none() && !named {
+        let is_named = environment.names_attribute("service.name");
+        if environment.value("OTEL_SERVICE_NAME").is_none() && !is_named {
             let name = self.service_name.clone();
             resource = resource.with_service_name(name.unwrap_or_else(|| "lattice".to_owned()));
         }
         // Several processes of one service are told apart by it.
         let instance = format!("{:032x}", fastrand::u128(..));
-        resource
-            .with_attribute(KeyValue::new("service.instance.id", instance))
-            .with_attributes(self.attributes.iter().cloned())
-            .build()
+        let instance = KeyValue::new("service.instance.id", instance);
+        let own = [instance]
+            .into_iter()
+            .chain(self.attributes.iter().cloned());
+        // What the variables say was said by whoever runs the program.
+        let own = own.filter(|own| !environment.names_attribute(own.key.as_str()));
+        resource.with_attributes(own).build()
     }
 }

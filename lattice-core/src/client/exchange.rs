@@ -70,7 +70,7 @@ impl Client {
             context: call.context,
         };
         let result = if trace::is_sampled_of(&request.source, &mut request.context) {
-            Box::pin(component.run(request, now)).await
+            Box::pin(component.run_sampled(request, now)).await
         } else {
             let mut progress = component.begin(request, now);
             component.advance(&mut progress, now).await;

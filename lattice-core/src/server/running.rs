@@ -110,14 +110,21 @@ impl RunningComponent {
     /// Runs an admitted call: waits for its link and its turn, then for the service, all by the
     /// deadline. If the call is sampled, it does so within a span.
     pub(crate) async fn run(&self, mut request: Request, now: Instant) -> Outcome {
-        if trace::is_sampled_of(&request.source, &mut request.context)
-            && let Some(method) = self.exports.method_of(request.function)
-        {
-            let between = (&request.source, &self.id);
-            let span = CallSpan::server(between, method, &mut request.context);
-            return Box::pin(span.run(self.run_through(request, now))).await;
+        if trace::is_sampled_of(&request.source, &mut request.context) {
+            return Box::pin(self.run_sampled(request, now)).await;
         }
         self.run_through(request, now).await
+    }
+
+    /// As [`run`](Self::run), for a call of which it was decided that it is sampled. To ask again
+    /// would be a second decision, if a trace starts with it.
+    pub(crate) async fn run_sampled(&self, mut request: Request, now: Instant) -> Outcome {
+        let Some(method) = self.exports.method_of(request.function) else {
+            return self.run_through(request, now).await;
+        };
+        let between = (&request.source, &self.id);
+        let span = CallSpan::server(between, method, &mut request.context);
+        span.run(self.run_through(request, now)).await
     }
 
     async fn run_through(&self, request: Request, now: Instant) -> Outcome {

@@ -1,6 +1,6 @@
 //! Readings as messages of OTLP.
 
-use lattice_core::telemetry::metrics::{Family, Kind, Metrics, Point, Value};
+use lattice_core::telemetry::metrics::{Family, Kind, Metrics, Point, Value, instruments};
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
     metrics::v1::{
@@ -26,6 +26,7 @@ pub(super) fn scope(metrics: &Metrics) -> ScopeMetrics {
         since: nanos(metrics.since()),
         at: nanos(metrics.at()),
     };
+    let host = host(metrics);
     let families = metrics.families().iter();
     let metrics = families
         .map(|family| metric(family, times))
@@ -34,11 +35,21 @@ pub(super) fn scope(metrics: &Metrics) -> ScopeMetrics {
         scope: Some(InstrumentationScope {
             name: SCOPE.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            attributes: host,
             ..InstrumentationScope::default()
         }),
         metrics: metrics.collect(),
         ..ScopeMetrics::default()
     }
+}
+
+/// Returns what the series of several hosts of one process are told apart by: the names of lattice
+/// and host. They are those of the uptime.
+fn host(metrics: &Metrics) -> Vec<KeyValue> {
+    let mut families = metrics.families().iter();
+    let uptime = families.find(|family| family.instrument().name == instruments::UPTIME.name);
+    let point = uptime.and_then(|family| family.points().next());
+    point.map(|point| attributes(&point)).unwrap_or_default()
 }
 
 fn metric(family: &Family, times: Times) -> Metric {
@@ -140,9 +151,24 @@ fn nanos(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use lattice_core::telemetry::metrics::{Distribution, instruments as is};
+    use super::{instruments as is, *};
+    use lattice_core::telemetry::metrics::Distribution;
     use std::time::Duration;
+
+    #[test]
+    fn the_series_of_two_hosts_of_a_process_are_told_apart_by_their_scope() {
+        let scopes = ["one", "two"].map(|host| {
+            let mut metrics = Metrics::new(UNIX_EPOCH);
+            metrics.set(&is::SESSIONS, 2_u64);
+            let names = [("lattice.host", host.to_owned())];
+            metrics.family(&is::UPTIME).add(names, 0.5);
+            scope(&metrics).scope.expect("it has one").attributes
+        });
+        let [one, two] = &scopes;
+        assert_eq!(one.len(), 1, "{one:?}");
+        assert_eq!(one[0].key, "lattice.host");
+        assert_ne!(one, two);
+    }
 
     #[test]
     fn a_reading_keeps_its_kinds_attributes_and_times() {

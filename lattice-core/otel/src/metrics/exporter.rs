@@ -20,6 +20,7 @@ pub(super) struct Exporter {
     client: export::Exporter,
     url: String,
     headers: HeaderMap,
+    is_refused: AtomicBool,
     is_shut_down: AtomicBool,
 }
 
@@ -28,7 +29,7 @@ impl Exporter {
         let mut headers = HeaderMap::new();
         for (name, value) in setup.headers(Signal::Metrics) {
             let parsed = (HeaderName::try_from(name), HeaderValue::try_from(value));
-            // The variables are checked before, as those of the other signals are.
+            // They were checked when the variables were read.
             if let (Ok(name), Ok(value)) = parsed {
                 headers.insert(name, value);
             }
@@ -36,10 +37,25 @@ impl Exporter {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         headers.insert(CONTENT_TYPE, protobuf);
         Self {
-            client: setup.client.clone(),
+            client: setup.client(Signal::Metrics),
             url: setup.url(Signal::Metrics),
             headers,
+            is_refused: AtomicBool::new(false),
             is_shut_down: AtomicBool::new(false),
+        }
+    }
+
+    /// Logs that metrics are not taken, once until they are again. The SDK says nothing of it.
+    fn tell(&self, sent: &OTelSdkResult) {
+        let was_refused = self.is_refused.swap(sent.is_err(), Ordering::Relaxed);
+        match sent {
+            Err(reason) if !was_refused => tracing::warn!(
+                %reason,
+                "metrics were not sent to the collector; they will be once it takes them; check \
+                 that it is up and its address"
+            ),
+            Ok(()) if was_refused => tracing::info!("metrics are sent to the collector again"),
+            _ => {}
         }
     }
 
@@ -70,7 +86,9 @@ impl PushMetricExporter for Exporter {
             let hosts = hosts.iter().map(encode::scope);
             resource.scope_metrics.extend(hosts);
         }
-        self.send(request).await
+        let sent = self.send(request).await;
+        self.tell(&sent);
+        sent
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -84,5 +102,24 @@ impl PushMetricExporter for Exporter {
 
     fn temporality(&self) -> Temporality {
         Temporality::Cumulative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use opentelemetry_sdk::Resource;
+
+    #[test]
+    fn it_knows_whether_metrics_are_taken() {
+        let resource = Resource::builder_empty().build();
+        let setup = Setup::new(&Environment(&|_| None), None, None, resource);
+        let exporter = Exporter::new(&setup.expect("nothing is wrong"));
+        let is_refused = || exporter.is_refused.load(Ordering::Relaxed);
+        exporter.tell(&Err(OTelSdkError::InternalFailure("away".to_owned())));
+        assert!(is_refused());
+        exporter.tell(&Ok(()));
+        assert!(!is_refused());
     }
 }

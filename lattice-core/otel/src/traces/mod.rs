@@ -23,10 +23,10 @@ pub(crate) fn provider(
 ) -> Result<(SdkTracerProvider, Arc<Losses>), InstallError> {
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(setup.client.clone())
+        .with_http_client(setup.client(Signal::Traces))
         .with_endpoint(setup.url(Signal::Traces))
         .with_headers(setup.headers(Signal::Traces))
-        .with_timeout(setup.timeout)
+        .with_timeout(setup.timeout(Signal::Traces))
         .build();
     let exporter = exporter.map_err(|error| InstallError::exporter(&error))?;
     let losses = Arc::new(Losses::default());

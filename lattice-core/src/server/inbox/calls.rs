@@ -151,7 +151,7 @@ impl Server {
         let caller = caller(&call, &path.caller);
         let mut request = request(call, (granted, context), (caller, Handles::new()));
         if trace::is_sampled_of(&request.source, &mut request.context) {
-            let work = async move { component.run(request, now).await };
+            let work = async move { component.run_sampled(request, now).await };
             self.spawn(path, id, ending, work.boxed());
             return None;
         }

@@ -2,9 +2,13 @@
 //!
 //! | span | kind | lasts |
 //! | --- | --- | --- |
-//! | `publish orders.created` | producer | until the message has been taken, by the server or by the queues of links |
+//! | `publish orders.*` | producer | until the message has been taken, by the server or by the queues of links |
 //! | `request orders.price` | producer | until the reply |
 //! | `process orders.*` | consumer | for one delivery, with the time for which no host can take it |
+//!
+//! A name has the pattern of the link that the subject matches. A subject itself may have an id in
+//! it, and there would be no end to the names: under a link for all subjects, which is the default
+//! for publishing, spans are named by the operation alone. Their attributes have the subject.
 //!
 //! A message carries its place in the trace of its publisher: the header `traceparent` over NATS
 //! and AMQP, a field over the lattice. The spans of its deliveries, and the calls of handlers,
@@ -97,21 +101,21 @@ struct Shown<'s> {
 impl<'s> Shown<'s> {
     fn new(way: Way<'s>, patterns: &'s Patterns, subject: &'s str) -> Self {
         let is_temporary = way.is_inbox(subject);
-        let template = patterns.matching(subject);
+        let template = patterns.narrow(subject);
         Self {
             way,
             subject,
-            template: template.filter(|pattern| *pattern != ">" && !is_temporary),
+            template: template.filter(|_| !is_temporary),
             is_temporary,
         }
     }
 
-    /// Returns the name of a span: names are few, so subjects of single replies are in none.
+    /// Returns the name of a span. Names are few, so there is no subject in any, but only what the
+    /// link's settings say.
     fn name(&self, operation: &str) -> String {
         match self.template {
             Some(template) => format!("{operation} {template}"),
-            None if self.is_temporary => operation.to_owned(),
-            None => format!("{operation} {}", self.subject),
+            None => operation.to_owned(),
         }
     }
 
@@ -186,9 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_patterns_and_never_of_inboxes() {
+    fn names_are_those_of_patterns_and_never_of_subjects() {
         assert_eq!(name(&["a", "a.*"], "a.7"), "process a.*");
-        assert_eq!(name(&[">"], "a.b"), "process a.b");
+        assert_eq!(name(&["a.b"], "a.b"), "process a.b");
+        assert_eq!(name(&[">"], "users.4711"), "process");
+        assert_eq!(name(&[">", "users.*"], "users.4711"), "process users.*");
         assert_eq!(name(&[">"], "_INBOX.1.2"), "process");
         assert_eq!(name(&["_INBOX.1.*"], "_INBOX.1.2"), "process");
         let own = Way {

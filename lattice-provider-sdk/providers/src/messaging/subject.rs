@@ -130,14 +130,13 @@ impl Patterns {
 
     /// Returns whether one of them matches.
     pub fn matches(&self, subject: &str) -> bool {
-        self.matching(subject).is_some()
+        self.0.iter().any(|pattern| pattern.matches(subject))
     }
 
-    /// Returns the text of the first one that matches.
-    pub(crate) fn matching(&self, subject: &str) -> Option<&str> {
-        let mut patterns = self.0.iter();
-        let first = patterns.find(|pattern| pattern.matches(subject));
-        first.map(Pattern::as_str)
+    /// Returns the text of the first one that matches, without those that match everything.
+    pub(crate) fn narrow(&self, subject: &str) -> Option<&str> {
+        let narrow = |pattern: &&Pattern| pattern.as_str() != ">" && pattern.matches(subject);
+        self.0.iter().find(narrow).map(Pattern::as_str)
     }
 
     /// Returns whether one of them permits to publish to a subject. One that is the server's own or

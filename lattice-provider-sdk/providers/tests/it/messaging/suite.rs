@@ -231,7 +231,8 @@ pub(crate) async fn a_trace_goes_on_at_the_handler(backend: Backend) {
         (
             "producer",
             [
-                "otel.name=\"publish a.b\"",
+                // Its link is for all subjects, and names of spans are few.
+                "otel.name=\"publish\"",
                 "messaging.operation.name=\"publish\"",
                 "messaging.operation.type=\"send\"",
             ],
