@@ -9,6 +9,7 @@ use super::{
     write::{Write, Written},
 };
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use lattice_provider_sdk::{
     BackendRequest, Both, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
 };
@@ -352,10 +353,8 @@ impl<B: Backend> Bucket<B> {
             operation,
             namespace: &self.name,
         };
-        let in_time = async {
-            let done = tokio::time::timeout(limit, work).await;
-            done.unwrap_or(Err(Failure::Timeout(limit)))
-        };
+        let in_time = tokio::time::timeout(limit, work);
+        let in_time = in_time.map(|done| done.unwrap_or(Err(Failure::Timeout(limit))));
         call.backend(request, in_time).await
     }
 }
