@@ -179,8 +179,8 @@ fn an_actor_in_python_builds_and_passes_its_tests() {
     assert!(is_component(&project.root.join("new-python.wasm")));
 }
 
-/// They are built and run in `dev/apps.rs`. What is built is the actor of the tests beside this one,
-/// with one import more.
+/// They are built and run in `dev/apps.rs`. What is built is the actor of the tests beside this
+/// one, with one import more.
 #[test]
 fn an_app_in_python_or_javascript_passes_its_tests() {
     let project = Project::new(&["app", "new-python-app", "--lang", "python"]);
