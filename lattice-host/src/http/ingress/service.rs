@@ -142,6 +142,13 @@ impl WormholeService {
         self.with(|settings| settings.proxies.extend(networks))
     }
 
+    /// Begins a trace for each request, as
+    /// [`Ingress::own_traces`](super::Ingress::own_traces) does.
+    #[must_use]
+    pub fn own_traces(self) -> Self {
+        self.with(|settings| settings.own_traces = true)
+    }
+
     /// Sets the limits, of which those of connections have no effect.
     #[must_use]
     pub fn limits(self, limits: IngressLimits) -> Self {
@@ -375,6 +382,9 @@ impl Inner {
         let uri = destination.uri(client.scheme(), path);
         parts.uri = uri.ok_or_else(Rejection::not_found)?;
         client.write(&mut parts.headers, peer, destination.authority.as_str());
+        if self.settings.own_traces && !client.is_proxied {
+            trace::remove(&mut parts.headers);
+        }
         parts.headers.insert(REQUEST_ID, id.clone());
         // It was answered here, when the body was first read.
         parts.headers.remove(EXPECT);

@@ -4,12 +4,19 @@ use http::{HeaderMap, HeaderName};
 use lattice_core::id::TraceContext;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Reads the header `traceparent` of W3C Trace Context, if it is there once and valid.
 pub(super) fn of(headers: &HeaderMap) -> Option<TraceContext> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
     value.to_str().ok()?.parse().ok()
+}
+
+/// Removes what a request says of its trace.
+pub(super) fn remove(headers: &mut HeaderMap) {
+    headers.remove(TRACEPARENT);
+    headers.remove(TRACESTATE);
 }
 
 #[cfg(test)]
