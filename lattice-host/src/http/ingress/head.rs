@@ -97,8 +97,8 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Removes the cookies of the lattice's own page, after [`join_cookies`]. Browsers send a cookie to
-/// every port of the machine that has set it, and whoever has that of the page is an operator, which
-/// an actor must not become.
+/// every port of the machine that has set it, and whoever has that of the page is an operator,
+/// which an actor must not become.
 pub(super) fn remove_cookies_of_page(headers: &mut HeaderMap) {
     let Some(cookies) = headers.get(COOKIE).map(HeaderValue::as_bytes) else {
         return;
