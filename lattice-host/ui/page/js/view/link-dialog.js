@@ -38,6 +38,8 @@ function open(app, link, existing) {
   let verdicts = new Map();
   const verdict = el("p", { class: "verdict", role: "status" });
   let readConfig = () => undefined;
+  // Whoever is quick must not put a link without the config that its target asks for.
+  let described = Promise.resolve();
 
   const dialog = openDialog({
     id: "link-dialog",
@@ -54,7 +56,10 @@ function open(app, link, existing) {
       field("Locality", locality),
       config,
     ],
-    run: () => put(app, existing, body()),
+    run: async () => {
+      await described;
+      await put(app, existing, body());
+    },
   });
 
   function body() {
@@ -111,8 +116,8 @@ function open(app, link, existing) {
     say(target.value);
   }
 
-  target.addEventListener("change", targetChanged);
-  targetChanged();
+  target.addEventListener("change", () => (described = targetChanged()));
+  described = targetChanged();
   readVerdicts();
   (link.target ? dialog.submitButton : target).focus();
 }
