@@ -93,7 +93,12 @@ function open(app, link, existing) {
     }
     const { schema = null, missing = null } = described;
     const keep = existing ? "Leave it empty to keep the config as it is; `null` removes it." : missing;
-    readConfig = configFields(config, existing ? null : schema, keep);
+    try {
+      readConfig = configFields(config, existing ? null : schema, keep);
+    } catch {
+      // What a component publishes may be no schema.
+      readConfig = configFields(config, null, "The target describes its config in a form that can't be shown. Write it as JSON.");
+    }
   }
 
   /** Says what the lattice's own check finds about a target. */
