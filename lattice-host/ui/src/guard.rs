@@ -76,9 +76,11 @@ impl Guard {
             && let Some(given) = token_in(uri)
         {
             return if rules.token.is(given) {
+                // Without a path, browsers keep it for the folder of this address. So two pages
+                // below different paths of one server don't take each other's place.
                 let session = rules.session.as_str();
                 Ok(Admitted::Enters(format!(
-                    "{cookie}={session}; Path=/; HttpOnly; SameSite=Strict"
+                    "{cookie}={session}; HttpOnly; SameSite=Strict"
                 )))
             } else {
                 Err(no_session(

@@ -8,7 +8,7 @@ use super::{
     forwarded::{Client, REQUEST_ID},
     head::{
         announced, has_no_body, has_other_codings, is_too_large, join_cookies,
-        remove_named_by_connection, wants_upgrade,
+        remove_cookies_of_page, remove_named_by_connection, wants_upgrade,
     },
     limit::Rates,
     network::IpNetwork,
@@ -389,6 +389,7 @@ impl Inner {
         // It was answered here, when the body was first read.
         parts.headers.remove(EXPECT);
         join_cookies(&mut parts.headers);
+        remove_cookies_of_page(&mut parts.headers);
         Ok(wormhole)
     }
 

@@ -48,6 +48,7 @@ const search = createSearch(app);
 const painter = createPainter(paint);
 let stream = null;
 let undo = null;
+let isUndoing = false;
 
 /**
  * Selects something: shows it in the panel, and marks it in the view; `isShown` also brings it into
@@ -122,7 +123,7 @@ function changed(undone, text) {
   // What changed nothing leaves the change before it as the last one.
   if (undone) setUndo(undone);
   else readUndo();
-  done(text, undone ? { text: "Undo", run: undoLast } : null);
+  done(text, undone ? { text: "Undo", run: () => undoChange(undone.id) } : null);
 }
 
 function setUndo(next) {
@@ -133,18 +134,29 @@ function setUndo(next) {
   setAttribute(control, "aria-label", undo === null ? "Undo" : `Undo: ${undo.says}`);
 }
 
-async function undoLast() {
-  if (undo === null) {
+/**
+ * Undoes the change of this number, which may not be the last one any more: then the server refuses.
+ * A second press while the first is on its way does nothing.
+ */
+async function undoChange(id) {
+  if (isUndoing) {
     return;
   }
+  isUndoing = true;
   try {
-    const answer = await post("/api/undo", { id: undo.id });
+    const answer = await post("/api/undo", { id });
     setUndo(answer.undo);
     done(`Undone: ${answer.undone}`);
   } catch (problem) {
     failed(problem);
-    readUndo();
+    await readUndo();
+  } finally {
+    isUndoing = false;
   }
+}
+
+function undoLast() {
+  if (undo !== null) undoChange(undo.id);
 }
 
 async function readUndo() {

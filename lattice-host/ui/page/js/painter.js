@@ -9,7 +9,8 @@ const KEPT = 4_096;
 /** Returns a painter. `paint(changes)` is called once in a frame. */
 export function createPainter(paint) {
   let changes = noChanges();
-  let events = [];
+  // Of the events of this frame, however many: a page in the background gets no frames for hours.
+  let batch = null;
   let isScheduled = false;
   const times = [];
   window.latticePaints = times;
@@ -27,20 +28,18 @@ export function createPainter(paint) {
 
   function frame() {
     isScheduled = false;
-    const [now, batch] = [changes, events];
+    const [now, painted] = [changes, batch];
     changes = noChanges();
-    events = [];
+    batch = null;
     if (!isUnchanged(now)) {
       paint(now);
     }
-    if (batch.length > 0) {
-      after.port2.postMessage(batch);
+    if (painted) {
+      after.port2.postMessage(painted);
     }
   }
 
-  function tell(batch) {
-    const oldest = Math.min(...batch.map((event) => event.received));
-    const { id, received } = batch[batch.length - 1];
+  function tell({ id, received, oldest, events }) {
     const ms = performance.now() - oldest;
     times.push(ms);
     if (times.length > KEPT) {
@@ -49,7 +48,7 @@ export function createPainter(paint) {
     const { dataset } = document.documentElement;
     dataset.paintedMs = ms.toFixed(1);
     dataset.painted = id;
-    const detail = { id, received, ms, events: batch.length };
+    const detail = { id, received, ms, events };
     document.dispatchEvent(new CustomEvent("lattice:painted", { detail }));
   }
 
@@ -58,7 +57,7 @@ export function createPainter(paint) {
     changes: () => changes,
     /** Says that an event's changes were added. */
     add(id, received) {
-      events.push({ id, received });
+      batch = { id, received, oldest: batch?.oldest ?? received, events: (batch?.events ?? 0) + 1 };
       schedule();
     },
     schedule,

@@ -51,11 +51,13 @@ export function follow(on) {
 
   /** Asks first whether the session is still valid: an EventSource can't tell. */
   async function reopen() {
+    clearTimeout(timer);
     try {
       await get("api/config");
     } catch (problem) {
       if (problem.status === 401 || problem.status === 421) {
         on.connection("refused", problem.next ?? problem.message);
+        clearTimeout(timer);
         timer = setTimeout(reopen, LONGEST_DELAY);
         return;
       }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { FieldError, editorOf, initial, parseJson, parseScalar, typeText } from "../js/model/forms.js";
+import { FieldError, editorOf, hasItems, initial, parseJson, parseScalar, typeText } from "../js/model/forms.js";
 import { configFrom, fieldsOf } from "../js/model/schema.js";
 
 test("integers keep their range and their digits", () => {
@@ -43,6 +43,18 @@ test("every type has an editor, a first value and a text", () => {
     assert.deepEqual(initial(type), first, type.kind);
     assert.equal(typeText(type), wit);
   }
+});
+
+test("a fixed list that is too long for fields is edited as JSON", () => {
+  const u8 = { kind: "u8", min: "0", max: "255" };
+  assert.ok(hasItems({ kind: "list", item: u8, length: 8 }) && hasItems({ kind: "list", item: u8, length: null }));
+  const long = { kind: "list", item: u8, length: 4_294_967_295 };
+  assert.equal(hasItems(long), false);
+  assert.deepEqual(initial(long), []);
+  let nested = u8;
+  for (let at = 0; at < 12; at += 1) nested = { kind: "list", item: { kind: "record", fields: [{ name: "a", type: nested }] }, length: 16 };
+  assert.equal(hasItems(nested), false);
+  assert.deepEqual(initial(nested), []);
 });
 
 const SCHEMA = {

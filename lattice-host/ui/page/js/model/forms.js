@@ -13,6 +13,32 @@ export class FieldError extends Error {
 const SCALARS = new Set(["bool", "char", "string", "f32", "f64", "enum"]);
 const INTEGER = /^[us](8|16|32|64)$/;
 
+/** The most fields or values that a form makes of the lists of fixed length in a type. */
+const MOST_FIXED = 64;
+
+/** Returns how many values are in a value of a type, at least. */
+function sizeOf(type) {
+  const sum = (types) => types.reduce((size, it) => size + sizeOf(it), 0);
+  switch (type?.kind) {
+    case "list":
+      return 1 + (type.length ?? 0) * sizeOf(type.item);
+    case "record":
+      return sum(type.fields.map((field) => field.type));
+    case "tuple":
+      return sum(type.items);
+    default:
+      return 1;
+  }
+}
+
+/**
+ * Returns whether a type is a list whose items have a field each. One of a fixed length that has too
+ * many of them, which a component may publish as it likes, is edited as JSON.
+ */
+export function hasItems(type) {
+  return type.kind === "list" && editorOf(type.item) !== "json" && sizeOf(type) <= MOST_FIXED;
+}
+
 /** Returns how a type is edited: `text`, `number`, `check`, `choice`, or `json` for the rest. */
 export function editorOf(type) {
   if (type.kind === "bool") return "check";
@@ -46,7 +72,7 @@ export function initial(type) {
     case "tuple":
       return type.items.map(initial);
     case "list":
-      return Array.from({ length: type.length ?? 0 }, () => initial(type.item));
+      return sizeOf(type) > MOST_FIXED ? [] : Array.from({ length: type.length ?? 0 }, () => initial(type.item));
     case "option":
       return null;
     case "result":

@@ -2,7 +2,7 @@
 // them on Escape.
 
 import { button, el, setAttribute, show } from "./dom.js";
-import { problemParts } from "./notices.js";
+import { failed, problemParts } from "./notices.js";
 
 /**
  * Opens a dialog. `submit` is the text of its button, `run()` what it does: the dialog closes when
@@ -50,6 +50,8 @@ export function openDialog({ id, title, body, submit, run, canSubmit = () => tru
       if ((await run(controls)) !== false) dialog.close();
     } catch (problem) {
       controls.problem(problem);
+      // It was closed meanwhile, and what it was asked to do has failed.
+      if (!dialog.isConnected) failed(problem);
     } finally {
       setAttribute(submitButton, "disabled", !canSubmit());
     }

@@ -38,6 +38,8 @@ function open(app, link, existing) {
   let verdicts = new Map();
   const verdict = el("p", { class: "verdict", role: "status" });
   let readConfig = () => undefined;
+  // Whoever is quick must not put a link without the config that its target asks for.
+  let described = Promise.resolve();
 
   const dialog = openDialog({
     id: "link-dialog",
@@ -54,7 +56,10 @@ function open(app, link, existing) {
       field("Locality", locality),
       config,
     ],
-    run: () => put(app, existing, body()),
+    run: async () => {
+      await described;
+      await put(app, existing, body());
+    },
   });
 
   function body() {
@@ -88,7 +93,12 @@ function open(app, link, existing) {
     }
     const { schema = null, missing = null } = described;
     const keep = existing ? "Leave it empty to keep the config as it is; `null` removes it." : missing;
-    readConfig = configFields(config, existing ? null : schema, keep);
+    try {
+      readConfig = configFields(config, existing ? null : schema, keep);
+    } catch {
+      // What a component publishes may be no schema.
+      readConfig = configFields(config, null, "The target describes its config in a form that can't be shown. Write it as JSON.");
+    }
   }
 
   /** Says what the lattice's own check finds about a target. */
@@ -111,8 +121,8 @@ function open(app, link, existing) {
     say(target.value);
   }
 
-  target.addEventListener("change", targetChanged);
-  targetChanged();
+  target.addEventListener("change", () => (described = targetChanged()));
+  described = targetChanged();
   readVerdicts();
   (link.target ? dialog.submitButton : target).focus();
 }

@@ -6,6 +6,8 @@ import { button, byId, el, keyed } from "./dom.js";
 /** How long a notice of success stays, in milliseconds. Errors stay until they are dismissed. */
 const STAYS = 6_000;
 const MOST = 5;
+/** The most notices of success at once: only the last change can be undone. */
+const MOST_DONE = 2;
 
 /** Says that something was done. `action` may be `{ text, run }`. */
 export function done(text, action = null) {
@@ -13,9 +15,15 @@ export function done(text, action = null) {
 }
 
 function passing(notice) {
-  const timer = setTimeout(() => notice.remove(), STAYS);
-  notice.addEventListener("focusin", () => clearTimeout(timer));
-  notice.addEventListener("pointerenter", () => clearTimeout(timer));
+  let timer = null;
+  const go = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => notice.remove(), STAYS);
+  };
+  go();
+  // It stays while somebody reads or uses it.
+  for (const kind of ["focusin", "pointerenter"]) notice.addEventListener(kind, () => clearTimeout(timer));
+  for (const kind of ["focusout", "pointerleave"]) notice.addEventListener(kind, go);
 }
 
 /** Says that something failed: a [Problem], or any error. */
@@ -65,10 +73,15 @@ function add(kind, role, content, action) {
     action ? button(action.text, () => { notice.remove(); action.run(); }, { class: "quiet" }) : null,
     button("×", () => notice.remove(), { class: "quiet dismiss", "aria-label": "Dismiss" }),
   );
-  region.append(notice);
-  while (region.children.length > MOST) {
-    region.firstElementChild.remove();
+  // What is said again takes the place of what was said before.
+  for (const other of [...region.children]) {
+    if (other.dataset.kind === kind && other.textContent === notice.textContent) other.remove();
   }
+  region.append(notice);
+  const isDone = (other) => other.dataset.kind === "done";
+  const surplus = (others, most) => others.slice(0, Math.max(0, others.length - most));
+  for (const other of surplus([...region.children].filter(isDone), MOST_DONE)) other.remove();
+  for (const other of surplus([...region.children], MOST)) other.remove();
   return notice;
 }
 

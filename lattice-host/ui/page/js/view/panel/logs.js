@@ -47,14 +47,23 @@ export function logsTab(app, selection, body) {
     on("line", (said) => said);
     on("dropped", (said) => note(`${said.lines} lines of ${said.host} were dropped, because there were too many at once`));
     on("missed", (said) => note(`${said.messages} messages were missed`));
-    on("end", () => note("the lattice was closed"));
+    on("end", () => {
+      source.close();
+      return note("the host has ended the log");
+    });
     source.addEventListener("error", () => {
       setText(status, source.readyState === EventSource.CLOSED
         ? "The log can't be read now. Close another log, or choose the level again to try again."
         : "The connection is lost. Trying again…");
       show(status, true);
     });
-    source.addEventListener("open", () => show(status, lines.childElementCount + waiting.length === 0));
+    source.addEventListener("open", () => {
+      // Hosts send the earlier lines again, also after a lost connection.
+      lines.replaceChildren();
+      waiting = [];
+      show(status, true);
+      setText(status, "Waiting for lines…");
+    });
   }
 
   function note(text) {

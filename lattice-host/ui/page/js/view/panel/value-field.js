@@ -1,6 +1,6 @@
 // A field for a value of a WIT type: elements to fill in, and a function that reads the value.
 
-import { editorOf, initial, parseJson, parseScalar, typeText } from "../../model/forms.js";
+import { editorOf, hasItems, initial, parseJson, parseScalar, typeText } from "../../model/forms.js";
 import { button, el, setAttribute } from "../dom.js";
 
 /**
@@ -9,7 +9,7 @@ import { button, el, setAttribute } from "../dom.js";
  */
 export function valueField(type, path, label) {
   const make = { check, choice, number: text, text, fields, flags, option, cases, items, json }[editorOf(type)];
-  return type.kind === "list" && editorOf(type.item) !== "json" ? list(type, path, label) : make(type, path, label);
+  return hasItems(type) ? list(type, path, label) : make(type, path, label);
 }
 
 let made = 0;
