@@ -83,6 +83,10 @@ impl UiServer {
 }
 
 /// Listens and serves.
+#[expect(
+    clippy::unused_async,
+    reason = "only a runtime can listen, and this needs one when it is awaited"
+)]
 pub(crate) async fn start(
     address: SocketAddr,
     service: UiService,

@@ -106,7 +106,7 @@ impl Worker {
         // The server sends no more of them here once it knows that, and the streams end with what
         // is on its way. So they are as many as wait in this process at most.
         let arrived = timeout(REST, async {
-            for subscriber in messages.iter_mut() {
+            for subscriber in &mut messages {
                 subscriber.drain().await.map_err(super::failed)?;
             }
             while let Some(received) = messages.next().await {
