@@ -43,19 +43,19 @@ mod tests {
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn trace() -> Option<TraceContext> {
-        Some(TRACE.parse().expect("a traceparent"))
+    fn trace() -> TraceContext {
+        TRACE.parse().expect("a traceparent")
     }
 
     #[test]
     fn a_message_has_its_place_in_a_trace_if_there_is_room() {
-        let headers = traced(trace(), (100, 182)).expect("there is room");
+        let headers = traced(Some(trace()), (100, 182)).expect("there is room");
         let value = headers.get(TRACEPARENT).expect("it has one").as_str();
         assert_eq!(value, TRACE);
         let line = format!("NATS/1.0\r\n{TRACEPARENT}: {value}\r\n\r\n");
         assert_eq!(line.len(), SIZE);
-        assert_eq!(trace_of(Some(&headers)), trace());
-        assert!(traced(trace(), (101, 182)).is_none(), "no room");
+        assert_eq!(trace_of(Some(&headers)), Some(trace()));
+        assert!(traced(Some(trace()), (101, 182)).is_none(), "no room");
         assert!(traced(None, (1, 182)).is_none(), "no trace");
     }
 
@@ -67,7 +67,7 @@ mod tests {
         headers.insert(TRACEPARENT, "broken");
         assert_eq!(trace_of(Some(&headers)), None);
         headers.insert(TRACEPARENT, TRACE);
-        assert_eq!(trace_of(Some(&headers)), trace());
+        assert_eq!(trace_of(Some(&headers)), Some(trace()));
         headers.append(TRACEPARENT, TRACE);
         assert_eq!(trace_of(Some(&headers)), None, "two");
     }
