@@ -103,7 +103,8 @@ impl Builder {
     /// `OTEL_SDK_DISABLED` is `true`.
     ///
     /// # Errors
-    /// Fails with an [`InstallError`]. A collector that isn't there is no error.
+    /// Fails with an [`InstallError`]. An unreachable collector isn't one: telemetry is
+    /// dropped, with a warning.
     pub fn install(self) -> Result<Guard, InstallError> {
         let (layer, guard) = self.layer()?;
         let subscriber = tracing_subscriber::registry().with(layer);
@@ -196,7 +197,7 @@ impl Builder {
         let own = [instance]
             .into_iter()
             .chain(self.attributes.iter().cloned());
-        // What the variables say was said by whoever runs the program.
+        // The variables are set by the person who runs the program, and take precedence.
         let own = own.filter(|own| !environment.names_attribute(own.key.as_str()));
         resource.with_attributes(own).build()
     }

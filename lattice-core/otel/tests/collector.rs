@@ -27,7 +27,7 @@ async fn no_call_waits_for_the_collector_and_lost_spans_are_counted() {
     let shop = Shop::open(0).await;
     let call = async || shop.call(fresh()).await.expect("it is served");
 
-    // It takes them, and answers what no collector would.
+    // It takes them, and returns what no collector would.
     sink.answer(Answer::Garbage);
     call().await;
     telemetry.flush(TIME).await.expect("it has taken them");
