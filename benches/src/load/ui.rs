@@ -6,7 +6,8 @@
 //! | `ui.idle.cpu` | CPU time of a host whose page is open on a quiet lattice, in hundredths of a core | that of the same host while it isn't |
 //!
 //! Lattice and service of the first row are in this process. The host of the second one is a
-//! process of its own. Where there is no browser, both rows are left out, and the program prints why.
+//! process of its own. Where there is no browser, both rows are left out, and the program prints
+//! why.
 
 use crate::load::options::Responder;
 use crate::{
