@@ -103,23 +103,26 @@ impl Worker {
         handled: &mut JoinSet<()>,
     ) {
         let mut rest = Vec::new();
-        // The server sends no more of them here once it knows that, and the streams end with what
-        // is on its way. So they are as many as wait in this process at most.
+        let mut reason = None;
         let arrived = timeout(REST, async {
+            // The server sends no more of them here once it knows that. The client then reads what
+            // is there, and ends the streams: what arrives even later is lost. So what is taken
+            // here is as much as waits in this process at most.
             for subscriber in &mut messages {
-                subscriber.drain().await.map_err(super::failed)?;
+                if let Err(error) = subscriber.drain().await {
+                    reason = Some(super::failed(error));
+                }
             }
             while let Some(received) = messages.next().await {
                 rest.push(received);
             }
-            Ok::<_, String>(())
         })
         .await;
-        let reason = match arrived {
-            Ok(Ok(())) => None,
-            Ok(Err(reason)) => Some(reason),
-            Err(_) => Some(format!("the NATS server took longer than {REST:?}")),
-        };
+        // However that ended, the server sends them to other replicas from here on.
+        drop(messages);
+        if arrived.is_err() {
+            reason = Some(format!("the NATS server took longer than {REST:?}"));
+        }
         if let Some(reason) = reason {
             let link = self.link.link.key();
             tracing::warn!(%link, reason, "messages that were on their way to a link that has ended \
