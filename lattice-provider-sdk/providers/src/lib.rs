@@ -116,6 +116,8 @@ pub mod messaging;
 pub mod nats;
 #[cfg(any(feature = "messaging", feature = "schedule"))]
 mod outgoing;
+#[cfg(any(feature = "blobstore", feature = "keyvalue", feature = "messaging"))]
+mod patience;
 #[cfg(any(feature = "messaging", feature = "schedule"))]
 mod period;
 #[cfg(feature = "schedule")]

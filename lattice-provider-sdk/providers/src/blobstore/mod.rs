@@ -56,6 +56,9 @@
 //! `lattice.blobstore.system`, `operation` and `container`. Writing an object lasts until it is
 //! stored, and reading one until it is open.
 //!
+//! An operation ends shortly before its call does, with `error::timeout`, also when the data of an
+//! object comes too slowly. An object or a list that is open streams on after its call.
+//!
 //! Data streams through all of them in bounded memory: at most 20 MiB for an upload to S3, Azure
 //! or GCS, less than 2 MiB for the others.
 
@@ -71,7 +74,6 @@ mod provider;
 mod remote;
 mod served_as;
 mod spans;
-#[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
 mod timeout;
 
 pub use config::LinkConfig;

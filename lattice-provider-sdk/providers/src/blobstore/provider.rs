@@ -12,11 +12,12 @@ use super::{
     config::{Binding, LinkConfig},
     names,
     served_as::ServedAs,
-    spans,
+    spans, timeout,
 };
+use crate::patience::patience;
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{
-    ByteReader, Call, Instance, IntoService, Link, Provider, Refusal, StreamReader, WorkSpan,
+    ByteReader, Call, Instance, IntoService, Link, Provider, Refusal, StreamReader,
 };
 use std::sync::Arc;
 
@@ -54,15 +55,22 @@ impl<B: Backend> Provider for Blobs<B> {
 }
 
 impl<B: Backend> Blobs<B> {
-    /// Begins the span of an operation on a container, as it is named in the store.
-    fn span(&self, call: &Call<Self>, operation: &str, container: &str) -> WorkSpan {
-        call.begin_span(|| spans::request(self.0.system(), operation, container))
+    /// Runs an operation on a container, as it is named in the store, in a span. It ends shortly
+    /// before its call, so that the caller is told as by the interface.
+    fn within<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        call: &Call<Self>,
+        (operation, container): (&str, &str),
+        work: F,
+    ) -> impl Future<Output = Result<T, Error>> + use<B, T, F> {
+        let span = call.begin_span(|| spans::request(self.0.system(), operation, container));
+        span.attempt(timeout::within(patience(call), work))
     }
 
     /// Succeeds if there is an object.
     async fn found(&self, call: &Call<Self>, id: &ObjectId) -> Result<(), Error> {
-        let span = self.span(call, "info", &id.container);
-        let stat = span.attempt(self.0.stat(id)).await;
+        let stat = self.0.stat(id);
+        let stat = self.within(call, ("info", &id.container), stat).await;
         stat.map(drop).map_err(|error| call.binding().told(error))
     }
 }
@@ -70,8 +78,8 @@ impl<B: Backend> Blobs<B> {
 impl<B: Backend> Store for Blobs<B> {
     async fn create_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let container = call.binding().written(&name)?;
-        let span = self.span(call, "create", &container);
-        span.attempt(self.0.create(&container)).await
+        let created = self.0.create(&container);
+        self.within(call, ("create", &container), created).await
     }
 
     async fn container_info(
@@ -81,15 +89,14 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<ContainerMetadata, Error> {
         let link = call.binding();
         let container = link.container(&name)?;
-        let span = self.span(call, "container-info", &container);
-        let created = span.attempt(self.0.created(&container)).await;
-        let created_at = created.map_err(|error| link.told(error))?;
+        let created = self.0.created(&container);
+        let created = self.within(call, ("container-info", &container), created);
+        let created_at = created.await.map_err(|error| link.told(error))?;
         Ok(ContainerMetadata { name, created_at })
     }
 
     async fn container_exists(&self, call: &Call<Self>, name: String) -> Result<bool, Error> {
         let container = call.binding().container(&name)?;
-        let span = self.span(call, "container-exists", &container);
         let found = async {
             match self.0.created(&container).await {
                 Ok(_) => Ok(true),
@@ -97,23 +104,24 @@ impl<B: Backend> Store for Blobs<B> {
                 Err(error) => Err(error),
             }
         };
-        span.attempt(found).await
+        self.within(call, ("container-exists", &container), found)
+            .await
     }
 
     async fn delete_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let link = call.binding();
         let container = link.written(&name)?;
-        let span = self.span(call, "delete-container", &container);
-        let deleted = span.attempt(self.0.delete(&container)).await;
-        deleted.map_err(|error| link.told(error))
+        let deleted = self.0.delete(&container);
+        let deleted = self.within(call, ("delete-container", &container), deleted);
+        deleted.await.map_err(|error| link.told(error))
     }
 
     async fn clear_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let link = call.binding();
         let container = link.written(&name)?;
-        let span = self.span(call, "clear", &container);
-        let cleared = span.attempt(self.0.clear(&container)).await;
-        cleared.map_err(|error| link.told(error))
+        let cleared = self.0.clear(&container);
+        let cleared = self.within(call, ("clear", &container), cleared);
+        cleared.await.map_err(|error| link.told(error))
     }
 
     async fn list_objects(
@@ -123,9 +131,9 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<StreamReader<String>, Error> {
         let link = call.binding();
         let container = link.container(&container)?;
-        let span = self.span(call, "list", &container);
-        let names = span.attempt(self.0.list(&container)).await;
-        let names = names.map_err(|error| link.told(error))?;
+        let names = self.0.list(&container);
+        let names = self.within(call, ("list", &container), names);
+        let names = names.await.map_err(|error| link.told(error))?;
         Ok(StreamReader::fallible(names))
     }
 
@@ -137,10 +145,9 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<ObjectData, Error> {
         let link = call.binding();
         let target = link.object(id.clone())?;
-        let span = self.span(call, "get", &target.container);
-        let found = span.attempt(self.0.get(&target, part.map(Part::from)));
-        let found = found.await;
-        let Found { stat, length, data } = found.map_err(|error| link.told(error))?;
+        let found = self.0.get(&target, part.map(Part::from));
+        let found = self.within(call, ("get", &target.container), found);
+        let Found { stat, length, data } = found.await.map_err(|error| link.told(error))?;
         Ok(ObjectData {
             metadata: metadata(id, stat),
             length,
@@ -156,26 +163,24 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<ObjectMetadata, Error> {
         let link = call.binding();
         let target = link.written_object(id.clone())?;
-        let span = self.span(call, "put", &target.container);
         let stored = self.0.put(&target, Incoming::new(data, link.limit()));
-        let stored = span.attempt(stored).await;
-        let stat = stored.map_err(|error| link.told(error))?;
+        let stored = self.within(call, ("put", &target.container), stored);
+        let stat = stored.await.map_err(|error| link.told(error))?;
         Ok(metadata(id, stat))
     }
 
     async fn object_info(&self, call: &Call<Self>, id: ObjectId) -> Result<ObjectMetadata, Error> {
         let link = call.binding();
         let target = link.object(id.clone())?;
-        let span = self.span(call, "info", &target.container);
-        let stat = span.attempt(self.0.stat(&target)).await;
-        let stat = stat.map_err(|error| link.told(error))?;
+        let stat = self.0.stat(&target);
+        let stat = self.within(call, ("info", &target.container), stat);
+        let stat = stat.await.map_err(|error| link.told(error))?;
         Ok(metadata(id, stat))
     }
 
     async fn has_object(&self, call: &Call<Self>, id: ObjectId) -> Result<bool, Error> {
         let link = call.binding();
         let target = link.object(id)?;
-        let span = self.span(call, "has", &target.container);
         let found = async {
             match self.0.stat(&target).await {
                 Ok(_) => Ok(true),
@@ -183,7 +188,7 @@ impl<B: Backend> Store for Blobs<B> {
                 Err(error) => Err(link.told(error)),
             }
         };
-        span.attempt(found).await
+        self.within(call, ("has", &target.container), found).await
     }
 
     async fn delete_objects(
@@ -203,9 +208,9 @@ impl<B: Backend> Store for Blobs<B> {
             .try_for_each(|name| names::check_object(name))?;
         let link = call.binding();
         let container = link.written(&container)?;
-        let span = self.span(call, "delete", &container);
-        let removed = span.attempt(self.0.remove(&container, names)).await;
-        removed.map_err(|error| link.told(error))
+        let removed = self.0.remove(&container, names);
+        let removed = self.within(call, ("delete", &container), removed);
+        removed.await.map_err(|error| link.told(error))
     }
 
     async fn copy_object(
@@ -219,9 +224,9 @@ impl<B: Backend> Store for Blobs<B> {
         if source == destination {
             return self.found(call, &source).await;
         }
-        let span = self.span(call, "copy", &destination.container);
-        let copied = span.attempt(self.0.copy(&source, &destination)).await;
-        copied.map_err(|error| link.told(error))
+        let copied = self.0.copy(&source, &destination);
+        let copied = self.within(call, ("copy", &destination.container), copied);
+        copied.await.map_err(|error| link.told(error))
     }
 
     async fn move_object(
@@ -239,9 +244,9 @@ impl<B: Backend> Store for Blobs<B> {
             // A copy that is deleted as its own source would be lost.
             return self.found(call, &source).await;
         }
-        let span = self.span(call, "move", &destination.container);
-        let moved = span.attempt(self.0.rename(&source, &destination)).await;
-        moved.map_err(|error| link.told(error))
+        let moved = self.0.rename(&source, &destination);
+        let moved = self.within(call, ("move", &destination.container), moved);
+        moved.await.map_err(|error| link.told(error))
     }
 }
 

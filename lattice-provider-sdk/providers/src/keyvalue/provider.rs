@@ -8,6 +8,7 @@ use super::{
     worlds::{World, spin, watched},
     write::{Write, Written},
 };
+use crate::patience::patience;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use lattice_provider_sdk::{
@@ -346,8 +347,7 @@ impl<B: Backend> Bucket<B> {
         operation: &str,
         work: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
-        let left = call.time_left();
-        let limit = self.shared.limits.timeout.min(left.mul_f64(15.0 / 16.0));
+        let limit = self.shared.limits.timeout.min(patience(call));
         let request = BackendRequest {
             system: B::NAME.trim_start_matches("keyvalue-"),
             operation,

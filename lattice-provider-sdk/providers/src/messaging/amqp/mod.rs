@@ -88,7 +88,10 @@ use super::{
     handler_interface,
     spans::{self, Way},
 };
-use crate::outgoing::{Outgoing, OutgoingLink};
+use crate::{
+    outgoing::{Outgoing, OutgoingLink},
+    patience::patience,
+};
 use bytes::Bytes;
 use connection::Connection;
 use lapin::types::ShortString;
@@ -258,7 +261,7 @@ impl Consumer for AmqpMessaging {
         let servers = &running.servers;
         let session = servers.sending.session()?;
         let key = message::key(&subject)?;
-        let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        let patience = Duration::from_millis(timeout_ms.into()).min(patience(call));
         let span = servers.publishing(call, "request", (&subject, &body));
         let answered = async {
             let replies = session.replies().await?;
@@ -302,7 +305,7 @@ impl Consumer for AmqpMessaging {
         let session = servers.sending.session()?;
         let subject = message.subject.clone();
         let mut outgoing = outgoing(servers, message, config.stored)?;
-        let patience = servers.sending.patience().min(call.time_left());
+        let patience = servers.sending.patience().min(patience(call));
         let span = servers.publishing(call, "publish", (&subject, &outgoing.body));
         outgoing.properties = message::traced(outgoing.properties, span.context().trace);
         let published = async {

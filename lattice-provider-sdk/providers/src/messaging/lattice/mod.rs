@@ -31,7 +31,7 @@ use super::{
     handler_interface,
     spans::{self, Way},
 };
-use crate::outgoing::Outgoing;
+use crate::{outgoing::Outgoing, patience::patience};
 use bytes::Bytes;
 use lattice_core::{call::FunctionRef, id::Origin};
 use lattice_provider_sdk::{Call, Context, Instance, Link, Provider, Refusal, WorkSpan};
@@ -207,6 +207,8 @@ impl Consumer for LatticeMessaging {
         let published = async {
             let context = span.context();
             if message.subject.starts_with(INBOX) {
+                let within = FORWARD.min(patience(call));
+                let context = context.nested().shrunk(within);
                 return running.reply(message, context).await;
             }
             running.router.publish(&message, context.trace).map(drop)
@@ -234,7 +236,7 @@ impl Running {
     }
 
     /// Passes a reply to the replica that made the request. A reply that comes too late is dropped.
-    async fn reply(&self, reply: BrokerMessage, context: &Context) -> Result<(), String> {
+    async fn reply(&self, reply: BrokerMessage, context: Context) -> Result<(), String> {
         let Some(to) = requests::origin_of(&reply.subject) else {
             return Err(format!("`{}` isn't where a reply goes", reply.subject));
         };
@@ -245,7 +247,6 @@ impl Running {
         let peers = self.instance.lattice().peers();
         let is_listed = peers.serving(self.instance.id()).contains(&to);
         let args = lattice_core::value::to_bytes(&(&reply,)).map_err(|error| error.to_string())?;
-        let context = context.nested().shrunk(FORWARD);
         let caller = self.instance.caller();
         let function = publish_function();
         let passed = caller.invoke_replica(&to, &function, args, context);

@@ -6,7 +6,7 @@
 //! so that no component can guess where the replies of others go.
 
 use super::{INBOX, LatticeMessaging};
-use crate::messaging::bindings::wasmcloud::messaging::types::BrokerMessage;
+use crate::{messaging::bindings::wasmcloud::messaging::types::BrokerMessage, patience::patience};
 use lattice_core::{id::Origin, name::HostId};
 use lattice_provider_sdk::Call;
 use std::{
@@ -78,13 +78,13 @@ impl Requests {
 }
 
 impl Reply {
-    /// Waits for the reply until `timeout_ms`, or until the call ends.
+    /// Waits for the reply until `timeout_ms`, or until shortly before the call ends.
     pub(super) async fn within(
         mut self,
         call: &Call<LatticeMessaging>,
         timeout_ms: u32,
     ) -> Result<BrokerMessage, String> {
-        let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        let patience = Duration::from_millis(timeout_ms.into()).min(patience(call));
         match timeout(patience, &mut self.receiver).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err("the messaging provider is stopping; try again".to_owned()),

@@ -55,6 +55,7 @@ use super::{
 use crate::{
     nats::{Connection, NatsSettings},
     outgoing::{Outgoing, OutgoingLink},
+    patience::patience,
 };
 use async_nats::{Client, HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -224,7 +225,7 @@ impl Consumer for NatsMessaging {
     ) -> Result<BrokerMessage, String> {
         self.check(call.binding(), &subject)?;
         let running = self.running()?;
-        let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        let patience = Duration::from_millis(timeout_ms.into()).min(patience(call));
         let span = self.publishing(call, "request", (&subject, &body));
         let answered = async {
             let client = ready(&running.connection).await?;
@@ -262,7 +263,7 @@ impl Consumer for NatsMessaging {
         }
         let running = self.running()?;
         let connection = &running.connection;
-        let patience = connection.timeout().min(call.time_left());
+        let patience = connection.timeout().min(patience(call));
         let span = self.publishing(call, "publish", (&message.subject, &message.body));
         let published = async {
             let client = ready(connection).await?;

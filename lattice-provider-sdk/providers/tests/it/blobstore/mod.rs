@@ -1,5 +1,6 @@
 //! Objects in containers: one suite that every backend passes, and the faults of each.
 
+mod deadlines;
 mod faults;
 #[cfg(target_os = "linux")]
 mod growth;

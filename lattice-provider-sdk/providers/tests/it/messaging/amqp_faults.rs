@@ -117,6 +117,15 @@ async fn a_server_that_hangs_ends_no_call_late() {
     assert_eq!(late.expect_err("no reply"), "no reply within 100 ms");
     let late = serving.publish().await.expect_err("no confirm");
     assert!(late.contains("did not confirm"), "{late}");
+    // A call that is shorter than the provider's timeout ends with the same error.
+    let message = BrokerMessage {
+        subject: "a".to_owned(),
+        body: "x".into(),
+        reply_to: None,
+    };
+    let late = web.publish(&message).await.expect("called");
+    let late = late.expect_err("no confirm");
+    assert!(late.contains("did not confirm"), "{late}");
     proxy.set(Mode::Pass);
     serving.health(None).await;
     serving.publish().await.expect("published");

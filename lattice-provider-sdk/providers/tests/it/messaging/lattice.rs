@@ -65,6 +65,10 @@ async fn a_request_gets_its_reply_or_ends() {
     assert_eq!(reply.expect("a reply").body, "hello");
     let late = web.request("silent", b"hello", 50).await.expect("called");
     assert_eq!(late.expect_err("no reply"), "no reply within 50 ms");
+    // A call that is shorter than that ends with the error of the interface, too.
+    let late = web.request("silent", b"hello", 60_000).await;
+    let late = late.expect("called").expect_err("no reply");
+    assert!(late.starts_with("no reply within 1"), "{late}");
     let nobody = web
         .request("nobody", b"hello", 1_500)
         .await

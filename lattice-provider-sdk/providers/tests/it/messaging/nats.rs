@@ -272,6 +272,9 @@ async fn a_server_that_hangs_ends_no_call_late() {
     let web = ConsumerClient::new(lattice.caller("web").expect("valid"));
     let late = web.request("a", b"x", 100).await.expect("called");
     late.expect_err("no reply");
+    // The call is shorter than the provider's timeout.
+    let late = publish(&lattice).await.expect_err("the server hangs");
+    assert!(late.contains("did not take the message in time"), "{late}");
     server.signal("CONT");
     eventually("it works again", async || publish(&lattice).await.is_ok()).await;
 }
