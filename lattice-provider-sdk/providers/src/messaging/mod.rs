@@ -73,7 +73,7 @@
 //! | lost when a host of the provider is killed | what waits there | what it was handling | nothing | nothing |
 //! | lost when a host of the actor is killed | nothing: delivered to another replica | what it was handling | nothing | nothing |
 //! | a handler that fails | delivered again after a growing pause, `max-deliver` times (3) | logged | delivered again after a growing pause, `max-deliver` times (5) | the same |
-//! | set aside then | to `dead-letter`, without the reason; logged | to `dead-letter`, with the reason | to `dead-letter`, with the reason and what it needs to be replayed | the same |
+//! | set aside then | to `dead-letter`, with what it needs to be replayed, and with the reason if the link asks for a [record](lattice::DeadLetterContent) | to `dead-letter`, with the reason | to `dead-letter`, with the reason and what it needs to be replayed | the same |
 //! | order | of one publisher on one replica of the provider, with `max-in-flight` 1 | of the server, with `max-in-flight` 1 and one replica of the provider | of the stream, with `max-in-flight` 1, except for messages that are delivered again | of the queue, with `max-in-flight` 1 |
 //! | a full queue | `publish` fails, and no link gets the message | the server drops messages for the slow subscriber | the stream holds the messages | the queue holds the messages; `publish` fails if it refuses them |
 //! | replies | `request` waits for one; several replicas of the provider pass it on to each other | by NATS | none: the handler gets no `reply-to` | by AMQP |

@@ -11,13 +11,24 @@
 //!
 //! The config of a link to an actor is a [`Subscription`], that of a link from an actor is
 //! [`Publishing`].
+//!
+//! # Messages that were set aside
+//!
+//! * A message that is published to `dead-letter` has the subject of the one that was not handled
+//!   as its `reply-to`: its handler replays it by publishing the body there. With
+//!   `dead-letter-content` set to `record`, its body is a JSON object with the message, its own
+//!   `reply-to`, and the reason.
+//! * While no link receives `dead-letter`, or the queue of one that does is full, the message is
+//!   kept in place of one of `max-in-flight`, it is tried again, and the provider's health says so.
+//!   It is lost, and logged, if its link ends meanwhile.
 
+mod aside;
 mod requests;
 mod router;
 mod subscription;
 mod worker;
 
-pub use subscription::Subscription;
+pub use subscription::{DeadLetterContent, Subscription};
 
 use super::{
     INBOX, Patterns, Publishing,

@@ -38,6 +38,23 @@ pub struct Subscription {
     /// default: it is logged.
     #[serde(default)]
     pub dead_letter: Option<String>,
+    /// What that message has as its body. `body` by default.
+    #[serde(default)]
+    pub dead_letter_content: DeadLetterContent,
+}
+
+/// What the body of a message is that is set aside. Its `reply-to` is the subject of the message
+/// that was not handled, in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeadLetterContent {
+    /// `body`: the body of the message that was not handled.
+    #[default]
+    Body,
+    /// `record`: a JSON object with the message and why it was not handled. It has `subject`,
+    /// `reply-to` (or null), `reason` (at most 1,024 bytes), `deliveries` (a number), and `body`
+    /// (in Base64).
+    Record,
 }
 
 mod default {
@@ -78,6 +95,7 @@ impl Subscription {
             max_deliver: default::max_deliver(),
             backoff: default::backoff(),
             dead_letter: None,
+            dead_letter_content: DeadLetterContent::default(),
         })
     }
 
@@ -125,6 +143,7 @@ mod tests {
         let parsed: Subscription = serde_json::from_str(r#"{"subject": "a.*"}"#).expect("valid");
         assert_eq!(parsed, Subscription::to(["a.*"]).expect("valid"));
         parsed.check().expect("defaults are within bounds");
+        assert_eq!(parsed.dead_letter_content, DeadLetterContent::Body);
         let text = serde_json::to_string(&parsed).expect("JSON");
         assert_eq!(
             serde_json::from_str::<Subscription>(&text).expect("JSON"),
@@ -158,7 +177,12 @@ mod tests {
             let refusal = parsed.check().expect_err(text);
             assert!(refusal.reason().contains(expected), "{refusal}");
         }
-        for text in ["{}", r#"{"subjects": "a", "cron": "* * * * *"}"#, "null"] {
+        for text in [
+            "{}",
+            r#"{"subjects": "a", "cron": "* * * * *"}"#,
+            r#"{"subjects": "a", "dead-letter-content": "headers"}"#,
+            "null",
+        ] {
             assert!(
                 serde_json::from_str::<Subscription>(text).is_err(),
                 "{text}"

@@ -2,6 +2,7 @@
 
 use super::{
     SYSTEM,
+    aside::Aside,
     router::{Queued, Router},
     subscription::Subscription,
 };
@@ -12,11 +13,18 @@ use crate::{
         spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
+    period::Period,
 };
 use lattice_core::id::TraceContext;
 use lattice_provider_sdk::Refusal;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
+
+/// The pauses between attempts to set a message aside: the first, and the longest.
+const AGAIN: (Period, Duration) = (
+    Period::new(Duration::from_millis(100)),
+    Duration::from_secs(2),
+);
 
 /// Runs until the link ends, and then until its queue is empty.
 pub(super) async fn run(
@@ -90,7 +98,11 @@ impl Worker {
             failures += 1;
             if failures >= max_deliver {
                 self.give_up(&message, &reason, failures);
-                return self.set_aside(message, trace);
+                let aside = Aside {
+                    reason: &reason,
+                    deliveries: failures,
+                };
+                return self.set_aside(message, &aside, trace).await;
             }
             sleep(pause(backoff, failures)).await;
         }
@@ -101,19 +113,47 @@ impl Worker {
         tracing::warn!(%link, %subject, deliveries, reason, "a message was not handled");
     }
 
-    /// Publishes a message to the subject for those that were not handled, if there is one.
-    fn set_aside(&self, message: BrokerMessage, trace: Option<TraceContext>) {
-        let Some(subject) = self.subscription.dead_letter.clone() else {
+    /// Publishes a message to the subject for those that were not handled, if there is one, until a
+    /// link receives it. It takes its room and its place among those in flight until then.
+    async fn set_aside(
+        &self,
+        message: BrokerMessage,
+        aside: &Aside<'_>,
+        trace: Option<TraceContext>,
+    ) {
+        let Some(to) = &self.subscription.dead_letter else {
             return;
         };
-        let message = BrokerMessage { subject, ..message };
-        let set_aside = self.router.publish(&message, trace);
-        let failed = match set_aside {
-            Ok(0) => "no link receives this subject".to_owned(),
-            Ok(_) => return,
-            Err(reason) => reason,
-        };
-        let (link, subject) = (self.link.link.key(), &message.subject);
-        tracing::error!(%link, %subject, reason = failed, "a message was lost: it could not be set aside");
+        let content = self.subscription.dead_letter_content;
+        let message = aside.message(message, (to, content));
+        let OutgoingLink {
+            link,
+            problem,
+            ending,
+            ..
+        } = &self.link;
+        let mut failures = 0;
+        loop {
+            let is_last = ending.is_cancelled();
+            let reason = match self.router.publish(&message, trace) {
+                Ok(0) => "no link receives it; link the messaging provider to an actor".to_owned(),
+                Ok(_) if failures == 0 => return,
+                Ok(_) => return problem.clear(),
+                Err(reason) => reason,
+            };
+            if is_last {
+                let subject = message.reply_to.unwrap_or_default();
+                let link = link.key();
+                tracing::error!(%link, subject, reason, "a message was lost: it could not be set aside");
+                return;
+            }
+            problem.set(format!("a message can't be set aside to `{to}`: {reason}"));
+            failures += 1;
+            let (first, longest) = AGAIN;
+            tokio::select! {
+                () = ending.cancelled() => {}
+                () = sleep(pause(first, failures).min(longest)) => {}
+            }
+        }
     }
 }

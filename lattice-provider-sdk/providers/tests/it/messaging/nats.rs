@@ -268,12 +268,24 @@ async fn a_server_that_hangs_ends_no_call_late() {
     let server = NatsServer::start().await;
     let (lattice, provider, _serving) = serving(NatsSettings::new(server.url())).await;
     eventually("it is well", async || provider.health().await.is_ok()).await;
+    let link = Link::new("store", CONSUMER, "messaging").expect("valid");
+    let link = link.config(&json!({ "stored": true })).expect("JSON");
+    lattice.links().put(link).await.expect("put");
+    let store = ConsumerClient::new(lattice.caller("store").expect("valid"));
     server.signal("STOP");
     let web = ConsumerClient::new(lattice.caller("web").expect("valid"));
     let late = web.request("a", b"x", 100).await.expect("called");
     late.expect_err("no reply");
-    // The call is shorter than the provider's timeout.
-    let late = publish(&lattice).await.expect_err("the server hangs");
+    // Calls that are shorter than the provider's timeout end with the interface's error, too.
+    let message = super::actor::BrokerMessage {
+        subject: "a".to_owned(),
+        body: "x".into(),
+        reply_to: None,
+    };
+    let (replied, stored) = tokio::join!(web.request("a", b"x", 60_000), store.publish(&message));
+    let late = replied.expect("called").expect_err("no reply");
+    assert!(late.starts_with("no reply within"), "{late}");
+    let late = stored.expect("called").expect_err("it is not stored");
     assert!(late.contains("did not take the message in time"), "{late}");
     server.signal("CONT");
     eventually("it works again", async || publish(&lattice).await.is_ok()).await;
