@@ -62,8 +62,10 @@
 //!
 //! * The changes of a key that one replica makes are told in their order. Every replica tells its
 //!   own.
-//! * No change is made that can't be told: a write of a watched key waits for room in the queue of
-//!   a watcher that is behind, and fails after one second.
+//! * A write of a watched key waits for room in the queue of a watcher that is behind, and fails
+//!   after one second, without the change.
+//! * Queues are in memory. A replica that is killed loses what waits there: changes that were made
+//!   and confirmed, and that no one is told of.
 //! * A watcher that can't be called is tried for 30 s. Then the change is left out, which is
 //!   logged, and so are those after it until the watcher can be called again. A call that may have
 //!   run isn't repeated.
