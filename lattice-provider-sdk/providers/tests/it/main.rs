@@ -4,6 +4,8 @@
 mod blobstore;
 mod command;
 mod connections;
+#[cfg(unix)]
+mod full;
 #[cfg(feature = "keyvalue")]
 mod keyvalue;
 #[cfg(feature = "messaging")]
@@ -23,5 +25,4 @@ mod nats;
 mod servers;
 #[path = "../../../../lattice-core/tests/support/tls.rs"]
 mod tls;
-#[cfg(any(feature = "messaging", feature = "sql"))]
 mod wait;

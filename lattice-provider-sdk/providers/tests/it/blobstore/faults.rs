@@ -279,6 +279,35 @@ async fn a_nats_server_that_goes_and_comes_back_keeps_its_objects() {
         .expect("it is back");
 }
 
+#[cfg(feature = "blobstore-nats")]
+#[tokio::test]
+async fn a_nats_container_that_is_full_keeps_what_it_has() {
+    use async_nats::jetstream;
+    let server = crate::nats::NatsConfig::default().jetstream().start().await;
+    let client = async_nats::connect(server.url()).await.expect("connects");
+    let config = jetstream::object_store::Config {
+        bucket: "c".to_owned(),
+        max_bytes: 100 << 10,
+        ..Default::default()
+    };
+    let made = jetstream::new(client).create_object_store(config).await;
+    made.expect("the container that the provider uses");
+    let settings = lattice_providers::blobstore::NatsStoreSettings::new(server.url());
+    let stage = Stage::of(lattice_providers::blobstore::Nats::new(settings)).await;
+    let (first, second) = (id("c", "first"), id("c", "second"));
+    let data = vec![7; 64 << 10];
+    stage.put(&first, data.clone()).await.expect("it fits");
+    let full = stage.put(&second, data.clone()).await;
+    assert!(matches!(full, Err(Error::Full(_))), "{full:?}");
+    assert_eq!(stage.get(&first, None).await, Ok(data.clone()));
+    assert!(!stage.has(&second).await, "no part of it is an object");
+
+    let names = [first.object];
+    let call = stage.store.delete_objects("c", &names).timeout(PATIENCE);
+    call.await.expect("called").expect("deleted");
+    stage.put(&second, data).await.expect("there is room again");
+}
+
 #[tokio::test]
 async fn a_call_that_its_caller_drops_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -247,6 +247,39 @@ async fn a_nats_that_is_down_is_told_and_waited_for() {
 }
 
 #[tokio::test]
+async fn a_bucket_of_nats_that_is_full_still_reads() {
+    let server = ServerConfig::default().jetstream().start().await;
+    let client = async_nats::connect(server.url()).await.expect("connects");
+    let streams = async_nats::jetstream::new(client);
+    let config = async_nats::jetstream::kv::Config {
+        bucket: "kv-a".to_owned(),
+        history: 1,
+        max_bytes: 1_000,
+        ..Default::default()
+    };
+    let made = streams.create_key_value(config).await;
+    made.expect("the bucket that the provider uses");
+    let served = Served::nats(NatsConfig::new(server.url())).await;
+    served.recovers().await;
+    let large = vec![7; 2_000];
+    let set = served.bucket.set("large", &large).timeout(PATIENCE).await;
+    let set = set.expect("called");
+    let is_told = matches!(
+        &set,
+        Err(Error::Other(text)) if text.contains("keyvalue-nats is full")
+    );
+    assert!(is_told, "{set:?}");
+    let value = ok(served.bucket.get("key").timeout(PATIENCE).await);
+    assert_eq!(value.as_deref(), Some(&b"value"[..]));
+
+    let stream = streams.get_stream("KV_kv-a").await.expect("its stream");
+    let mut config = stream.cached_info().config.clone();
+    config.max_bytes = -1;
+    streams.update_stream(config).await.expect("it has room");
+    ok(served.bucket.set("large", &large).timeout(PATIENCE).await);
+}
+
+#[tokio::test]
 async fn a_nats_that_refuses_the_credentials_or_has_no_store_is_told() {
     let server = ServerConfig::default()
         .jetstream()
