@@ -40,6 +40,7 @@ struct Scene {
     caller: Caller,
     process: Child,
     folder: TempDir,
+    _lattice: Lattice,
     _server: NatsServer,
 }
 
@@ -59,6 +60,7 @@ impl Scene {
             caller: lattice.caller("app").expect("an id"),
             process,
             folder,
+            _lattice: lattice,
             _server: server,
         }
     }

@@ -144,7 +144,7 @@ impl Worker {
             if is_last {
                 let subject = message.reply_to.unwrap_or_default();
                 let link = link.key();
-                tracing::error!(%link, subject, reason, "a message was lost: it could not be set aside");
+                tracing::error!(%link, %subject, reason, "a message was lost: it could not be set aside");
                 return;
             }
             problem.set(format!("a message can't be set aside to `{to}`: {reason}"));

@@ -288,7 +288,7 @@ async fn a_nats_container_that_is_full_keeps_what_it_has() {
     let config = jetstream::object_store::Config {
         bucket: "c".to_owned(),
         max_bytes: 100 << 10,
-        ..Default::default()
+        ..jetstream::object_store::Config::default()
     };
     let made = jetstream::new(client).create_object_store(config).await;
     made.expect("the container that the provider uses");

@@ -255,7 +255,7 @@ async fn a_bucket_of_nats_that_is_full_still_reads() {
         bucket: "kv-a".to_owned(),
         history: 1,
         max_bytes: 1_000,
-        ..Default::default()
+        ..async_nats::jetstream::kv::Config::default()
     };
     let made = streams.create_key_value(config).await;
     made.expect("the bucket that the provider uses");
