@@ -118,6 +118,8 @@ pub mod nats;
 mod outgoing;
 #[cfg(any(feature = "messaging", feature = "schedule"))]
 mod period;
+#[cfg(any(feature = "keyvalue", feature = "messaging", feature = "schedule"))]
+mod problems;
 #[cfg(feature = "schedule")]
 pub mod schedule;
 #[cfg(feature = "secrets")]
