@@ -166,6 +166,14 @@
 //! host. The host starts it again when it ends, and ends it when it stops being declared here, or
 //! when the host itself ends, whichever way. What the process prints is the log of the component.
 //!
+//! A process that serves says again and again on its standard output that it is alive. When nothing
+//! more comes for 30 s, because it was stopped or all threads of its runtime are blocked, the host
+//! kills it and starts it again. That doesn't depend on NATS or on clocks: a process goes on
+//! serving while NATS is away, and after a pause of its host. Set a longer time to halt it in a
+//! debugger. A program that isn't made with [`run`](lattice_provider_sdk::process::run) only has to
+//! print `lattice-provider: serving`, and is started again when it ends. If it also prints the line
+//! `lattice-provider: alive`, it has to repeat that several times within the 30 s.
+//!
 //! The file of a program is checked against its digest at every start, also when the process is
 //! started again: a file that was swapped since the app was applied, or since the host fetched it,
 //! doesn't run. A program from a registry is in a file of its own while it may be started, among
@@ -180,6 +188,7 @@
 //! | `lattice.memory` | the most memory that the process may map, on Linux. No limit by default |
 //! | `lattice.open-files` | how many files and connections it may have open. 4,096 by default, or what the host may have if that is less |
 //! | `lattice.start-seconds` | how long it may take until it serves. 9 by default, and at most |
+//! | `lattice.silent-seconds` | how long it may give no sign of life. 30 by default, 1 to 86,400 |
 //! | `lattice.arguments` | its arguments, a list in JSON. None by default |
 //! | `lattice.env.NAME` | the variable `NAME` of its environment |
 //!

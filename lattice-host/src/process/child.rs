@@ -30,8 +30,19 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 /// How long a process may take to end after it was killed: the time that the system needs for it.
 const KILL: Duration = Duration::from_millis(500);
 
+/// How often a host looks within the longest silence whether a process has said that it is alive,
+/// and how often the process says so. One that is late a few times is not silent.
+const LOOKS: u32 = 10;
+
 /// The pause before a program whose file is open for writing is tried again.
 const BUSY: Duration = Duration::from_millis(10);
+
+/// The end of a process that has served.
+pub(super) struct End {
+    pub(super) reason: String,
+    /// For how long it had been silent, if it was killed for that.
+    pub(super) silence: Duration,
+}
 
 /// A process that serves, or is about to. Dropping it kills it, with all processes of its group.
 pub(super) struct Running {
@@ -41,6 +52,8 @@ pub(super) struct Running {
     feed: Option<Feed>,
     output: Arc<Output>,
     readers: Vec<AbortOnDropHandle<()>>,
+    /// The longest time for which it may not say that it is alive.
+    silence: Duration,
 }
 
 impl Running {
@@ -128,6 +141,7 @@ impl Running {
             group,
             output,
             readers,
+            silence: program.silence,
         })
     }
 
@@ -136,10 +150,29 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until the process ends by itself, and returns the reason.
-    pub(super) async fn ended(&mut self) -> String {
-        let ended = self.child.wait().await;
-        self.reason(ended).await
+    /// Waits until the process ends by itself, or has not said for long that it is alive, and is
+    /// killed.
+    pub(super) async fn ended(&mut self) -> End {
+        let (silence, output) = (self.silence, self.output.clone());
+        let ended = tokio::select! {
+            biased;
+            ended = self.child.wait() => Some(ended),
+            () = silent(silence, || output.alive()) => None,
+        };
+        if let Some(ended) = ended {
+            let reason = self.reason(ended).await;
+            return End {
+                reason,
+                silence: Duration::ZERO,
+            };
+        }
+        self.kill().await;
+        self.drain_output().await;
+        let reason = format!(
+            "its process has not said for {silence:?} that it is alive, and was killed: something stopped it, or blocked all of its threads; move what takes long into `tokio::task::spawn_blocking`, or set a longer time as `lattice.silent-seconds`; {}",
+            output.last_lines()
+        );
+        End { reason, silence }
     }
 
     /// Asks the process to stop, and kills it if it doesn't in time.
@@ -184,6 +217,30 @@ impl Running {
         let all = futures_util::future::join_all(readers);
         // Those that are not done are aborted.
         let _ = timeout(LAST_LINES, all).await;
+    }
+}
+
+/// Returns how often a process that may be silent for so long says that it is alive.
+pub(super) fn alive_every(silence: Duration) -> Duration {
+    silence / LOOKS
+}
+
+/// Waits until a process has been silent for so long. `alive` returns how often it has said that it
+/// is alive. One that has never said so is never silent.
+///
+/// Looks are counted, and not the time: a pause of the host, or a jump of a clock, is one look. By
+/// the next ones, what the process has said meanwhile was read.
+async fn silent(silence: Duration, alive: impl Fn() -> u64) {
+    let (mut known, mut looks) = (alive(), 0);
+    while looks < LOOKS {
+        sleep(alive_every(silence)).await;
+        let said = alive();
+        looks = if said == known && said > 0 {
+            looks + 1
+        } else {
+            0
+        };
+        known = said;
     }
 }
 
@@ -246,5 +303,45 @@ impl Group {
     )]
     fn limit(&self, _: &ProcessLimits) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::time::advance;
+
+    const SILENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_is_silent_after_its_last_sign_and_never_without_a_first_one() {
+        let signs = AtomicU64::new(0);
+        let silent = silent(SILENCE, || signs.load(Ordering::Relaxed));
+        tokio::pin!(silent);
+        let long = timeout(SILENCE * 100, &mut silent).await;
+        long.expect_err("its program says nothing at all");
+        for _ in 0..100 {
+            signs.fetch_add(1, Ordering::Relaxed);
+            let quiet = timeout(SILENCE * 9 / 10, &mut silent).await;
+            quiet.expect_err("it is alive");
+        }
+        let end = timeout(SILENCE + alive_every(SILENCE), &mut silent);
+        end.await.expect("that was its last sign");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_host_is_no_silence_of_its_process() {
+        let signs = AtomicU64::new(1);
+        let silent = silent(SILENCE, || signs.load(Ordering::Relaxed));
+        tokio::pin!(silent);
+        let begun = timeout(Duration::from_millis(1), &mut silent).await;
+        begun.expect_err("it has begun to look");
+        advance(SILENCE * 100).await;
+        let after = timeout(SILENCE / 2, &mut silent).await;
+        after.expect_err("what the process has said meanwhile is still to be read");
+        signs.fetch_add(1, Ordering::Relaxed);
+        let later = timeout(SILENCE * 9 / 10, &mut silent).await;
+        later.expect_err("it was read");
     }
 }

@@ -1,15 +1,20 @@
 //! Providers in processes of their own, which the host starts and looks after.
 //!
 //! ```text
-//!              ┌─ order on stdin ──► process ── calls of the lattice, as a node of its own
-//! Supervisor ──┤                        │
-//!              └─ waits ◄── `serving` ──┴── other lines ──► log of the component
+//!              ┌─ order on stdin ───────────► process ── calls of the lattice, as a node of its own
+//! Supervisor ──┤                                 │
+//!              └─ waits ◄── `serving`, `alive` ──┴── other lines ──► log of the component
 //! ```
 //! States: *starting* → *serving* → *away* (its process ended) → *starting* → … → *stopped*. The
 //! first start belongs to placement: if it fails, so does the start of the component, and the
 //! agent tries again. After that, the supervisor starts the process again: at once after it had
 //! served for a while, and with growing pauses if it keeps ending. The reason is the component's
 //! condition until it serves again.
+//!
+//! A process that serves says so again and again, on its standard output. One that stops to do so
+//! for `lattice.silent-seconds` is stopped or stuck, and is killed and started again. Neither the
+//! bus nor a clock decides that, and a pause of the host counts as one of ten looks. A program that
+//! has never said so is started again only when it ends.
 //!
 //! The process of a provider that runs once is told of each renewal of its lease, and checks the
 //! lease by itself. It is killed when the lease ends, and a later start is under a later lease.

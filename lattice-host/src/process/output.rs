@@ -2,8 +2,14 @@
 
 use crate::guest::{ActorLog, MAX_LINE};
 use lattice_core::sync::Mutex;
-use lattice_provider_sdk::process::SERVING;
-use std::{collections::VecDeque, sync::Arc};
+use lattice_provider_sdk::process::{ALIVE, SERVING};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
     sync::Notify,
@@ -21,6 +27,8 @@ pub(super) struct Output {
     last: Mutex<VecDeque<String>>,
     /// It has said that it serves.
     pub(super) serves: Notify,
+    /// How often it has said that it is alive.
+    alive: AtomicU64,
 }
 
 impl Output {
@@ -29,7 +37,13 @@ impl Output {
             log,
             last: Mutex::default(),
             serves: Notify::new(),
+            alive: AtomicU64::new(0),
         }
+    }
+
+    /// Returns how often the process has said so far that it is alive.
+    pub(super) fn alive(&self) -> u64 {
+        self.alive.load(Ordering::Relaxed)
     }
 
     /// Reads lines until the end, which is that of all processes that have this end of the pipe.
@@ -53,6 +67,17 @@ impl Output {
             self.serves.notify_one();
             return;
         }
+        let line = match line.strip_suffix(ALIVE) {
+            // The provider may have printed something without the end of a line before.
+            Some(rest) if stream == "stdout" => {
+                self.alive.fetch_add(1, Ordering::Relaxed);
+                if rest.is_empty() {
+                    return;
+                }
+                rest
+            }
+            _ => line,
+        };
         let mut last = self.last.lock();
         if last.len() == LAST {
             last.pop_front();
@@ -100,6 +125,18 @@ mod tests {
         assert!(last.ends_with("| \u{fffd}\u{fffd}"), "{last}");
         assert!(last.starts_with("its last lines are: xxx"), "{last}");
         assert!(last.len() < LAST * (LAST_BYTES + 16), "{last}");
+    }
+
+    #[tokio::test]
+    async fn signs_of_life_are_counted_and_are_no_lines_of_the_log() {
+        let output = output();
+        let text = format!("{ALIVE}\n...{ALIVE}\r\n{ALIVE}!\n{ALIVE}\n");
+        output.read(text.as_bytes(), "stdout").await;
+        assert_eq!(output.alive(), 3);
+        let expected = format!("its last lines are: ... | {ALIVE}!");
+        assert_eq!(output.last_lines(), expected);
+        output.read(format!("{ALIVE}\n").as_bytes(), "stderr").await;
+        assert_eq!(output.alive(), 3, "that was another stream");
     }
 
     #[tokio::test]

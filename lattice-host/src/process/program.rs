@@ -7,7 +7,7 @@ use super::{
     wrapper::{ProcessLimits, Wrapper, most_open_files},
 };
 use crate::artifact::ImageDigest;
-use std::{collections::BTreeMap, fmt, io, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt, io, ops::RangeInclusive, path::Path, time::Duration};
 use tokio::process::Command;
 
 /// Settings with this prefix are the host's, and aren't passed to the provider.
@@ -18,6 +18,8 @@ const MEMORY: &str = "lattice.memory";
 const OPEN_FILES: &str = "lattice.open-files";
 /// The one with the longest time until it serves, in seconds.
 const START: &str = "lattice.start-seconds";
+/// The one with the longest time for which it may not say that it is alive, in seconds.
+const SILENT: &str = "lattice.silent-seconds";
 /// The one with the program's arguments, a list in JSON.
 const ARGUMENTS: &str = "lattice.arguments";
 /// Those with variables of its environment, by their names.
@@ -32,6 +34,12 @@ const FEWEST_OPEN_FILES: u64 = 32;
 /// How long a process may take by default until it serves. Shorter than the time that the node
 /// gives a service, so that the reason has the last lines of the process.
 const START_WITHIN: Duration = Duration::from_secs(9);
+/// How long a process may be silent by default. That is ten times what other nodes take to notice
+/// that a node is dead, and longer than a busy machine keeps all threads of a process from running.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+/// The least of that, and the most.
+const SILENCES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// A program that a host can run as a provider.
 #[derive(Clone)]
@@ -45,6 +53,8 @@ pub(crate) struct Program {
     pub(super) wrapper: Wrapper,
     /// The longest time until it serves.
     pub(super) start: Duration,
+    /// The longest time for which it may not say that it is alive.
+    pub(super) silence: Duration,
 }
 
 impl Program {
@@ -82,6 +92,7 @@ impl Program {
             limits: ProcessLimits::default(),
             wrapper: Wrapper::find(),
             start: START_WITHIN,
+            silence: SILENT_FOR,
         };
         for key in own {
             let value = settings.remove(&key).unwrap_or_default();
@@ -136,6 +147,10 @@ impl Program {
                 Ok(Ok(start)) if start <= START_WITHIN => self.start = start,
                 _ => return Err(wrong("a number of seconds, at most 9")),
             },
+            SILENT => match value.parse().map(Duration::try_from_secs_f64) {
+                Ok(Ok(silence)) if SILENCES.contains(&silence) => self.silence = silence,
+                _ => return Err(wrong("a number of seconds, from 1 to 86400")),
+            },
             ARGUMENTS => match serde_json::from_str::<Vec<String>>(&value) {
                 Ok(arguments) if !arguments.iter().any(|one| one.contains('\0')) => {
                     self.arguments = arguments;
@@ -153,7 +168,7 @@ impl Program {
                 }
                 Some(_) => return Err(wrong("a variable, whose name has no `=`")),
                 None => {
-                    let expected = "one of `lattice.memory`, `lattice.open-files`, `lattice.start-seconds`, `lattice.arguments` and `lattice.env.NAME`, which are for the process";
+                    let expected = "one of `lattice.memory`, `lattice.open-files`, `lattice.start-seconds`, `lattice.silent-seconds`, `lattice.arguments` and `lattice.env.NAME`, which are for the process";
                     return Err(wrong(expected));
                 }
             },
@@ -204,6 +219,7 @@ mod tests {
             ("url", "db:1"),
             ("lattice.memory", "64MiB"),
             ("lattice.open-files", "64"),
+            ("lattice.silent-seconds", "1.5"),
             ("lattice.arguments", r#"["-v", "x y"]"#),
             ("lattice.env.RUST_LOG", "debug"),
         ]);
@@ -212,6 +228,7 @@ mod tests {
         assert_eq!(all, settings(&[("url", "db:1")]));
         assert_eq!(program.limits.memory, Some(ByteSize::mib(64)));
         assert_eq!(program.limits.open_files, 64);
+        assert_eq!(program.silence, Duration::from_millis(1_500));
         assert_eq!(program.arguments, ["-v", "x y"]);
         assert_eq!(program.environment, settings(&[("RUST_LOG", "debug")]));
         assert!(program.path().is_absolute());
@@ -236,6 +253,8 @@ mod tests {
             ("/bin/sh", ("lattice.open-files", "31"), "at least 32"),
             ("/bin/sh", ("lattice.start-seconds", "hunter2"), "at most 9"),
             ("/bin/sh", ("lattice.start-seconds", "-1"), "at most 9"),
+            ("/bin/sh", ("lattice.silent-seconds", "0.9"), "from 1 to"),
+            ("/bin/sh", ("lattice.silent-seconds", "inf"), "from 1 to"),
             ("/bin/sh", ("lattice.env.", "hunter2"), "a variable"),
             ("/bin/sh", ("lattice.env.A=B", "hunter2"), "a variable"),
             (

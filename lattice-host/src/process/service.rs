@@ -1,6 +1,7 @@
 //! What the agent serves in the name of a component that a process of its own serves.
 
 use super::{
+    child::alive_every,
     program::Program,
     supervisor::{State, Supervisor},
     usage::Lives,
@@ -81,7 +82,8 @@ impl Shared {
         let order = Order::new(site.component().clone(), node, invitation)
             .settings(self.settings.clone())
             .access(self.access.clone())
-            .limits(&self.limits);
+            .limits(&self.limits)
+            .alive_every(alive_every(self.program.silence));
         let (sender, state) = watch::channel(State::Starting);
         let (stop, lives) = (CancellationToken::new(), Arc::new(Lives::default()));
         let supervisor = Supervisor {

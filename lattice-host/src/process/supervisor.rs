@@ -1,6 +1,10 @@
 //! Keeps the process of a provider running.
 
-use super::{child::Running, program::Program, usage::Lives};
+use super::{
+    child::{End, Running},
+    program::Program,
+    usage::Lives,
+};
 use crate::guest::ActorLog;
 use lattice_core::{id::Fence, serve::LeaseDeadline};
 use lattice_provider_sdk::process::Order;
@@ -91,16 +95,17 @@ impl Supervisor {
                     let ended = tokio::select! {
                         biased;
                         halt = halted() => Err(halt),
-                        reason = running.ended() => Ok(reason),
+                        end = running.ended() => Ok(end),
                     };
-                    let reason = match ended {
-                        Ok(reason) => reason,
+                    let End { reason, silence } = match ended {
+                        Ok(end) => end,
                         Err(halt) => {
                             end(running, halt, lease.as_ref().map(|(_, until)| until)).await;
                             break;
                         }
                     };
-                    if began.elapsed() >= STEADY {
+                    // It has not served while it was silent.
+                    if began.elapsed().saturating_sub(silence) >= STEADY {
                         failures = 0;
                     }
                     (reason, true)

@@ -120,6 +120,8 @@ mod outgoing;
 mod patience;
 #[cfg(any(feature = "messaging", feature = "schedule"))]
 mod period;
+#[cfg(any(feature = "keyvalue", feature = "messaging", feature = "schedule"))]
+mod problems;
 #[cfg(feature = "schedule")]
 pub mod schedule;
 #[cfg(feature = "secrets")]

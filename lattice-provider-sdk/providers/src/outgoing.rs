@@ -9,19 +9,15 @@
 //!
 //! A task that is to end is told so, and has [`GRACE`] to finish what it has begun.
 
+use crate::problems::Problems;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lattice_core::{
-    link::{Link, LinkChange, LinkEntry, LinkKey, LinkStatus},
+    link::{Link, LinkChange, LinkEntry, LinkKey},
     name::InterfaceName,
 };
 use lattice_provider_sdk::{Caller, Instance, Refusal, link_config};
 use serde::de::DeserializeOwned;
-use std::{
-    collections::{BTreeMap, HashMap},
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -29,8 +25,6 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 const GRACE: Duration = Duration::from_secs(30);
 /// How long all tasks may take to end when the provider stops, which its host gives 5 s.
 const STOP: Duration = Duration::from_secs(4);
-/// Most links whose problems a provider's health names at a time.
-const NAMED: usize = 3;
 
 /// The tasks of the links over which a provider calls. Dropping it ends them at once.
 #[derive(Debug)]
@@ -52,19 +46,6 @@ pub(crate) struct OutgoingLink {
     pub(crate) problem: Problem,
     /// Cancelled when the task is to end.
     pub(crate) ending: CancellationToken,
-}
-
-/// What is wrong with links now, by their keys.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Problems(Arc<Mutex<BTreeMap<(LinkKey, Topic), String>>>);
-
-/// What a problem is about: each has at most one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Topic {
-    /// The target refuses the link.
-    Target,
-    /// What the provider does for the link.
-    Work,
 }
 
 /// Where the task of a link says what is wrong with it.
@@ -114,7 +95,7 @@ impl Outgoing {
 
     /// Returns what is wrong with the links, if something is.
     pub(crate) fn health(&self) -> Result<(), Refusal> {
-        self.problems.first().map_or(Ok(()), Err)
+        self.problems.health()
     }
 
     /// Tells all tasks to end, and waits for them. What is still running after 4 s is aborted when
@@ -184,25 +165,17 @@ impl<F> Tasks<F> {
         match change {
             LinkChange::Removed(_) => {
                 self.end(&entry.key);
-                self.problems.forget(&entry.key);
+                self.problems.forget(|key| *key == *entry.key);
                 return;
             }
             LinkChange::Status { .. } => {}
             _ => {
                 self.end(&entry.key);
-                self.problems.forget(&entry.key);
+                self.problems.forget(|key| *key == *entry.key);
                 self.start::<C, R>(entry);
             }
         }
-        let target = (LinkKey::clone(&entry.key), Topic::Target);
-        match &entry.status {
-            LinkStatus::Rejected { reason } => {
-                let to = &entry.link.target;
-                self.problems
-                    .set(target, format!("`{to}` refuses it: {reason}"));
-            }
-            _ => self.problems.clear(&target),
-        }
+        self.problems.target(entry);
     }
 
     fn start<C, R>(&mut self, entry: &LinkEntry)
@@ -259,48 +232,14 @@ impl Problem {
     /// Notes what is wrong, in place of what was wrong before, and logs it when it is new.
     pub(crate) fn set(&self, reason: impl Into<String>) {
         if !self.ending.is_cancelled() {
-            let about = (self.link.clone(), Topic::Work);
-            self.problems.set(about, reason.into());
+            self.problems.work(&self.link, reason.into());
         }
     }
 
     /// Notes that nothing is wrong any more.
     pub(crate) fn clear(&self) {
         if !self.ending.is_cancelled() {
-            self.problems.clear(&(self.link.clone(), Topic::Work));
+            self.problems.works(&self.link);
         }
-    }
-}
-
-impl Problems {
-    fn set(&self, about: (LinkKey, Topic), reason: String) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.get(&about) != Some(&reason) {
-            tracing::warn!(link = %about.0, %reason, "a link of this provider doesn't work");
-            all.insert(about, reason);
-        }
-    }
-
-    fn clear(&self, about: &(LinkKey, Topic)) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.remove(about).is_some() {
-            tracing::info!(link = %about.0, "a link of this provider works again");
-        }
-    }
-
-    fn forget(&self, link: &LinkKey) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(key, _), _| key != link);
-    }
-
-    fn first(&self) -> Option<Refusal> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = all.iter().take(NAMED);
-        let named = named.map(|((link, _), reason)| format!("link {link}: {reason}"));
-        let mut text = named.collect::<Vec<_>>().join("; ");
-        if all.len() > NAMED {
-            text = format!("{text}; and {} more", all.len() - NAMED);
-        }
-        (!all.is_empty()).then(|| Refusal::new(text))
     }
 }

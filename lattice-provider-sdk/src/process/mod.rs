@@ -2,12 +2,19 @@
 //!
 //! ```text
 //! host ── stdin: one line of JSON (who it is, how to join, its settings), then open ──► process
-//! host ◄── stdout: the line `lattice-provider: serving`, then whatever it prints ────── process
+//! host ◄── stdout: `lattice-provider: serving`, `lattice-provider: alive`, its own lines ─ process
 //! ```
 //! The process is a node of the lattice, and calls go to it directly. It stops when its standard
 //! input ends: because the host asks it to, or because the host is gone. Then it ends even if all
 //! threads of its runtime are blocked, and so does what it has started in its process group. So no
 //! process outlives its host.
+//!
+//! Once it serves, the process prints the line `lattice-provider: alive` as often as its order asks
+//! (`alive-ms`), from a task of its runtime, and once before it says that it serves. A host that
+//! hears none for long kills the process and starts it again: something blocks all of its threads,
+//! or it is stopped. That doesn't depend on the bus, so no process ends because that is away. The
+//! process keeps its standard output for as long as it serves. A program that isn't made with
+//! [`run`] and prints no such line at all is started again only when it ends.
 //!
 //! A provider that runs once is told of each renewal of its lease, on a line of its own. It serves
 //! only as long as the lease is held, by the clocks of its machine, and ends itself when the lease
@@ -28,12 +35,19 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use tokio::{runtime::Builder, time::timeout};
+use tokio::{
+    runtime::Builder,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use zeroize::Zeroizing;
 
 /// The line that a process prints when it serves.
 #[doc(hidden)]
 pub const SERVING: &str = "lattice-provider: serving";
+/// The line that it prints again and again, as long as it serves.
+#[doc(hidden)]
+pub const ALIVE: &str = "lattice-provider: alive";
 /// How long a process waits for its first line, which its host has ready.
 const FIRST_LINE: Duration = Duration::from_secs(10);
 /// How long calls may take to finish when the process stops. The host waits a little longer.
@@ -66,7 +80,8 @@ const LAST_THREADS: Duration = Duration::from_millis(200);
 /// ```
 ///
 /// What it prints becomes the component's log. It starts a runtime of its own, with a thread for
-/// each core. A failure is printed, and the host starts the process again, with growing pauses.
+/// each core. A failure is printed, and the host starts the process again, with growing pauses. So
+/// it does when all threads of the runtime have been blocked for 30 s.
 /// When it is to stop, it has 4 s for its calls and for [`stop`](crate::Provider::stop), and is
 /// killed then.
 pub fn run<C: DeserializeOwned, P: IntoService>(make: impl FnOnce(C) -> P) -> ExitCode {
@@ -120,7 +135,8 @@ async fn serve<C: DeserializeOwned, P: IntoService>(
     let line = Zeroizing::new(line.ok().and_then(Result::ok).unwrap_or_default());
     let order = Order::read(&line)?;
     drop(line);
-    let lease = order.lease().map(|lease| input.hold(lease));
+    let (lease, alive) = (order.lease(), order.says_alive_every());
+    let lease = lease.map(|lease| input.hold(lease));
     let mut terminated = Terminated::listen()?;
     let serving = async {
         let invitation = Invitation::from_text(&order.invitation)?;
@@ -141,7 +157,13 @@ async fn serve<C: DeserializeOwned, P: IntoService>(
         _ = input.end.recv() => return Ok(()),
         () = terminated.asked() => return Ok(()),
     };
-    announce().map_err(Refusal::from)?;
+    // It ends with this function.
+    let mut saying = JoinSet::new();
+    if let Some(every) = alive {
+        say(ALIVE)?;
+        saying.spawn(say_alive(every));
+    }
+    say(SERVING)?;
     tokio::select! {
         _ = input.end.recv() => {}
         () = terminated.asked() => {}
@@ -153,11 +175,24 @@ async fn serve<C: DeserializeOwned, P: IntoService>(
     Ok(())
 }
 
-/// Tells the host that the provider serves.
-fn announce() -> io::Result<()> {
+/// Tells the host something, on a line of its own.
+fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{SERVING}")?;
+    writeln!(out, "{line}")?;
     out.flush()
+}
+
+/// Tells the host that the process is alive, until that fails because the host is gone. It runs on
+/// the threads that serve calls: if all of these are blocked, it says nothing.
+async fn say_alive(every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if say(ALIVE).is_err() {
+            return;
+        }
+    }
 }
 
 /// Waits for the signals by which a person or the system ends a process.

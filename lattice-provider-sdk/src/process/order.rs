@@ -47,6 +47,9 @@ pub struct Order {
     /// The lease under which the process serves, if the provider runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<OrderLease>,
+    /// How often the process says that it is alive, in milliseconds. An older host doesn't ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alive_ms: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -93,6 +96,7 @@ impl Order {
             queued: limits.queued,
             result: limits.result.as_u64(),
             lease: None,
+            alive_ms: None,
         }
     }
 
@@ -113,6 +117,12 @@ impl Order {
         self.concurrent = limits.concurrent;
         self.queued = limits.queued;
         self.result = limits.result.as_u64();
+        self
+    }
+
+    /// Has the process say that it is alive, once in this time. Older programs don't.
+    pub fn alive_every(mut self, time: Duration) -> Self {
+        self.alive_ms = NonZeroU64::new(millis(time));
         self
     }
 
@@ -159,6 +169,12 @@ impl Order {
             .concurrent(self.concurrent)
             .queued(self.queued)
             .result(lattice_core::quantity::ByteSize::bytes(self.result))
+    }
+
+    /// Returns how often the process says that it is alive, if its host asks for that.
+    pub(super) fn says_alive_every(&self) -> Option<Duration> {
+        let millis = self.alive_ms?;
+        Some(Duration::from_millis(millis.get()))
     }
 
     /// Returns the fence of the lease, and until when it is held, if the provider runs once.
@@ -290,6 +306,34 @@ mod tests {
             wall: Duration::ZERO,
         });
         assert_eq!(Until::of(&here).left().asleep_too, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_process_says_that_it_is_alive_only_if_the_order_asks_for_that() {
+        let (component, node) = (ComponentId::new("kv"), HostId::new("a"));
+        let order = Order {
+            version: WITHOUT_LEASE,
+            component: component.expect("an id"),
+            node: node.expect("an id"),
+            invitation: String::new(),
+            settings: BTreeMap::new(),
+            access: Access::none(),
+            concurrent: NonZeroUsize::MIN,
+            queued: 0,
+            result: 1,
+            lease: None,
+            alive_ms: None,
+        };
+        let every = |line: &str| {
+            let read = Order::read(line).expect("an order");
+            read.says_alive_every()
+        };
+        let line = order.line();
+        assert!(!line.contains("alive"), "as older hosts write it");
+        assert_eq!(every(&line), None);
+        let line = order.alive_every(Duration::from_secs(3)).line();
+        assert!(line.contains("\"alive-ms\":3000"), "as it is documented");
+        assert_eq!(every(&line), Some(Duration::from_secs(3)));
     }
 
     #[test]

@@ -56,6 +56,27 @@ impl Inquiry<'_> {
         }
     }
 
+    /// Adds what doesn't work of the component from which a link leads: a provider that calls over
+    /// its links names those whose config doesn't fit.
+    pub(super) fn in_part(&mut self, source: &ComponentId) {
+        let view = self.view;
+        let known = view.components.get(source);
+        let is_actor = known.is_some_and(|known| known.kind == ComponentKind::Actor);
+        if is_actor || self.is_rolled_back(source) {
+            return;
+        }
+        let replicas = view.replicas_of(source);
+        let serving = replicas.filter(|replica| matches!(replica.phase, Phase::Serving));
+        let unwell = serving.filter_map(|replica| Some((&replica.host, replica.reason.clone()?)));
+        for (host, reason) in unwell {
+            self.found(Finding::ServesInPart {
+                component: source.clone(),
+                host: host.clone(),
+                reason,
+            });
+        }
+    }
+
     /// Returns the hosts that serve a component.
     pub(super) fn serving(&self, id: &ComponentId) -> Vec<HostId> {
         let replicas = self.view.replicas_of(id);

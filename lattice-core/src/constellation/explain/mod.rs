@@ -146,6 +146,7 @@ impl Inquiry<'_> {
         };
         self.link_state(&link);
         self.component(&link.target);
+        self.in_part(&key.source);
     }
 
     fn no_link(&mut self, key: &LinkKey) {

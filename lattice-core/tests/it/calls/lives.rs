@@ -6,7 +6,7 @@ use lattice_core::{
     Lattice,
     call::Context,
     constellation::{Finding, Subject},
-    link::{Link, LinkStatus},
+    link::{Link, LinkKey, LinkStatus},
     node::Node,
     serve::{Answer, Request, Service, Site},
     server::{ServeError, ServeHandle, ServeLimits},
@@ -288,6 +288,12 @@ async fn a_service_that_is_not_well_has_a_condition_until_it_is() {
     say(&caller).await.expect("it is still called");
     let explained = lattice.explain(&Subject::Component(id("callee"))).await;
     let is_found = |finding: &Finding| matches!(finding, Finding::ServesInPart { .. });
+    assert!(explained.findings.iter().any(is_found), "{explained}");
+    // It may be a link from it that doesn't work.
+    let calls = Link::new("callee", "test:out/api@0.1.0", "elsewhere").expect("valid");
+    let calls = lattice.links().put(calls).await.expect("the link is put");
+    let calls = Subject::Link(LinkKey::clone(&calls.key));
+    let explained = lattice.explain(&calls).await;
     assert!(explained.findings.iter().any(is_found), "{explained}");
     // Checked every two seconds now, and reported within half a second.
     ill(None);

@@ -5,4 +5,5 @@ mod life;
 mod once;
 mod programs;
 mod scene;
+mod silent;
 mod unruly;

@@ -21,6 +21,7 @@ lattice_provider_sdk::provider!({
             start-another: func() -> u32;
             can-map: func(mib: u32) -> bool;
             end: func(code: u8);
+            block-all: func();
         }
         world acting { export acts; }
     ",
@@ -134,6 +135,14 @@ impl Acts for Actor {
         memory
             .try_reserve_exact(mib as usize * 1_024 * 1_024)
             .is_ok()
+    }
+
+    /// Blocks all threads of the runtime, after its result was sent or before.
+    async fn block_all(&self, _: &Call<Self>) {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..2 * threads {
+            tokio::spawn(async { thread::sleep(Duration::from_secs(1_000)) });
+        }
     }
 
     async fn end(&self, _: &Call<Self>, code: u8) {

@@ -26,6 +26,7 @@ lattice_provider_sdk::client!({
             start-another: func() -> u32;
             can-map: func(mib: u32) -> bool;
             end: func(code: u8);
+            block-all: func();
         }
     ",
 });
@@ -97,7 +98,19 @@ impl Scene {
     }
 
     pub(super) async fn link(&self, prefix: &str) {
-        let link = Link::new("test", INTERFACE.name(), "actor").expect("a link");
+        self.link_to("actor", "test", prefix).await;
+    }
+
+    /// Waits until another provider is served, and returns a client with a link to it.
+    pub(super) async fn client_of(&self, provider: &str) -> ActsClient<Caller> {
+        served(&self.lattice, provider).await;
+        let source = format!("test-{provider}");
+        self.link_to(provider, &source, "").await;
+        ActsClient::new(self.lattice.caller(&source).expect("an id"))
+    }
+
+    async fn link_to(&self, provider: &str, source: &str, prefix: &str) {
+        let link = Link::new(source, INTERFACE.name(), provider).expect("a link");
         let config = std::collections::BTreeMap::from([("prefix", prefix)]);
         let link = link.config(&config).expect("JSON");
         self.lattice.links().replace(link).await.expect("put");

@@ -71,6 +71,8 @@
 //!   run isn't repeated.
 //! * Changes that others make in the backend aren't seen, nor those of a write that failed and yet
 //!   was done. A link that is put again begins anew: what waits in its queue isn't told.
+//! * A link whose config doesn't fit, or that its watcher refuses, is named in
+//!   [health](lattice_provider_sdk::Provider::health) until that has changed.
 
 mod backend;
 mod config;

@@ -108,7 +108,7 @@ impl<B: Backend> Provider for KeyValue<B> {
 
     async fn health(&self) -> Result<(), Refusal> {
         self.0.backend.check().await?;
-        Ok(())
+        self.0.watchers.health()
     }
 
     async fn link(&self, _: &Link, config: LinkConfig) -> Result<Binding, Refusal> {

@@ -16,6 +16,7 @@ use super::{
     },
     write::Write,
 };
+use crate::problems::Problems;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lattice_core::{
@@ -24,7 +25,7 @@ use lattice_core::{
     link::{LinkChange, LinkKey},
     sync::{Mutex, RwLock},
 };
-use lattice_provider_sdk::{CallError, Caller, Instance, Link};
+use lattice_provider_sdk::{CallError, Caller, Instance, Link, Refusal, link_config};
 use serde::Deserialize;
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -74,6 +75,8 @@ pub(super) struct Watchers {
     watches: RwLock<Vec<Arc<Watch>>>,
     locks: [tokio_sync::Mutex<()>; LOCKS],
     hasher: RandomState,
+    /// What is wrong with links to watchers.
+    problems: Problems,
     /// Follow the links, one for each component as which the provider is served.
     following: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
@@ -112,6 +115,7 @@ impl Watchers {
             watches: RwLock::new(Vec::new()),
             locks: std::array::from_fn(|_| tokio_sync::Mutex::new(())),
             hasher: RandomState::new(),
+            problems: Problems::default(),
             following: Mutex::new(Vec::new()),
         }
     }
@@ -127,6 +131,12 @@ impl Watchers {
     pub(super) fn stop(&self) {
         self.following.lock().clear();
         end(&mut self.watches.write(), |_| true);
+        self.problems.forget(|_| true);
+    }
+
+    /// Returns what is wrong with links to watchers, if something is.
+    pub(super) fn health(&self) -> Result<(), Refusal> {
+        self.problems.health()
     }
 
     /// Returns whether somebody watches what a write changes.
@@ -239,17 +249,25 @@ async fn follow<B: Backend>(shared: Weak<Shared<B>>, instance: Instance) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
+        let watchers = &shared.watchers;
+        if !matches!(change, LinkChange::Status { .. }) {
+            watchers.problems.forget(|key| *key == *entry.key);
+        }
         match &change {
-            LinkChange::Removed(_) => shared.watchers.remove(&entry.key),
+            LinkChange::Removed(_) => {
+                watchers.remove(&entry.key);
+                continue;
+            }
             LinkChange::Status { .. } => {}
             _ => match watch(&shared, &instance, link) {
-                Ok(watch) => shared.watchers.put(watch),
+                Ok(watch) => watchers.put(watch),
                 Err(reason) => {
-                    shared.watchers.remove(&entry.key);
-                    tracing::error!(link = %entry.key, %reason, "the link can't watch a bucket");
+                    watchers.remove(&entry.key);
+                    watchers.problems.work(&entry.key, reason);
                 }
             },
         }
+        watchers.problems.target(entry);
     }
 }
 
@@ -259,10 +277,8 @@ fn watch<B: Backend>(
     instance: &Instance,
     link: &Link,
 ) -> Result<Watch, String> {
-    let config: WatchConfig = serde_json::from_str(&link.config).map_err(|error| {
-        format!(
-            "its config doesn't fit: {error}; it is `{{\"bucket\": \"…\", \"key-prefix\": \"…\"}}`"
-        )
+    let config: WatchConfig = link_config(link).map_err(|refusal| {
+        format!("{refusal}; its config is `{{\"bucket\": \"…\", \"key-prefix\": \"…\"}}`")
     })?;
     if config.bucket.len() > MAX_BUCKET {
         return Err(format!(

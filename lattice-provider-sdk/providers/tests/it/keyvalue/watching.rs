@@ -5,8 +5,13 @@ use super::{
     stage::{Kind, PATIENCE, Stage},
     suite::{ok, open},
 };
+use crate::wait::eventually;
 use futures_util::future::join_all;
-use lattice_provider_sdk::{Bytes, Call, Caller, Link, ServeHandle, Stateless, serve};
+use lattice_provider_sdk::{
+    Bytes, Call, Caller, IntoService as _, Lattice, Link, ServeHandle, Stateless, serve,
+};
+use lattice_providers::keyvalue::{MemoryConfig, MemoryKeyValue};
+use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -168,6 +173,40 @@ pub(super) async fn changes_are_told_in_order(stage: Stage) {
         assert!(now.is_some() || key == "u/key", "{key}");
         assert_eq!((key.as_str(), value), expected);
     }
+}
+
+#[tokio::test]
+async fn a_link_to_a_watcher_is_in_the_health_as_long_as_its_config_does_not_fit() {
+    let lattice = Lattice::in_memory("test").await.expect("it opens");
+    let provider = MemoryKeyValue::new(MemoryConfig::default()).into_service();
+    let serving = serve(&lattice, "kv", provider.clone()).await;
+    let _serving = serving.expect("served");
+    let watching = watcher::wasi::keyvalue::watcher::INTERFACE.name();
+    let put = async |config: serde_json::Value| {
+        let link = Link::new("kv", watching, "watcher").expect("valid");
+        let link = link.config(&config).expect("JSON");
+        lattice.links().replace(link).await.expect("it is put").key
+    };
+    let fits = json!({ "bucket": "carts" });
+    for (config, expected) in [
+        (json!({}), "missing field `bucket`"),
+        (json!({ "bucket": "carts", "prefix": "u/" }), "`prefix`"),
+        (json!({ "bucket": "b".repeat(256) }), "at most"),
+    ] {
+        let key = put(config).await;
+        let named = format!("link {key}: ");
+        eventually("it is told", async || {
+            let health = provider.health().await;
+            health.is_err_and(|reason| reason.contains(&named) && reason.contains(expected))
+        })
+        .await;
+        put(fits.clone()).await;
+        eventually("it fits", async || provider.health().await.is_ok()).await;
+    }
+    let key = put(json!({ "bucket": 7 })).await;
+    eventually("it is told", async || provider.health().await.is_err()).await;
+    lattice.links().delete(&key).await.expect("deleted");
+    eventually("it is forgotten", async || provider.health().await.is_ok()).await;
 }
 
 #[tokio::test]
