@@ -29,7 +29,8 @@ const MAX_FILE: ByteSize = ByteSize::kib(64);
 /// let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
 /// let read = Access::none().scope(|| read_places(&BTreeMap::from(config)));
 /// let refusal = read.expect_err("no variable may be named");
-/// assert!(refusal.reason().starts_with("`colour` in the environment variable `SHOP_COLOUR`"));
+/// let says = "the value `colour` in the environment variable `SHOP_COLOUR` can't be read";
+/// assert!(refusal.reason().starts_with(says));
 /// ```
 ///
 /// # Errors
@@ -38,7 +39,9 @@ const MAX_FILE: ByteSize = ByteSize::kib(64);
 pub fn read_places(config: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Refusal> {
     let read = |(name, text): (&String, &String)| -> Result<(String, String), Refusal> {
         let text = match serde_json::from_str::<Place>(text) {
-            Ok(place) => place.read(&format!("`{name}`")).map_err(Refusal::new)?,
+            Ok(place) => place
+                .read(&format!("the value `{name}`"))
+                .map_err(Refusal::new)?,
             Err(_) => text.clone(),
         };
         Ok((name.clone(), text))
@@ -155,7 +158,7 @@ mod tests {
             (r#"{ "file": "/etc/hostname" }"#, "use no files"),
         ] {
             let error = none.scope(|| read(text)).expect_err("not allowed");
-            assert!(error.starts_with("`it` in the "), "{error}");
+            assert!(error.starts_with("the value `it` in the "), "{error}");
             assert!(error.contains(expected), "{error}");
         }
         let access = none.env("CARGO_PKG_");
