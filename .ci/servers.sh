@@ -1,10 +1,10 @@
 #!/bin/sh
 # usage: servers.sh
 # Finds the servers that tests and benches of the standard providers use: redis-server, PostgreSQL,
-# RabbitMQ, and moto, which serves S3. Where one of Debian is missing, apt can install it and the
-# user is root, installs it. Where moto is missing, python3 gets it into target/moto. All of that
-# has a time limit. Prints what is missing after that, and why. The tests of a missing server print
-# that they are skipped, and so do the benches, so this never fails.
+# RabbitMQ, and moto, which serves S3 and GCS. Where one of Debian is missing, apt can install it
+# and the user is root, installs it. Where moto is missing, python3 gets it into target/moto. All of
+# that has a time limit. Prints what is missing after that, and why. The tests of a missing server
+# print that they are skipped, and so do the benches, so this never fails.
 set -u
 
 cd "$(dirname "$0")/.."

@@ -48,7 +48,8 @@ fn load(args: &[&str], summary: &Path) -> Output {
         .arg("--quick")
         .args(args)
         .arg("--summary")
-        .arg(summary);
+        .arg(summary)
+        .env_remove("LATTICE_BENCH_S3");
     command.output().expect("the program starts")
 }
 
@@ -85,6 +86,13 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         let is_left_out = table.contains(&format!("\n`{name}` is left out: "));
         assert_ne!(has(name), is_left_out, "{name}:\n{table}");
     }
+    // Nothing but its program is needed for a server of S3.
+    let no_server = "\n`blob.s3.growth_MiB` is left out: moto ";
+    assert_ne!(
+        has("blob.s3.growth_MiB"),
+        table.contains(no_server),
+        "{table}"
+    );
     assert_eq!(
         rows.len(),
         paths.len() * 4 + OTHERS.len() + on_servers.len(),
@@ -183,6 +191,30 @@ fn a_row_without_its_server_is_left_out_and_says_why() {
         assert!(text.contains(line), "{text}");
     }
     assert_eq!(rows(&summary), Vec::<Value>::new());
+}
+
+#[test]
+fn without_a_server_of_s3_objects_are_measured_on_files_alone_and_it_says_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let summary = directory.path().join("summary.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command
+        .args(["--quick", "--only", "blob."])
+        .arg("--summary")
+        .arg(&summary)
+        .env("LATTICE_BENCH_S3", "http://127.0.0.1:1/bench");
+    let output = command.output().expect("the program starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let left_out = text.lines().find(|line| line.starts_with("`blob.s3."));
+    let left_out = left_out.unwrap_or_else(|| panic!("{text}"));
+    let says = "; `blob.growth_MiB` is measured on files alone";
+    assert!(left_out.ends_with(says), "{left_out}");
+    let rows = rows(&summary);
+    let names: Vec<_> = rows.iter().map(|row| row["row"].as_str()).collect();
+    let expected = ["blob.file.growth_MiB", "blob.growth_MiB"];
+    assert_eq!(names, expected.map(Some));
 }
 
 #[test]

@@ -71,6 +71,11 @@
 //! * `wasi:logging/logging`, `wasi:config/store` (also as `wasi:config/runtime`), and
 //!   `lattice:rpc/links`, with which it chooses among several links for one interface, for the call
 //!   that it serves. They are served in every version whose functions have the same signatures.
+//!   What `wasi:config` has is the actor's `config`, of its manifest or [in Rust](Actor::config).
+//!   In a manifest, `colour = '{ "env": "SHOP_COLOUR" }'` and `'{ "file": "colour.txt" }'` take a
+//!   value from the environment and from a file, if the host allows it
+//!   ([`provider_access`](HostBuilder::provider_access)). They are read when the actor starts, and
+//!   an actor whose value can't be read doesn't start there, with the reason in its status.
 //! * `wasi:blobstore@0.2.0-draft`, with the feature `blobstore`, which is on by default: objects in
 //!   containers, over one link for `wasi:blobstore/blobstore` to a provider of them.
 //!

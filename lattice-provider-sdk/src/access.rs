@@ -28,11 +28,11 @@ thread_local! {
 
 /// What of its machine the settings of a provider may name: files in folders, and variables of the
 /// environment. A host has it for the settings that apps declare, which would otherwise reach
-/// everything that the host's user can.
+/// everything that the host's user can. It has it for the configs of their actors, too.
 ///
 /// It holds for [`Secret`](crate::Secret), [`HostPath`] and [`EnvPrefix`] when they are
-/// deserialized. A program that parses settings of its own operator has no need of it: outside of
-/// [`scope`](Self::scope), everything may be named.
+/// deserialized, and for [`read_places`](crate::read_places). A program that parses settings of its
+/// own operator has no need of it: outside of [`scope`](Self::scope), everything may be named.
 ///
 /// ```
 /// use lattice_provider_sdk::{Access, HostPath, settings};

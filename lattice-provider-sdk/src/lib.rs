@@ -407,6 +407,7 @@ mod flow;
 #[doc = include_str!("../docs/write-a-provider.md")]
 pub mod guide {}
 mod homes;
+mod place;
 pub mod process;
 mod provider;
 mod secret;
@@ -435,6 +436,7 @@ pub use lattice_core::{
     stream::{Broken, NotSent},
 };
 pub use lattice_provider_macros::{client, provider};
+pub use place::read_places;
 pub use provider::{
     BackendRequest, Both, Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal,
     Stateless, WorkSpan,

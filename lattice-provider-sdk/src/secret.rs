@@ -1,13 +1,10 @@
 //! Strings that are never printed.
 
-use crate::access::{allowed_path, allowed_variables, read_file};
-use lattice_core::quantity::ByteSize;
+use crate::place::Place;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{env, fmt, path::Path};
+use std::fmt;
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
-/// The largest file that a secret is read from. Keys and certificates are smaller.
-const MAX_FILE: ByteSize = ByteSize::kib(64);
 /// What is shown in place of a secret.
 const HIDDEN: &str = "***";
 
@@ -89,10 +86,10 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Where a secret is.
+/// The name of the entry that says where a secret is.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Place {
+enum Entry {
     File,
     Env,
 }
@@ -116,65 +113,26 @@ impl<'de> de::Visitor<'de> for SecretVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
         let one = "a secret's place is one entry: `file` with a path, or `env` with a name";
-        let Some(place) = map.next_key::<Place>()? else {
+        let Some(entry) = map.next_key::<Entry>()? else {
             return Err(de::Error::custom(one));
         };
         let name = map.next_value::<String>()?;
         if map.next_key::<de::IgnoredAny>()?.is_some() {
             return Err(de::Error::custom(one));
         }
-        let text = match place {
-            Place::File => from_file(&name),
-            Place::Env => from_env(&name),
+        let place = match entry {
+            Entry::File => Place::File(name),
+            Entry::Env => Place::Env(name),
         };
+        let text = place.read("the secret");
         text.map(Secret).map_err(de::Error::custom)
     }
-}
-
-fn from_file(path: &str) -> Result<String, String> {
-    let failed = |reason: &dyn fmt::Display| {
-        format!("the secret in the file `{path}` can't be read: {reason}")
-    };
-    let full = allowed_path(Path::new(path)).map_err(|reason| failed(&reason))?;
-    let content = read_file(&full, MAX_FILE).map_err(|error| failed(&error))?;
-    match String::from_utf8(content) {
-        Ok(text) => Ok(without_line_break(text)),
-        Err(error) => {
-            error.into_bytes().zeroize();
-            Err(failed(&"it isn't valid UTF-8"))
-        }
-    }
-}
-
-fn from_env(name: &str) -> Result<String, String> {
-    let failed = |reason: &str| {
-        format!("the secret in the environment variable `{name}` can't be read: {reason}")
-    };
-    if name.to_uppercase().starts_with("LATTICE_") {
-        return Err(failed("such variables are the host's own"));
-    }
-    allowed_variables(name).map_err(failed)?;
-    match env::var(name) {
-        Ok(text) => Ok(without_line_break(text)),
-        // Its error has the content in it.
-        Err(env::VarError::NotUnicode(_)) => Err(failed("it isn't valid UTF-8")),
-        Err(env::VarError::NotPresent) => Err(failed("it isn't set")),
-    }
-}
-
-fn without_line_break(mut text: String) -> String {
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::env;
 
     fn parse(json: &str) -> Result<Secret, serde_json::Error> {
         serde_json::from_str(json)

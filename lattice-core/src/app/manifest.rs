@@ -96,7 +96,9 @@ pub struct ActorManifest {
     /// Limits that differ from a host's defaults.
     #[serde(default)]
     pub limits: LimitsManifest,
-    /// Configuration values: texts, numbers and booleans.
+    /// Configuration values: texts, numbers and booleans. A text `{ "env": "SHOP_NAME" }` or
+    /// `{ "file": "name.txt" }` stands for what is in a variable or a file of the host, if the host
+    /// allows it.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",

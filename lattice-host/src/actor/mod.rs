@@ -96,7 +96,9 @@ impl Actor {
         self
     }
 
-    /// Adds a setting, which the actor reads through `wasi:config/store`.
+    /// Adds a setting, which the actor reads through `wasi:config/store`. It is taken as it is:
+    /// only in the config of an app's actor, a value can name a file or a variable
+    /// ([`read_places`](lattice_provider_sdk::read_places)).
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.config.insert(key.into(), value.into());
         self

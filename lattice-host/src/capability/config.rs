@@ -1,4 +1,5 @@
-//! `wasi:config/store`, also under its earlier name: the actor's settings.
+//! `wasi:config/store`, also under its earlier name: the actor's settings. What they name in files
+//! and variables was read when the actor was started (`host/runtime.rs`).
 
 use super::function::{HostFunction, HostInterface, decode, encode};
 use crate::guest::Guest;

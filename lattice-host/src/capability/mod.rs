@@ -129,6 +129,9 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "http")]
+    use lattice_provider_sdk::IntoService as _;
+    use std::collections::BTreeSet;
 
     #[test]
     fn capabilities_are_found_by_name_and_compatible_version() {
@@ -171,5 +174,49 @@ mod tests {
             assert!(capabilities.serve(import), "{import}");
         }
         assert!(!capabilities.serve("wasi:config/other@0.2.0-draft"));
+    }
+
+    /// Returns the interfaces of the rows of the providers' README whose last cell has this, as it
+    /// names those that providers serve.
+    fn documented(last: &str) -> BTreeSet<&'static str> {
+        const README: &str = include_str!("../../../lattice-provider-sdk/providers/README.md");
+        let head = "| capability | interfaces that it serves |";
+        let (_, table) = README.split_once(head).expect("the table");
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        let rows = rows.map(|row| row.split('|').collect::<Vec<_>>());
+        rows.filter(|cells| cells[4].contains(last))
+            .flat_map(|cells| cells[2].split('`').skip(1).step_by(2))
+            .collect()
+    }
+
+    #[test]
+    fn the_table_of_interfaces_has_those_of_the_host_and_no_other() {
+        let capabilities = Capabilities::standard();
+        let documented = documented("the host serves it");
+        for import in &documented {
+            let support = capabilities.find(import).map(|(_, support)| support);
+            assert_eq!(support, Some(Support::Transcoded), "{import}");
+        }
+        let names = documented
+            .iter()
+            .filter_map(|import| import.split('@').next());
+        let served = [logging::INTERFACE, config::INTERFACE, rpc::INTERFACE];
+        let served = served.iter().flat_map(|interface| interface.names.iter());
+        assert_eq!(
+            names.collect::<BTreeSet<_>>(),
+            served.copied().collect::<BTreeSet<_>>()
+        );
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn the_table_of_interfaces_has_those_of_requests_to_the_web() {
+        let web = crate::http::OutgoingHttp::new().into_service();
+        let types = web.types();
+        let served = types.exports.keys().map(InterfaceName::as_str);
+        assert_eq!(documented("`http`"), served.collect::<BTreeSet<_>>());
     }
 }

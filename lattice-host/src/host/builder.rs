@@ -133,8 +133,9 @@ impl HostBuilder {
 
     /// Sets which files and variables of this machine apps may name in the settings of their
     /// providers: the built-in ones, those added with [`builtin`](Self::builtin), and programs that
-    /// are written with the provider SDK. By default, they may name none. Providers that are added
-    /// with [`provider`](Self::provider) have what they were created with.
+    /// are written with the provider SDK. The same may be named in the configs of their actors. By
+    /// default, they may name none. Providers that are added with [`provider`](Self::provider), and
+    /// actors that are added with [`actor`](Self::actor), have what they were created with.
     pub fn provider_access(mut self, access: Access) -> Self {
         self.builtins.access = access;
         self

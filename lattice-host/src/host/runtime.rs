@@ -24,7 +24,7 @@ use lattice_core::{
     name::ComponentId,
     serve::Service,
 };
-use lattice_provider_sdk::Access;
+use lattice_provider_sdk::{Access, read_places};
 use std::{
     collections::BTreeMap,
     num::{NonZeroU32, NonZeroUsize},
@@ -48,7 +48,8 @@ pub(super) type ProviderFactory =
 /// Providers that desired state can name.
 pub(super) struct Builtins {
     pub(super) factories: BTreeMap<String, ProviderFactory>,
-    /// What of the machine the settings of providers may name, also of those in processes.
+    /// What of the machine the settings of providers may name, also of those in processes, and
+    /// the configs of actors.
     pub(super) access: Access,
 }
 
@@ -106,7 +107,7 @@ impl HostRuntime {
                 InstanceMode::Warm => Instances::warm(),
                 _ => Instances::Fresh,
             });
-        for (key, value) in &job.config {
+        for (key, value) in self.config_of(job).await? {
             actor = actor.config(key, value);
         }
         let prepared = self.launcher.prepare(job.component.clone(), actor).await;
@@ -114,6 +115,15 @@ impl HostRuntime {
             .map_err(|error| RuntimeError::of(&error))?
             .into_service();
         Ok(Prepared { service, limits })
+    }
+
+    /// Returns the config of an actor, with the texts of the files and variables that it names.
+    async fn config_of(&self, job: &WorkItem) -> Result<BTreeMap<String, String>, RuntimeError> {
+        let (config, access) = (job.config.clone(), self.builtins.access.clone());
+        let read = move || access.scope(|| read_places(&config));
+        let read = tokio::task::spawn_blocking(read).await;
+        let read = read.map_err(|error| RuntimeError::of(&error))?;
+        read.map_err(|refusal| RuntimeError::new(refusal.reason()))
     }
 
     async fn provider(

@@ -1,6 +1,7 @@
 """Runs moto, a server of S3: s3.py PORT FILE [signed]
 
-Writes `ready` to FILE once it listens. With `signed`, it has a bucket `signed`, checks the signature
+It takes requests of Google's client too, if they have a bearer token: the XML API of Google Cloud
+Storage is that of S3, but for the names of some headers. Writes `ready` to FILE once it listens. With `signed`, it has a bucket `signed`, checks the signature
 of each request, and writes the id and the secret of a key of its only user to FILE.
 """
 import json
@@ -15,9 +16,28 @@ os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "25"
 # How many requests aren't checked: those that are made here.
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "4" if "signed" in sys.argv else "inf"
 
-from moto.server import ThreadedMotoServer  # noqa: E402, it reads the variables
+from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: E402, it reads the variables
+from werkzeug.serving import make_server  # noqa: E402, it comes with moto
 
-ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False).start()
+SIGNED = "AWS4-HMAC-SHA256 Credential=any/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+
+
+def either(app):
+    """Gives the headers of a request of Google's client the names and the form that S3 has."""
+
+    def serve(request, start_response):
+        if request.get("HTTP_AUTHORIZATION", "").startswith("Bearer"):
+            request["HTTP_AUTHORIZATION"] = SIGNED
+            for name in [name for name in request if name.startswith("HTTP_X_GOOG_")]:
+                request[name.replace("_GOOG_", "_AMZ_")] = request.pop(name)
+        return app(request, start_response)
+
+    return serve
+
+
+app = either(DomainDispatcherApplication(create_backend_app))
+server = make_server("127.0.0.1", port, app, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
 ready = "ready"
 if "signed" in sys.argv:
     import boto3

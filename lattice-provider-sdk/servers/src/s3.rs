@@ -1,4 +1,5 @@
-//! Servers of S3: moto, a program in Python.
+//! Servers of S3: moto, a program in Python. The one that processes share takes the requests of
+//! Google's client too, whose headers are translated for it.
 
 use crate::{
     failure::NoServer,
@@ -33,8 +34,8 @@ const CREATE: Duration = Duration::from_secs(20);
 /// The bucket of a server that checks signatures, as its program names it.
 const SIGNED: &str = "signed";
 
-/// An empty bucket of a server that processes share. The server takes any key. Its lists have 25
-/// entries on a page.
+/// An empty bucket of a server that processes share. The server takes any key, of S3 and of Google
+/// Cloud Storage. Its lists have 25 entries on a page.
 pub struct S3Bucket {
     name: String,
     server: Shared,

@@ -1,8 +1,9 @@
 //! A large object that an actor writes and reads again, by `wasi:blobstore`.
 //!
 //! The actor and the providers are a host in a process of its own, which is small before. It is the
-//! process that is measured.
+//! process that is measured. A server of S3 is started beside it, unless there is one already.
 
+use super::bucket::Bucket;
 use crate::load::options::Responder;
 use crate::{
     Failure,
@@ -15,15 +16,12 @@ use crate::{
     summary::Row,
 };
 use lattice_benches_common::report::Report;
-use lattice_core::{Lattice, auth::LatticeKey, error::chain, link::Link};
+use lattice_core::{Lattice, auth::LatticeKey, link::Link};
 use lattice_host::{Actor, Host, HostBuilder, Limits};
-use lattice_provider_sdk::{IntoService, Secret, serve};
-use lattice_providers::blobstore::{File, FileSettings, S3, S3Settings};
-use std::{env, path::PathBuf, pin::pin, time::Duration};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use lattice_provider_sdk::IntoService;
+use lattice_providers::blobstore::{File, FileSettings, S3};
+use std::{env, ffi::OsStr, path::PathBuf, pin::pin, time::Duration};
+use tokio::time::{sleep, timeout};
 
 mod generated {
     lattice_provider_sdk::client!({ inline: "
@@ -66,15 +64,8 @@ const QUICK: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(10);
 /// Far longer than an object takes.
 const LONG: Duration = Duration::from_mins(5);
-/// How long a server of S3 may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(2);
-
 /// Variable with the folder of the objects.
 const FOLDER: &str = "LATTICE_BENCH_FOLDER";
-/// Variable with a bucket of a server of S3, such as `http://127.0.0.1:9000/bench`.
-const S3_URL: &str = "LATTICE_BENCH_S3";
-/// Variables with an access key of that server.
-const S3_KEY: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
     let wants = |store: &Store| report.wants(GROWTH) || report.wants(store.row);
@@ -82,9 +73,17 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
     if wants(&FILES) {
         stores.push(FILES);
     }
+    let mut bucket = None;
     if wants(&BUCKET) {
-        match answering().await {
-            Ok(()) => stores.push(BUCKET),
+        match Bucket::find().await {
+            Ok(found) => {
+                stores.push(BUCKET);
+                bucket = Some(found);
+            }
+            Err(reason) if report.wants(GROWTH) => {
+                let reason = format!("{reason}; `{GROWTH}` is measured on files alone");
+                report.leave_out(BUCKET.row, reason);
+            }
             Err(reason) => report.leave_out(BUCKET.row, reason),
         }
     }
@@ -95,7 +94,13 @@ pub(super) async fn compare(report: &mut Report) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let server = Server::start().await?;
     let key = LatticeKey::generate();
-    let variables = [(FOLDER, folder.path().as_os_str())];
+    let of_bucket = bucket.as_ref().map(Bucket::variables).unwrap_or_default();
+    let mut variables = vec![(FOLDER, folder.path().as_os_str())];
+    variables.extend(
+        of_bucket
+            .iter()
+            .map(|(name, value)| (*name, OsStr::new(value))),
+    );
     let role = Responder::Blobs.name();
     let host = responder::start_with(role, &server, &key, &variables).await?;
     let lattice = Lattice::connect(&server.url, LATTICE).key(key).await?;
@@ -151,67 +156,6 @@ async fn growth(lattice: &Lattice, store: &Store, pid: u32, size: u64) -> Result
     Ok((most - before) as f64 / f64::from(1 << 20))
 }
 
-/// Succeeds when there is a bucket of a server of S3. Fails with the reason why there is none.
-async fn answering() -> Result<(), String> {
-    let Some((endpoint, bucket)) = bucket()? else {
-        return Err(format!(
-            "there is no server of S3; name a bucket with {S3_URL}, such as `http://127.0.0.1:9000/bench`, and its access key with {} and {}",
-            S3_KEY[0], S3_KEY[1]
-        ));
-    };
-    let address = address_of(&endpoint);
-    match timeout(CONNECT, TcpStream::connect(&address)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Err(format!("no server of S3 answers at {address}: {error}")),
-        Err(_) => return Err(format!("no server of S3 answers at {address} in time")),
-    }
-    let unusable = format!("the bucket `{bucket}` can't be used at {address}");
-    let checked = usable(s3(endpoint, bucket)).await;
-    checked.map_err(|reason| format!("{unusable}: {}", chain(&*reason)))
-}
-
-/// Fails if a provider with these settings isn't well: there is no such bucket, or no access to it.
-async fn usable(settings: S3Settings) -> Result<(), Failure> {
-    let lattice = Lattice::in_memory(LATTICE).await?;
-    let provider = S3::new(settings).into_service();
-    let _serving = serve(&lattice, BUCKET.provider, provider.clone()).await?;
-    Ok(provider.health().await?)
-}
-
-/// Returns the endpoint and the name of the bucket of S3, if there is one.
-fn bucket() -> Result<Option<(String, String)>, String> {
-    let Some(url) = env::var(S3_URL).ok().filter(|url| !url.is_empty()) else {
-        return Ok(None);
-    };
-    match split(&url) {
-        Some((endpoint, bucket)) => Ok(Some((endpoint.to_owned(), bucket.to_owned()))),
-        None => Err(format!(
-            "{S3_URL} isn't a bucket, such as `http://127.0.0.1:9000/bench`"
-        )),
-    }
-}
-
-/// Splits the URL of a bucket into that of its server, and its name.
-fn split(url: &str) -> Option<(&str, &str)> {
-    let (endpoint, bucket) = url.rsplit_once('/')?;
-    let (_, authority) = endpoint.split_once("://")?;
-    let is_bucket = !authority.is_empty() && !authority.contains('/') && !bucket.is_empty();
-    is_bucket.then_some((endpoint, bucket))
-}
-
-/// Returns the host and the port of a URL without a path.
-fn address_of(endpoint: &str) -> String {
-    let (scheme, authority) = endpoint.split_once("://").unwrap_or(("http", endpoint));
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    match (has_port, scheme) {
-        (true, _) => authority.to_owned(),
-        (false, "https") => format!("{authority}:443"),
-        (false, _) => format!("{authority}:80"),
-    }
-}
-
 /// Runs the host with an actor and a provider for each store.
 pub(crate) async fn respond_with_blobs(url: &str) -> Result<(), Failure> {
     let lattice = Lattice::connect(url, LATTICE)
@@ -224,8 +168,8 @@ pub(crate) async fn respond_with_blobs(url: &str) -> Result<(), Failure> {
     });
     let mut host = with(Host::builder(&lattice), &FILES, files)?;
     // One that can't be used isn't measured.
-    if let Ok(Some((endpoint, bucket))) = bucket() {
-        host = with(host, &BUCKET, S3::new(s3(endpoint, bucket)))?;
+    if let Ok(Some(bucket)) = Bucket::named() {
+        host = with(host, &BUCKET, S3::new(bucket.settings()))?;
     }
     let host = host.start().await?;
     ready();
@@ -244,43 +188,4 @@ fn with(
     Ok(host
         .provider(store.provider, provider)
         .actor(store.actor, actor))
-}
-
-fn s3(endpoint: String, bucket: String) -> S3Settings {
-    let [id, key] = S3_KEY.map(|name| env::var(name).ok());
-    S3Settings {
-        bucket,
-        region: None,
-        endpoint: Some(endpoint),
-        anonymous: id.is_none(),
-        access_key_id: id,
-        secret_access_key: key.map(Secret::new),
-        session_token: None,
-        virtual_hosted: false,
-        ca_file: None,
-        prefix: String::new(),
-        timeout: Duration::from_secs(10),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_is_named_by_its_url() {
-        let found = split("http://127.0.0.1:9000/bench");
-        assert_eq!(found, Some(("http://127.0.0.1:9000", "bench")));
-        for wrong in ["", "bench", "http://", "http://host/", "http://host/a/b"] {
-            assert_eq!(split(wrong), None, "{wrong}");
-        }
-        for (endpoint, address) in [
-            ("http://127.0.0.1:9000", "127.0.0.1:9000"),
-            ("http://s3.local", "s3.local:80"),
-            ("https://s3.local", "s3.local:443"),
-            ("http://[::1]", "[::1]:80"),
-        ] {
-            assert_eq!(address_of(endpoint), address);
-        }
-    }
 }

@@ -9,10 +9,11 @@
 //! | `blob.file.growth_MiB`, `blob.s3.growth_MiB` | that of one backend | none |
 //! | `provider.process.added_p50` | how much larger the p50 of a call is if the provider is in a process of its own | the p50 of a request of bare async-nats |
 //!
-//! A value has 16 B. Redis and PostgreSQL are started here. The row of a server that this machine
-//! doesn't have, or that refuses its bare client, is left out, and says why.
+//! A value has 16 B. Redis, PostgreSQL and a server of S3 are started here. The row of a server
+//! that this machine doesn't have, or that refuses its bare client, is left out, and says why.
 
 mod blob;
+mod bucket;
 mod kv;
 mod process;
 mod sql;

@@ -1,4 +1,5 @@
-//! The options of `lattice up` and `lattice dev` for what the settings of providers may name.
+//! The options of `lattice up` and `lattice dev` for what the settings of providers and the configs
+//! of actors may name.
 
 use crate::{failure::Failure, options::variable};
 use clap::Args;
@@ -8,12 +9,13 @@ use std::{env, path::PathBuf};
 const FILES: &str = "LATTICE_PROVIDER_FILES";
 const ENV: &str = "LATTICE_PROVIDER_ENV";
 
-/// What of this machine apps may name in the settings of providers. Nothing by default.
+/// What of this machine apps may name in the settings of providers and the configs of actors.
+/// Nothing by default.
 #[derive(Debug, Args)]
 pub(crate) struct AccessOptions {
-    /// Folder whose files apps may name in the settings of their providers, to read and to write.
-    /// May be repeated; relative paths are below the first. There are none by default
-    /// [env: `LATTICE_PROVIDER_FILES`, joined as in PATH]
+    /// Folder whose files apps may name in the settings of their providers, to read and to write,
+    /// and in the configs of their actors. May be repeated; relative paths are below the first.
+    /// There are none by default [env: `LATTICE_PROVIDER_FILES`, joined as in PATH]
     #[arg(long, value_name = "FOLDER")]
     provider_files: Vec<PathBuf>,
     /// What the variables start with that apps may name there, such as `SHOP_`. May be repeated.

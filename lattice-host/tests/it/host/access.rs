@@ -1,6 +1,7 @@
-//! What of its machine a host lets the settings of an app's providers name.
+//! What of its machine a host lets the settings of an app's providers, and the configs of its
+//! actors, name.
 
-use super::support::*;
+use super::{support::*, wasi::CONFIGURED};
 use crate::wait::until;
 use lattice_core::{Lattice, app::App, name::ComponentId};
 use lattice_host::{Access, Host};
@@ -138,6 +139,65 @@ async fn the_settings_of_the_web_are_checked_when_it_starts() {
         ("linked", "in the config of each link to it"),
     ] {
         let refused = reason(&host, id).await;
+        assert!(refused.contains(expected), "{refused}");
+        assert!(!refused.contains("enigma"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn the_config_of_an_actor_names_files_and_variables_that_the_host_allows() {
+    let lattice = lattice().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    std::fs::create_dir(file("inside")).expect("created");
+    std::fs::write(file("inside/colour"), "blue\n").expect("written");
+    std::fs::write(file("outside"), "enigma").expect("written");
+    let component = wat::parse_str(CONFIGURED).expect("valid text");
+    std::fs::write(file("configured.wasm"), component).expect("written");
+    let access = Access::none().folder(file("inside")).env("CARGO_PKG_");
+    let host = Host::builder(&lattice).provider_access(access);
+    let host = started(host).await;
+    let actor = |id: &str, config: &str| {
+        let image = file("configured.wasm");
+        let image = image.display();
+        format!("[actors.{id}]\nimage = \"file:{image}\"\nconfig = {{ {config} }}\n")
+    };
+    // Tests can't set variables, so this one is cargo's.
+    let text = [
+        "name = \"test\"\n".to_owned(),
+        actor(
+            "good",
+            r#"colour = '{ "file": "colour" }', name = '{ "env": "CARGO_PKG_NAME" }', json = '{ "a": 1 }'"#,
+        ),
+        actor("outside", r#"it = '{ "file": "../outside" }'"#),
+        actor("missing", r#"it = '{ "file": "none" }'"#),
+        actor("forbidden", r#"it = '{ "env": "PATH" }'"#),
+        actor("unset", r#"it = '{ "env": "CARGO_PKG_NONE" }'"#),
+    ];
+    apply(&lattice, &text.concat()).await;
+    served(&lattice, "good").await;
+    for (key, expected) in [
+        ("colour", "blue"),
+        ("name", env!("CARGO_PKG_NAME")),
+        ("json", r#"{ "a": 1 }"#),
+    ] {
+        let value = call::<String>(&lattice, "good", "test:config/it@1.0.0", "f", (key,)).await;
+        assert_eq!(value.as_deref(), Ok(expected), "{key}");
+    }
+    for (id, expected) in [
+        (
+            "outside",
+            "isn't in a folder that this host lets providers use",
+        ),
+        ("missing", "no such file on this machine; create it"),
+        ("forbidden", "doesn't let providers use variables"),
+        (
+            "unset",
+            "`CARGO_PKG_NONE` can't be read: it isn't set; set it",
+        ),
+    ] {
+        let refused = reason(&host, id).await;
+        assert!(refused.contains("`it` in the "), "{refused}");
         assert!(refused.contains(expected), "{refused}");
         assert!(!refused.contains("enigma"), "{refused}");
     }

@@ -103,7 +103,7 @@ async fn the_random_bytes_that_a_guest_gets_at_once_are_limited() {
 }
 
 /// `f` returns one setting, or an empty text; `all` returns all settings.
-const CONFIGURED: &str = r#"(component
+pub(super) const CONFIGURED: &str = r#"(component
     (import "wasi:config/store@0.2.0-rc.1" (instance $i
       (type $e' (variant (case "upstream" string) (case "io" string)))
       (export "error" (type $e (eq $e')))

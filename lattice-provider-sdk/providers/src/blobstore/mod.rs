@@ -52,6 +52,11 @@
 //! `containers/`. Names are encoded in all backends, so that every text is a name, and none leads
 //! to another folder or bucket.
 //!
+//! The suite of tests is run against moto for S3, a server in Python, and for GCS too, whose XML
+//! API is that of S3 but for the names of some headers, which are translated. None of the three is
+//! run against the real service. Of Azure, only the code that all three have in common is run, with
+//! a store in memory: its client is made and sends no request in tests, not even to an emulator.
+//!
 //! Each operation is a span in traces, with the system, the operation and the container as
 //! `lattice.blobstore.system`, `operation` and `container`. Writing an object lasts until it is
 //! stored, and reading one until it is open.

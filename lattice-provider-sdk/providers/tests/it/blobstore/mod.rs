@@ -41,6 +41,15 @@ async fn s3() -> Option<Stage> {
     Some(Stage::of(S3::new(settings)).await.keeping(bucket))
 }
 
+/// The client of GCS, at a server of S3 that takes its requests too. None if there is no server.
+#[cfg(feature = "blobstore-s3")]
+async fn gcs() -> Option<Stage> {
+    use lattice_providers::blobstore::Gcs;
+    let bucket = crate::servers::s3_bucket().await?;
+    let settings = stage::gcs_settings(&bucket.endpoint(), bucket.name());
+    Some(Stage::of(Gcs::new(settings)).await.keeping(bucket))
+}
+
 #[cfg(feature = "blobstore-nats")]
 async fn nats() -> Stage {
     use lattice_providers::blobstore::{Nats, NatsStoreSettings};
@@ -138,5 +147,7 @@ conformance!(file);
 conformance!(remote);
 #[cfg(feature = "blobstore-s3")]
 conformance!(s3);
+#[cfg(feature = "blobstore-s3")]
+conformance!(gcs);
 #[cfg(feature = "blobstore-nats")]
 conformance!(nats);

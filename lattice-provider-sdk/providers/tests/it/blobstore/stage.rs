@@ -163,3 +163,26 @@ pub(super) fn s3_settings(
         timeout: Duration::from_secs(10),
     }
 }
+
+/// With the key of an account that needs no token, as emulators have it.
+#[cfg(feature = "blobstore-s3")]
+pub(super) fn gcs_settings(
+    endpoint: &str,
+    bucket: &str,
+) -> lattice_providers::blobstore::GcsSettings {
+    let key = serde_json::json!({
+        "private_key": "enigma",
+        "private_key_id": "id",
+        "client_email": "test@example.com",
+        "disable_oauth": true,
+    });
+    lattice_providers::blobstore::GcsSettings {
+        bucket: bucket.to_owned(),
+        service_account_key: Some(key.to_string().into()),
+        anonymous: false,
+        endpoint: Some(endpoint.to_owned()),
+        ca_file: None,
+        prefix: String::new(),
+        timeout: Duration::from_secs(10),
+    }
+}
