@@ -13,7 +13,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
-use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use lattice_core::error::chain;
+use std::{convert::Infallible, error::Error, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -107,7 +108,7 @@ where
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "a connection ended with an error");
+                    report(peer, &*error);
                 }
                 return;
             }
@@ -115,6 +116,19 @@ where
             Some(()) = should_end.next() => connection.as_mut().graceful_shutdown(),
         }
     }
+}
+
+/// Logs why a connection ended. What isn't a request of HTTP/1, hyper has answered itself, so that
+/// there is no request id under which the log could say it.
+fn report(peer: IpAddr, error: &(dyn Error + Send + Sync + 'static)) {
+    let error = match error.downcast_ref::<hyper::Error>() {
+        Some(parse) if parse.is_parse() => {
+            let error = chain(parse);
+            return tracing::debug!(%peer, error, "what is no request of HTTP was refused");
+        }
+        _ => error.to_string(),
+    };
+    tracing::debug!(%peer, error, "a connection ended with an error");
 }
 
 /// Waits until the ingress stops and the connection is not a new one.

@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -26,18 +27,7 @@ impl Scene {
             .stdin(Stdio::null())
             .stderr(fs::File::create(&log).expect("a log"));
         let host = Process(command.spawn().expect("starts"));
-        let begun = Instant::now();
-        loop {
-            let logged = fs::read_to_string(&log).unwrap_or_default();
-            let said = logged.split_once("wormholes are served at http://");
-            let line = said.and_then(|(_, rest)| rest.split_once('\n'));
-            if let Some((address, _)) = line {
-                let address = address.split_whitespace().next().expect("an address");
-                return Ingress::of(host, address.parse().expect("an address"));
-            }
-            assert!(begun.elapsed() < PATIENCE, "{logged}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        Ingress::of(host, served_at(&log, "http"))
     }
 
     /// Applies an app whose actor `shop` says hello over HTTP, and waits until it serves.
@@ -58,6 +48,23 @@ impl Scene {
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{args:?}: {output:?}");
         text(&output.stdout)
+    }
+}
+
+/// Waits until the log of a host says at which address it serves wormholes.
+pub(super) fn served_at(log: &Path, scheme: &str) -> SocketAddr {
+    let says = format!("wormholes are served at {scheme}://");
+    let begun = Instant::now();
+    loop {
+        let logged = fs::read_to_string(log).unwrap_or_default();
+        let said = logged.split_once(&says);
+        let line = said.and_then(|(_, rest)| rest.split_once('\n'));
+        if let Some((address, _)) = line {
+            let address = address.split_whitespace().next().expect("an address");
+            return address.parse().expect("an address");
+        }
+        assert!(begun.elapsed() < PATIENCE, "{logged}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
