@@ -190,6 +190,42 @@ async fn a_generated_name_is_printed_and_listed() {
 }
 
 #[tokio::test]
+async fn domains_are_removed_and_limits_are_those_of_the_hosts_again() {
+    let scene = Scene::new().await;
+    let change = |args: &[&str]| scene.prints(&[&["wormhole", "open", "web"][..], args].concat());
+    change(&["--actor", "shop", "--host", "shop", "--domain", "a.example"]);
+    change(&["--domain", "B.example", "--rate", "5/s", "--body", "1MiB"]);
+    change(&["--no-domain", "b.Example.", "--rate", "default"]);
+    let shown = json(&scene.prints(&["wormhole", "show", "web", "-o", "json"]));
+    assert_eq!(shown["hosts"], serde_json::json!(["shop", "a.example"]));
+    assert_eq!(shown["limits"]["rate"], Value::Null);
+    assert_eq!(shown["limits"]["body"], 1 << 20, "the rest stays");
+
+    let fails = |args: &[&str]| scene.fails(&[&["wormhole", "open"][..], args].concat());
+    let (code, message) = fails(&["web", "--no-domain", "b.example"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("did you mean `a.example`?"), "{message}");
+    let (code, message) = fails(&["web", "--no-domain", "shop"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("lattice wormhole rename"), "{message}");
+    for wrong in [
+        &["new", "--actor", "shop", "--no-domain", "a.example"][..],
+        &["web", "--no-domain", "a b"],
+        &["web", "--any-host", "--no-domain", "a.example"],
+        &["web", "--rate", "none"],
+    ] {
+        let (code, message) = fails(wrong);
+        assert_eq!(code, 2, "{wrong:?}: {message}");
+    }
+    // A wormhole is for every host name only if that is said.
+    scene.prints(&["wormhole", "open", "any", "--actor", "shop", "--any-host"]);
+    scene.prints(&["wormhole", "open", "any", "--domain", "only.example"]);
+    let (code, message) = fails(&["any", "--no-domain", "only.example"]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("--any-host"), "{message}");
+}
+
+#[tokio::test]
 async fn passwords_and_tokens_come_from_the_environment_or_a_pipe_and_are_not_shown() {
     let scene = Scene::new().await;
     let one = scene.up_with_http("one", &[]);
