@@ -137,7 +137,7 @@ mod tests {
         set.make(&mut limits);
         assert_eq!(limits.body, Some(ByteSize::mib(1)));
         assert_eq!(limits.head_timeout, Some(Duration::from_secs(2)));
-        let before = limits.clone();
+        let before = limits;
         let nothing = LimitOptions::default();
         assert!(!nothing.are_any());
         nothing.make(&mut limits);
