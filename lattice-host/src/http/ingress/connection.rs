@@ -121,14 +121,13 @@ where
 /// Logs why a connection ended. What isn't a request of HTTP/1, hyper has answered itself, so that
 /// there is no request id under which the log could say it.
 fn report(peer: IpAddr, error: &(dyn Error + Send + Sync + 'static)) {
-    let error = match error.downcast_ref::<hyper::Error>() {
-        Some(parse) if parse.is_parse() => {
-            let error = chain(parse);
-            return tracing::debug!(%peer, error, "what is no request of HTTP was refused");
-        }
-        _ => error.to_string(),
-    };
-    tracing::debug!(%peer, error, "a connection ended with an error");
+    let hyper_error = error.downcast_ref::<hyper::Error>();
+    let error = chain(error);
+    if hyper_error.is_some_and(hyper::Error::is_parse) {
+        tracing::debug!(%peer, error, "what is no request of HTTP was refused");
+    } else {
+        tracing::debug!(%peer, error, "a connection ended with an error");
+    }
 }
 
 /// Waits until the ingress stops and the connection is not a new one.
