@@ -25,8 +25,8 @@ pub enum Instances {
     /// calls of an `async func` share one and overlap in it, and so do requests of HTTP to an actor
     /// of version 0.3, as [`Reuse`](crate::Reuse) says.
     Warm {
-        /// The most instances that are kept, of each of the two kinds. So many take requests of HTTP
-        /// at most.
+        /// The most instances that are kept, of each of the two kinds, and that take requests of
+        /// HTTP.
         most: NonZeroUsize,
         /// Time after which an unused instance is dropped.
         idle: Duration,
