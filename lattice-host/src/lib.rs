@@ -288,6 +288,6 @@ pub use lattice_provider_sdk::Access;
 /// The constellation in a browser: the crate `lattice-ui`.
 #[cfg(feature = "ui")]
 pub use lattice_ui as ui;
-pub use limits::{ByteSize, Limits};
+pub use limits::{ByteSize, Limits, Reuse};
 #[cfg(feature = "process")]
 pub use process::{Programs, ProgramsError, wrap_programs};

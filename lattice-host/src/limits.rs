@@ -57,6 +57,65 @@ pub struct Limits {
     /// by default and at least 100 ms. Then it ends. The body of a response of which nothing moves
     /// for so long breaks.
     pub kept: Duration,
+    /// How requests of HTTP share instances, of an actor of version 0.3.
+    pub reuse: Reuse,
+}
+
+/// How requests of HTTP share the instances of an actor that exports `wasi:http/handler` 0.3. The
+/// defaults are those of `wasmtime serve`.
+///
+/// ```
+/// use lattice_host::{Limits, Reuse};
+/// use std::num::NonZeroUsize;
+///
+/// let one_by_one = Reuse::default().concurrent(NonZeroUsize::MIN);
+/// let limits = Limits::default().reuse(one_by_one.requests(NonZeroUsize::new(1_000)));
+/// assert_eq!(limits.reuse.concurrent.get(), 1);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reuse {
+    /// Requests that one instance serves at once, until their bodies are over. 16 by default. When
+    /// all instances that there may be ([`Instances::Warm`](crate::Instances::Warm)) have so many,
+    /// further requests wait, until their deadline.
+    pub concurrent: NonZeroUsize,
+    /// Requests that one instance serves before another one takes its place. By default 128 of an
+    /// actor whose instances are [fresh](crate::Instances::Fresh), and no limit of a warm one.
+    pub requests: Option<NonZeroUsize>,
+    /// How long an instance without requests is kept, at least 100 ms. By default 1 s of an actor
+    /// whose instances are fresh, and of a warm one as long as
+    /// [`Instances::Warm`](crate::Instances::Warm) says.
+    pub idle: Option<Duration>,
+}
+
+impl Default for Reuse {
+    fn default() -> Self {
+        Self {
+            concurrent: NonZeroUsize::MIN.saturating_add(15),
+            requests: None,
+            idle: None,
+        }
+    }
+}
+
+impl Reuse {
+    /// Sets the number of requests that one instance serves at once.
+    pub fn concurrent(mut self, requests: NonZeroUsize) -> Self {
+        self.concurrent = requests;
+        self
+    }
+
+    /// Sets the number of requests that one instance serves in all.
+    pub fn requests(mut self, requests: impl Into<Option<NonZeroUsize>>) -> Self {
+        self.requests = requests.into();
+        self
+    }
+
+    /// Sets how long an instance without requests is kept.
+    pub fn idle(mut self, idle: impl Into<Option<Duration>>) -> Self {
+        self.idle = idle.into();
+        self
+    }
 }
 
 impl Default for Limits {
@@ -74,6 +133,7 @@ impl Default for Limits {
             outgoing_bytes: ByteSize::mib(16),
             handles: at_least_one(9_999),
             kept: Duration::from_mins(5),
+            reuse: Reuse::default(),
         }
     }
 }
@@ -145,6 +205,12 @@ impl Limits {
         self.kept = kept;
         self
     }
+
+    /// Sets how requests of HTTP share instances, of an actor of version 0.3.
+    pub fn reuse(mut self, reuse: Reuse) -> Self {
+        self.reuse = reuse;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -164,5 +230,11 @@ mod tests {
         assert_eq!(limits.outgoing_bytes, ByteSize::mib(16));
         assert_eq!(limits.handles.get(), 10_000);
         assert_eq!(limits.kept, Duration::from_mins(5));
+        let Reuse {
+            concurrent,
+            requests,
+            idle,
+        } = limits.reuse;
+        assert_eq!((concurrent.get(), requests, idle), (16, None, None));
     }
 }

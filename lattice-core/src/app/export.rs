@@ -2,7 +2,7 @@
 
 use super::{
     ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, ResourceRef,
-    SpreadManifest, WormholeManifest, hidden,
+    ReuseManifest, SpreadManifest, WormholeManifest, hidden,
 };
 use crate::{
     Lattice,
@@ -282,6 +282,7 @@ fn limits(limits: &LimitOverrides) -> LimitsManifest {
         outgoing_bytes,
         handles,
         kept,
+        reuse,
     } = *limits;
     LimitsManifest {
         memory,
@@ -295,5 +296,10 @@ fn limits(limits: &LimitOverrides) -> LimitsManifest {
         outgoing_bytes,
         handles,
         kept,
+        reuse: ReuseManifest {
+            concurrent: reuse.concurrent,
+            requests: reuse.requests,
+            idle: reuse.idle,
+        },
     }
 }

@@ -242,6 +242,37 @@ pub struct LimitsManifest {
     )]
     #[schemars(schema_with = "values::time_schema")]
     pub kept: Option<Duration>,
+    /// How requests of HTTP share instances.
+    #[serde(default, skip_serializing_if = "ReuseManifest::is_default")]
+    pub reuse: ReuseManifest,
+}
+
+/// How requests of HTTP share the instances of an actor that exports `wasi:http/handler` 0.3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReuseManifest {
+    /// How many requests one instance serves at once. 16 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<NonZeroU32>,
+    /// How many requests one instance serves before another one takes its place. 128 by default,
+    /// and as many as there are with `instance = "warm"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<NonZeroU32>,
+    /// How long an instance without requests is kept: a text such as `"500ms"` or `"1m"`. 1 s by
+    /// default, and 1 min with `instance = "warm"`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "values::time"
+    )]
+    #[schemars(schema_with = "values::time_schema")]
+    pub idle: Option<Duration>,
+}
+
+impl ReuseManifest {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A link of an app: a grant.

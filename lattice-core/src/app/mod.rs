@@ -110,7 +110,8 @@ pub use export::Export;
 pub use foreign::Foreign;
 pub use load::{App, LoadError, MAX_MANIFEST};
 pub use manifest::{
-    ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, SpreadManifest,
+    ActorManifest, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, ReuseManifest,
+    SpreadManifest,
 };
 pub use plan::{Difference, Plan, PlannedChange};
 pub use problem::{ManifestPath, Position, Problem, ProblemKind, Problems};

@@ -1,7 +1,7 @@
 //! The records that a manifest declares.
 
 use super::{
-    ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest,
+    ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, ReuseManifest,
     SpreadManifest,
     check::Found,
     files::Files,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     desired::{
         ActorSpec, Desired, Image, ImageDigest, LimitOverrides, NamedConfig, Placement,
-        ProviderKind, ProviderSpec, Replicas, SpreadRule,
+        ProviderKind, ProviderSpec, Replicas, ReuseOverrides, SpreadRule,
     },
     link::Link,
     name::ComponentId,
@@ -227,6 +227,7 @@ fn limits(limits: &LimitsManifest) -> LimitOverrides {
         outgoing_bytes,
         handles,
         kept,
+        reuse,
     } = *limits;
     LimitOverrides {
         memory,
@@ -240,5 +241,10 @@ fn limits(limits: &LimitsManifest) -> LimitOverrides {
         outgoing_bytes,
         handles,
         kept,
+        reuse: ReuseOverrides {
+            concurrent: reuse.concurrent,
+            requests: reuse.requests,
+            idle: reuse.idle,
+        },
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ActorSpec, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind,
-    ProviderSpec,
+    ProviderSpec, ReuseOverrides,
 };
 use crate::name::ComponentId;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -43,6 +43,7 @@ fn settings(limits: &LimitOverrides, instance: InstanceMode) -> String {
         outgoing_bytes,
         handles,
         kept,
+        reuse,
     } = *limits;
     let instance = match instance {
         InstanceMode::Fresh => "Fresh",
@@ -62,6 +63,20 @@ fn settings(limits: &LimitOverrides, instance: InstanceMode) -> String {
     }
     if let Some(kept) = kept {
         let _ = write!(text, " kept: {kept:?}");
+    }
+    let ReuseOverrides {
+        concurrent,
+        requests,
+        idle,
+    } = reuse;
+    if let Some(concurrent) = concurrent {
+        let _ = write!(text, " reuse.concurrent: {concurrent}");
+    }
+    if let Some(requests) = requests {
+        let _ = write!(text, " reuse.requests: {requests}");
+    }
+    if let Some(idle) = idle {
+        let _ = write!(text, " reuse.idle: {idle:?}");
     }
     text
 }
@@ -227,6 +242,7 @@ mod tests {
             outgoing_bytes: None,
             handles: None,
             kept: None,
+            reuse: ReuseOverrides::default(),
         };
         assert_eq!(
             settings(&none, InstanceMode::Fresh),
@@ -254,6 +270,18 @@ mod tests {
         assert_eq!(
             settings(&all, InstanceMode::Warm),
             format!("{set} outgoing_bytes: 1 handles: 6 kept: 2.5s")
+        );
+        all.reuse = ReuseOverrides {
+            concurrent: NonZeroU32::new(7),
+            requests: NonZeroU32::new(8),
+            idle: Some(Duration::from_secs(9)),
+        };
+        assert_eq!(
+            settings(&all, InstanceMode::Warm),
+            format!(
+                "{set} outgoing_bytes: 1 handles: 6 kept: 2.5s \
+                 reuse.concurrent: 7 reuse.requests: 8 reuse.idle: 9s"
+            )
         );
         let mut one = none;
         one.handles = NonZeroU32::new(6);

@@ -42,4 +42,30 @@ pub struct LimitOverrides {
     /// use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Duration>,
+    /// How requests of HTTP share instances.
+    #[serde(skip_serializing_if = "ReuseOverrides::is_default")]
+    pub reuse: ReuseOverrides,
+}
+
+/// How requests of HTTP share the instances of an actor of version 0.3, as far as it differs from a
+/// host's defaults.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ReuseOverrides {
+    /// How many requests one instance serves at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<NonZeroU32>,
+    /// How many requests one instance serves in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<NonZeroU32>,
+    /// How long an instance without requests is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+}
+
+impl ReuseOverrides {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

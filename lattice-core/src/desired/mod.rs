@@ -38,7 +38,7 @@ mod watch;
 
 pub use digest::{DigestError, ImageDigest};
 pub use image::{Image, ImageError};
-pub use limits::LimitOverrides;
+pub use limits::{LimitOverrides, ReuseOverrides};
 pub use oci::OciReference;
 pub use rules::{Placement, Replicas, SpreadRule};
 pub use spec::{

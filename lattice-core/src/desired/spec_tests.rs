@@ -108,6 +108,11 @@ fn golden_texts() {
         r#"{"version":"1.0","owns":["actor.greeter"]}"#
     );
     round_trips(&actor());
+    let mut reusing = actor();
+    reusing.limits.reuse.requests = NonZeroU32::new(8);
+    let text = written(&reusing);
+    assert!(text.contains(r#","reuse":{"requests":8}}"#), "{text}");
+    round_trips(&reusing);
     round_trips(&provider);
     round_trips(&config);
     round_trips(&app);

@@ -17,15 +17,16 @@ pub(crate) struct Settings {
 pub enum Instances {
     /// A new instance for each call. No state of one call reaches another.
     ///
-    /// Only requests of HTTP to an actor of version 0.3 share instances all the same: 16 at once
-    /// and 128 in all, and an unused instance is kept for a second, as in `wasmtime serve`.
+    /// Only requests of HTTP to an actor of version 0.3 share instances all the same, as
+    /// [`Reuse`](crate::Reuse) says: 16 at once and 128 in all by default.
     #[default]
     Fresh,
     /// Instances are reused. Calls of a plain `func` have an instance to themselves while they run;
     /// calls of an `async func` share one and overlap in it, and so do requests of HTTP to an actor
-    /// of version 0.3.
+    /// of version 0.3, as [`Reuse`](crate::Reuse) says.
     Warm {
-        /// The most instances that are kept, of each of the two kinds.
+        /// The most instances that are kept, of each of the two kinds, and that take requests of
+        /// HTTP.
         most: NonZeroUsize,
         /// Time after which an unused instance is dropped.
         idle: Duration,

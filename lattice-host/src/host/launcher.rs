@@ -48,6 +48,7 @@ impl Launcher {
         };
         let mut limits = actor.limits.unwrap_or(self.limits);
         limits.concurrent = limits.concurrent.min(MOST_CONCURRENT);
+        limits.reuse.idle = limits.reuse.idle.map(|idle| idle.min(LONGEST_IDLE));
         let bytes = actor.read().await.map_err(failed)?;
         let code = self.loader.load(bytes, &limits).await;
         let code = code.map_err(failed)?;
@@ -109,7 +110,7 @@ pub(super) fn serve_limits(limits: &Limits) -> ServeLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::Engine, guest::Code, host::Host};
+    use crate::{engine::Engine, guest::Code, host::Host, limits::Reuse};
     use lattice_core::{Lattice, quantity::ByteSize};
     use tokio::time::Instant;
 
@@ -133,7 +134,8 @@ mod tests {
             .concurrent(NonZeroUsize::MAX)
             .queued(usize::MAX)
             .result(ByteSize::bytes(u64::MAX))
-            .table_elements(usize::MAX);
+            .table_elements(usize::MAX)
+            .reuse(Reuse::default().idle(Duration::MAX));
         let warm = Instances::Warm {
             most: NonZeroUsize::MAX,
             idle: Duration::MAX,
@@ -143,6 +145,8 @@ mod tests {
         let prepared = host.0.launcher.prepare(id, actor).await.expect("it loads");
         let concurrent = prepared.actor.context.limits.concurrent.get();
         let kept = prepared.actor.context.settings.instances;
+        let idle = prepared.actor.context.limits.reuse.idle.expect("it is set");
+        assert!(Instant::now().checked_add(idle).is_some(), "{idle:?}");
         assert!(
             matches!(kept, Instances::Warm { idle, .. } if Instant::now().checked_add(idle).is_some()),
             "{kept:?}"

@@ -9,7 +9,7 @@ use crate::{
         exchange::{ExchangeClient, ExchangeError},
     },
     guest::Instances,
-    limits::{ByteSize, Limits},
+    limits::{ByteSize, Limits, Reuse},
 };
 #[cfg(feature = "process")]
 use crate::{
@@ -329,6 +329,11 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
             .map_or(host.outgoing_bytes, ByteSize::bytes),
         handles: app.handles.map_or(host.handles, count),
         kept: app.kept.unwrap_or(host.kept),
+        reuse: Reuse {
+            concurrent: app.reuse.concurrent.map_or(host.reuse.concurrent, count),
+            requests: app.reuse.requests.map(count).or(host.reuse.requests),
+            idle: app.reuse.idle.or(host.reuse.idle),
+        },
     }
 }
 
@@ -349,7 +354,18 @@ mod tests {
             "only that one"
         );
         app.kept = Some(Duration::from_secs(90));
-        assert_eq!(with(host, &app), three.kept(Duration::from_secs(90)));
+        let kept = three.kept(Duration::from_secs(90));
+        assert_eq!(with(host, &app), kept);
+        let host = host.reuse(host.reuse.requests(NonZeroUsize::new(5)));
+        app.reuse.concurrent = NonZeroU32::new(2);
+        app.reuse.idle = Some(Duration::from_secs(4));
+        let reuse = Reuse::default().concurrent(NonZeroUsize::MIN.saturating_add(1));
+        let reuse = reuse.requests(NonZeroUsize::new(5));
+        let reuse = reuse.idle(Duration::from_secs(4));
+        assert_eq!(with(host, &app), kept.reuse(reuse));
+        app.reuse.requests = NonZeroU32::new(6);
+        let reuse = reuse.requests(NonZeroUsize::new(6));
+        assert_eq!(with(host, &app), kept.reuse(reuse));
     }
 
     #[test]

@@ -16,7 +16,7 @@ require = { zone = "eu" }
 exclude = { disk = "slow" }
 spread = [{ label = "rack", weights = { a = 2, b = 1 } }]
 instance = "warm"
-limits = { memory = "128MiB", cpu = "2s", wall = "1m", concurrent = 8, queued = 0, result = 1024, table-elements = 5, outgoing = 2, outgoing-bytes = "1MiB", handles = 3, kept = "90s" }
+limits = { memory = "128MiB", cpu = "2s", wall = "1m", concurrent = 8, queued = 0, result = 1024, table-elements = 5, outgoing = 2, outgoing-bytes = "1MiB", handles = 3, kept = "90s", reuse = { concurrent = 4, requests = 100, idle = "5s" } }
 config = { greeting = "Hello", retries = 3, loud = true, share = 0.5 }
 configs = ["common"]
 
@@ -73,6 +73,12 @@ fn a_whole_manifest_is_the_same_in_toml_json_and_rust() {
     assert_eq!(greeter.limits.outgoing_bytes, Some(1 << 20));
     assert_eq!(greeter.limits.handles, NonZeroU32::new(3));
     assert_eq!(greeter.limits.kept, Some(Duration::from_secs(90)));
+    let reuse = greeter.limits.reuse;
+    assert_eq!(
+        (reuse.concurrent, reuse.requests),
+        (NonZeroU32::new(4), NonZeroU32::new(100))
+    );
+    assert_eq!(reuse.idle, Some(Duration::from_secs(5)));
 }
 
 #[test]
@@ -343,6 +349,10 @@ fn the_json_schema_has_every_field_and_accepts_the_same_manifests() {
         (
             &schema["$defs"]["LimitsManifest"],
             &json["actors"]["greeter"]["limits"],
+        ),
+        (
+            &schema["$defs"]["ReuseManifest"],
+            &json["actors"]["greeter"]["limits"]["reuse"],
         ),
         (
             &schema["$defs"]["WormholeLimitsManifest"],

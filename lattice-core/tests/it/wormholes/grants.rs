@@ -3,6 +3,7 @@
 use super::*;
 use lattice_core::{call::Ran, id::Source, wormhole::WormholeAuth};
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Barrier;
 
 #[tokio::test]
 async fn an_open_wormhole_leads_to_its_actor_and_through_http_only() {
@@ -31,6 +32,45 @@ async fn an_open_wormhole_leads_to_its_actor_and_through_http_only() {
         wormholes.delete(&id).await.expect("deleted");
         assert!(is_closed(&call(&wormholes, &id, HANDLER).await));
     }
+}
+
+/// Serves `web`, which answers when two requests run here at once.
+async fn answers_in_pairs(lattice: &Lattice, text: &'static str) -> ServeHandle {
+    let pair = Arc::new(Barrier::new(2));
+    let answer = move |(_,): (String,)| {
+        let pair = pair.clone();
+        async move {
+            pair.wait().await;
+            text.to_owned()
+        }
+    };
+    let signature = "func(request: string) -> string";
+    let functions = Functions::new().export(HANDLER, "handle", signature, answer);
+    let served = lattice.serve("web", functions.expect("valid")).await;
+    served.expect("it serves")
+}
+
+#[tokio::test]
+async fn a_replica_on_the_host_of_the_ingress_is_preferred_also_while_it_is_busy() {
+    let programs = Programs::new();
+    let (here, there) = (programs.open().await, programs.open().await);
+    let _far = answers_in_pairs(&there, "far").await;
+    here.served("web").await.expect("valid");
+    let near = answers_in_pairs(&here, "near").await;
+    let wormholes = here.wormholes();
+    let (id, _) = wormholes.create(new("web")).await.expect("created");
+    let both = async || {
+        let one = call(&wormholes, &id, HANDLER);
+        tokio::join!(one, call(&wormholes, &id, HANDLER))
+    };
+    // By load, the second one of a pair would go to the other replica, which waits for another.
+    for _ in 0..3 {
+        let (one, two) = both().await;
+        assert_eq!((one.as_deref(), two.as_deref()), (Ok("near"), Ok("near")));
+    }
+    drop(near);
+    let (one, two) = both().await;
+    assert_eq!((one.as_deref(), two.as_deref()), (Ok("far"), Ok("far")));
 }
 
 #[tokio::test]

@@ -106,6 +106,12 @@ fn the_manifest_in_the_docs_has_every_field() {
     let docs = include_str!("../../../../lattice-host/docs/http.md");
     let blocks = docs.split("```toml\n").skip(1);
     let mut blocks = blocks.filter_map(|block| Some(block.split_once("```")?.0));
+    let actor = blocks.next().expect("an actor");
+    let shop = App::from_toml("app.toml", &format!("name = \"shop\"\n{actor}"));
+    let shop = shop.expect("a manifest");
+    let actor = shop.manifest().actors.values().next().expect("one");
+    let reuse = actor.limits.reuse;
+    assert!(reuse.concurrent.is_some() && reuse.requests.is_some() && reuse.idle.is_some());
     let wormholes = blocks.next().expect("a manifest");
     let app = app("shop", wormholes);
     let wormhole = app.manifest().wormholes.values().next().expect("one");

@@ -26,6 +26,10 @@ pub(crate) struct IngressOptions {
     /// File with the certificate's key (PEM)
     #[arg(long, value_name = "FILE", requires_all = ["https", "tls_cert"])]
     tls_key: Option<PathBuf>,
+    /// Files with another certificate, and its key, for a host name or for `*.example.com`, as in
+    /// `shop.example=shop.pem,shop.key`. May be repeated
+    #[arg(long, value_name = "NAME=CERT,KEY", requires = "https", value_parser = tls_host)]
+    tls_host: Vec<TlsHost>,
     /// A domain whose subdomains lead to wormholes by the first label of their host names:
     /// `shop.example.com` leads to `shop` with `example.com`. May be repeated
     #[arg(long, value_name = "DOMAIN")]
@@ -38,6 +42,14 @@ pub(crate) struct IngressOptions {
     /// requests from trusted proxies
     #[arg(long)]
     own_traces: bool,
+}
+
+/// A host name with a certificate of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TlsHost {
+    name: String,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 impl IngressOptions {
@@ -65,6 +77,9 @@ impl IngressOptions {
         let tls = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
         let https = tls.into_iter().flat_map(|(cert, key)| {
             let files = TlsFiles::new(cert, key);
+            let files = self.tls_host.iter().fold(files, |files, host| {
+                files.host(&host.name, &host.certificate, &host.key)
+            });
             self.https
                 .iter()
                 .map(move |address| Ingress::https(address, files.clone()))
@@ -86,6 +101,42 @@ impl IngressOptions {
             std::iter::repeat_n("http", self.http.len()).chain(std::iter::repeat("https"));
         for (address, scheme) in host.ingress_addresses().iter().zip(schemes) {
             tracing::info!("wormholes are served at {scheme}://{address}");
+        }
+    }
+}
+
+fn tls_host(text: &str) -> Result<TlsHost, String> {
+    let parts = text.split_once('=').and_then(|(name, files)| {
+        let (certificate, key) = files.split_once(',')?;
+        Some([name, certificate, key])
+    });
+    match parts {
+        Some([name, certificate, key]) if parts.iter().flatten().all(|part| !part.is_empty()) => {
+            Ok(TlsHost {
+                name: name.to_owned(),
+                certificate: certificate.into(),
+                key: key.into(),
+            })
+        }
+        _ => Err(format!(
+            "`{text}` isn't a host name with its files; write it as `shop.example=shop.pem,shop.key`"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_has_a_certificate_and_a_key() {
+        let host = tls_host("*.example=/a=b/all.pem,all.key").expect("a host");
+        assert_eq!(host.name, "*.example");
+        assert_eq!(host.certificate, PathBuf::from("/a=b/all.pem"));
+        assert_eq!(host.key, PathBuf::from("all.key"));
+        for text in ["", "a.example", "a=b", "a=b,", "a=,c", "=b,c", "b,c"] {
+            let error = tls_host(text).expect_err(text);
+            assert!(error.contains("write it as"), "{error}");
         }
     }
 }

@@ -13,7 +13,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
-use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use lattice_core::error::chain;
+use std::{convert::Infallible, error::Error, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -107,13 +108,25 @@ where
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "a connection ended with an error");
+                    report(peer, &*error);
                 }
                 return;
             }
             // Afterwards, the set is empty.
             Some(()) = should_end.next() => connection.as_mut().graceful_shutdown(),
         }
+    }
+}
+
+/// Logs why a connection ended. What isn't a request of HTTP/1, hyper has answered itself, so that
+/// there is no request id under which the log could say it.
+fn report(peer: IpAddr, error: &(dyn Error + Send + Sync + 'static)) {
+    let hyper_error = error.downcast_ref::<hyper::Error>();
+    let error = chain(error);
+    if hyper_error.is_some_and(hyper::Error::is_parse) {
+        tracing::debug!(%peer, error, "what is no request of HTTP was refused");
+    } else {
+        tracing::debug!(%peer, error, "a connection ended with an error");
     }
 }
 

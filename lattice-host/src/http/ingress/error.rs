@@ -119,6 +119,14 @@ pub enum CertificateError {
         /// What was given.
         name: String,
     },
+    /// A host name has two certificates.
+    #[error(
+        "the host name `{name}` has two certificates; choose one of them, and remove the other"
+    )]
+    Twice {
+        /// The host name.
+        name: String,
+    },
 }
 
 impl IngressError {

@@ -80,6 +80,7 @@ pub(super) fn kind(address: IpAddr) -> Kind {
 
 const METADATA: &str = "of a cloud's metadata service";
 const RESERVED: &str = "reserved";
+const NAT64: &str = "of NAT64, an IPv4 address in an IPv6 one";
 const DOCUMENTATION: &str = "for documentation";
 
 /// By the special-purpose registry of IANA.
@@ -103,8 +104,8 @@ fn kind_of_v4(address: Ipv4Addr) -> Kind {
     }
 }
 
-/// By the special-purpose registry of IANA. Of the addresses that have an IPv4 address in them,
-/// only those of NAT64 are in use, and only for public ones.
+/// By the special-purpose registry of IANA. An address that has an IPv4 address in it is never
+/// reached, whatever that one is: it would lead there by a way that the rules for IPv4 don't see.
 fn kind_of_v6(address: Ipv6Addr) -> Kind {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => Kind::Never("unspecified"),
@@ -112,14 +113,7 @@ fn kind_of_v6(address: Ipv6Addr) -> Kind {
         [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => {
             Kind::Never("an IPv4 address in an IPv6 one")
         }
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            match kind_of_v4(Ipv4Addr::new(a, b, c, d)) {
-                Kind::Public => Kind::Public,
-                _ => Kind::Never("an IPv4 address that isn't public in an IPv6 one"),
-            }
-        }
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => Kind::Never(NAT64),
         // Of Amazon and Google.
         [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254] => {
             Kind::Never(METADATA)
@@ -172,7 +166,6 @@ mod tests {
                 "223.255.255.255",
                 "2001:4860:4860::8888",
                 "2606:4700::1111",
-                "64:ff9b::808:808",
             ],
         );
     }
@@ -255,6 +248,7 @@ mod tests {
                 "64:ff9b::7f00:1",
                 "64:ff9b::a9fe:a9fe",
                 "64:ff9b::a00:1",
+                "64:ff9b::808:808",
                 "64:ff9b:1::808:808",
                 "2002:7f00:1::",
                 "2002:808:808::1",
@@ -295,5 +289,14 @@ mod tests {
         assert!(refusal("10.0.0.1").contains("`\"private\": true`"));
         assert!(refusal("127.0.0.1").contains("list it in `allow`"));
         assert!(refusal("169.254.169.254").contains("metadata"));
+        for of_nat64 in ["64:ff9b::808:808", "64:ff9b:1::808:808"] {
+            assert_eq!(
+                refusal(of_nat64),
+                format!(
+                    "the address {of_nat64} is of NAT64, an IPv4 address in an IPv6 one, and no \
+                     link leads there; use another one"
+                )
+            );
+        }
     }
 }

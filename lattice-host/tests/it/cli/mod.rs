@@ -15,6 +15,7 @@ mod pipes;
 mod readme;
 mod secrets;
 mod see;
+mod tls;
 mod ui;
 mod watch;
 mod wormhole;

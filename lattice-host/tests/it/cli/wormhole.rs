@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -26,18 +27,7 @@ impl Scene {
             .stdin(Stdio::null())
             .stderr(fs::File::create(&log).expect("a log"));
         let host = Process(command.spawn().expect("starts"));
-        let begun = Instant::now();
-        loop {
-            let logged = fs::read_to_string(&log).unwrap_or_default();
-            let said = logged.split_once("wormholes are served at http://");
-            let line = said.and_then(|(_, rest)| rest.split_once('\n'));
-            if let Some((address, _)) = line {
-                let address = address.split_whitespace().next().expect("an address");
-                return Ingress::of(host, address.parse().expect("an address"));
-            }
-            assert!(begun.elapsed() < PATIENCE, "{logged}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        Ingress::of(host, served_at(&log, "http"))
     }
 
     /// Applies an app whose actor `shop` says hello over HTTP, and waits until it serves.
@@ -58,6 +48,23 @@ impl Scene {
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{args:?}: {output:?}");
         text(&output.stdout)
+    }
+}
+
+/// Waits until the log of a host says at which address it serves wormholes.
+pub(super) fn served_at(log: &Path, scheme: &str) -> SocketAddr {
+    let says = format!("wormholes are served at {scheme}://");
+    let begun = Instant::now();
+    loop {
+        let logged = fs::read_to_string(log).unwrap_or_default();
+        let said = logged.split_once(&says);
+        let line = said.and_then(|(_, rest)| rest.split_once('\n'));
+        if let Some((address, _)) = line {
+            let address = address.split_whitespace().next().expect("an address");
+            return address.parse().expect("an address");
+        }
+        assert!(begun.elapsed() < PATIENCE, "{logged}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -180,6 +187,42 @@ async fn a_generated_name_is_printed_and_listed() {
     assert!(table.contains("rate          10/s:50\n"), "{table}");
     let why = scene.prints(&["explain", "wormhole", id]);
     assert!(why.contains("lattice up --http"), "{why}");
+}
+
+#[tokio::test]
+async fn domains_are_removed_and_limits_are_those_of_the_hosts_again() {
+    let scene = Scene::new().await;
+    let change = |args: &[&str]| scene.prints(&[&["wormhole", "open", "web"][..], args].concat());
+    change(&["--actor", "shop", "--host", "shop", "--domain", "a.example"]);
+    change(&["--domain", "B.example", "--rate", "5/s", "--body", "1MiB"]);
+    change(&["--no-domain", "b.Example.", "--rate", "default"]);
+    let shown = json(&scene.prints(&["wormhole", "show", "web", "-o", "json"]));
+    assert_eq!(shown["hosts"], serde_json::json!(["shop", "a.example"]));
+    assert_eq!(shown["limits"]["rate"], Value::Null);
+    assert_eq!(shown["limits"]["body"], 1 << 20, "the rest stays");
+
+    let fails = |args: &[&str]| scene.fails(&[&["wormhole", "open"][..], args].concat());
+    let (code, message) = fails(&["web", "--no-domain", "b.example"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("did you mean `a.example`?"), "{message}");
+    let (code, message) = fails(&["web", "--no-domain", "shop"]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("lattice wormhole rename"), "{message}");
+    for wrong in [
+        &["new", "--actor", "shop", "--no-domain", "a.example"][..],
+        &["web", "--no-domain", "a b"],
+        &["web", "--any-host", "--no-domain", "a.example"],
+        &["web", "--rate", "none"],
+    ] {
+        let (code, message) = fails(wrong);
+        assert_eq!(code, 2, "{wrong:?}: {message}");
+    }
+    // A wormhole is for every host name only if that is said.
+    scene.prints(&["wormhole", "open", "any", "--actor", "shop", "--any-host"]);
+    scene.prints(&["wormhole", "open", "any", "--domain", "only.example"]);
+    let (code, message) = fails(&["any", "--no-domain", "only.example"]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("--any-host"), "{message}");
 }
 
 #[tokio::test]

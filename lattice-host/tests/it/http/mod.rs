@@ -3,7 +3,7 @@
 mod door;
 mod end_to_end;
 mod guests;
-mod ingress;
+pub(crate) mod ingress;
 mod languages;
 mod outgoing;
 mod sdk;

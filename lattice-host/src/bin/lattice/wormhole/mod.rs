@@ -1,5 +1,6 @@
 //! `lattice wormhole`.
 
+mod limits;
 mod settings;
 mod show;
 
@@ -17,11 +18,13 @@ use lattice_core::{
     wormhole::{WormholeSpec, WormholeState},
     wormholes::{Ingresses, NewWormhole, WormholeError},
 };
-use settings::{AuthOptions, Changes, LimitOptions, Route, hash_of_new, wrong};
+use limits::LimitOptions;
+use settings::{AuthOptions, Changes, Route, hash_of_new, wrong};
 
 const OPEN_EXAMPLES: &str = "Examples:
   lattice wormhole open --actor shop
   lattice wormhole open shop --actor shop --host shop.example.com --path /api --rate 100/s
+  lattice wormhole open shop --no-domain www.shop.example --rate default
   lattice wormhole open shop --auth-basic ada < password.txt";
 
 const HASH_EXAMPLES: &str = "Examples:
@@ -140,6 +143,7 @@ impl Open {
             (Some(id), Some(spec)) => {
                 if changes.are_any() {
                     refuse_owned(&id, &spec, self.force)?;
+                    changes.check(&id, &spec)?;
                 }
                 note_owned(&spec);
                 let change = |spec: &mut WormholeSpec| {
@@ -183,6 +187,7 @@ fn new(
             Some(id) => unknown(lattice, id, "; to create it, name its actor with --actor"),
         });
     };
+    changes.check_new()?;
     let mut spec = WormholeSpec::new(actor.clone());
     changes.make(&mut spec);
     let mut new = NewWormhole::with(spec);

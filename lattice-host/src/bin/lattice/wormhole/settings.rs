@@ -1,19 +1,14 @@
 //! What the options of `lattice wormhole open` change in a wormhole.
 
-use crate::{
-    failure::Failure,
-    options::{duration, new_secret},
-};
+use super::limits::LimitOptions;
+use crate::{failure::Failure, options::new_secret, suggest::hint};
 use clap::Args;
 use lattice_core::{
-    name::{ComponentId, LinkName, NameError},
-    quantity::ByteSize,
-    wormhole::{
-        HashError, PasswordHash, Rate, TokenHash, WormholeAuth, WormholeLimits, WormholeSpec,
-    },
+    name::{ComponentId, LinkName, NameError, WormholeId},
+    wormhole::{HashError, HostName, PasswordHash, TokenHash, WormholeAuth, WormholeSpec},
 };
 use lattice_host::http::{hash_password, hash_token};
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::collections::BTreeMap;
 
 /// Variables with the secrets, which are otherwise piped to the command.
 const PASSWORD: &str = "LATTICE_WORMHOLE_PASSWORD";
@@ -34,36 +29,17 @@ pub(super) struct Route {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// Serves requests for every host name that no open wormhole has
-    #[arg(long, conflicts_with_all = ["host", "domain"])]
+    #[arg(long, conflicts_with_all = ["host", "domain", "no_domain"])]
     any_host: bool,
     /// A domain that points at the lattice's hosts. May be repeated
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<String>,
+    /// A domain that it should no longer have. May be repeated
+    #[arg(long, value_name = "DOMAIN")]
+    no_domain: Vec<String>,
     /// The beginning of the paths that it serves, in whole segments. All paths by default
     #[arg(long)]
     path: Option<String>,
-}
-
-/// Limits of a wormhole's requests.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub(super) struct LimitOptions {
-    /// The largest body of a request, such as `10MiB`
-    #[arg(long, value_name = "SIZE")]
-    body: Option<ByteSize>,
-    /// How long the actor may take until its response begins, such as `10s`
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    head_timeout: Option<Duration>,
-    /// How long a whole exchange may take
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    total_timeout: Option<Duration>,
-    /// How many requests each host lets through, such as `100/s`, or `100/s:500` with up to 500 at
-    /// once
-    #[arg(long, value_parser = rate)]
-    rate: Option<Rate>,
-    /// How many requests of one client each host lets through
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    client_rate: Option<Rate>,
 }
 
 /// The requests that a wormhole lets through. Passwords and tokens are never on the command line.
@@ -108,8 +84,9 @@ pub(super) struct Changes {
     host: Option<String>,
     any_host: bool,
     domains: Vec<String>,
+    no_domains: Vec<HostName>,
     path: Option<String>,
-    limits: WormholeLimits,
+    limits: LimitOptions,
     auth: AuthChange,
 }
 
@@ -122,14 +99,20 @@ impl Changes {
     ) -> Result<Self, Failure> {
         let id = |text: &String| ComponentId::new(text).map_err(|error| wrong(&error));
         let name = |text: &String| LinkName::new(text).map_err(|error| wrong(&error));
+        let domain = |text: &String| {
+            let domain = text.parse::<HostName>();
+            domain.map_err(|error| Failure::Usage(error.to_string()))
+        };
+        let no_domains: Result<Vec<_>, _> = route.no_domain.iter().map(domain).collect();
         Ok(Self {
             actor: route.actor.as_ref().map(id).transpose()?,
             link: route.link.as_ref().map(name).transpose()?,
             host: route.host.clone(),
             any_host: route.any_host,
             domains: route.domain.clone(),
+            no_domains: no_domains?,
             path: route.path.clone(),
-            limits: limits.limits(),
+            limits: limits.clone(),
             auth: auth.change()?,
         })
     }
@@ -151,12 +134,48 @@ impl Changes {
             || self.host.is_some()
             || self.any_host
             || !self.domains.is_empty()
+            || !self.no_domains.is_empty()
             || self.path.is_some()
-            || self.limits != WormholeLimits::default()
+            || self.limits.are_any()
             || !matches!(self.auth, AuthChange::Keep)
     }
 
-    /// Makes the changes. Domains and users are added, and everything else is replaced.
+    /// Checks that a new wormhole can be made of them.
+    pub(super) fn check_new(&self) -> Result<(), Failure> {
+        match self.no_domains.first() {
+            None => Ok(()),
+            Some(domain) => Err(Failure::Usage(format!(
+                "a new wormhole has no domain `{domain}` that could be removed; leave out --no-domain"
+            ))),
+        }
+    }
+
+    /// Checks that they can be made to an existing wormhole.
+    pub(super) fn check(&self, id: &WormholeId, spec: &WormholeSpec) -> Result<(), Failure> {
+        let is_known = |domain: &HostName| spec.domains.contains(domain.as_str());
+        if let Some(domain) = self.no_domains.iter().find(|domain| !is_known(domain)) {
+            let advice = if spec.host.as_deref() == Some(domain.as_str()) {
+                "; it is the host name, which `lattice wormhole rename` changes".to_owned()
+            } else {
+                let there = spec.domains.iter().map(String::as_str);
+                hint("domains", domain.as_str(), there)
+            };
+            return Err(Failure::Failed(format!(
+                "wormhole `{id}` has no domain `{domain}`{advice}"
+            )));
+        }
+        let mut after = spec.clone();
+        self.make(&mut after);
+        if after.serves_any_host() && !spec.serves_any_host() && !self.any_host {
+            return Err(Failure::Refused(format!(
+                "without its last host name, wormhole `{id}` would serve requests for every host name; give it another one with --host or --domain, or use --any-host if that is wanted"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the changes. Users and domains are added, domains are removed, and everything else is
+    /// replaced.
     pub(super) fn make(&self, spec: &mut WormholeSpec) {
         if let Some(actor) = &self.actor {
             spec.actor = actor.clone();
@@ -171,29 +190,15 @@ impl Changes {
         if let Some(host) = &self.host {
             spec.host = Some(host.clone());
         }
+        for domain in &self.no_domains {
+            spec.domains.remove(domain.as_str());
+        }
         spec.domains.extend(self.domains.iter().cloned());
         if let Some(path) = &self.path {
             spec.path.clone_from(path);
         }
-        let (limits, new) = (&mut spec.limits, &self.limits);
-        limits.body = new.body.or(limits.body);
-        limits.head_timeout = new.head_timeout.or(limits.head_timeout);
-        limits.total_timeout = new.total_timeout.or(limits.total_timeout);
-        limits.rate = new.rate.or(limits.rate);
-        limits.client_rate = new.client_rate.or(limits.client_rate);
+        self.limits.make(&mut spec.limits);
         self.auth.make(&mut spec.auth);
-    }
-}
-
-impl LimitOptions {
-    fn limits(&self) -> WormholeLimits {
-        let mut limits = WormholeLimits::default();
-        limits.body = self.body;
-        limits.head_timeout = self.head_timeout;
-        limits.total_timeout = self.total_timeout;
-        limits.rate = self.rate;
-        limits.client_rate = self.client_rate;
-        limits
     }
 }
 
@@ -266,21 +271,6 @@ pub(super) fn hash_of_new(is_token: bool) -> Result<String, Failure> {
     }
 }
 
-fn rate(text: &str) -> Result<Rate, String> {
-    let wrong = || {
-        format!("`{text}` isn't a rate; write it as `100/s`, or as `100/s:500` with 500 at once")
-    };
-    let number = |text: &str| text.parse::<NonZeroU32>().map_err(|_| wrong());
-    let (average, burst) = match text.split_once(':') {
-        None => (text, None),
-        Some((average, burst)) => (average, Some(number(burst)?)),
-    };
-    let average = number(average.strip_suffix("/s").ok_or_else(wrong)?)?;
-    let mut rate = Rate::per_second(average);
-    rate.burst = burst.unwrap_or(average);
-    Ok(rate)
-}
-
 /// Hashes that this program has made are valid, so this doesn't happen.
 fn bad_hash(error: HashError) -> Failure {
     Failure::failed("the secret can't be hashed", &error)
@@ -293,24 +283,7 @@ pub(super) fn wrong(error: &NameError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_have_a_number_each_second_and_perhaps_a_burst() {
-        let number = |number| NonZeroU32::new(number).expect("not zero");
-        let steady = rate("100/s").expect("a rate");
-        assert_eq!(
-            (steady.per_second, steady.burst),
-            (number(100), number(100))
-        );
-        let bursts = rate("5/s:50").expect("a rate");
-        assert_eq!((bursts.per_second, bursts.burst), (number(5), number(50)));
-        for text in [
-            "", "100", "0/s", "100/m", "-1/s", "100/s:", "100/s:0", "/s", "1.5/s",
-        ] {
-            let error = rate(text).expect_err(text);
-            assert!(error.contains("write it as `100/s`"), "{error}");
-        }
-    }
+    use lattice_core::quantity::ByteSize;
 
     #[test]
     fn users_are_added_and_another_kind_is_replaced() {
@@ -344,26 +317,38 @@ mod tests {
             host: None,
             any_host: false,
             domains: Vec::new(),
+            no_domains: Vec::new(),
             path: None,
-            limits: WormholeLimits::default(),
+            limits: LimitOptions::default(),
             auth: AuthChange::Keep,
         };
         let before = spec.clone();
         assert!(!nothing.are_any());
         nothing.make(&mut spec);
         assert_eq!(spec, before);
-        let mut limits = WormholeLimits::default();
-        limits.head_timeout = Some(Duration::from_secs(1));
+        let id: WormholeId = "web".parse().expect("an id");
         let more = Changes {
             domains: vec!["www.shop.example".to_owned()],
-            limits,
             ..nothing.clone()
         };
         assert!(more.are_any());
         more.make(&mut spec);
-        assert_eq!(spec.limits.body, Some(ByteSize::mib(1)));
-        assert_eq!(spec.limits.head_timeout, Some(Duration::from_secs(1)));
+        assert_eq!(spec.limits, before.limits);
         assert_eq!(spec.domains.len(), 1);
+        let less = Changes {
+            no_domains: vec!["WWW.shop.example.".parse().expect("a name")],
+            ..nothing.clone()
+        };
+        assert!(less.are_any());
+        assert_eq!(less.check(&id, &spec), Ok(()));
+        assert!(less.check_new().is_err());
+        let mut nameless = spec.clone();
+        nameless.host = None;
+        let refused = less.check(&id, &nameless).expect_err("its last name");
+        assert!(refused.to_string().contains("--any-host"), "{refused}");
+        less.make(&mut spec);
+        assert_eq!(spec, before);
+        assert!(less.check(&id, &spec).is_err(), "it has no such domain");
         let any = Changes {
             any_host: true,
             ..nothing

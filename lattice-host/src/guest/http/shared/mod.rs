@@ -24,6 +24,7 @@ use super::{
 use crate::{
     guest::{HostedActor, Instances},
     http::exchange::{self, ErrorCode, check_length, code_of_wasi},
+    limits::Reuse,
 };
 use http::{Request, Response, response};
 use http_body_util::BodyExt;
@@ -32,14 +33,14 @@ use lattice_core::{
     call::{CallError, Context},
     sync::Mutex,
 };
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use streaming::Streaming;
+use tokio::sync::Semaphore;
 
-/// Requests that one instance serves at once, as in `wasmtime serve`.
-const AT_ONCE: usize = 16;
-/// Requests that one instance serves, of an actor whose instances aren't warm. The same.
+/// Requests that one instance serves by default, of an actor whose instances aren't warm. As in
+/// `wasmtime serve`.
 const IN_ALL: u64 = 128;
-/// How long an unused instance of such an actor is kept. The same.
+/// How long an unused instance of such an actor is kept by default. The same.
 const IDLE: Duration = Duration::from_secs(1);
 /// The most instances that one request is sent to, when each ends before it begins the request.
 const ATTEMPTS: usize = 3;
@@ -48,6 +49,8 @@ const ATTEMPTS: usize = 3;
 pub(super) struct SharedPool {
     actor: Arc<HostedActor>,
     limits: PoolLimits,
+    /// One place for each request that the instances that there may be serve at once.
+    places: Arc<Semaphore>,
     open: Mutex<Vec<Arc<SharedInstance>>>,
     tasks: Arc<Tasks>,
 }
@@ -55,36 +58,45 @@ pub(super) struct SharedPool {
 /// How requests share instances.
 #[derive(Debug, Clone, Copy)]
 struct PoolLimits {
-    /// Instances that there may be. More requests than they serve at once go to them all the same.
+    /// Instances that there may be. More requests than they serve at once wait.
     most: usize,
+    /// Requests that an instance serves at once.
+    at_once: usize,
     /// Requests that an instance serves before it is replaced.
     in_all: u64,
     idle: Duration,
 }
 
 impl PoolLimits {
-    fn of(instances: Instances) -> Self {
-        match instances {
-            Instances::Fresh => Self {
-                most: usize::MAX,
-                in_all: IN_ALL,
-                idle: IDLE,
-            },
-            Instances::Warm { most, idle } => Self {
-                most: most.get(),
-                in_all: u64::MAX,
-                idle,
-            },
+    fn of(instances: Instances, reuse: Reuse) -> Self {
+        let (most, in_all, idle) = match instances {
+            Instances::Fresh => (usize::MAX, IN_ALL, IDLE),
+            Instances::Warm { most, idle } => (most.get(), u64::MAX, idle),
+        };
+        let count = |count: NonZeroUsize| u64::try_from(count.get()).unwrap_or(u64::MAX);
+        Self {
+            most,
+            at_once: reuse.concurrent.get(),
+            in_all: reuse.requests.map_or(in_all, count),
+            idle: reuse.idle.unwrap_or(idle),
         }
+    }
+
+    /// Returns how many requests all instances together serve at once.
+    fn places(self) -> usize {
+        let places = self.most.saturating_mul(self.at_once);
+        places.min(Semaphore::MAX_PERMITS)
     }
 }
 
 impl SharedPool {
     pub(super) fn new(actor: Arc<HostedActor>, tasks: Arc<Tasks>) -> Arc<Self> {
-        let limits = PoolLimits::of(actor.context.settings.instances);
+        let context = &actor.context;
+        let limits = PoolLimits::of(context.settings.instances, context.limits.reuse);
         Arc::new(Self {
             actor,
             limits,
+            places: Arc::new(Semaphore::new(limits.places())),
             open: Mutex::default(),
             tasks,
         })
@@ -99,13 +111,18 @@ impl SharedPool {
     }
 
     /// Returns a slot in the instance with the fewest requests, or in a new one that is started for
-    /// the request with this context.
-    fn slot(&self, context: Context) -> Slot {
+    /// the request with this context. Waits while all instances that there may be are full.
+    async fn slot(&self, context: Context) -> Slot {
+        // It is never closed.
+        let place = self.places.clone().acquire_owned().await.ok();
         let mut open = self.open.lock();
         open.retain(|instance| instance.is_open(self.limits.in_all));
         let emptiest = open.iter().min_by_key(|instance| instance.load());
         let instance = match emptiest {
-            Some(instance) if instance.load() < AT_ONCE || open.len() >= self.limits.most => {
+            // With a place, one of them isn't full if there may be no further one.
+            Some(instance)
+                if instance.load() < self.limits.at_once || open.len() >= self.limits.most =>
+            {
                 instance.clone()
             }
             _ => {
@@ -115,7 +132,7 @@ impl SharedPool {
                 instance
             }
         };
-        Slot::new(instance)
+        Slot::new(instance, place)
     }
 
     /// Answers a request.
@@ -135,7 +152,7 @@ impl SharedPool {
         };
         let flow = job.flow.clone();
         for _ in 0..ATTEMPTS {
-            let mut slot = self.slot(context);
+            let mut slot = self.slot(context).await;
             let answered = match slot.send(job).await {
                 Answer::Done(answered) => *answered,
                 Answer::NotTaken(back) => {
@@ -184,4 +201,36 @@ fn response(
         None => body,
     };
     Response::from_parts(head, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_sets_what_differs_from_the_defaults_of_its_kind_of_instances() {
+        let count = |count| NonZeroUsize::new(count).expect("not zero");
+        let secs = Duration::from_secs;
+        let warm = Instances::Warm {
+            most: count(3),
+            idle: secs(60),
+        };
+        let of = |instances, reuse| {
+            let limits = PoolLimits::of(instances, reuse);
+            let PoolLimits {
+                at_once,
+                in_all,
+                idle,
+                ..
+            } = limits;
+            (at_once, in_all, idle, limits.places())
+        };
+        let all = Semaphore::MAX_PERMITS;
+        let none = Reuse::default();
+        assert_eq!(of(Instances::Fresh, none), (16, 128, secs(1), all));
+        assert_eq!(of(warm, none), (16, u64::MAX, secs(60), 48));
+        let set = none.concurrent(count(2)).requests(count(5)).idle(secs(7));
+        assert_eq!(of(Instances::Fresh, set), (2, 5, secs(7), all));
+        assert_eq!(of(warm, set), (2, 5, secs(7), 6));
+    }
 }

@@ -60,7 +60,7 @@ impl TlsFiles {
     }
 
     /// Uses another certificate for a host name: `shop.example`, or `*.example` for every name with
-    /// one more label.
+    /// one more label. An ingress with two for the same name can't be opened.
     pub fn host(
         mut self,
         name: &str,
@@ -78,9 +78,12 @@ impl TlsFiles {
 
     /// Checks the host names.
     pub(super) fn checked(self) -> Result<Arc<Self>, CertificateError> {
-        for (name, _) in &self.hosts {
+        for (at, (name, _)) in self.hosts.iter().enumerate() {
             if !is_server_name(name) {
                 return Err(CertificateError::Name { name: name.clone() });
+            }
+            if self.hosts[..at].iter().any(|(other, _)| other == name) {
+                return Err(CertificateError::Twice { name: name.clone() });
             }
         }
         Ok(Arc::new(self))
@@ -233,6 +236,11 @@ mod tests {
         let wrong = TlsFiles::new(&certificate, &key).host("a b", &certificate, &key);
         let error = wrong.checked().expect_err("not a name");
         assert!(error.to_string().contains("shop.example"), "{error}");
+        let twice = TlsFiles::new(&certificate, &key)
+            .host("a.example", &certificate, &key)
+            .host("A.example.", &other, &other_key);
+        let error = twice.checked().expect_err("a name has one certificate");
+        assert!(error.to_string().contains("`a.example` has two"), "{error}");
     }
 
     #[test]

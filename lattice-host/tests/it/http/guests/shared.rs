@@ -1,11 +1,15 @@
 //! Guests of version 0.3, whose instances serve several requests.
 
 use super::support::*;
+use futures_util::FutureExt;
 use lattice_core::{Lattice, call::CallError};
-use lattice_host::{Host, Instances};
-use lattice_provider_sdk::Bytes;
+use lattice_host::{Actor, Host, Instances, Limits, Reuse};
+use lattice_provider_sdk::{ByteWriter, Bytes};
 use std::{num::NonZeroUsize, time::Duration};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 const GUEST: &str = "http-handler";
 
@@ -57,27 +61,88 @@ async fn requests_share_an_instance_at_once() {
 async fn sixteen_requests_share_an_instance_and_the_next_one_has_another() {
     let lattice = lattice().await;
     let _host = serving(&lattice, GUEST, |actor| actor).await;
+    overlap(&lattice, 17, ["1", "16"]).await;
+}
+
+/// Makes so many requests that overlap, and compares how many are in the instances of the last one
+/// and of the one before it.
+async fn overlap(lattice: &Lattice, requests: usize, counts: [&str; 2]) {
     let mut waiting = Vec::new();
-    for _ in 0..17 {
-        let (request, mut writer) = post("/overlap");
-        let lattice = lattice.clone();
-        let answer = tokio::spawn(async move {
-            let response = answered(&lattice, GUEST, request).await;
-            read(response).await.whole()
-        });
-        for part in ["it", "has", "begun"] {
-            let sent = writer.send(Bytes::from_static(part.as_bytes()));
-            let sent = timeout(PATIENCE, sent).await.expect("in time");
-            sent.expect("it is read");
-        }
-        waiting.push((answer, writer));
+    for _ in 0..requests {
+        waiting.push(begun(lattice).await);
     }
-    // From the last one to the one before it: how many are in their instances.
-    for expected in ["1", "16"] {
+    for expected in counts {
         let (answer, writer) = waiting.pop().expect("it waits");
         writer.end();
         assert_eq!(answer.await.expect("it is answered"), expected);
     }
+    for (answer, writer) in waiting {
+        writer.end();
+        answer.await.expect("it is answered");
+    }
+}
+
+/// Makes a request that the guest has begun with, and that is answered when its body ends.
+async fn begun(lattice: &Lattice) -> (JoinHandle<String>, ByteWriter) {
+    let (request, mut writer) = post("/overlap");
+    let lattice = lattice.clone();
+    let answer = tokio::spawn(async move {
+        let response = answered(&lattice, GUEST, request).await;
+        read(response).await.whole()
+    });
+    for part in ["it", "has", "begun"] {
+        let sent = writer.send(Bytes::from_static(part.as_bytes()));
+        let sent = timeout(PATIENCE, sent).await.expect("in time");
+        sent.expect("it is read");
+    }
+    (answer, writer)
+}
+
+fn reuse(concurrent: usize, requests: usize) -> Limits {
+    let reuse = Reuse::default().requests(NonZeroUsize::new(requests));
+    let concurrent = NonZeroUsize::new(concurrent).expect("not zero");
+    Limits::default().reuse(reuse.concurrent(concurrent))
+}
+
+#[tokio::test]
+async fn an_actor_sets_how_many_requests_an_instance_serves_at_once_and_in_all() {
+    let lattice = lattice().await;
+    let limits = reuse(2, 3);
+    let host = serving(&lattice, GUEST, |actor| actor.limits(limits)).await;
+    overlap(&lattice, 3, ["1", "2"]).await;
+    assert!(host.shutdown(PATIENCE).await.is_clean());
+    let warm = Instances::warm();
+    let limited = |actor: Actor| actor.limits(limits).instances(warm);
+    let _host = serving(&lattice, GUEST, limited).await;
+    let mut counts = Vec::new();
+    for _ in 0..9 {
+        counts.push(count(&lattice).await);
+    }
+    assert!(counts.iter().all(|count| *count <= 3), "{counts:?}");
+    assert!(counts.contains(&3), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_request_waits_while_all_instances_that_there_may_be_are_full() {
+    let lattice = lattice().await;
+    let one = Instances::Warm {
+        most: NonZeroUsize::MIN,
+        idle: Duration::from_secs(600),
+    };
+    let limited = |actor: Actor| actor.limits(reuse(1, 100)).instances(one);
+    let _host = serving(&lattice, GUEST, limited).await;
+    let (answer, writer) = begun(&lattice).await;
+    let late = send_within(&lattice, GUEST, get("/count"), Duration::from_millis(300)).await;
+    let late = late.map(drop).expect_err("the only instance is full");
+    assert!(matches!(late, CallError::DeadlineExceeded { .. }), "{late}");
+    let waits = tokio::spawn({
+        let lattice = lattice.clone();
+        async move { count(&lattice).await }
+    });
+    writer.end();
+    assert_eq!(answer.await.expect("it is answered"), "1");
+    // The second one of this instance: the late one never got there.
+    assert_eq!(waits.await.expect("it is answered"), 2);
 }
 
 #[tokio::test]
@@ -172,6 +237,39 @@ async fn a_client_that_goes_away_after_the_head_retires_the_instance() {
     assert_eq!(reading.next(4).await, "part");
     drop(reading);
     timeout(PATIENCE, writer.unread())
+        .await
+        .expect("the instance ended");
+}
+
+#[tokio::test]
+async fn an_instance_that_a_client_has_left_ends_with_the_last_of_the_other_requests() {
+    let lattice = lattice().await;
+    let one = Instances::Warm {
+        most: NonZeroUsize::MIN,
+        idle: Duration::from_secs(600),
+    };
+    let _host = serving(&lattice, GUEST, |actor| actor.instances(one)).await;
+    let (request, mut neighbour) = post("/echo");
+    let mut echoed = Reading::of(answered(&lattice, GUEST, request).await);
+    let (request, left) = post("/linger");
+    let mut reading = Reading::of(answered(&lattice, GUEST, request).await);
+    assert_eq!(reading.next(4).await, "part");
+    drop(reading);
+    let until = Instant::now() + PATIENCE;
+    // A new instance counts from one.
+    while count(&lattice).await > 2 {
+        assert!(Instant::now() < until, "the instance still takes requests");
+        tokio::task::yield_now().await;
+    }
+    let sent = neighbour.send(Bytes::from_static(b"on")).await;
+    sent.expect("the neighbour goes on");
+    assert_eq!(echoed.next(2).await, "on");
+    assert!(left.unread().now_or_never().is_none(), "the guest has it");
+    neighbour.end();
+    let rest = timeout(PATIENCE, echoed.rest()).await.expect("in time");
+    assert_eq!(rest.whole(), "");
+    // The guest still waits in the request that was left, and holds its body.
+    timeout(PATIENCE, left.unread())
         .await
         .expect("the instance ended");
 }

@@ -2,19 +2,19 @@
 
 use super::{
     scene::{SITE, Scene},
-    wire::Wire,
+    wire::{Answer, Wire},
 };
 
-/// Sends a request, and returns the status of the answer and what comes after it.
-async fn ask(scene: &Scene, request: &str) -> (u16, Wire) {
+/// Sends a request, and returns the answer and what comes after it.
+async fn ask(scene: &Scene, request: &str) -> (Answer, Wire) {
     let mut wire = scene.connect().await;
     wire.send(&request.replace("SITE", SITE)).await;
-    let status = wire.answer().await.status;
-    (status, wire)
+    let answer = wire.answer().await;
+    (answer, wire)
 }
 
 async fn status(scene: &Scene, request: &str) -> u16 {
-    ask(scene, request).await.0
+    ask(scene, request).await.0.status
 }
 
 #[tokio::test]
@@ -68,8 +68,10 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
         "GET  /hello HTTP/1.1\nhost: SITE\n\n",
         "GET /hel lo HTTP/1.1\nhost: SITE\n\n",
     ] {
-        let (status, mut wire) = ask(&scene, request).await;
-        assert_eq!(status, 400, "{request}");
+        let (answer, mut wire) = ask(&scene, request).await;
+        assert_eq!(answer.status, 400, "{request}");
+        // Before it is a request, nothing gives it an id.
+        assert_eq!(answer.header("x-request-id"), None, "{request}");
         assert_eq!(wire.rest().await.0, "", "{request}");
     }
     assert_eq!(

@@ -13,5 +13,5 @@ mod retries;
 mod scene;
 mod site;
 mod slow;
-mod tls;
-mod wire;
+pub(crate) mod tls;
+pub(crate) mod wire;

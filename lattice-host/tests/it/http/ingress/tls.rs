@@ -19,13 +19,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A certificate authority that clients trust.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -37,7 +37,7 @@ impl Authority {
     }
 
     /// Writes a certificate for these names, and its key.
-    pub(super) fn write(&self, folder: &Path, file: &str, names: &[&str]) {
+    pub(crate) fn write(&self, folder: &Path, file: &str, names: &[&str]) {
         self.write_until(folder, file, names, 2100);
     }
 
@@ -62,7 +62,7 @@ impl Authority {
     }
 
     /// Connects as a client that asks for `name`, and returns the certificate that it got.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         address: SocketAddr,
         name: &str,
@@ -95,7 +95,7 @@ impl Authority {
     }
 }
 
-fn read(folder: &Path, file: &str) -> CertificateDer<'static> {
+pub(crate) fn read(folder: &Path, file: &str) -> CertificateDer<'static> {
     let path = folder.join(format!("{file}.pem"));
     CertificateDer::from_pem_file(path).expect("a certificate")
 }

@@ -11,7 +11,7 @@ use tokio::{
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection.
-pub(super) struct Wire<S = TcpStream> {
+pub(crate) struct Wire<S = TcpStream> {
     io: S,
     /// What was received and not yet used.
     received: Vec<u8>,
@@ -19,8 +19,8 @@ pub(super) struct Wire<S = TcpStream> {
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Its lines after the first one, in lower case up to the colon.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Body,
@@ -41,7 +41,7 @@ impl Wire {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn over(io: S) -> Self {
+    pub(crate) fn over(io: S) -> Self {
         Self {
             io,
             received: Vec::new(),
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Sends a request without a body, and returns the response.
-    pub(super) async fn get(&mut self, host: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, host: &str, path: &str) -> Answer {
         self.send(&format!("GET {path} HTTP/1.1\nhost: {host}\n\n"))
             .await;
         self.answer().await
@@ -212,7 +212,7 @@ impl Answer {
     }
 
     /// Returns the body, which must be whole.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match &self.body {
             Body::Whole(text) => text,
             Body::Cut(_) => panic!("the body is cut: {self:?}"),
