@@ -64,7 +64,9 @@
 //! * **Its imports**, through links. A failed call is returned as a value if the function's own
 //!   error type can hold it (`lattice:rpc/types.error`, a bare `string`, or a case named `other`,
 //!   `internal`, `internal-error` or `unavailable` that holds a text). Otherwise it traps the
-//!   actor.
+//!   actor. In the same way, a stream that breaks, because its writer or its host is lost, ends
+//!   with an `err`, and a future that never comes is one, where the type of the elements is a
+//!   `result` with such an error or with one without a value. Otherwise reading it traps the actor.
 //! * **WASI 0.2**: clocks, random numbers, the environment and arguments that were
 //!   [set](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. There
 //!   are no files and no sockets. WASI 0.3 needs the feature `p3`.
