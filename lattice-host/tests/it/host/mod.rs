@@ -12,6 +12,7 @@ mod engines;
 mod failures;
 mod flow;
 mod flow_remote;
+mod laborious;
 mod life;
 mod limits;
 mod links;
