@@ -90,6 +90,10 @@
 //! | `export run: func();` | `lattice:world/functions` |
 //! | `export core: interface { … }` | `lattice:interface/core` |
 //!
+//! Of several versions of one interface that can replace each other, such as 0.2.0 and 0.2.1, the
+//! newest one serves the calls of functions that they have in common. Versions that can't replace
+//! each other are told apart.
+//!
 //! Imports have the same names, so that `import run: func();` is linked to such an export with a
 //! link for `lattice:world/functions`.
 //!
