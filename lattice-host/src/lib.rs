@@ -83,6 +83,12 @@
 //! actor with such functions stay as long as others hold resources of theirs, or ends of their
 //! streams are open.
 //!
+//! A call ends at its deadline, and so does its instance, unless something else needs that: other
+//! calls in it, resources that others hold, or open streams. One call can't be taken out of an
+//! instance. So the guest runs on with it, under its [`Limits`], until it returns or nothing needs
+//! the instance any more, and the result is dropped. The same is true when the caller drops the
+//! call, or is lost.
+//!
 //! Links and calls name an interface of a package. What has none has a name for them all the same:
 //!
 //! | in the world | its interface for links and calls |

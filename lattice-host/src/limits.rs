@@ -32,7 +32,8 @@ pub struct Limits {
     /// each 64 MiB that moves in these, and each minute in which something does.
     pub cpu: Option<Duration>,
     /// Time of one call, including waiting, 30 s by default. A caller's deadline is usually
-    /// earlier. Of a request of HTTP, it is the time until the head of the response.
+    /// earlier. Of a request of HTTP, it is the time until the head of the response. In an instance
+    /// that something else needs, the guest runs on with the call, until it has used up `cpu`.
     pub wall: Option<Duration>,
     /// Calls that may run concurrently, 256 by default.
     pub concurrent: NonZeroUsize,

@@ -1,5 +1,6 @@
 //! Hosts that run real components, on in-memory lattices and over a real nats-server.
 
+mod abandoned;
 mod access;
 mod actors;
 mod async_calls;

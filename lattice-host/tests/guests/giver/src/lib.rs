@@ -408,6 +408,12 @@ impl trouble::Guest for Giver {
         }
         outcomes
     }
+    async fn spin(_: BucketBorrow<'_>, mut of: StreamReader<u8>) {
+        of.next().await;
+        loop {
+            std::hint::spin_loop();
+        }
+    }
     async fn laborious(chunks: u32, bytes: u32, micros: u64) -> StreamReader<u8> {
         let (mut writer, reader) = wit_stream::new();
         wit_bindgen::spawn_local(async move {
