@@ -6,7 +6,9 @@ use super::{
     nesting,
     state::{Guest, count_call},
 };
-use crate::transcode::{Asyncness, FailureValue, FunctionPlan, ImportHandler, PassFuture, ReplyFuture};
+use crate::transcode::{
+    Asyncness, FailureValue, FunctionPlan, ImportHandler, PassFuture, ReplyFuture,
+};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use lattice_core::{
