@@ -418,12 +418,12 @@ impl trouble::Guest for Giver {
         let (mut writer, reader) = wit_stream::new();
         wit_bindgen::spawn_local(async move {
             for _ in 0..chunks {
-                let began = Instant::now();
-                while began.elapsed() < Duration::from_micros(micros) {}
                 let left = writer.write_all(vec![7; bytes as usize]).await;
                 if !left.is_empty() {
                     return;
                 }
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_micros(micros) {}
             }
         });
         reader
