@@ -77,6 +77,11 @@
 //! # fn main() {}
 //! ```
 //!
+//! Each call has a deadline, which the calls that it makes inherit. When it has passed, or when the
+//! caller goes away, the host ends the instance. It can't end one that something else needs: other
+//! calls that overlap, resources that others hold, or open streams. There, the function runs on to
+//! its end, within the limits of the actor, and its result is dropped.
+//!
 //! # Serve HTTP
 //!
 //! With the feature `http`, which is on by default, a function with one attribute is a whole actor.

@@ -64,7 +64,9 @@
 //! * **Its imports**, through links. A failed call is returned as a value if the function's own
 //!   error type can hold it (`lattice:rpc/types.error`, a bare `string`, or a case named `other`,
 //!   `internal`, `internal-error` or `unavailable` that holds a text). Otherwise it traps the
-//!   actor.
+//!   actor. In the same way, a stream that breaks, because its writer or its host is lost, ends
+//!   with an `err`, and a future that never comes is one, where the type of the elements is a
+//!   `result` with such an error or with one without a value. Otherwise reading it traps the actor.
 //! * **WASI 0.2**: clocks, random numbers, the environment and arguments that were
 //!   [set](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. There
 //!   are no files and no sockets. WASI 0.3 needs the feature `p3`.
@@ -86,12 +88,22 @@
 //! actor with such functions stay as long as others hold resources of theirs, or ends of their
 //! streams are open.
 //!
+//! A call ends at its deadline, and so does its instance, unless something else needs that: other
+//! calls in it, resources that others hold, or open streams. One call can't be taken out of an
+//! instance. So the guest runs on with it, under its [`Limits`], until it returns or nothing needs
+//! the instance any more, and the result is dropped. The same is true when the caller drops the
+//! call, or is lost.
+//!
 //! Links and calls name an interface of a package. What has none has a name for them all the same:
 //!
 //! | in the world | its interface for links and calls |
 //! | --- | --- |
 //! | `export run: func();` | `lattice:world/functions` |
 //! | `export core: interface { … }` | `lattice:interface/core` |
+//!
+//! Of several versions of one interface that can replace each other, such as 0.2.0 and 0.2.1, the
+//! newest one serves the calls of functions that they have in common. Versions that can't replace
+//! each other are told apart.
 //!
 //! Imports have the same names, so that `import run: func();` is linked to such an export with a
 //! link for `lattice:world/functions`.

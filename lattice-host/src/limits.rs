@@ -27,10 +27,13 @@ pub struct Limits {
     /// CPU time of one call, 1 s by default. It is measured by looking at random times, every 5 ms
     /// on average, so that a guest can't wait just then. The time for copying what the guest passes
     /// is included, and time spent waiting is free. A guest that serves a request of HTTP has it
-    /// anew for each 64 MiB of its bodies, and each minute in which they are read.
+    /// anew for each 64 MiB of its bodies, and each minute in which they are read. An instance that
+    /// passes streams or futures has it anew, for all of its calls and what goes on after them, for
+    /// each 64 MiB that moves in these, and each minute in which something does.
     pub cpu: Option<Duration>,
     /// Time of one call, including waiting, 30 s by default. A caller's deadline is usually
-    /// earlier. Of a request of HTTP, it is the time until the head of the response.
+    /// earlier. Of a request of HTTP, it is the time until the head of the response. In an instance
+    /// that something else needs, the guest runs on with the call, until it has used up `cpu`.
     pub wall: Option<Duration>,
     /// Calls that may run concurrently, 256 by default.
     pub concurrent: NonZeroUsize,

@@ -10,7 +10,7 @@
 //! | [`passed`] | values with handles, as hosts exchange them | the same |
 //! | [`stream`] | the chunks of a stream | a parcel has the bytes of its chunks |
 //! | [`body`] | beat, goodbye, discover, discovered, probe, probe ack, report, report wanted | the same |
-//! | [`value`] | arguments and results of many types | bytes are read exactly if `postcard` reads them and would write the same |
+//! | [`value`] | arguments and results of many types, and hosts' requests about handles with their answers | bytes are read exactly if `postcard` reads them and would write the same |
 //! | [`record`] | links, their status, published types, as stored | the same |
 //! | [`name`] | names, interfaces, functions, store keys | a name has the text that it was parsed from, and a key its parts |
 //! | [`signature`] | canonical signatures | a text that is read is the one that would be written |

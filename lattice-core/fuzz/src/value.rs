@@ -1,10 +1,11 @@
-//! Arguments and results of many types.
+//! Arguments and results of many types, among them those of the requests about handles.
 
 use crate::allocation::{bounded_as, entry};
 use bytes::Bytes;
 use lattice_core::{
     call::CallError,
     value::{from_bytes, to_bytes},
+    wire::{HandleAnswer, HandleRequest},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -55,7 +56,7 @@ pub fn value(input: &[u8]) {
     let of_string = size_of::<String>();
     // The sizes are what one byte of each type may become in memory. The smallest entry of these
     // maps has two bytes, and so has a char.
-    match first % 20 {
+    match first % 22 {
         0 => like_postcard::<(u8, i8, bool, u16, i16)>(1, &bytes),
         1 => like_postcard::<(u32, i32, u64, i64)>(1, &bytes),
         2 => like_postcard::<(u128, i128)>(1, &bytes),
@@ -77,7 +78,10 @@ pub fn value(input: &[u8]) {
         // Postcard doesn't bound the depth of nested values.
         17 => written::<Tree>(size_of::<Tree>(), &bytes),
         18 => written::<Chain>(1, &bytes),
-        _ => written::<Vec<Marker>>(1, &bytes),
+        19 => written::<Vec<Marker>>(1, &bytes),
+        // Their lists of numbers take the most.
+        20 => like_postcard::<HandleRequest>(size_of::<u64>(), &bytes),
+        _ => like_postcard::<HandleAnswer>(size_of::<u64>(), &bytes),
     }
 }
 

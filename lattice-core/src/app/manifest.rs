@@ -185,7 +185,8 @@ pub struct LimitsManifest {
     )]
     #[schemars(schema_with = "values::size_schema")]
     pub memory: Option<u64>,
-    /// CPU time of one call: a text such as `"500ms"` or `"10s"`.
+    /// CPU time of one call, and for each 64 MiB that moves in its streams: a text such as
+    /// `"500ms"` or `"10s"`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -47,9 +47,9 @@ pub enum ActorError {
         /// What can't be served, and why.
         unserved: Vec<Unserved>,
     },
-    /// Two of its exports are the same function for callers.
+    /// Two of its exports are the same function for callers, and neither is a newer version.
     #[error(
-        "the component exports `{function}` of both `{one}` and `{other}`; these versions can replace each other, so callers can't tell them apart: export only one of them"
+        "the component exports `{function}` of both `{one}` and `{other}`, which callers can't tell apart: export only one of them"
     )]
     SameFunction {
         /// The function.

@@ -104,6 +104,19 @@ impl ActiveCalls {
         }
     }
 
+    /// Gives all calls their CPU time anew, and the tasks that outlive theirs.
+    pub(super) fn renew(&mut self) {
+        match self {
+            Self::Single(call) => call.spent.ticks = 0,
+            Self::Concurrent(calls) => {
+                for call in calls.running.values_mut() {
+                    call.spent.ticks = 0;
+                }
+                calls.leftover.clear();
+            }
+        }
+    }
+
     /// Returns the links chosen for the call that `tasks` serve. `None` when it isn't known which
     /// one that is.
     pub(super) fn links_of(&self, tasks: &[GuestTaskId]) -> Option<&ChosenLinks> {

@@ -1,7 +1,7 @@
 //! The handles of one instance: those of its own resources that others hold, and those of others
 //! that it holds.
 
-use super::{kept::Home, state::Guest};
+use super::{kept::Home, renewal::Renewed, state::Guest};
 use crate::transcode::{ChannelGuard, HandleStore, ResourceIndex, Resources, UnreadFutures};
 use foldhash::fast::RandomState;
 use lattice_core::{
@@ -36,6 +36,7 @@ pub(super) struct HandleTable {
     /// What the call that is being prepared has been lent.
     lent: LentToCall,
     unread_futures: UnreadFutures,
+    renewed: Renewed,
 }
 
 struct Exported {
@@ -65,11 +66,18 @@ impl HandleTable {
             exported: HashMap::default(),
             lent: LentToCall::default(),
             unread_futures: UnreadFutures::default(),
+            renewed: Renewed::default(),
         }
     }
 
     pub(super) fn home(&self) -> &Arc<Home> {
         &self.home
+    }
+
+    /// Returns whether enough has moved in the instance's streams since the last time that its
+    /// calls have their CPU time anew.
+    pub(super) fn renews(&mut self) -> bool {
+        self.renewed.renews(self.home.moved())
     }
 
     /// Records the type of one of the instance's own resources.

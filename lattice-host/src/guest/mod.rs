@@ -43,7 +43,6 @@ mod log;
 mod log_limit;
 mod nesting;
 mod panic_text;
-#[cfg(feature = "http")]
 mod renewal;
 mod service;
 mod settings;

@@ -203,10 +203,15 @@ pub(super) fn charge_copies(store: &mut StoreContextMut<'_, Guest>) {
     }
 }
 
-/// Returns the ticks of the call that the running task serves.
+/// Returns the ticks of the call that the running task serves, since its CPU time was renewed.
 fn spent<'s>(store: &'s mut StoreContextMut<'_, Guest>) -> &'s mut u32 {
     let tasks = tasks(store);
-    match &mut store.data_mut().calls {
+    let guest = store.data_mut();
+    let table = guest.handles.as_deref_mut();
+    if table.is_some_and(HandleTable::renews) {
+        guest.calls.renew();
+    }
+    match &mut guest.calls {
         ActiveCalls::Single(call) => call.spent(),
         ActiveCalls::Concurrent(calls) => calls.spent(&tasks),
     }

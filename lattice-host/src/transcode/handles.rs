@@ -66,8 +66,8 @@ pub(crate) trait ChannelGuard: Send + Sync + 'static {
     /// it.
     fn end(&self) -> Result<(), Broken>;
 
-    /// Elements have passed.
-    fn has_moved(&self);
+    /// Elements of so many bytes have passed, or the end.
+    fn has_moved(&self, bytes: usize);
 }
 
 /// The guard of a store that doesn't stay for its channels.
@@ -78,7 +78,7 @@ impl ChannelGuard for Unguarded {
         Ok(())
     }
 
-    fn has_moved(&self) {}
+    fn has_moved(&self, _: usize) {}
 }
 
 /// Takes the handles of a value out of a store.

@@ -15,7 +15,8 @@
 //! Streams, futures and resources aren't bytes: they are passed beside them, in the order in which
 //! a walk over the value meets their places, which are one zero byte each. What they stand for is
 //! the store's to say, which is a [`HandleStore`]. The elements of streams and futures move through
-//! [`channel`] in the same encoding, in chunks.
+//! [`channel`] in the same encoding, in chunks. One that breaks ends with a [`FailureValue`] where
+//! the type of its elements can hold an error, and traps its reader where it can't.
 //!
 //! Errors, and their effects:
 //!
@@ -49,6 +50,7 @@ macro_rules! for_flat_count {
 
 mod channel;
 mod export;
+mod failure_value;
 mod handles;
 mod import;
 mod meter;
@@ -70,6 +72,7 @@ mod wire;
 
 pub(crate) use channel::UnreadFutures;
 pub(crate) use export::{BoundExport, ExportFunction};
+pub(crate) use failure_value::FailureValue;
 pub(crate) use handles::{ChannelGuard, HandleStore, take_out};
 pub(crate) use import::{ImportHandler, PassFuture, ReplyFuture, link_import};
 pub(crate) use meter::{Meter, metered};

@@ -6,6 +6,7 @@ use lattice_wit::signature::{self, Case, Field, MAX_DEPTH};
 use wasmtime::component::ResourceType;
 use wasmtime::component::types::{ComponentFunc, Type};
 
+use super::failure_value::FailureValue;
 use super::plan_error::{PlanError, Unplannable};
 use super::resources::{ResourceIndex, Resources};
 use super::scalar::Scalar;
@@ -269,7 +270,11 @@ impl<'n> Builder<'n> {
         ty: Option<Type>,
     ) -> Result<(Option<NodeId>, Option<Box<signature::Type>>), PlanError> {
         self.channels += 1;
+        let failure = ty.as_ref().and_then(FailureValue::of_element);
         let (id, named) = self.optional("[]", ty)?;
+        if let (Some(id), Some(failure)) = (id, failure) {
+            self.tree.push_failure(id, failure);
+        }
         self.channels -= 1;
         Ok((id, named.map(Box::new)))
     }

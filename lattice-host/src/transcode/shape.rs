@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::failure_value::FailureValue;
 use super::resources::{ResourceIndex, Resources};
 use super::scalar::{Scalar, flags_size};
 use super::wire::Keys;
@@ -83,6 +84,8 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     fields: Vec<NodeId>,
     cases: Vec<Option<NodeId>>,
+    /// The elements of streams and futures that can report that these broke.
+    failures: Vec<(NodeId, FailureValue)>,
     pub(super) resources: Arc<Resources>,
 }
 
@@ -146,6 +149,18 @@ impl Tree {
 
     pub(super) fn cases(&self, run: &Range<u32>) -> &[Option<NodeId>] {
         &self.cases[run.start as usize..run.end as usize]
+    }
+
+    /// Returns how an element of a stream or future reports that this broke, if it can.
+    pub(super) fn failure(&self, element: NodeId) -> Option<&FailureValue> {
+        let mut failures = self.failures.iter();
+        let found = failures.find(|(id, _)| *id == element);
+        found.map(|(_, failure)| failure)
+    }
+
+    /// Records how an element of a stream or future reports that this broke.
+    pub(super) fn push_failure(&mut self, element: NodeId, failure: FailureValue) {
+        self.failures.push((element, failure));
     }
 
     pub(super) fn push(&mut self, shape: Shape) -> NodeId {

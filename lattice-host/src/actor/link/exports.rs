@@ -9,7 +9,7 @@ use crate::{
     transcode::{ExportFunction, Resources},
 };
 use lattice_core::{name::InterfaceName, types::InterfaceTypes, wire::FunctionKey};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 use wasmtime::component::{Component, ComponentExportIndex, types::ComponentItem};
 
 /// The items of an interface, or of a world.
@@ -25,6 +25,9 @@ pub(super) struct Exports {
     #[cfg(feature = "http")]
     pub(super) http: Vec<InterfaceName>,
     pub(super) unserved: Vec<Unserved>,
+    /// Older versions of interfaces, each with the newer one that serves some of their functions,
+    /// and these.
+    replaced: BTreeMap<InterfaceName, (InterfaceName, Vec<String>)>,
 }
 
 impl Exports {
@@ -61,6 +64,7 @@ impl Exports {
             let exported = (functions_of_world()?, None, functions);
             exports.interface(component, exported, resources)?;
         }
+        exports.replace_older();
         Ok(exports)
     }
 
@@ -93,12 +97,10 @@ impl Exports {
                 index,
                 function: ExportFunction::new(plan),
             };
-            if let Some(other) = self.functions.insert(key, Arc::new(exported)) {
-                return Err(ActorError::SameFunction {
-                    function: name,
-                    one: other.function.plan().interface().to_owned(),
-                    other: interface.to_string(),
-                });
+            if let Some(other) = self.functions.insert(key, Arc::new(exported))
+                && self.is_replaced(&name, &interface, other.function.plan().interface())?
+            {
+                self.functions.insert(key, other);
             }
             types.functions.insert(function, signature);
         }
@@ -112,6 +114,65 @@ impl Exports {
         }
         self.types.insert(interface, types);
         Ok(())
+    }
+
+    /// Records that two versions of an interface have the same function for callers, which the
+    /// newer one serves. Returns whether that is the other one.
+    ///
+    /// # Errors
+    /// Fails when neither is newer.
+    fn is_replaced(
+        &mut self,
+        function: &str,
+        one: &InterfaceName,
+        other: &str,
+    ) -> Result<bool, ActorError> {
+        let mut known = self.types.keys();
+        let other = known.find(|name| name.as_str() == other).unwrap_or(one);
+        let (older, newer) = match one.version().cmp(&other.version()) {
+            Ordering::Less => (one, other),
+            Ordering::Greater => (other, one),
+            Ordering::Equal => {
+                return Err(ActorError::SameFunction {
+                    function: function.to_owned(),
+                    one: other.to_string(),
+                    other: one.to_string(),
+                });
+            }
+        };
+        let is_other_newer = older == one;
+        let replaced = self.replaced.entry(older.clone());
+        let (by, functions) = replaced.or_insert_with(|| (newer.clone(), Vec::new()));
+        if by.version() < newer.version() {
+            *by = newer.clone();
+        }
+        functions.push(function.to_owned());
+        Ok(is_other_newer)
+    }
+
+    /// Has newer versions of interfaces stand for the older ones that they replace, so that a link
+    /// for one of these finds the functions of both.
+    fn replace_older(&mut self) {
+        let all = std::mem::take(&mut self.replaced);
+        for (older, (by, functions)) in &all {
+            let mut newest = by;
+            while let Some((newer, _)) = all.get(newest) {
+                newest = newer;
+            }
+            let types = self.types.remove(older).unwrap_or_default();
+            let stands_for = self.types.entry(newest.clone()).or_default();
+            for (function, signature) in types.functions {
+                stands_for.add(function, &signature);
+            }
+            self.unserved.push(Unserved {
+                side: Side::Export,
+                name: older.to_string(),
+                functions: functions.clone(),
+                reason: format!(
+                    "callers can't tell it from `{by}`, which can replace it and serves its calls; export only one of them"
+                ),
+            });
+        }
     }
 
     /// Returns whether any of them can be called.

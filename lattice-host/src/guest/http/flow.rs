@@ -1,6 +1,9 @@
 //! What moves in the bodies of one request, as the task of its guest and their readers see it.
 
-use crate::guest::{Instances, renewal::Renewal};
+use crate::guest::{
+    Instances,
+    renewal::{PER_BUDGET, RENEWED_EVERY, Renewal},
+};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -15,13 +18,6 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
-
-/// A guest that has passed on this much has its CPU time anew. Copying it takes a small part of the
-/// time that it has by default.
-const PER_BUDGET: u64 = 64 << 20;
-/// A guest that goes on for this long has its CPU time anew, so that one that sends something now
-/// and then can go on for as long as it likes.
-const RENEWED_EVERY: Duration = Duration::from_mins(1);
 
 /// What moves in the bodies of one request.
 #[derive(Default)]

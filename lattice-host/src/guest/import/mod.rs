@@ -1,15 +1,15 @@
 //! Calls that guests make to other components, wherever these run.
 
-mod failure_value;
 mod outgoing;
 
 use super::{
     nesting,
     state::{Guest, count_call},
 };
-use crate::transcode::{Asyncness, FunctionPlan, ImportHandler, PassFuture, ReplyFuture};
+use crate::transcode::{
+    Asyncness, FailureValue, FunctionPlan, ImportHandler, PassFuture, ReplyFuture,
+};
 use bytes::Bytes;
-use failure_value::FailureValue;
 use futures_util::future::BoxFuture;
 use lattice_core::{
     call::{CallError, FunctionRef, Part},

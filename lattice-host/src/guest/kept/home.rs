@@ -30,8 +30,10 @@ pub(crate) struct Home {
     /// Its instance serves requests of HTTP, and no calls.
     serves_requests: bool,
     state: Mutex<HomeState>,
-    /// Counts what has used it.
+    /// Counts what has used it, apart from its channels.
     activity: AtomicU64,
+    /// Bytes that have moved in its channels, and one for each chunk and end.
+    moved: AtomicU64,
     /// Whether its guest is being polled.
     is_running: AtomicBool,
     /// It is unused.
@@ -112,6 +114,7 @@ impl Home {
             serves_requests: false,
             state: Mutex::new(state),
             activity: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             is_running: AtomicBool::new(false),
             unused: Notify::new(),
             end: SetOnce::new(),
@@ -135,6 +138,7 @@ impl Home {
             serves_requests: true,
             state: Mutex::default(),
             activity: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             is_running: AtomicBool::new(true),
             unused: Notify::new(),
             end: SetOnce::new(),
@@ -276,7 +280,13 @@ impl Home {
     /// Returns a number that changes when something uses the instance, unless a call runs.
     pub(super) fn activity(&self) -> Option<u64> {
         let calls = self.state.lock().calls;
-        (calls == 0).then(|| self.activity.load(Ordering::Relaxed))
+        let uses = || self.activity.load(Ordering::Relaxed);
+        (calls == 0).then(|| uses().wrapping_add(self.moved()))
+    }
+
+    /// Returns how much has moved in its channels: bytes, and one for each chunk and end.
+    pub(in crate::guest) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     pub(super) fn last_caller(&self) -> Option<CallingInstance> {
@@ -410,8 +420,9 @@ impl ChannelGuard for ChannelUse {
         })
     }
 
-    fn has_moved(&self) {
-        self.0.home.activity.fetch_add(1, Ordering::Relaxed);
+    fn has_moved(&self, bytes: usize) {
+        let more = bytes as u64 + 1;
+        self.0.home.moved.fetch_add(more, Ordering::Relaxed);
     }
 }
 
@@ -420,7 +431,7 @@ impl ChannelGuard for Nowhere {
         Ok(())
     }
 
-    fn has_moved(&self) {}
+    fn has_moved(&self, _: usize) {}
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use lattice_core::stream::{Broken, Chunk, Handle, Handles, Holder, Reader};
+use lattice_core::stream::{Broken, Chunk, Handle, Handles, Holder, Reader, channel};
 use lattice_core::sync::Mutex;
 use wasmtime::component::{Destination, FutureProducer, StreamProducer, StreamResult, VecBuffer};
 use wasmtime::{Error, Result, StoreContextMut};
@@ -58,7 +58,7 @@ impl Inlet {
         cx: &mut Context<'_>,
         (room, finish): (usize, bool),
         check: impl FnOnce(&Chunk) -> Result<Places, Broken>,
-    ) -> Poll<Result<Come>> {
+    ) -> Poll<Result<Come, Broken>> {
         if self.rest.count > 0 {
             return Poll::Ready(Ok(Come::Some));
         }
@@ -68,11 +68,14 @@ impl Inlet {
             Poll::Pending if finish => return Poll::Ready(Ok(Come::Cancelled)),
             next => ready!(next),
         };
-        self.guard.has_moved();
-        let Some(chunk) = next.map_err(Error::new)? else {
+        self.guard.has_moved(match &next {
+            Ok(Some(chunk)) => chunk.bytes.len(),
+            _ => 0,
+        });
+        let Some(chunk) = next? else {
             return Poll::Ready(Ok(Come::Ended));
         };
-        self.places = check(&chunk).map_err(Error::new)?;
+        self.places = check(&chunk)?;
         self.rest = chunk;
         Poll::Ready(Ok(Come::Some))
     }
@@ -110,6 +113,8 @@ pub(super) struct In<C> {
     element: Option<NodeId>,
     /// Most elements that are asked for at once.
     most: usize,
+    /// It broke, and its last element says so.
+    has_failed: bool,
     carrier: PhantomData<fn(C)>,
 }
 
@@ -127,14 +132,20 @@ impl<C: Carrier> In<C> {
                 Payload::Values => MOST_VALUES,
                 _ => MOST_NUMBERS,
             },
+            has_failed: false,
             carrier: PhantomData,
         }
     }
 
+    /// Waits until there are elements. What breaks ends with an element that says so, if its type
+    /// can hold that.
     fn poll(&mut self, cx: &mut Context<'_>, (room, finish): (usize, bool)) -> Poll<Result<Come>> {
+        if self.has_failed && self.inlet.rest.count == 0 {
+            return Poll::Ready(Ok(Come::Ended));
+        }
         let (tree, element) = (&self.tree, self.element);
         let room = (room.min(self.most), finish);
-        self.inlet.poll(cx, room, |chunk| {
+        let come = ready!(self.inlet.poll(cx, room, |chunk| {
             let checked = match element {
                 None if chunk.bytes.is_empty() && chunk.handles.is_empty() => Ok(Places::new()),
                 None => Err("elements where there are none".into()),
@@ -145,7 +156,32 @@ impl<C: Carrier> In<C> {
                 }
             };
             checked.map_err(|reason| Broken::Invalid { reason })
-        })
+        }));
+        Poll::Ready(come.or_else(|broken| self.fail(broken)))
+    }
+
+    /// Makes an element of the reason for which there won't be any more.
+    ///
+    /// # Errors
+    /// Fails with the reason when the type of the elements can't hold it. The guest then traps.
+    fn fail(&mut self, broken: Broken) -> Result<Come> {
+        let failure = self.element.and_then(|element| self.tree.failure(element));
+        let Some(failure) = failure else {
+            return Err(Error::new(broken));
+        };
+        self.inlet.rest = Chunk {
+            count: 1,
+            bytes: failure.encode(&broken).map_err(Error::new)?,
+            handles: Handles::new(),
+        };
+        self.inlet.places = Places::new();
+        self.has_failed = true;
+        // It is broken for another component too, to which the guest may pass it on, and whatever
+        // its writer still sends.
+        let (writer, reader) = channel();
+        writer.fail(broken);
+        self.inlet.reader = reader;
+        Ok(Come::Some)
     }
 
     /// Takes up to `most` elements, with their handles put into the store.
@@ -263,8 +299,10 @@ impl<T: HandleStore, C: Carrier> FutureProducer<T> for FutureIn<C> {
         };
         match ready!(value.poll(cx, (1, finish)))? {
             Come::Some => {}
-            // A future always comes: there is no other way to say it.
-            Come::Ended => return Poll::Ready(Err(Error::new(Broken::WriterLost))),
+            // A future always comes.
+            Come::Ended => {
+                value.fail(Broken::WriterLost)?;
+            }
             Come::Cancelled => return Poll::Ready(Ok(None)),
         }
         let batch = value.take(1, store)?;
@@ -298,7 +336,7 @@ impl<T: HandleStore> StreamProducer<T> for BytesIn {
         }
         let most = room.unwrap_or(MOST_BYTES);
         let asked = (most.min(MOST_BYTES), finish);
-        match ready!(self.0.poll(cx, asked, bytes_only))? {
+        match ready!(self.0.poll(cx, asked, bytes_only)).map_err(Error::new)? {
             Come::Some => {}
             Come::Ended => return Poll::Ready(Ok(StreamResult::Dropped)),
             Come::Cancelled => return Poll::Ready(Ok(StreamResult::Cancelled)),

@@ -50,7 +50,7 @@ impl Outlet {
     }
 
     fn send(&mut self, chunk: Chunk) {
-        self.guard.has_moved();
+        self.guard.has_moved(chunk.bytes.len());
         if let Some(writer) = &mut self.writer {
             // A reader that has just gone is noticed with the next write.
             let _ = writer.send(chunk);

@@ -1,5 +1,6 @@
 //! Hosts that run real components, on in-memory lattices and over a real nats-server.
 
+mod abandoned;
 mod access;
 mod actors;
 mod async_calls;
@@ -12,6 +13,7 @@ mod engines;
 mod failures;
 mod flow;
 mod flow_remote;
+mod laborious;
 mod life;
 mod limits;
 mod links;

@@ -8,45 +8,107 @@ use lattice_core::{
     link::{Link, LinkMismatch},
     links::LinkError,
 };
-use lattice_host::{ActorError, ComponentCheck};
+use lattice_host::{ActorError, ComponentCheck, Side};
+
+/// A component that exports two interfaces with the function `get`, which returns 7 and 8. The
+/// second one also has `more`.
+fn exports_two(one: &str, other: &str) -> Vec<u8> {
+    binary(&format!(
+        r#"(component {SEVEN}
+            (core module $m (func (export "f") (result i32) (i32.const 8)))
+            (core instance $m (instantiate $m))
+            (func $eight (result u32) (canon lift (core func $m "f")))
+            (instance (export "{one}") (export "get" (func $seven)))
+            (instance (export "{other}") (export "get" (func $eight)) (export "more" (func $eight))))"#
+    ))
+}
+
+fn store(version: &str) -> String {
+    format!("field:kv/store@{version}")
+}
 
 #[tokio::test]
-async fn two_indistinguishable_versions_are_refused() {
-    let both = |one: &str, other: &str| {
-        binary(&format!(
-            r#"(component {SEVEN}
-                (core module $m (func (export "f") (result i32) (i32.const 8)))
-                (core instance $m (instantiate $m))
-                (func $eight (result u32) (canon lift (core func $m "f")))
-                (instance (export "field:kv/store@{one}") (export "get" (func $seven)))
-                (instance (export "field:kv/store@{other}") (export "get" (func $eight))))"#
-        ))
-    };
-    for (one, other) in [
+async fn the_newer_of_two_versions_that_can_replace_each_other_serves_both() {
+    for (older, newer) in [
         ("0.2.0", "0.2.1"),
+        ("0.2.9", "0.2.10"),
         ("0.2.0+a", "0.2.0+b"),
         ("1.0.0", "1.9.0"),
     ] {
-        let refused = start(&both(one, other)).await.err();
-        let Some(ActorError::SameFunction { function, .. }) = &refused else {
-            panic!("{one} and {other}: {refused:?}")
-        };
-        assert_eq!(function, "get");
-        let text = refused.map(|error| error.to_string()).unwrap_or_default();
-        assert!(text.contains(one) && text.contains(other), "{text}");
+        // Of the newer one, `get` returns 8, and of the older one 7, or the other way round.
+        for (one, other, expected) in [(older, newer, 8), (newer, older, 7)] {
+            let bytes = exports_two(&store(one), &store(other));
+            let check = ComponentCheck::of(&bytes).expect("it is served");
+            assert_eq!(
+                check.callable,
+                [store(newer), "field:ok/probe@1.0.0".to_owned()]
+            );
+            let [unserved] = &check.unserved[..] else {
+                panic!("one interface: {:?}", check.unserved)
+            };
+            assert_eq!(
+                (unserved.side, &unserved.name),
+                (Side::Export, &store(older))
+            );
+            assert_eq!(unserved.functions, ["get"]);
+            assert!(unserved.reason.contains(&store(newer)), "{unserved}");
+            let (lattice, _host) = start(&bytes).await.expect("it starts");
+            for version in [older, newer] {
+                for (function, expected) in [("get", expected), ("more", 8)] {
+                    let got = call(&lattice, "probe", &store(version), function, ()).await;
+                    let got: u32 = got.unwrap_or_else(|error| panic!("{version}: {error}"));
+                    assert_eq!(got, expected, "{function} of {version}");
+                }
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn three_versions_that_can_replace_each_other_are_served_by_the_newest() {
+    for [a, b, c] in [["0.2.0", "0.2.1", "0.2.2"], ["0.2.2", "0.2.0", "0.2.1"]] {
+        let [a, b, c] = [a, b, c].map(store);
+        let bytes = binary(&format!(
+            r#"(component {SEVEN}
+                (instance (export "{a}") (export "get" (func $seven)))
+                (instance (export "{b}") (export "get" (func $seven)))
+                (instance (export "{c}") (export "get" (func $seven))))"#
+        ));
+        let check = ComponentCheck::of(&bytes).expect("it is served");
+        assert_eq!(
+            check.callable,
+            [store("0.2.2"), "field:ok/probe@1.0.0".to_owned()]
+        );
+        let unserved = check.unserved.iter().map(|unserved| &unserved.name);
+        let unserved: Vec<_> = unserved.collect();
+        assert_eq!(unserved, [&store("0.2.0"), &store("0.2.1")]);
+    }
+}
+
+#[tokio::test]
+async fn versions_that_can_not_replace_each_other_are_told_apart() {
     for (one, other) in [
         ("0.2.0", "0.3.0"),
         ("1.0.0-rc.1", "1.0.0-rc.2"),
         ("1.0.0", "2.0.0"),
     ] {
-        let (lattice, _host) = start(&both(one, other)).await.expect("they differ");
+        let bytes = exports_two(&store(one), &store(other));
+        let (lattice, _host) = start(&bytes).await.expect("they differ");
         for (version, expected) in [(one, 7), (other, 8)] {
-            let interface = format!("field:kv/store@{version}");
-            let got: Result<u32, _> = call(&lattice, "probe", &interface, "get", ()).await;
+            let got: Result<u32, _> = call(&lattice, "probe", &store(version), "get", ()).await;
             assert_eq!(got.expect("it is served"), expected, "{version}");
         }
     }
+}
+
+#[tokio::test]
+async fn two_exports_of_one_name_without_versions_are_refused() {
+    let bytes = exports_two("core", "lattice:interface/core");
+    let refused = start(&bytes).await.err();
+    let Some(ActorError::SameFunction { function, .. }) = &refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(function, "get");
 }
 
 /// A component that imports two versions of an interface with one function each. Its functions

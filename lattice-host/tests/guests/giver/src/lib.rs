@@ -15,6 +15,7 @@ use lattice::rpc::links;
 use lattice_test::flow::naming;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use wit_bindgen::{FutureReader, StreamReader, StreamResult};
 
 thread_local! {
@@ -393,6 +394,39 @@ impl trouble::Guest for Giver {
     }
     fn drained() -> u64 {
         DRAINED.get()
+    }
+    async fn outcome(of: FutureReader<Result<u32, String>>) -> Result<u32, String> {
+        of.await
+    }
+    async fn bare_outcome(of: FutureReader<Result<u32, ()>>) -> Result<u32, ()> {
+        of.await
+    }
+    async fn outcomes(mut of: StreamReader<Result<u32, String>>) -> Vec<Result<u32, String>> {
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = of.next().await {
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+    async fn spin(_: BucketBorrow<'_>, mut of: StreamReader<u8>) {
+        of.next().await;
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+    async fn laborious(chunks: u32, bytes: u32, micros: u64) -> StreamReader<u8> {
+        let (mut writer, reader) = wit_stream::new();
+        wit_bindgen::spawn_local(async move {
+            for _ in 0..chunks {
+                let left = writer.write_all(vec![7; bytes as usize]).await;
+                if !left.is_empty() {
+                    return;
+                }
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_micros(micros) {}
+            }
+        });
+        reader
     }
 }
 

@@ -1,27 +1,29 @@
-//! Reports a failed call as a value of the function's own result type.
+//! Reports a failed call as a value of the function's own result type, and a broken stream or
+//! future as its last element.
 //!
-//! This is done only if that type has a fitting error: `lattice:rpc/types.error`, a bare `string`,
-//! or a case named `other`, `internal-error`, `internal` or `unavailable` that holds a `string` or
-//! an `option<string>`. No other case is used, because for example `not-found` would be wrong.
+//! This is done only if that type is a `result` with a fitting error: `lattice:rpc/types.error`, a
+//! bare `string`, or a case named `other`, `internal-error`, `internal` or `unavailable` that holds
+//! a `string` or an `option<string>`. No other case is used, because for example `not-found` would
+//! be wrong. The `err` of an element may also be one without a value. That of a call may not,
+//! because its function means something by it.
 
 use bytes::Bytes;
-use lattice_core::{
-    call::{CallError, Ran},
-    value::{ValueError, to_bytes},
-};
+use lattice_core::call::{CallError, Ran};
+use lattice_core::stream::Broken;
+use lattice_core::value::{ValueError, to_bytes};
 use serde::{Serialize, Serializer};
-use wasmtime::component::{
-    Type,
-    types::{ComponentItem, Record, Variant},
-};
+use wasmtime::component::Type;
+use wasmtime::component::types::{ComponentItem, Record, Variant};
 
 /// Cases that can hold a failure, the best match first.
 const CASES: [&str; 4] = ["other", "internal-error", "internal", "unavailable"];
 
-/// How a function's result reports that the call failed. This is determined once, when the actor is
-/// linked.
+/// How a type reports that a call failed, or that a stream or future broke. This is determined
+/// once, when the actor is linked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum FailureValue {
+pub(crate) enum FailureValue {
+    /// `result<_>`, of an element.
+    Bare,
     /// `result<_, string>`.
     Text,
     /// A case that holds a text.
@@ -32,30 +34,79 @@ pub(super) enum FailureValue {
 
 /// The type of such a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Payload {
+pub(crate) enum Payload {
     Text,
     OptionalText,
 }
 
 /// The names in the guest's own version of `lattice:rpc/types.error`, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ErrorRecord {
+pub(crate) struct ErrorRecord {
     kinds: Vec<String>,
     /// The index of `other`.
     other: u32,
     ran: [u32; 3],
 }
 
+/// A failure to report.
+pub(crate) struct Failure {
+    /// Its name in `lattice:rpc/types.kind`.
+    kind: &'static str,
+    ran: Ran,
+    is_retryable: bool,
+    text: String,
+}
+
+impl From<&CallError> for Failure {
+    fn from(error: &CallError) -> Self {
+        Self {
+            kind: kind(error),
+            ran: error.ran(),
+            is_retryable: error.is_retryable(),
+            text: error.to_string(),
+        }
+    }
+}
+
+impl From<&Broken> for Failure {
+    fn from(broken: &Broken) -> Self {
+        let (kind, is_retryable) = match broken {
+            Broken::WriterLost | Broken::InstanceLost { .. } => ("instance-lost", true),
+            Broken::HostLost { .. } => ("host-lost", true),
+            Broken::CutOff { .. } => ("disconnected", true),
+            Broken::Failed { .. } => ("callee-failed", false),
+            Broken::Invalid { .. } => ("bad-result", false),
+            _ => ("other", false),
+        };
+        Self {
+            kind,
+            // The writer may be the callee of a call, its caller, or a third component.
+            ran: Ran::Maybe,
+            is_retryable,
+            text: format!("the stream or future broke: {broken}"),
+        }
+    }
+}
+
 impl FailureValue {
-    /// Returns how a function's result can report a failure, if it can.
-    pub(super) fn of(item: &ComponentItem) -> Option<Self> {
-        let ComponentItem::ComponentFunc(function) = item else {
+    /// Returns how a function's result can report that the call failed, if it can.
+    pub(crate) fn of(function: &ComponentItem) -> Option<Self> {
+        let ComponentItem::ComponentFunc(function) = function else {
             return None;
         };
-        let Some(Type::Result(result)) = function.results().next() else {
+        let result = Self::of_element(&function.results().next()?);
+        result.filter(|value| *value != Self::Bare)
+    }
+
+    /// Returns how an element of this type can report that its stream or future broke, if it can.
+    pub(super) fn of_element(ty: &Type) -> Option<Self> {
+        let Type::Result(result) = ty else {
             return None;
         };
-        match result.err()? {
+        let Some(err) = result.err() else {
+            return Some(Self::Bare);
+        };
+        match err {
             Type::String => Some(Self::Text),
             Type::Variant(variant) => case(&variant),
             Type::Record(record) => {
@@ -65,13 +116,15 @@ impl FailureValue {
         }
     }
 
-    /// Encodes the result that reports `error`.
+    /// Encodes the result that reports a failure.
     ///
     /// # Errors
     /// None are known, because every part of the value has an encoding.
-    pub(super) fn encode(&self, error: &CallError) -> Result<Bytes, ValueError> {
-        let text = &error.to_string();
+    pub(crate) fn encode(&self, failure: impl Into<Failure>) -> Result<Bytes, ValueError> {
+        let failure = failure.into();
+        let text = &failure.text;
         match self {
+            Self::Bare => to_bytes(&failed(())),
             Self::Text => to_bytes(&failed(text)),
             Self::Case {
                 index,
@@ -81,12 +134,12 @@ impl FailureValue {
                 index,
                 payload: Payload::OptionalText,
             } => to_bytes(&failed(Case(*index, Some(text)))),
-            Self::Error(record) => to_bytes(&failed(record.fields(error, text))),
+            Self::Error(record) => to_bytes(&failed(record.fields(&failure))),
         }
     }
 }
 
-/// Returns `error` as a function's result.
+/// Returns `error` as a result.
 fn failed<E: Serialize>(error: E) -> Result<(), E> {
     Err(error)
 }
@@ -159,20 +212,20 @@ impl ErrorRecord {
     }
 
     /// Returns the record's fields. Enums are the indices that they are encoded as.
-    fn fields<'t>(&self, error: &CallError, text: &'t str) -> (u32, u32, bool, &'t str) {
-        let kind = kind(error);
+    fn fields<'f>(&self, failure: &'f Failure) -> (u32, u32, bool, &'f str) {
         let index = self
             .kinds
             .iter()
-            .position(|known| known == kind)
+            .position(|known| known == failure.kind)
             .and_then(|at| u32::try_from(at).ok());
         let [no, maybe, yes] = self.ran;
-        let ran = match error.ran() {
+        let ran = match failure.ran {
             Ran::No => no,
             Ran::Maybe => maybe,
             Ran::Yes => yes,
         };
-        (index.unwrap_or(self.other), ran, error.is_retryable(), text)
+        let kind = index.unwrap_or(self.other);
+        (kind, ran, failure.is_retryable, &failure.text)
     }
 }
 
@@ -248,6 +301,61 @@ mod tests {
         let back: Result<(), String> =
             value::from_bytes(&encoded(&value, &overloaded())).expect("decodes");
         assert!(back.expect_err("a failure").contains("greeter"));
+    }
+
+    #[test]
+    fn an_element_holds_why_its_stream_broke() {
+        let lost = Broken::InstanceLost {
+            reason: "it trapped".into(),
+        };
+        let text = FailureValue::Text.encode(&lost).expect("encodes");
+        let back: Result<(), String> = value::from_bytes(&text).expect("decodes");
+        let back = back.expect_err("a failure");
+        assert!(
+            back.contains("stream or future broke") && back.contains("it trapped"),
+            "{back}"
+        );
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let record = FailureValue::Error(Box::new(ErrorRecord {
+            kinds: names(&["other", "instance-lost", "bad-result"]),
+            other: 0,
+            ran: [0, 1, 2],
+        }));
+        let invalid = Broken::Invalid { reason: "x".into() };
+        for (broken, expected) in [
+            (lost, (1, 1, true)),
+            (invalid, (2, 1, false)),
+            (Broken::CutOff { reason: "x".into() }, (0, 1, true)),
+        ] {
+            let bytes = record.encode(&broken).expect("encodes");
+            let back: Result<(), (u32, u32, bool, String)> =
+                value::from_bytes(&bytes).expect("decodes");
+            let (kind, ran, retryable, _) = back.expect_err("a failure");
+            assert_eq!((kind, ran, retryable), expected, "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_error_without_a_value_is_for_elements_only() {
+        let wat =
+            r#"(component (import "a:b/c" (instance (export "f" (func (result (result u32)))))))"#;
+        let engine = Engine::new(&Config::new()).expect("an engine");
+        let component = Component::new(&engine, wat::parse_str(wat).expect(wat)).expect(wat);
+        let ty = component.component_type();
+        let Some(ComponentItem::ComponentInstance(instance)) =
+            ty.get_import(&engine, "a:b/c").map(|item| item.ty)
+        else {
+            panic!("no interface in {wat}");
+        };
+        let function = instance.get_export(&engine, "f").expect("a function").ty;
+        assert_eq!(FailureValue::of(&function), None);
+        let ComponentItem::ComponentFunc(function) = function else {
+            panic!("no function in {wat}");
+        };
+        let result = function.results().next().expect("a result");
+        let value = FailureValue::of_element(&result).expect("a failure value");
+        let bytes = value.encode(&Broken::WriterLost).expect("encodes");
+        assert_eq!(&bytes[..], [1]);
     }
 
     #[test]
