@@ -3,7 +3,9 @@
 
 The order is in ARCHITECTURE.md, in fenced blocks that start with ```layers FOLDER. Each line of
 a block is a layer, the lowest first: modules of one line are independent of each other, and each
-may import from the lines before it. Code under #[cfg(test)] is ignored.
+may import from the lines before it. Code under #[cfg(test)] is ignored. The order holds between the
+modules that the root of a crate or program declares, not within one of them. What hides an import
+(`use crate::*`, `use crate as x`, and the same by `super`) is a fault. layers_test.py tests this.
 
 Every folder with a lib.rs or a main.rs and more than one module has a block. Only tests need none,
 see EXEMPT.
@@ -55,13 +57,17 @@ def check(folder, text):
         return
     for name in sorted(declared(root) ^ set(layers)):
         yield f"{folder.relative_to(ROOT)}: `{name}` is a module or a layer, and not both; update ARCHITECTURE.md"
+    if re.search(r"\bextern\s+crate\s+self\b", code(root.read_text())):
+        yield f"{root.relative_to(ROOT)}: the crate has another name for itself, which hides what uses it; use `crate`"
     roots = re_exports(root)
     for path in sorted(folder.rglob("*.rs")):
         parts = path.relative_to(folder).with_suffix("").parts
         if parts[0] in ("lib", "bin", "main") or is_test(parts):
             continue
         source = code(path.read_text())
-        for target, line in imports(source, parts):
+        for target, line in dict.fromkeys(imports(source, parts)):
+            if target in WHOLE:
+                yield f"{path.relative_to(ROOT)}:{line}: it imports all of the crate's root, which hides what it uses; name that"
             target = roots.get(target, target)
             if target not in layers or parts[0] not in layers or target == parts[0]:
                 continue
@@ -106,21 +112,54 @@ def closing(source, start):
 
 
 def imports(source, parts):
-    """Every first segment after `crate::`, or after as many `super::` as lead to the crate."""
+    """Every first segment of a path from the crate's root, with its line. It is one of WHOLE when
+    the path names all of the root, so that what is used of it can't be seen."""
     depth = len(parts) - (parts[-1] == "mod")
-    root = rf"(?:\bcrate::|\b(?:super::){{{depth}}}(?!super))"
-    for match in re.finditer(root + r"\s*(\{|\w+)", source):
-        line = source.count("\n", 0, match.start()) + 1
-        if match.group(1) != "{":
-            yield match.group(1), line
-            continue
-        body = source[match.end() : closing(source, match.end() - 1) - 1]
-        while "{" in body:
-            body = re.sub(r"\{[^{}]*\}", "", body)
-        for item in body.split(","):
-            name = re.match(r"\s*(\w+)", item)
-            if name:
-                yield name.group(1), line
+    inner = [(match.end(), closing(source, match.end() - 1)) for match in re.finditer(r"\bmod \w+\s*\{", source)]
+    for match in re.finditer(r"(?<![\w:])(?:self::)?(?:crate|super)\b(?:::\w+)*(?:::[*{]|\s+as\s+\w+)?", source):
+        start, end = match.span()
+        line = source.count("\n", 0, start) + 1
+        text = source[start : closing(source, end - 1)] if source[end - 1] == "{" else match.group()
+        up = depth + sum(begin <= start < end for begin, end in inner)
+        for path in paths(text):
+            rest = from_root(path, up)
+            if rest:
+                yield rest[0], line
+    for match in re.finditer(r"\bextern\s+crate\s+self\b", source):
+        yield "as", source.count("\n", 0, match.start()) + 1
 
 
-main()
+# First segments of paths that name all of the crate's root.
+WHOLE = {"*", "as", "self"}
+
+
+def paths(tree, before=()):
+    """Every path of a use tree, as its segments. Another name is a segment of its own, `as`."""
+    head, brace, body = tree.partition("{")
+    head, _, alias = head.strip().partition(" as ")
+    before += tuple(name for name in head.split("::") if name) + (("as",) if alias else ())
+    if not brace:
+        yield before
+        return
+    depth, item = 0, ""
+    for letter in body.rpartition("}")[0] + ",":
+        depth += (letter == "{") - (letter == "}")
+        if letter == "," and depth == 0:
+            if item.strip():
+                yield from paths(item, before)
+            item = ""
+        else:
+            item += letter
+
+
+def from_root(path, up):
+    """What a path has behind the crate's root, which is `up` modules above. None if it doesn't lead there."""
+    path = path[1:] if path[0] == "self" else path
+    if path[0] == "crate":
+        return path[1:]
+    supers = next((at for at, name in enumerate(path) if name != "super"), len(path))
+    return path[up:] if supers == up else None
+
+
+if __name__ == "__main__":
+    main()

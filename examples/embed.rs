@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use lattice_core::{
-    Lattice,
+    Drained, Lattice,
     call::{CallError, DEFAULT_DEADLINE, Ran},
     client::Caller,
     link::Link,
@@ -87,14 +87,10 @@ async fn main() -> Result<(), Report> {
 
     // No request is in flight any more, so the host can leave the lattice.
     let drained = host.shutdown(GRACE).await;
-    println!(
-        "stopped, {}",
-        if drained.is_clean() {
-            "nothing was cut off"
-        } else {
-            "some calls were cut off"
-        }
-    );
+    match drained {
+        Drained::Clean => println!("stopped, nothing was cut off"),
+        Drained::CutOff(cut_off) => println!("stopped, cut off: {cut_off}"),
+    }
     Ok(())
 }
 

@@ -150,7 +150,7 @@ pub use lattice_proto::{auth, id, name, quantity, signature, types, value};
 pub use lattice_proto::{error, replay, subject, wire};
 
 pub use client::Component;
-pub use drained::Drained;
+pub use drained::{CutOff, Drained};
 #[cfg(feature = "disk")]
 pub use lattice::OnDisk;
 pub use lattice::{

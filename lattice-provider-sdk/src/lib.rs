@@ -426,7 +426,7 @@ pub use flow::{
     StreamWriter,
 };
 pub use lattice_core::{
-    Component, Drained, Lattice,
+    Component, CutOff, Drained, Lattice,
     call::{CallError, Context},
     client::Caller,
     id::{Source, TraceContext},

@@ -65,12 +65,12 @@ pub async fn start_with(
     }
 }
 
-/// Says that this process is ready for calls.
+/// Reports that this process is ready for calls.
 pub fn ready() {
     println!("{READY}");
 }
 
-/// Says that this process is ready for calls at its own address.
+/// Reports that this process is ready for calls at its own address.
 pub fn ready_at(address: impl std::fmt::Display) {
     println!("{READY} {address}");
 }

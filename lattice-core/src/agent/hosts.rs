@@ -6,7 +6,6 @@ use super::{
     strays::Strays,
 };
 use crate::{
-    id::Incarnation,
     membership::MemberEvent,
     name::HostId,
     node::NodeParts,
@@ -57,7 +56,7 @@ impl Said {
     fn of(beat: &Beat) -> Self {
         Self {
             duty: beat.duty,
-            follows_store: beat.incarnation != Incarnation::default(),
+            follows_store: beat.follows().is_some(),
         }
     }
 }
@@ -156,13 +155,9 @@ impl HostTable {
         }
         let health = self.node.connection.replica.health();
         // A process that doesn't follow the store can't compare its store with that of others.
-        let ours = if health.state.is_live() {
-            health.incarnation
-        } else {
-            Incarnation::default()
-        };
+        let ours = health.state.is_live().then_some(health.incarnation);
         self.strays
-            .heard(from, beat.incarnation, ours, Instant::now())
+            .heard(from, beat.follows(), ours, Instant::now())
     }
 
     /// Handles any other event. Returns the hosts that placement counts, if they have changed.
@@ -245,7 +240,7 @@ mod tests {
         Lattice,
         bus::memory::MemoryNetwork,
         node::{Node, NodeOptions},
-        store::{MemoryStore, Revision},
+        store::{Incarnation, MemoryStore, Revision},
         wire::Versions,
     };
     use std::collections::BTreeMap;

@@ -6,8 +6,10 @@
 
 use super::{Prepared, Runtime, RuntimeError, WorkItem, leases::Guard, short};
 use crate::{
+    drained::Drained,
     name::ComponentId,
     node::NodeParts,
+    ordered_watch,
     place::plan::{Event, Generation, ReplicaId, START_WITHIN},
     server::{IfServing, ServeHandle},
 };
@@ -18,7 +20,7 @@ use std::{
 };
 use tokio::{
     task::{AbortHandle, JoinSet},
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 type GenerationKey = (ComponentId, Generation);
@@ -30,8 +32,9 @@ pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>
 pub(super) struct LocalReplicas {
     node: Arc<NodeParts>,
     grace: Duration,
-    /// When the calls that still run are cut off, if the host is leaving.
-    leaves_at: Option<Instant>,
+    /// When the calls that still run are cut off, if the host is leaving. Replicas that are ending
+    /// already follow it too.
+    leaves_at: ordered_watch::Sender<Option<Instant>>,
     running: BTreeMap<GenerationKey, RunningGeneration>,
     /// The number of generations that were started so far.
     started: u64,
@@ -45,8 +48,6 @@ struct RunningGeneration {
     /// Distinguishes this entry from an earlier one of the same key.
     number: u64,
     state: GenerationState,
-    /// Other hosts wait for its lease.
-    is_leased: bool,
     replicas: BTreeSet<ReplicaId>,
 }
 
@@ -74,7 +75,8 @@ pub(super) enum TaskEnd {
     Started(GenerationKey, u64, Result<Started, RuntimeError>),
     /// The task was cancelled, because its result was no longer needed.
     Dropped,
-    Ended(ReplicaId),
+    /// The replica has ended, and these of its calls were cut off.
+    Ended(ReplicaId, Drained),
 }
 
 impl LocalReplicas {
@@ -82,7 +84,7 @@ impl LocalReplicas {
         Self {
             node,
             grace,
-            leaves_at: None,
+            leaves_at: ordered_watch::Sender::default(),
             running: BTreeMap::new(),
             started: 0,
             replicas: HashMap::new(),
@@ -106,7 +108,7 @@ impl LocalReplicas {
             return entry.serving().map(|_| Event::Serves(replica));
         }
         self.started += 1;
-        let (number, is_leased) = (self.started, guard.is_some());
+        let number = self.started;
         let (node, runtime, named) = (self.node.clone(), runtime.clone(), name.clone());
         let starts = self.work.spawn(async move {
             let started = timeout(START_WITHIN, start(&node, &*runtime, item, guard)).await;
@@ -116,7 +118,6 @@ impl LocalReplicas {
         let entry = RunningGeneration {
             number,
             state: GenerationState::Starting(starts),
-            is_leased,
             replicas: BTreeSet::from([replica]),
         };
         self.running.insert(name, entry);
@@ -125,7 +126,7 @@ impl LocalReplicas {
 
     /// From now on, the host is leaving: running calls may take until this time.
     pub(super) fn leave(&mut self, until: Instant) {
-        self.leaves_at = Some(until);
+        self.leaves_at.send_replace(Some(until));
     }
 
     /// Ends a replica. Its running calls may finish within the time that `grace` allows.
@@ -141,7 +142,6 @@ impl LocalReplicas {
         if !entry.replicas.is_empty() {
             return ended;
         }
-        let is_leased = entry.is_leased;
         let serving = match self.running.remove(&name).map(|entry| entry.state) {
             Some(GenerationState::Serving(serving)) => serving,
             Some(GenerationState::Starting(starts)) => {
@@ -151,17 +151,13 @@ impl LocalReplicas {
             None => return ended,
         };
         self.reinstate(&name.0);
-        let left = self.leaves_at.filter(|_| !is_leased);
-        let left = left.map(|until| until.saturating_duration_since(Instant::now()));
-        let grace = match grace {
-            Grace::Some => self.grace.max(left.unwrap_or_default()),
-            Grace::None => Duration::ZERO,
-        };
+        let over = grace_over(grace, self.grace, self.leaves_at.subscribe());
         self.work.spawn(async move {
-            if !serving.shutdown(grace).await.is_clean() {
-                tracing::warn!(component = %name.0, generation = short(name.1), "calls were cut off because they did not end within {grace:?}");
+            let (began, drained) = (Instant::now(), serving.shutdown_by(over).await);
+            if let Drained::CutOff(calls) = drained {
+                tracing::warn!(component = %name.0, generation = short(name.1), "{calls} did not end in time and were cut off, after {:?}", began.elapsed());
             }
-            TaskEnd::Ended(replica)
+            TaskEnd::Ended(replica, drained)
         });
         None
     }
@@ -191,7 +187,7 @@ impl LocalReplicas {
     /// Returns the events that follow from the end of a task.
     pub(super) fn take(&mut self, done: TaskEnd) -> TaskOutcome {
         match done {
-            TaskEnd::Ended(replica) => (vec![Event::Ended(replica)], None),
+            TaskEnd::Ended(replica, _) => (vec![Event::Ended(replica)], None),
             TaskEnd::Dropped => (Vec::new(), None),
             TaskEnd::Started(name, number, outcome) => {
                 let current = self.running.get_mut(&name);
@@ -243,6 +239,22 @@ impl LocalReplicas {
 pub(super) enum Grace {
     Some,
     None,
+}
+
+/// Waits until running calls are to be cut off: after `length`, or when the host leaves.
+async fn grace_over(
+    grace: Grace,
+    length: Duration,
+    mut leaves_at: ordered_watch::Receiver<Option<Instant>>,
+) {
+    if grace == Grace::None {
+        return;
+    }
+    let leaves = leaves_at.wait_for(Option::is_some);
+    // The agent is gone if that fails, and this task with it.
+    if let Ok(Ok(Some(until))) = timeout(length, leaves).await {
+        sleep_until(until).await;
+    }
 }
 
 async fn start(

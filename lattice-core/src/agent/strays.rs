@@ -24,13 +24,13 @@ struct Seen {
 }
 
 impl Strays {
-    /// Handles the store that a heartbeat names. Returns whether the host has become a stray or has
-    /// stopped being one.
+    /// Handles the store that a heartbeat names, if its host follows one. `ours` is the store that
+    /// this process follows. Returns whether the host has become a stray or has stopped being one.
     pub(super) fn heard(
         &mut self,
         from: &Origin,
-        theirs: Incarnation,
-        ours: Incarnation,
+        theirs: Option<Incarnation>,
+        ours: Option<Incarnation>,
         now: Instant,
     ) -> bool {
         let fresh = Seen {
@@ -40,7 +40,7 @@ impl Strays {
             is_stray: false,
         };
         let seen = self.0.entry(from.host.clone()).or_insert(fresh);
-        if seen.epoch == from.epoch && theirs == Incarnation::default() {
+        if seen.epoch == from.epoch && theirs.is_none() {
             // It follows no store now, and is judged by the one that it named before.
             return false;
         }
@@ -49,11 +49,12 @@ impl Strays {
             seen.has_agreed = false;
             seen.differs_since = None;
         }
-        if !theirs.differs_from(ours) {
-            seen.has_agreed |= theirs == ours;
+        let both = theirs.zip(ours);
+        let Some((theirs, ours)) = both.filter(|(theirs, ours)| theirs.differs_from(*ours)) else {
+            seen.has_agreed |= both.is_some_and(|(theirs, ours)| theirs == ours);
             seen.differs_since = None;
             return std::mem::replace(&mut seen.is_stray, false);
-        }
+        };
         let since = *seen.differs_since.get_or_insert(now);
         let is_new = !seen.has_agreed || now.saturating_duration_since(since) >= PATIENCE;
         if seen.is_stray || !is_new {
@@ -89,22 +90,32 @@ impl Strays {
 mod tests {
     use super::*;
 
-    const OURS: Incarnation = Incarnation(1);
-    const OTHER: Incarnation = Incarnation(2);
+    const OURS: Option<Incarnation> = Some(Incarnation(1));
+    const OTHER: Option<Incarnation> = Some(Incarnation(2));
 
     #[test]
     fn a_host_that_starts_on_another_store_is_a_stray_until_it_uses_the_same_one() {
         let (mut strays, now) = (Strays::default(), Instant::now());
         let host = HostId::new("edge").expect("a host");
         let boot = |epoch| Origin::new(host.clone(), epoch);
-        assert!(!strays.heard(&boot(1), Incarnation::default(), OURS, now));
+        assert!(!strays.heard(&boot(1), None, OURS, now));
         assert!(strays.heard(&boot(1), OTHER, OURS, now));
         assert!(!strays.heard(&boot(1), OTHER, OURS, now), "reported once");
         assert!(strays.contains(&host));
-        assert!(!strays.heard(&boot(1), Incarnation::default(), OURS, now));
+        assert!(!strays.heard(&boot(1), None, OURS, now));
         assert!(strays.contains(&host), "it only lost its own");
         assert!(strays.heard(&boot(2), OURS, OURS, now));
         assert!(!strays.contains(&host));
+    }
+
+    #[test]
+    fn hosts_that_follow_no_store_have_not_agreed_on_one() {
+        let (mut strays, now) = (Strays::default(), Instant::now());
+        let host = HostId::new("edge").expect("a host");
+        let boot = |epoch| Origin::new(host.clone(), epoch);
+        assert!(!strays.heard(&boot(1), OURS, None, now));
+        assert!(!strays.heard(&boot(2), None, None, now));
+        assert!(strays.heard(&boot(2), OTHER, OURS, now), "at once");
     }
 
     #[test]

@@ -6,13 +6,14 @@ use super::{
     figures::Figures,
     hosts::HostTable,
     leases::Leases,
-    local_replicas::{Grace, LocalReplicas},
+    local_replicas::{Grace, LocalReplicas, TaskEnd},
     rejections::Rejections,
     work::WorkItems,
 };
 use crate::{
     bus::BusState,
     desired::Desired,
+    drained::Drained,
     membership::MemberEvent,
     name::ComponentId,
     node::NodeParts,
@@ -21,6 +22,7 @@ use crate::{
         self, Assignment, members,
         plan::{Action, Event, Generation, LiveHost, Reconciler, ReplicaId},
     },
+    server::ENDING,
     wire::{Beat, Origin},
 };
 use futures_util::StreamExt as _;
@@ -41,8 +43,27 @@ pub(super) enum Command {
         by: Instant,
         /// When the calls that still run are cut off.
         until: Instant,
-        done: oneshot::Sender<()>,
+        done: oneshot::Sender<Drained>,
     },
+}
+
+/// A handover that is in progress.
+struct Leaving {
+    /// When the handover is given up. That is after its grace period, because services have to
+    /// stop, and leases to be released, also where calls were cut off.
+    ends: Instant,
+    /// What was cut off so far.
+    drained: Drained,
+    done: oneshot::Sender<Drained>,
+}
+
+impl Leaving {
+    /// Reports to the call of `shutdown` that has started it. Returns the same.
+    fn end(self) -> Drained {
+        // The receiver is gone if the future of `shutdown` was dropped.
+        let _ = self.done.send(self.drained);
+        self.drained
+    }
 }
 
 /// Where an agent publishes its state.
@@ -65,7 +86,7 @@ pub(super) struct Task {
     items: WorkItems,
     rejections: Rejections,
     publish: Publishers,
-    leaving: Option<oneshot::Sender<()>>,
+    leaving: Option<Leaving>,
 }
 
 impl Task {
@@ -112,12 +133,12 @@ impl Task {
                 .into_iter()
                 .chain(self.reconciler.wake())
                 .chain(self.rejections.served.wake())
+                .chain(self.leaving.as_ref().map(|leaving| leaving.ends))
                 .min();
             tokio::select! {
                 biased;
                 Some(Command::Leave { by, until, done }) = commands.recv() => {
-                    self.leaving = Some(done);
-                    self.replicas.leave(until);
+                    self.leave(until, done);
                     // No other host can take over, so there is no reason to wait.
                     let by = if self.hosts.leave() { Instant::now() } else { by };
                     self.handle(Event::Leave { by });
@@ -127,15 +148,7 @@ impl Task {
                     self.take_bus(state);
                 }
                 Some(event) = self.events.recv() => self.handle(event),
-                done = self.replicas.next() => {
-                    let (events, about) = self.replicas.take(done);
-                    if let Some((name, reason)) = about {
-                        self.rejections.record(name, reason);
-                    }
-                    for event in events {
-                        self.handle(event);
-                    }
-                }
+                done = self.replicas.next() => self.take_end(done),
                 Some(()) = self.leases.given_back() => {}
                 Some(()) = self.rejections.written() => {}
                 desired = desired.next() => match desired {
@@ -153,6 +166,30 @@ impl Task {
                 },
             }
             self.publish_state();
+        }
+    }
+
+    fn leave(&mut self, until: Instant, done: oneshot::Sender<Drained>) {
+        // A handover that was started before ends here, and this one goes on with it.
+        let drained = self.leaving.take().map_or(Drained::Clean, Leaving::end);
+        self.leaving = Some(Leaving {
+            ends: until + ENDING,
+            drained,
+            done,
+        });
+        self.replicas.leave(until);
+    }
+
+    fn take_end(&mut self, done: TaskEnd) {
+        if let (TaskEnd::Ended(_, drained), Some(leaving)) = (&done, &mut self.leaving) {
+            leaving.drained = leaving.drained.and(*drained);
+        }
+        let (events, about) = self.replicas.take(done);
+        if let Some((name, reason)) = about {
+            self.rejections.record(name, reason);
+        }
+        for event in events {
+            self.handle(event);
         }
     }
 
@@ -310,9 +347,9 @@ impl Task {
         });
         let is_idle =
             self.reconciler.is_idle() && self.replicas.is_empty() && self.leases.are_given_back();
-        if self.leaving.is_some() && is_idle {
-            // The receiver is gone if the future of `leave` was dropped.
-            self.leaving.take().map(|done| done.send(()));
+        let is_over = |leaving: &mut Leaving| is_idle || leaving.ends <= Instant::now();
+        if let Some(leaving) = self.leaving.take_if(is_over) {
+            let _ = leaving.end();
         }
     }
 }

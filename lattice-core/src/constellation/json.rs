@@ -2,7 +2,10 @@
 //! lists. Each module is for `#[serde(with = …)]`.
 
 use super::items::Item;
-use crate::{store::StoreKey, types::Digest};
+use crate::{
+    store::{Incarnation, StoreKey},
+    types::Digest,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -61,6 +64,26 @@ pub(super) mod digest {
         hex::decode_to_slice(&*text, &mut bytes)
             .map_err(|_| D::Error::custom("a digest of types has 64 hexadecimal digits"))?;
         Ok(Some(Digest(bytes)))
+    }
+}
+
+/// The store that a host follows: its incarnation, or zero for none.
+pub(super) mod store {
+    use super::*;
+
+    #[expect(clippy::ref_option, reason = "serde calls it like that")]
+    pub(crate) fn serialize<S: Serializer>(
+        store: &Option<Incarnation>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        store.unwrap_or_default().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Incarnation>, D::Error> {
+        let store = Incarnation::deserialize(from)?;
+        Ok(Some(store).filter(|store| *store != Incarnation::default()))
     }
 }
 

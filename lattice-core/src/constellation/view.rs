@@ -12,7 +12,7 @@ use crate::{
     link::LinkKey,
     name::{AppName, ComponentId, HostId, WormholeId},
     place::{Assignment, Candidate, Duty, Workload, place},
-    store::{Incarnation, StoreKey},
+    store::StoreKey,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -128,7 +128,7 @@ impl View {
                 } else {
                     Duty::Works
                 },
-                follows_store: host.store != Incarnation::default(),
+                follows_store: host.store.is_some(),
             })
             .collect();
         place(&workloads, &candidates)

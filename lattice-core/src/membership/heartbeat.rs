@@ -6,7 +6,6 @@ use super::{Membership, ReplicaCounts};
 use crate::{
     bus::BusError,
     entropy,
-    id::Incarnation,
     replica::Replica,
     transport::endpoint::SendError,
     wire::{Beat, Body as _, Goodbye, KeepAlive, MAX_COALESCED, Origin, Served, Versions},
@@ -64,17 +63,14 @@ impl Membership {
     fn next_beat(&self, roster: &impl Roster, replica: &Replica, interval: Duration) -> Beat {
         let table = replica.links();
         // Another host takes the leases of one that doesn't follow the store.
-        let incarnation = if replica.health().state.is_live() {
-            table.incarnation()
-        } else {
-            Incarnation::default()
-        };
+        let follows = replica.health().state.is_live();
+        let follows = follows.then(|| table.incarnation());
         Beat {
             sent_ms: entropy::since_1970().as_millis() as u64,
             components: roster.components(&self.replica_counts.load()),
             duty: self.duty(),
             labels: self.labels.clone(),
-            incarnation,
+            incarnation: follows.unwrap_or_default(),
             revision: table.revision(),
             versions: Versions::OURS,
             interval_ms: interval.as_millis() as u32,

@@ -128,7 +128,7 @@ impl Presence {
             labels: beat.labels,
             versions: beat.versions,
             duty: beat.duty,
-            incarnation: beat.incarnation,
+            incarnation: beat.follows(),
             unsaid,
         };
         let change = match known {

@@ -15,6 +15,7 @@ use crate::{
     auth::Auth,
     budget::Budget,
     call::{CallError, Context, FunctionRef, HandlePlaces},
+    drained::CutOff,
     id::Fence,
     link::{Link, LinkKey},
     measure::{CallTimes, Methods},
@@ -26,6 +27,7 @@ use crate::{
     wire::FunctionKey,
 };
 use foldhash::fast::RandomState;
+use futures_util::FutureExt as _;
 use std::{
     collections::HashMap,
     ops::Deref,
@@ -340,6 +342,16 @@ impl RunningComponent {
     /// Waits until no call runs or waits here.
     pub(crate) async fn idle(&self) {
         self.queue.idle().await;
+    }
+
+    /// Returns what would be cut off now. All streams of earlier calls count as one.
+    pub(super) fn unfinished(&self) -> CutOff {
+        let has_streams = self.streams_ended().now_or_never().is_none();
+        CutOff {
+            calls: self.in_flight(),
+            streams: usize::from(has_streams),
+            requests: 0,
+        }
     }
 
     /// Waits until the streams of earlier calls have ended that break with the component.

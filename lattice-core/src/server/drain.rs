@@ -7,10 +7,13 @@
 //! still on its way is refused as not run, so that its caller tries another host. When no call has
 //! come for a while, none will.
 
-use super::Server;
-use crate::drained::Drained;
+use super::{Server, component::RunningComponent};
+use crate::drained::{CutOff, Drained};
 use futures_util::future::join_all;
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 /// If no call has come for this long, every caller has received the goodbye.
@@ -42,7 +45,7 @@ impl Server {
         };
         let drained = match timeout(grace, all_idle).await {
             Ok(()) => Drained::Clean,
-            Err(_) => Drained::CutOff,
+            Err(_) => Drained::CutOff(self.unfinished(&components)),
         };
         for component in &components {
             component.stop();
@@ -52,6 +55,15 @@ impl Server {
         self.transport.flush_replies(FLUSH).await;
         futures_util::future::join_all(components.iter().map(|one| one.end_life())).await;
         drained
+    }
+
+    /// Returns what would be cut off now of these components. A provider's streams may be among
+    /// those to other hosts, whose number is known.
+    fn unfinished(&self, components: &[Arc<RunningComponent>]) -> CutOff {
+        let all = components.iter().map(|component| component.unfinished());
+        let mut sum = all.fold(CutOff::default(), CutOff::and);
+        sum.streams = sum.streams.max(self.transport.streams.open());
+        sum
     }
 
     /// Waits until no more calls come.

@@ -28,6 +28,9 @@ const STOP: Duration = Duration::from_secs(5);
 /// How long calls that were cut off may take to end before the service stops. They end as soon as
 /// they are polled, unless they block their thread.
 const LAST_CALLS: Duration = Duration::from_secs(1);
+/// How long the end of a life may take in all.
+#[cfg(feature = "apps")]
+pub(crate) const ENDING: Duration = LAST_CALLS.saturating_add(STOP);
 /// The time between two checks of a service that is well.
 const CHECK: Duration = Duration::from_secs(10);
 /// The time between two checks of one that isn't. It is shorter, so that the condition goes soon

@@ -31,6 +31,8 @@ pub(crate) mod running;
 mod waiting;
 mod wormhole_admission;
 
+#[cfg(feature = "apps")]
+pub(crate) use life::ENDING;
 pub use limits::ServeLimits;
 pub(crate) use queue::Arguments;
 pub(crate) use registration::IfServing;

@@ -150,15 +150,21 @@ impl ServeHandle {
     /// streams that they have returned, for at most `grace`. What still runs then is cut off. A
     /// provider may take 5 s more to stop.
     pub async fn shutdown(self, grace: Duration) -> Drained {
+        self.shutdown_by(tokio::time::sleep(grace)).await
+    }
+
+    /// Like [`shutdown`](Self::shutdown), and waits until `over` has ended.
+    pub(crate) async fn shutdown_by(self, over: impl Future<Output = ()>) -> Drained {
         self.component.stop();
         self.server.membership.announce_changes();
         let ended = async {
             self.component.idle().await;
             self.component.streams_ended().await;
         };
-        let drained = match tokio::time::timeout(grace, ended).await {
-            Ok(()) => Drained::Clean,
-            Err(_) => Drained::CutOff,
+        let drained = tokio::select! {
+            biased;
+            () = ended => Drained::Clean,
+            () = over => Drained::CutOff(self.component.unfinished()),
         };
         self.component.end_life().await;
         drained

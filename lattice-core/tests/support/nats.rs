@@ -1,5 +1,6 @@
 //! A real nats-server for one test: on a free port, with a private directory, killed when dropped.
 
+pub(crate) use lattice_test_servers::signal;
 use std::{
     fmt::Write as _,
     fs,
@@ -171,41 +172,6 @@ impl Drop for NatsServer {
             let _ = child.wait();
         }
     }
-}
-
-/// Sends a signal to a process. After `STOP`, returns when the process has stopped: `kill` returns
-/// before the signal is delivered, and on a busy machine the process continues to run for some
-/// time.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args([format!("-{name}"), pid.to_string()])
-        .status()
-        .expect("the kill command");
-    assert!(status.success(), "kill -{name}: {status}");
-    let deadline = Instant::now() + START;
-    while name == "STOP" && !is_stopped(pid) {
-        assert!(Instant::now() < deadline, "process {pid} doesn't stop");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Whether every thread of a process has stopped.
-fn is_stopped(pid: u32) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        // Without `/proc`, only the state of the whole process is known.
-        let state = Command::new("ps")
-            .args(["-o", "stat=", "-p", &pid.to_string()])
-            .output()
-            .expect("the ps command");
-        return state.stdout.trim_ascii_start().starts_with(b"T");
-    };
-    let mut threads = threads.filter_map(Result::ok);
-    threads.all(|thread| {
-        // `<id> (<name>) <state> …`. A thread that has ended meanwhile has no file.
-        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ")
-            .is_none_or(|(_, rest)| rest.starts_with('T'))
-    })
 }
 
 /// The port in the server's ports file: `{"nats":["nats://127.0.0.1:4222"], …}`, once it is written

@@ -239,13 +239,13 @@ impl Host {
     /// Leaves the lattice, in which the requests that run still make calls.
     async fn leave(&self, grace: Duration, requests: impl Future<Output = ()>) -> Drained {
         let begun = Instant::now();
-        if let Some(agent) = self.agent() {
-            // Components that it could not hand over in time are cut off with the node.
-            let _ = agent.shutdown(grace).await;
-        }
+        let placed = match self.agent() {
+            Some(agent) => agent.shutdown(grace).await,
+            None => Drained::Clean,
+        };
         let rest = grace.saturating_sub(begun.elapsed());
         let node = &self.0.launcher.node;
-        node.shutdown_after(rest, requests).await
+        placed.and(node.shutdown_after(rest, requests).await)
     }
 
     /// Stops immediately, without leaving the lattice. This is for tests and demonstrations of what

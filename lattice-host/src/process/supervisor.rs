@@ -205,11 +205,10 @@ async fn end(mut running: Running, halt: Halt, lease: Option<&LeaseDeadline>) {
 
 /// The pause after so many failures in a row: none after the first one.
 fn pause(failures: u32) -> Duration {
+    let pauses = lattice_core::backoff::Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
     match failures {
         0 | 1 => Duration::ZERO,
-        more => FIRST_PAUSE
-            .saturating_mul(1 << (more - 2).min(16))
-            .min(LONGEST_PAUSE),
+        more => pauses.after(more - 1),
     }
 }
 

@@ -10,7 +10,7 @@
 //! println!("open {}", page.url()); // http://127.0.0.1:40123/?token=…
 //!
 //! // When the program ends:
-//! page.shutdown().await;
+//! assert!(page.shutdown().await.is_clean());
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())

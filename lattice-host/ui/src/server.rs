@@ -6,6 +6,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use lattice_core::{CutOff, Drained};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -43,7 +44,7 @@ const BACKLOG: u32 = 128;
 pub struct UiServer {
     address: SocketAddr,
     service: UiService,
-    task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<Drained>,
 }
 
 impl UiServer {
@@ -71,14 +72,17 @@ impl UiServer {
     }
 
     /// Stops: no new connections are taken, open pages are told so, and requests may finish for
-    /// 5 s.
+    /// 5 s. Returns how many were cut off because they took longer.
     ///
     /// # Cancel safety
     /// Dropping the future stops at once.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(self) -> Drained {
         self.service.stop();
-        // It ends within the grace.
-        let _ = timeout(GRACE + PAUSE, self.task).await;
+        match timeout(GRACE + PAUSE, self.task).await {
+            Ok(Ok(drained)) => drained,
+            // It has panicked, or its runtime is too busy for its own timer.
+            Ok(Err(_)) | Err(_) => Drained::CutOff(CutOff::default()),
+        }
     }
 }
 
@@ -131,7 +135,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, listener: TcpListener) {
+    async fn run(self, listener: TcpListener) -> Drained {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -145,8 +149,9 @@ impl Acceptor {
         }
         drop(listener);
         let all = async { while connections.join_next().await.is_some() {} };
-        if timeout(GRACE, all).await.is_err() {
-            tracing::debug!("requests of the page were cut off");
+        match timeout(GRACE, all).await {
+            Ok(()) => Drained::Clean,
+            Err(_) => Drained::CutOff(CutOff::of_requests(connections.len())),
         }
     }
 

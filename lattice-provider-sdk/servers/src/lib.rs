@@ -18,6 +18,7 @@ mod redis;
 mod running;
 mod s3;
 mod shared;
+mod signal;
 
 pub use chromium::Chromedriver;
 pub use failure::{NoServer, installed};
@@ -25,3 +26,4 @@ pub use postgres::{LOCKED, PostgresServer};
 pub use rabbitmq::RabbitServer;
 pub use redis::RedisServer;
 pub use s3::{S3Bucket, S3Server};
+pub use signal::signal;

@@ -3,6 +3,7 @@
 use crate::{
     failure::NoServer,
     running::{self, End, Running},
+    signal::signal,
 };
 use std::{
     env,
@@ -76,15 +77,14 @@ impl RedisServer {
         }
     }
 
-    /// Stops the server's process (`STOP`) or continues it (`CONT`). It keeps its connections.
+    /// Stops the server's process (`STOP`) or continues it (`CONT`). It keeps its connections. When
+    /// this returns, the process has stopped.
     ///
     /// # Panics
     /// If it doesn't run.
     pub fn signal(&self, name: &str) {
         let pid = running::pid(self.folder.path()).expect("its process");
-        let mut kill = Command::new("kill");
-        let status = kill.arg(format!("-{name}")).arg(pid).status();
-        assert!(status.expect("the kill command").success());
+        signal(pid.parse().expect("a number"), name);
     }
 
     /// Sends a command to the server by its own client, and returns what that prints.

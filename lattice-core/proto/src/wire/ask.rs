@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Most hosts in one answer. The asker picks two of them, so more would be of no use.
 const MAX_HOSTS: usize = 1024;
 
-/// Asks which hosts serve a component.
+/// Requests the hosts that serve a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discover {
     /// Identifies the question. The asker picks it, and the answer repeats it.
@@ -33,7 +33,7 @@ pub struct Discovered {
     pub hosts: Vec<(Origin, Digest)>,
 }
 
-/// Asks whether a host is there.
+/// Checks that a host is still live: it replies at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// Random; the answer repeats it.

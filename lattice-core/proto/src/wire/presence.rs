@@ -38,7 +38,7 @@ pub struct Beat {
     pub interval_ms: u32,
     /// The versions of frames that the host reads.
     pub versions: Versions,
-    /// The incarnation of the store that the host follows; the default one while it follows none.
+    /// The number of [the store that it follows](Self::follows); zero while it follows none.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,
@@ -77,7 +77,7 @@ pub struct KeepAlive {
     pub of_ms: u64,
     /// The time until the next one, in milliseconds.
     pub interval_ms: u32,
-    /// The incarnation of the store that the host follows; the default one while it follows none.
+    /// As in the beat: zero while the host follows no store.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,
@@ -233,6 +233,11 @@ impl Beat {
     /// in proportion.
     pub fn interval_among(hosts: usize) -> Duration {
         INTERVAL.mul_f64((hosts as f64 / CROWD as f64).max(1.0))
+    }
+
+    /// Returns the incarnation of the store that the host follows, if it follows one.
+    pub fn follows(&self) -> Option<Incarnation> {
+        (self.incarnation != Incarnation::default()).then_some(self.incarnation)
     }
 
     /// Returns the time until the next beat.

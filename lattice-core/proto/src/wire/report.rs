@@ -91,7 +91,7 @@ pub struct Latency {
     pub p99_us: u32,
 }
 
-/// Asks hosts to report at once.
+/// Requests that hosts report at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportWanted {}
 

@@ -163,7 +163,7 @@ fn hosts_and_replicas_mean_what_they_say() {
         }),
         is_leaving: true,
         is_apart: true,
-        store: INCARNATION,
+        store: Some(INCARNATION),
         is_astray: true,
         rival: Some(7),
         unsaid: Some("too many components".to_owned()),

@@ -160,7 +160,9 @@ impl Projection {
             is_leaving: peer.duty == Duty::Leaves,
             is_apart: peer.duty == Duty::Apart,
             store: peer.incarnation,
-            is_astray: self.view.store.incarnation.differs_from(peer.incarnation),
+            is_astray: peer
+                .incarnation
+                .is_some_and(|theirs| self.view.store.incarnation.differs_from(theirs)),
             rival: rival.map(|rival| rival.epoch),
             unsaid: peer.unsaid.clone(),
         })

@@ -35,9 +35,9 @@ pub struct Peer {
     pub versions: Versions,
     /// Whether it takes more replicas.
     pub duty: Duty,
-    /// The incarnation of the store that it follows; the default one if it follows none, or that is
-    /// not known.
-    pub incarnation: Incarnation,
+    /// The incarnation of the store that it follows; `None` if it follows none, or that is not
+    /// known.
+    pub incarnation: Option<Incarnation>,
     /// What its heartbeats can't say, and why, if there is something.
     pub unsaid: Option<String>,
 }
@@ -54,7 +54,7 @@ impl Peer {
             labels: BTreeMap::new(),
             versions: Versions::OURS,
             duty: Duty::Apart,
-            incarnation: Incarnation::default(),
+            incarnation: None,
             unsaid: None,
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use lattice_core::{
+    CutOff, Drained,
     agent::{Phase, Prepared, Runtime, RuntimeError, WorkItem},
     call::CallError,
     serve::{Answer, Request, Service},
@@ -112,31 +113,67 @@ impl Service for Slow {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_leaving_host_finishes_calls_in_all_of_the_time_that_it_has() {
+/// Returns how a call of a component that an app declares ends, which takes 20 s, and the shutdown
+/// of its host, which begins meanwhile and may take this long.
+async fn leaves_during_a_call(
+    (app, component): (&str, &str),
+    within: Duration,
+) -> (Result<String, CallError>, Drained) {
     let mesh = Mesh::new().await;
     let options = NodeOptions::default().host("slow").expect("valid");
     let node = mesh.lattice.node(options).await.expect("it joins");
     let mut options = AgentOptions::default();
     options.listen = Duration::ZERO;
     let agent = Agent::start(&node, Arc::new(Slow), options);
-    mesh.apply(&greeter("greeter:1", 1)).await;
-    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+    mesh.apply(app).await;
+    mesh.until("it serves", || mesh.serving(component).len() == 1)
         .await;
     let operator = mesh.lattice.operator();
     let call = async {
-        let greeter = operator.component("greeter");
-        let call = greeter.call(WHO, "who", ());
+        let callee = operator.component(component);
+        let call = callee.call(WHO, "who", ());
         let answer: Result<String, CallError> = call.timeout(Duration::from_mins(1)).await;
         answer
     };
     let leave = async {
         sleep(Duration::from_secs(1)).await;
-        agent.shutdown(Duration::from_mins(1)).await
+        let begun = tokio::time::Instant::now();
+        let drained = agent.shutdown(within).await;
+        let took = begun.elapsed();
+        assert!(took < within + Duration::from_secs(1), "{took:?}");
+        drained
     };
     let (answer, drained) = tokio::join!(call, leave);
-    assert_eq!(answer.as_deref(), Ok("late"));
-    assert!(drained.is_clean());
+    let rest = node.shutdown(Duration::ZERO).await;
+    assert!(rest.is_clean(), "nothing is counted twice: {rest:?}");
+    (answer, drained)
+}
+
+const LEDGER: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_leaving_host_finishes_calls_in_all_of_the_time_that_it_has() {
+    let within = Duration::from_mins(1);
+    for app in [(&*greeter("greeter:1", 1), "greeter"), (LEDGER, "ledger")] {
+        let (answer, drained) = leaves_during_a_call(app, within).await;
+        assert_eq!(answer.as_deref(), Ok("late"), "{app:?}");
+        assert_eq!(drained, Drained::Clean, "{app:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaving_host_reports_how_many_calls_it_has_cut_off() {
+    // Less than the grace of a replica that moves.
+    let within = Duration::from_secs(5);
+    for app in [(&*greeter("greeter:1", 1), "greeter"), (LEDGER, "ledger")] {
+        let (answer, drained) = leaves_during_a_call(app, within).await;
+        answer.expect_err("it was cut off");
+        let Drained::CutOff(cut_off) = drained else {
+            panic!("the call was cut off: {app:?}");
+        };
+        let CutOff { calls, streams, .. } = cut_off;
+        assert_eq!((calls, streams), (1, 0), "{app:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use super::*;
 use futures_util::future::{BoxFuture, FutureExt as _, pending};
 use lattice_core::{
-    Lattice,
+    Drained, Lattice,
     call::Context,
     constellation::{Finding, Subject},
     link::{Link, LinkKey, LinkStatus},
@@ -153,7 +153,10 @@ async fn a_service_starts_before_its_first_call_and_stops_after_its_last() {
     let waiting = begin_wait(&caller, Context::default());
     eventually("the call runs", async || serving.in_flight() == 1).await;
     let drained = serving.shutdown(Duration::from_millis(50)).await;
-    assert!(!drained.is_clean());
+    let Drained::CutOff(cut_off) = drained else {
+        panic!("a call still ran");
+    };
+    assert_eq!((cut_off.calls, cut_off.streams), (1, 0));
     waiting.await.expect("no panic").expect_err("cut off");
     let expected = [
         "started as callee: true",

@@ -75,7 +75,8 @@ fn hosts(lattice: &Lattice) -> Listing {
     let store = lattice.replica().health().incarnation;
     let rows = peers.iter().map(|peer| {
         let components: Vec<&str> = peer.components.keys().map(ComponentId::as_str).collect();
-        let is_astray = store.differs_from(peer.incarnation);
+        let theirs = peer.incarnation;
+        let is_astray = theirs.is_some_and(|theirs| store.differs_from(theirs));
         vec![
             peer.origin.host.to_string(),
             labels(&peer.labels),

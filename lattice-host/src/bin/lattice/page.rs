@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::Args;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use lattice_core::{Lattice, app::App, sync::Mutex};
+use lattice_core::{Drained, Lattice, app::App, sync::Mutex};
 use lattice_host::{
     artifact::Artifacts,
     ui::{self, Images, Pinned, UiError, UiServer},
@@ -147,7 +147,9 @@ impl Ui {
         let page = page.serve(self.address).await.map_err(failed)?;
         print(&format!("{}\n", page.url()))?;
         stop.asked().await;
-        page.shutdown().await;
+        if let Drained::CutOff(cut_off) = page.shutdown().await {
+            tracing::warn!("cut off: {cut_off}");
+        }
         Ok(())
     }
 }

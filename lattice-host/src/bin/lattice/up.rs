@@ -15,7 +15,7 @@ use crate::{
     telemetry::TelemetryOptions,
 };
 use clap::Args;
-use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
+use lattice_core::{CutOff, Drained, app::App, membership::check_labels, name::HostId};
 use lattice_host::{ByteSize, Engine, Host, HostBuilder, ui::UiServer};
 use std::{path::PathBuf, time::Duration};
 
@@ -143,11 +143,11 @@ impl Up {
             drained = hand_over(&host, page, Duration::from_secs(self.grace.into())) => drained,
             () = stop.asked() => {
                 host.kill();
-                Drained::CutOff
+                Drained::CutOff(CutOff::default())
             }
         };
-        if drained == Drained::CutOff {
-            tracing::warn!(host = %host.id(), "some calls were cut off");
+        if let Drained::CutOff(cut_off) = drained {
+            tracing::warn!(host = %host.id(), "cut off: {cut_off}");
         }
         applied
     }
@@ -156,10 +156,10 @@ impl Up {
 /// Stops the host, and then the page, which shows meanwhile how the host hands over.
 async fn hand_over(host: &Host, page: Option<UiServer>, grace: Duration) -> Drained {
     let drained = host.shutdown(grace).await;
-    if let Some(page) = page {
-        page.shutdown().await;
+    match page {
+        Some(page) => drained.and(page.shutdown().await),
+        None => drained,
     }
-    drained
 }
 
 /// Returns the engine of a host with this much memory for guests, or `None` if no size is set.

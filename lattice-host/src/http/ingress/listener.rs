@@ -9,7 +9,7 @@ use super::{
     tls::Tls,
 };
 use crate::http::figures::ReceivedRequests;
-use lattice_core::{Drained, Lattice, sync::Mutex};
+use lattice_core::{CutOff, Drained, Lattice, sync::Mutex};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -52,6 +52,9 @@ pub(crate) struct Ingresses {
 struct Listening {
     stopping: CancellationToken,
     task: JoinHandle<()>,
+    /// Room for connections, and for how many in all.
+    room: Arc<Semaphore>,
+    connections: usize,
     /// Reloads the certificates as long as it is there.
     _tls: Option<Tls>,
 }
@@ -117,7 +120,10 @@ impl Ingresses {
         };
         match timeout(grace, ended).await {
             Ok(()) => Drained::Clean,
-            Err(_) => Drained::CutOff,
+            Err(_) => {
+                let open = running.iter().map(Listening::open);
+                Drained::CutOff(CutOff::of_requests(open.sum()))
+            }
         }
     }
 
@@ -125,6 +131,14 @@ impl Ingresses {
     pub(crate) fn kill(&self) {
         let running = std::mem::take(&mut *self.running.lock());
         drop(running);
+    }
+}
+
+impl Listening {
+    /// Returns how many connections are open, once no more are taken.
+    fn open(&self) -> usize {
+        self.connections
+            .saturating_sub(self.room.available_permits())
     }
 }
 
@@ -175,16 +189,19 @@ fn start(bound: Bound, lattice: &Lattice, figures: &ReceivedRequests) -> Listeni
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("takes requests at {scheme}://{address}");
+    let connections = shared.limits.connections;
+    let room = Arc::new(Semaphore::new(connections));
     Listening {
         stopping,
-        task: tokio::spawn(listen(listener, Arc::new(shared))),
+        task: tokio::spawn(listen(listener, Arc::new(shared), room.clone())),
+        room,
+        connections,
         _tls: tls,
     }
 }
 
 /// Takes connections until the ingress stops, then waits for those that there are.
-async fn listen(listener: TcpListener, shared: Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(shared.limits.connections));
+async fn listen(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     let mut is_short = false;
     while !shared.stopping.is_cancelled() {

@@ -155,14 +155,14 @@ impl WormholeService {
         self.with(|settings| settings.limits = limits)
     }
 
-    /// Says that clients reach the server over TLS, so that actors get `https` as the scheme of a
-    /// request and as `x-forwarded-proto`. By default, they get `http`. The scheme in the URI of a
-    /// request is never used, because it comes from the client.
+    /// Declares that clients reach the server over TLS, so that actors get `https` as the scheme of
+    /// a request and as `x-forwarded-proto`. By default, they get `http`. The scheme in the URI of
+    /// a request is never used, because it comes from the client.
     ///
     /// For a server with both, set all else up first, and then call this on a clone: the two share
     /// the rates of wormholes.
     ///
-    /// [Trusted proxies](Self::trusted_proxies) say it for each request.
+    /// [Trusted proxies](Self::trusted_proxies) report it for each request.
     #[must_use]
     pub fn https(mut self) -> Self {
         self.is_https = true;

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::wait::until;
 use bytes::Bytes;
-use lattice_core::{Lattice, app::App, name::ComponentId, stream::Handles};
+use lattice_core::{Drained, Lattice, app::App, name::ComponentId, stream::Handles};
 use lattice_host::Host;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 /// Returns an app with `mischief`, whose image is the compiled file.
 fn app(more: &str) -> App {
@@ -116,6 +117,34 @@ async fn a_builtin_provider_is_created_by_name_and_a_failure_is_reported() {
         none.contains("no provider called `nothing`: it has") && none.contains("`peer`"),
         "{none}"
     );
+}
+
+#[tokio::test]
+async fn the_result_of_a_shutdown_counts_the_cut_off_calls_of_placed_components() {
+    let lattice = lattice().await;
+    let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let gates = (permits.clone(), entered.clone());
+    let host = Host::builder(&lattice).builtin("peer", move |_| {
+        let (permits, entered) = &gates;
+        Ok(gated(permits, entered).serve())
+    });
+    let host = started(host).await;
+    let text = "name = \"test\"\n[providers.slow]\nbuiltin = \"peer\"\n";
+    let app = App::from_toml("app.toml", text).expect("a manifest");
+    lattice.apply(&app).await.expect("applied");
+    until("it serves", || serving(&lattice, "slow").len() == 1).await;
+    let args = (Bytes::from("x"),);
+    let calls = call::<Result<Bytes, RpcError>>(&lattice, "slow", PEER, "call", args);
+    let leaves = async {
+        entered.acquire().await.expect("it stays open").forget();
+        host.shutdown(Duration::from_millis(200)).await
+    };
+    let (result, drained) = tokio::join!(calls, leaves);
+    result.expect_err("it was cut off");
+    let Drained::CutOff(cut_off) = drained else {
+        panic!("a call was cut off");
+    };
+    assert_eq!(cut_off.calls, 1, "{cut_off:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::{
     client::{Events, allowed, ask, exchange, head},
     lattice, serve,
 };
-use lattice_core::link::Link;
+use lattice_core::{Drained, link::Link};
 use lattice_ui::{Ui, UiLimits};
 use std::time::Duration;
 use tokio::{
@@ -143,12 +143,40 @@ async fn a_stream_that_is_not_read_is_ended_and_holds_nobody_up() {
         !rest.ends_with(b"0\r\n\r\n"),
         "it was cut off, and doesn't look whole"
     );
-    timeout(PATIENCE, page.shutdown()).await.expect("it ends");
+    let ended = timeout(PATIENCE, page.shutdown()).await;
+    assert!(ended.expect("it ends").is_clean());
     let count = timeout(PATIENCE, reader)
         .await
         .expect("it ends")
         .expect("no panic");
     assert!(count > 1, "the other one was told of changes");
+}
+
+#[tokio::test]
+async fn an_end_counts_the_requests_that_it_cuts_off() {
+    let page = serve(Ui::new(&lattice().await)).await;
+    let connected = TcpStream::connect(page.address()).await;
+    let mut stream = connected.expect("it listens");
+    let mut lines = allowed(&page);
+    let more = [
+        "Content-Type: application/json",
+        "Content-Length: 2",
+        "Expect: 100-continue",
+    ];
+    lines.extend(more.map(str::to_owned));
+    let begun = format!("POST /api/links/put HTTP/1.1\r\n{}\r\n", head(&lines));
+    stream.write_all(begun.as_bytes()).await.expect("it reads");
+    let mut response = [0; 12];
+    let read = timeout(PATIENCE, stream.read_exact(&mut response)).await;
+    read.expect("in time").expect("it waits for the body");
+    assert_eq!(&response, b"HTTP/1.1 100");
+    // The body never comes. From here on, a wait for it takes no time.
+    tokio::time::pause();
+    let ended = timeout(PATIENCE, page.shutdown()).await.expect("it ends");
+    let Drained::CutOff(cut_off) = ended else {
+        panic!("a request was open");
+    };
+    assert_eq!(cut_off.requests, 1);
 }
 
 #[tokio::test]
@@ -159,7 +187,8 @@ async fn an_end_is_orderly() {
     assert_eq!(events.next().await.expect("an event").name, "snapshot");
     let mut idle = TcpStream::connect(address).await.expect("it listens");
     let begun = Instant::now();
-    timeout(PATIENCE, page.shutdown()).await.expect("it ends");
+    let ended = timeout(PATIENCE, page.shutdown()).await;
+    assert!(ended.expect("it ends").is_clean());
     assert!(
         begun.elapsed() < Duration::from_secs(4),
         "nothing had to be cut off"

@@ -6,16 +6,16 @@ use super::{
 };
 use crate::{outgoing::OutgoingLink, period::Period};
 use futures_util::FutureExt as _;
-use lattice_core::call::{Context, Ran};
+use lattice_core::{
+    backoff::Backoff,
+    call::{Context, Ran},
+};
 use lattice_provider_sdk::WorkSpan;
 use std::{panic::AssertUnwindSafe, time::Duration};
 use tokio::time::sleep;
 
 /// The pauses between attempts while no host can take a message.
-const AWAY: (Period, Duration) = (
-    Period::new(Duration::from_millis(50)),
-    Duration::from_secs(2),
-);
+const AWAY: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(2));
 /// The longest pause before a message is delivered again.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -90,13 +90,12 @@ async fn attempts(
             return Delivered::Failed(error.to_string());
         }
         waits += 1;
-        let (first, longest) = AWAY;
         tokio::select! {
             () = link.ending.cancelled() => {
                 span.failed(error.kind());
                 return Delivered::NotTaken;
             }
-            () = sleep(pause(first, waits).min(longest)) => span.retried(waits, error.kind()),
+            () = sleep(AWAY.after(waits)) => span.retried(waits, error.kind()),
         }
     }
 }
@@ -104,9 +103,8 @@ async fn attempts(
 /// Returns the pause after this many deliveries of a message have failed: `first`, doubled each
 /// time, and a minute at most.
 pub(super) fn pause(first: Period, failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    let pause = first.length().saturating_mul(1 << doublings);
-    pause.min(LONGEST.max(first.length()))
+    let first = first.length();
+    Backoff::doubling(first, LONGEST.max(first)).after(failures)
 }
 
 #[cfg(test)]

@@ -88,11 +88,11 @@ pub trait Session: Send + 'static {
         until: Instant,
     ) -> impl Future<Output = Result<Cursor, Error>> + Send;
 
-    /// Tells that the rows of the last query were read to their end, or to their error.
+    /// Reports that the rows of the last query were read to their end, or to their error.
     fn finished(&mut self);
 
-    /// Tells that a reader has dropped the rows of the last query. Returns whether the transaction,
-    /// if it is one, can go on.
+    /// Reports that a reader has dropped the rows of the last query. Returns whether the
+    /// transaction, if it is one, can go on.
     fn abandoned(&mut self) -> bool;
 
     /// Ends the transaction.

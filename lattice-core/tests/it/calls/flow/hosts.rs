@@ -1,6 +1,7 @@
 //! What becomes of streams when a host is gone, or leaves.
 
 use super::*;
+use lattice_core::Drained;
 use std::sync::Mutex;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -242,7 +243,11 @@ async fn a_host_that_leaves_waits_for_streams_no_longer_than_its_grace() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let start = Instant::now();
     let drained = hosts.b.shutdown(Duration::from_millis(300)).await;
-    assert!(!drained.is_clean());
+    let Drained::CutOff(cut_off) = drained else {
+        panic!("a stream was open");
+    };
+    assert_eq!(cut_off.calls, 0);
+    assert!(cut_off.streams > 0, "{cut_off:?}");
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "{:?}",

@@ -211,7 +211,8 @@ fn show_page(page: &UiServer, is_to_open: bool) -> Result<(), Failure> {
 async fn end(session: Session, page: Option<UiServer>) {
     session.stop(GRACE).await;
     if let Some(page) = page {
-        page.shutdown().await;
+        // It was about to end anyway.
+        let _ = page.shutdown().await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! `lattice-provider`: serves a standard provider in a process of its own.
 
 use clap::Parser;
-use lattice_core::{Lattice, auth::LatticeKey, nats::NatsOptions};
+use lattice_core::{CutOff, Drained, Lattice, auth::LatticeKey, nats::NatsOptions};
 use lattice_otel::{Guard, InstallError, Telemetry};
 use lattice_provider_sdk::{Refusal, process, serve};
 use lattice_providers::{Builtin, builtins};
@@ -176,12 +176,12 @@ impl Options {
             "the provider stops; signal again to stop immediately"
         );
         let grace = Duration::from_secs(self.grace.into());
-        let is_clean = tokio::select! {
-            drained = serving.shutdown(grace) => drained.is_clean(),
-            () = stop.asked() => false,
+        let drained = tokio::select! {
+            drained = serving.shutdown(grace) => drained,
+            () = stop.asked() => Drained::CutOff(CutOff::default()),
         };
-        if !is_clean {
-            tracing::warn!(component = id, "some calls were cut off");
+        if let Drained::CutOff(cut_off) = drained {
+            tracing::warn!(component = id, "cut off: {cut_off}");
         }
         Ok(())
     }

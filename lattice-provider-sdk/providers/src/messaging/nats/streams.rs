@@ -9,7 +9,6 @@ use crate::{
         spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
-    period::Period,
 };
 use async_nats::{
     connection::State,
@@ -21,6 +20,7 @@ use async_nats::{
     },
 };
 use futures_util::{FutureExt as _, StreamExt as _};
+use lattice_core::backoff::Backoff;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -33,10 +33,7 @@ const EXPIRES: Duration = Duration::from_secs(10);
 /// How often it is checked whether the connection, which the pull went over, is still there.
 const CHECK: Duration = Duration::from_millis(250);
 /// The pauses after failures of the server: the first, and the longest.
-const AGAIN: (Period, Duration) = (
-    Period::new(Duration::from_millis(100)),
-    Duration::from_secs(2),
-);
+const AGAIN: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Runs until the link ends, and then until the messages are handled that were pulled.
 pub(super) async fn run(
@@ -59,10 +56,9 @@ pub(super) async fn run(
             Err(reason) => worker.link.problem.set(reason),
         }
         failures += 1;
-        let (first, longest) = AGAIN;
         tokio::select! {
             () = worker.link.ending.cancelled() => break,
-            () = sleep(pause(first, failures).min(longest)) => {}
+            () = sleep(AGAIN.after(failures)) => {}
         }
     }
     while handled.join_next().await.is_some() {}
@@ -264,10 +260,9 @@ impl Worker {
                  {reason}"
             ));
             failures += 1;
-            let (first, longest) = AGAIN;
             tokio::select! {
                 () = self.link.ending.cancelled() => return AckKind::Nak(None),
-                () = sleep(pause(first, failures).min(longest)) => {}
+                () = sleep(AGAIN.after(failures)) => {}
             }
         }
     }
