@@ -4,6 +4,8 @@
 mod buckets;
 mod handles;
 mod native;
+mod origin;
 mod place;
+mod provided;
 
 use super::{over_nats::two_connections, support};
