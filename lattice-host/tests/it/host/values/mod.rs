@@ -7,5 +7,6 @@ mod native;
 mod origin;
 mod place;
 mod provided;
+mod relay;
 
 use super::{over_nats::two_connections, support};
