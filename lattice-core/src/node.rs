@@ -197,8 +197,9 @@ impl Node {
         self.0.parts.transport.in_flight.len()
     }
 
-    /// Sends a goodbye, takes no new work, and finishes its running calls, for at most `grace`. For
-    /// a moment after that, late calls are refused as not run.
+    /// Sends a goodbye, takes no new work, and finishes its running calls and its streams with
+    /// other hosts, for at most `grace`. Streams that are still open then are broken off at once.
+    /// For a moment after that, late calls are refused as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         self.shutdown_after(grace, std::future::ready(())).await
     }

@@ -37,6 +37,9 @@ pub enum InjectedBug {
     /// Components lose elements of streams, and end them as if they hadn't. Violates
     /// [`Invariant::KeepsBytes`](crate::Invariant::KeepsBytes).
     LosesElements,
+    /// Hosts aren't told how much memory their messages may take, and get more of them at once.
+    /// Violates [`Invariant::BoundsMemory`](crate::Invariant::BoundsMemory).
+    ForgetsBounds,
     /// A call with a deadline far in the future never returns. Violates
     /// [`Invariant::EndsIdle`](crate::Invariant::EndsIdle).
     NeverAnswers,

@@ -11,6 +11,7 @@ use lattice_core::{
     agent::{Agent, AgentOptions, Runtime},
     auth::LatticeKey,
     node::{Node, NodeOptions},
+    quantity::ByteSize,
     sync::Mutex,
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -49,6 +50,8 @@ pub(super) struct Host {
     /// The error of its time of day, in seconds.
     off: i32,
     runtime: Box<dyn Fn(HostIndex, u64) -> Arc<dyn Runtime>>,
+    /// What its messages may take, if not the default.
+    memory: Option<ByteSize>,
     running: Option<Running>,
     pub(super) paused: bool,
 }
@@ -70,6 +73,7 @@ impl Host {
         id: HostIndex,
         seed: u64,
         runtime: Box<dyn Fn(HostIndex, u64) -> Arc<dyn Runtime>>,
+        memory: Option<ByteSize>,
     ) -> Self {
         Self {
             id,
@@ -78,6 +82,7 @@ impl Host {
             rate: 1.0,
             off: 0,
             runtime,
+            memory,
             running: None,
             paused: false,
         }
@@ -141,6 +146,7 @@ impl Host {
             bus: Arc::new(network.connection(self.id)),
             store: Arc::new(store.connection(boot)),
             runtime: (self.runtime)(self.id, self.boots),
+            memory: self.memory,
             joined: joined.clone(),
         };
         let begun = __private::on(&mut stand_in, || {
@@ -232,6 +238,7 @@ struct Joining {
     bus: Arc<super::network::SimBus>,
     store: Arc<super::store::StoreConnection>,
     runtime: Arc<dyn Runtime>,
+    memory: Option<ByteSize>,
     joined: Joined,
 }
 
@@ -252,10 +259,12 @@ impl Joining {
 
     async fn attempt(&self) -> Result<RunningHost, String> {
         let key = LatticeKey::from_hex(KEY).map_err(|error| error.to_string())?;
-        let lattice = Lattice::on(self.bus.clone(), self.store.clone(), "sim")
-            .key(key)
-            .await
-            .map_err(|error| error.to_string())?;
+        let connect = Lattice::on(self.bus.clone(), self.store.clone(), "sim").key(key);
+        let connect = match self.memory {
+            Some(memory) => connect.message_memory(memory),
+            None => connect,
+        };
+        let lattice = connect.await.map_err(|error| error.to_string())?;
         let options = NodeOptions::default()
             .host(self.id.to_string())
             .map_err(|error| error.to_string())?;

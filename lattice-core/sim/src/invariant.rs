@@ -30,6 +30,8 @@ pub enum Invariant {
     /// A resource is there as long as a host holds it that is not cut off for nearly as long as the
     /// lease, and its handle leads to it.
     KeepsHandles,
+    /// The messages of a host never take more memory than it has for them.
+    BoundsMemory,
     /// Some time after the last trouble every replica runs exactly once, all hosts agree on where,
     /// and all calls succeed.
     Settles,

@@ -20,6 +20,10 @@ use std::{
 
 const COMPONENTS: [&str; 3] = [GREETER, EVERYWHERE, LEDGER];
 
+/// What the messages of a host may take: a quarter is for each kind. It is little, so that large
+/// arguments, large results and streams get near it.
+pub(super) const MEMORY: ByteSize = ByteSize::mib(32);
+
 /// The knowledge of one host about itself and the others.
 struct View {
     assignment: Arc<Assignment>,
@@ -143,6 +147,26 @@ pub(super) fn in_flight(sim: &mut Sim, host: HostIndex) -> Option<String> {
         (waits + runs > 0 || held > 0).then(|| {
             format!("{host}: {waits} calls wait and {runs} run, and {held} bytes are held")
         })
+    })
+    .flatten()
+}
+
+/// Returns which messages of a host take more memory than they may, if any do.
+pub(super) fn over_memory(sim: &mut Sim, host: HostIndex) -> Option<String> {
+    let most = MEMORY.as_u64() / 4;
+    sim.look(host, |up| {
+        let held = up.lattice.message_memory();
+        let kinds = [
+            ("received messages", held.received),
+            ("calls", held.calls),
+            ("messages to send", held.sending),
+            ("results", held.results),
+        ];
+        let (kind, held) = kinds.into_iter().find(|(_, held)| held.as_u64() > most)?;
+        let held = held.as_u64();
+        Some(format!(
+            "{kind} of {host} take {held} bytes, and may take {most}"
+        ))
     })
     .flatten()
 }

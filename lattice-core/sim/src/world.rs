@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use lattice_core::{
     agent::{Prepared, Runtime, RuntimeError, WorkItem},
     bus::BusState,
+    quantity::ByteSize,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
@@ -53,6 +54,8 @@ pub struct Sim {
     pub(super) network: Network,
     pub(super) store: SimStore,
     hosts: Vec<Host>,
+    /// What the messages of each host may take, if not the default.
+    pub(super) memory: Option<ByteSize>,
     agenda: BTreeMap<(Duration, u64), Step>,
     planned: u64,
 }
@@ -88,6 +91,7 @@ impl Sim {
             store: SimStore::new(seed, network.clone()),
             network,
             hosts: Vec::new(),
+            memory: None,
             agenda: BTreeMap::new(),
             planned: 0,
         }
@@ -101,7 +105,7 @@ impl Sim {
         let id = HostIndex(self.hosts.len());
         self.network.add();
         let runtime = Box::new(move |host, boot| runtime(host, boot) as Arc<dyn Runtime>);
-        let mut host = Host::new(id, self.seed, runtime);
+        let mut host = Host::new(id, self.seed, runtime, self.memory);
         host.start(self.now, &self.network, &self.store);
         self.hosts.push(host);
         id

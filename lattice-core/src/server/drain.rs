@@ -24,8 +24,9 @@ const STRAGGLERS: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Lets running calls finish, and open streams, for at most `grace`, then takes no more calls,
-    /// and refuses late ones for a moment. Then cuts off what still runs, and stops the services.
+    /// Lets running calls finish, and open streams, for at most `grace`. Then breaks off the
+    /// streams that are still open, takes no more calls, and refuses late ones for a moment. Then
+    /// cuts off what still runs, and stops the services.
     pub(crate) async fn drain(&self, grace: Duration) -> Drained {
         let components: Vec<_> = self.registry.load().values().cloned().collect();
         for component in &components {
@@ -45,7 +46,12 @@ impl Server {
         };
         let drained = match timeout(grace, all_idle).await {
             Ok(()) => Drained::Clean,
-            Err(_) => Drained::CutOff(self.unfinished(&components)),
+            Err(_) => {
+                let cut_off = self.unfinished(&components);
+                // Their other ends are told now, and not when the services have stopped.
+                self.transport.streams.cancel();
+                Drained::CutOff(cut_off)
+            }
         };
         for component in &components {
             component.stop();

@@ -11,8 +11,8 @@ const SHRINK: Duration = Duration::from_secs(60);
 
 /// A lattice of several hosts that run an actor with two replicas, an actor on every host, and a
 /// provider that runs once. Components and operators call them from everywhere while the events of
-/// a schedule happen, a few times with arguments that don't fit a message. In the end everything
-/// has to recover.
+/// a schedule happen, a few times with arguments that don't fit a message. The messages of each
+/// host may take 32 MiB. In the end everything has to recover.
 ///
 /// ```
 /// use lattice_sim::Scenario;

@@ -10,7 +10,7 @@ use crate::{
     invariant::{Invariant, Violation},
     record::Via,
     schedule::{HostIndex, Schedule, Trouble},
-    settle::{holders, in_flight, unsettled},
+    settle::{MEMORY, holders, in_flight, over_memory, unsettled},
     store::Boot,
     work::{AGAIN, CARRY, EVERYWHERE, GREETER, LEDGER, Native, ONCE, Plan, id},
     world::Sim,
@@ -28,8 +28,11 @@ const SETTLE: Duration = Duration::from_mins(4);
 const LOOK: Duration = Duration::from_millis(250);
 /// The time between two calls.
 const CALLS: Duration = Duration::from_millis(30);
-/// The time between two checks of which hosts would serve calls as the holder of a lease.
+/// The time between two checks of which hosts would serve calls as the holder of a lease, and of
+/// their memory.
 const HOLDERS: Duration = Duration::from_millis(50);
+/// Calls of a host at once, whose arguments take more memory than a host has for calls.
+const MANY: usize = 30;
 /// The timeout of a call that never returns.
 const ENDLESS: Duration = Duration::from_hours(24);
 
@@ -51,6 +54,8 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let mut sim = Sim::new(seed);
+        let is_bounded = scenario.bug != Some(InjectedBug::ForgetsBounds);
+        sim.memory = is_bounded.then_some(MEMORY);
         let history = History::new(sim.store.clone());
         let passing = scenario
             .passes
@@ -141,6 +146,9 @@ impl Running {
         self.note_leaves(begun, schedule);
         if self.bug == Some(InjectedBug::SlowClock) {
             self.sim.set_drift(HostIndex(0), -500_000);
+        }
+        if self.bug == Some(InjectedBug::ForgetsBounds) {
+            self.call_at_once();
         }
         edits.reverse();
         while self.sim.now() < begun + self.trouble {
@@ -295,6 +303,7 @@ impl Running {
             self.next_look = self.sim.now() + HOLDERS;
             self.look_at_holders();
             self.look_at_holdings();
+            self.look_at_memory();
         }
         self.verdict()
     }
@@ -314,6 +323,14 @@ impl Running {
         }
     }
 
+    fn look_at_memory(&mut self) {
+        for host in self.sim.hosts() {
+            if let Some(what) = over_memory(&mut self.sim, host) {
+                self.history.report(Invariant::BoundsMemory, what);
+            }
+        }
+    }
+
     fn verdict(&self) -> Result<(), Violation> {
         self.history
             .violations()
@@ -327,6 +344,19 @@ impl Running {
             invariant,
             at: self.sim.now(),
             what,
+        }
+    }
+
+    /// Has every host make many calls with large arguments to one component.
+    fn call_at_once(&mut self) {
+        for host in self.sim.hosts() {
+            for _ in 0..MANY {
+                let carries = Plan {
+                    function: CARRY,
+                    ..Plan::linked(LEDGER)
+                };
+                self.call(host, carries);
+            }
         }
     }
 

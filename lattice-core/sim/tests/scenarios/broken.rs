@@ -100,6 +100,14 @@ fn damaged_bytes_are_found() {
 }
 
 #[test]
+fn messages_that_take_too_much_memory_are_found() {
+    assert_eq!(
+        seen(InjectedBug::ForgetsBounds, &peace()),
+        Invariant::BoundsMemory
+    );
+}
+
+#[test]
 fn leaked_calls_are_found() {
     assert_eq!(
         seen(InjectedBug::NeverAnswers, &peace()),

@@ -117,8 +117,8 @@ impl Streams {
         }
     }
 
-    /// Ends all of them, and every later one.
-    pub(super) fn cancel(&self) {
+    /// Breaks all of them off, and every later one.
+    pub(crate) fn cancel(&self) {
         self.0.tasks.cancel();
     }
 

@@ -4,6 +4,7 @@ mod away;
 mod counted;
 mod handles;
 mod hosts;
+mod restarts;
 mod sessions;
 mod streams;
 
@@ -58,6 +59,7 @@ struct Hosts {
     a: Node,
     b: Node,
     caller: Caller,
+    store: Arc<MemoryStore>,
     _serving: ServeHandle,
 }
 
@@ -79,12 +81,8 @@ where
     W: Future<Output = Result<Body, CallError>> + Send + 'static,
 {
     let store = Arc::new(MemoryStore::new());
-    let join = async |bus| {
-        let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
-        lattice.await.expect("it opens")
-    };
     let [one, other] = buses;
-    let (here, there) = (join(one).await, join(other).await);
+    let (here, there) = (connect(one, &store).await, connect(other, &store).await);
     let (a, b) = (host(&here, "a").await, host(&there, "b").await);
     let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
     let serving = serve_as(&b, "callee", Passing(handler)).await;
@@ -95,8 +93,15 @@ where
         there,
         a,
         b,
+        store,
         _serving: serving,
     }
+}
+
+/// Opens a connection to the lattice of this store.
+async fn connect(bus: Arc<dyn Bus>, store: &Arc<MemoryStore>) -> Lattice {
+    let lattice = Lattice::on(bus, store.clone(), "test").trust_bus();
+    lattice.await.expect("it opens")
 }
 
 impl Hosts {

@@ -226,34 +226,55 @@ async fn a_program_that_serves_nothing_any_more_is_not_lost_while_it_calls() {
     assert_eq!(result.expect("a result").bytes, Bytes::new());
 }
 
-#[tokio::test]
-async fn a_host_that_leaves_waits_for_streams_no_longer_than_its_grace() {
-    let hosts = hosts(|_| async move {
-        let (writer, reader) = channel();
-        tokio::spawn(async move {
-            let writer = write(writer, 0..10_000).await;
-            std::future::pending::<()>().await;
-            drop(writer);
-        });
-        Ok(body(Handle::Stream(reader)))
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_breaks_its_streams_as_soon_as_its_grace_is_over() {
+    const GRACE: Duration = Duration::from_secs(5);
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    let at = ends.clone();
+    let hosts = hosts(move |request: Request| {
+        let ends = at.clone();
+        async move {
+            let reads = reads(stream(only(request.handles)));
+            ends.lock().expect("not poisoned").push(reads);
+            let (writer, back) = channel();
+            tokio::spawn(async move {
+                let writer = write(writer, 0..10_000).await;
+                // It is never ended.
+                std::future::pending::<()>().await;
+                drop(writer);
+            });
+            Ok(body(Handle::Stream(back)))
+        }
     })
     .await;
-    let result = hosts.pass(Vec::new()).await.expect("a result");
-    let back = reads(stream(only(result.handles)));
+    let (writer, reader) = channel();
+    let call = hosts.pass(vec![Handle::Stream(reader)]);
+    let (result, writer) = tokio::join!(call, write(writer, 0..1_000));
+    let mut writer = writer.expect("a reader");
+    let back = reads(stream(only(result.expect("a result").handles)));
     tokio::time::sleep(Duration::from_millis(50)).await;
     let start = Instant::now();
-    let drained = hosts.b.shutdown(Duration::from_millis(300)).await;
-    let Drained::CutOff(cut_off) = drained else {
-        panic!("a stream was open");
+    let leaves = hosts.b.clone();
+    let leaving = tokio::spawn(async move { leaves.shutdown(GRACE).await });
+
+    let broken = Err(Broken::WriterLost);
+    let end = back.await.expect("no panic");
+    assert_eq!(end, (10_000, broken.clone()));
+    let unread = std::future::poll_fn(|cx| writer.poll_unread(cx));
+    timeout(SOON, unread).await.expect("in time");
+    let reads = ends.lock().expect("not poisoned").pop().expect("a call");
+    assert_eq!(reads.await.expect("no panic"), (1_000, broken));
+    let took = start.elapsed();
+    assert!(
+        (GRACE..GRACE + Duration::from_secs(1)).contains(&took),
+        "{took:?}"
+    );
+    let Drained::CutOff(cut_off) = leaving.await.expect("no panic") else {
+        panic!("streams were open");
     };
     assert_eq!(cut_off.calls, 0);
     assert!(cut_off.streams > 0, "{cut_off:?}");
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
-    hosts.b.kill();
-    let (count, end) = back.await.expect("no panic");
-    assert!(count == 10_000 && end.is_err(), "{count} {end:?}");
+    let left = start.elapsed();
+    assert!(left < GRACE + Duration::from_secs(3), "{left:?}");
+    nothing_is_held(&hosts.here).await;
 }

@@ -9,18 +9,18 @@ use lattice_core::call::CallError;
 use lattice_host::Instances;
 use std::time::Duration;
 
-const THINGS: &str = "lattice-test:values/things@0.1.0";
-const FLOWS: &str = "lattice-test:values/flows@0.1.0";
+pub(super) const THINGS: &str = "lattice-test:values/things@0.1.0";
+pub(super) const FLOWS: &str = "lattice-test:values/flows@0.1.0";
 const PLACES: &str = "lattice-test:values/places@0.1.0";
-const PASSING: &str = "lattice-test:values/passing@0.1.0";
-const CHECKS: &str = "lattice-test:values/checks@0.1.0";
+pub(super) const PASSING: &str = "lattice-test:values/passing@0.1.0";
+pub(super) const CHECKS: &str = "lattice-test:values/checks@0.1.0";
 
 /// The deadline of one check: far longer than it takes, and short enough that some may hang.
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
 /// How a check ends.
 #[derive(Debug, Clone, Copy)]
-enum Ends {
+pub(super) enum Ends {
     Well,
     /// With a trap of `user` whose reason has this text in it, and not the other one.
     WithTrap {
@@ -29,7 +29,7 @@ enum Ends {
     },
 }
 
-const ALL: [(&str, Ends); 29] = [
+pub(super) const ALL: [(&str, Ends); 29] = [
     ("handles", Ends::Well),
     ("handles in values", Ends::Well),
     ("drops", Ends::Well),
@@ -75,7 +75,7 @@ const ALL: [(&str, Ends); 29] = [
 
 impl Ends {
     /// Returns what is wrong with this outcome.
-    fn problem(self, outcome: Result<(), CallError>) -> Option<String> {
+    pub(super) fn problem(self, outcome: Result<(), CallError>) -> Option<String> {
         match (self, outcome) {
             (Self::Well, Ok(())) => None,
             (Self::Well, Err(error)) => Some(error.to_string()),

@@ -4,6 +4,9 @@
 mod buckets;
 mod handles;
 mod native;
+mod origin;
 mod place;
+mod provided;
+mod relay;
 
 use super::{over_nats::two_connections, support};
