@@ -20,12 +20,15 @@ demo:
 
 ## Runs the doc tests first, so that the test runner's summary is printed last.
 test: guests
+	sh .ci/page.sh
 	sh .ci/servers.sh
+	sh .ci/chromium.sh
 	$(CARGO) test $(CHECKED) --release --workspace --doc --quiet
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/nextest.sh
 
 bench: guests
 	sh .ci/servers.sh
+	sh .ci/chromium.sh
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench.sh
 	NATS_SERVER="$$(sh .ci/nats-server.sh)" sh .ci/bench-nats.sh --rounds 3
 

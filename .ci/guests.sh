@@ -3,7 +3,7 @@
 #
 # Builds the guest actors of the examples, the benches and the host's tests, or only those in the
 # folders, into target/guests/wasm32-wasip2/release/NAME.wasm, and prints the files. Takes a second
-# when nothing changed.
+# when nothing changed. The path of the compiler that it uses is then in target/guests/rustc.txt.
 #
 # Uses the first of these compilers that can build for wasm32-wasip2:
 #   1. $LATTICE_GUEST_RUSTC, a path, if it is set (no other is tried then);
@@ -25,6 +25,9 @@ main() {
     mkdir -p "$root/target"
     cd "$root"
     choose_compiler
+    # For tests that build guests themselves.
+    mkdir -p "$out"
+    command -v "${RUSTC:-rustc}" >"$out/rustc.txt"
     # Flags for native code don't apply to WebAssembly, and guests are not checked by clippy.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WORKSPACE_WRAPPER
     [ $# -gt 0 ] || set -- benches/guests examples/guests lattice-host/tests/guests

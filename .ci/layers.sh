@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fails when a crate depends on a crate of another layer. Only lattice-host may use wasmtime, only
-# lattice-core may use async-nats, and guests may use nothing native.
+# lattice-core may use async-nats, only lattice-core/otel may use OpenTelemetry, and guests may use
+# nothing native.
 set -eu
 cd "$(dirname "$0")/.."
 without() {
@@ -27,10 +28,12 @@ direct() {
 python3 .ci/layers.py
 # Files, structs and lines of prose keep to their sizes.
 python3 .ci/sizes.py
-without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-core 'wasmtime[a-z-]*|lattice-mesh-sim|opentelemetry[a-z_-]*'
+without lattice-mesh-otel 'wasmtime[a-z-]*|lattice-mesh-sim|async-nats|aws-lc-sys'
 without lattice-mesh-sim 'wasmtime[a-z-]*|async-nats'
 without_by_default lattice-mesh-proto 'tokio[a-z-]*|getrandom|async-nats'
 without lattice-mesh-provider-sdk 'wasmtime[a-z-]*|lattice-mesh-sim'
+without lattice-mesh-ui 'wasmtime[a-z-]*|lattice-mesh-sim|lattice-mesh-host|aws-lc-sys'
 without lattice-mesh-providers 'wasmtime[a-z-]*|lattice-mesh-sim|lattice-mesh-host|aws-lc-sys'
 # A program that only makes and serves calls contains no manifest parser and no placement. Those
 # come with the features `apps` and `view` of lattice-core. (sha2 0.10 comes with NATS's keys; ours
@@ -46,6 +49,7 @@ without lattice-mesh-actor-sdk 'wasmtime[a-z-]*|async-nats|tokio'
 # The fuzz targets of lattice-host compile the transcoder again.
 direct 'wasmtime[a-z-]*' 'lattice-host|lattice-host/fuzz'
 direct async-nats 'lattice-core|lattice-provider-sdk/providers'
+direct 'opentelemetry[a-z_-]*' 'lattice-core/otel'
 # The pure part compiles without an operating system.
 pure() {
     RUSTC=$1 cargo check --release --quiet --package lattice-mesh-proto --target wasm32-unknown-unknown
@@ -65,7 +69,7 @@ fi
 cargo check --release --quiet --package lattice-mesh-core --package lattice-mesh-provider-sdk
 cargo check --release --quiet --package lattice-mesh-host --lib --no-default-features
 # Each feature alone; `view` is compiled with all others in every other check.
-for features in '' disk nats apps secrets; do
+for features in '' disk dynamic nats apps secrets; do
     cargo clippy --release --quiet --package lattice-mesh-core --lib --no-default-features --features "$features" -- -D warnings
 done
 echo "lattice-mesh-core builds with each feature alone"

@@ -1,7 +1,8 @@
 //! The faults program, in its short form. Needs the guests and a nats-server.
 //!
 //! Counts of failures must be zero, and times may be four times as long as the program's own bars,
-//! or eight times where most of them is the computation of hardly optimised code.
+//! or eight times where most of them is the computation of hardly optimised code. A time that is
+//! too long is measured again.
 
 use serde_json::Value;
 use std::{path::Path, process::Command};
@@ -49,14 +50,66 @@ impl Rows {
     }
 }
 
+/// A time in milliseconds or seconds that a row may reach.
+#[derive(Clone, Copy)]
+enum Time {
+    AtMost(f64),
+    /// This many times what the program allows beside the same calls without the fault.
+    WithFault(f64),
+}
+
+impl Time {
+    fn holds(self, rows: &Rows, name: &str) -> bool {
+        match self {
+            Self::AtMost(most) => rows.ours(name) <= most,
+            Self::WithFault(times) => {
+                let (with, without) = rows.pair(name);
+                // A delay by one time slice of a guest or of the kernel isn't a failure.
+                with <= (times * 1.5 * without).max(without + times * 2.0)
+            }
+        }
+    }
+}
+
+const TIMES: [(&str, Time); 14] = [
+    ("fault.kill.silence_ms", Time::AtMost(4.0 * 50.0)),
+    ("fault.nats.typed_ms", Time::AtMost(4.0 * 100.0)),
+    ("fault.nats.back_ms", Time::AtMost(4.0 * 250.0)),
+    ("provider.kill.serving_ms", Time::AtMost(4.0 * 1_000.0)),
+    ("heal.kill.typed_ms", Time::AtMost(4.0 * 1_000.0)),
+    ("heal.kill.replicas_s", Time::AtMost(4.0 * 5.0)),
+    ("heal.bus_down.converged_s", Time::AtMost(4.0 * 5.0)),
+    // This is computation alone, and tests are hardly optimised.
+    ("scale.reconcile_ms", Time::AtMost(8.0 * 50.0)),
+    ("fault.slow.neighbour_p99", Time::WithFault(4.0)),
+    ("http.stalled.p99", Time::WithFault(4.0)),
+    ("fault.spin.neighbour_p99", Time::WithFault(4.0)),
+    ("fault.memory.neighbour_p99", Time::WithFault(4.0)),
+    // Copies are most of the work here, and tests are hardly optimised.
+    ("fault.memory.outgoing_p99", Time::WithFault(8.0)),
+    ("fault.memory.queues_p99", Time::WithFault(4.0)),
+];
+
+/// How many times a time is measured again that was too long. A machine that is shared with others
+/// stops for tens of milliseconds now and then, and each of these times is measured for two
+/// seconds. What is too long for a reason of ours is too long every time.
+const AGAIN: usize = 2;
+
+fn measure(summary: &Path, only: &[&str]) -> (Rows, String) {
+    let mut command = faults(&["--short", "--summary"]);
+    command.arg(summary);
+    for name in only {
+        command.args(["--only", name]);
+    }
+    let table = output_of(command);
+    (Rows::read(summary), table)
+}
+
 #[test]
 fn no_call_hangs_and_no_idempotent_call_fails() {
     let directory = tempfile::tempdir().expect("a directory");
     let summary = directory.path().join("summary.json");
-    let mut command = faults(&["--short", "--summary"]);
-    command.arg(&summary);
-    let table = output_of(command);
-    let rows = Rows::read(&summary);
+    let (rows, table) = measure(&summary, &[]);
     for name in [
         "fault.kill.hung",
         "fault.kill.idempotent_failed",
@@ -71,40 +124,30 @@ fn no_call_hangs_and_no_idempotent_call_fails() {
         assert!(rows.ours(name) == 0.0, "{name}\n{table}");
     }
     for (name, most) in [
-        ("fault.kill.silence_ms", 4.0 * 50.0),
-        ("fault.nats.typed_ms", 4.0 * 100.0),
-        ("fault.nats.back_ms", 4.0 * 250.0),
         ("memory.growth.unanswered", 4.0 * 2.0),
         ("fault.memory.grown_MiB", 64.0),
         ("fault.memory.outgoing_MiB", 64.0),
         ("fault.memory.queues_MiB", 256.0),
         ("stream.slow.growth_MiB", 1.5 * 64.0),
         ("http.idle.growth_MiB", 200.0),
-        ("provider.kill.serving_ms", 4.0 * 1_000.0),
-        ("heal.kill.typed_ms", 4.0 * 1_000.0),
-        ("heal.kill.replicas_s", 4.0 * 5.0),
         ("cold.apply_ms", 4.0 * 150.0),
-        ("heal.bus_down.converged_s", 4.0 * 5.0),
-        // This is computation alone, and tests are hardly optimised.
-        ("scale.reconcile_ms", 8.0 * 50.0),
         ("scale.beats_kBps", 100.0),
     ] {
         assert!(rows.ours(name) <= most, "{name}\n{table}");
     }
-    for (name, times) in [
-        ("fault.slow.neighbour_p99", 4.0),
-        ("http.stalled.p99", 4.0),
-        ("fault.spin.neighbour_p99", 4.0),
-        ("fault.memory.neighbour_p99", 4.0),
-        // Copies are most of the work here, and tests are hardly optimised.
-        ("fault.memory.outgoing_p99", 8.0),
-        ("fault.memory.queues_p99", 4.0),
-    ] {
-        let (with, without) = rows.pair(name);
-        // A delay by one time slice of a guest or of the kernel isn't a failure.
-        let most = (times * 1.5 * without).max(without + times * 2.0);
-        assert!(with <= most, "{name}\n{table}");
+    let missed = |rows: &Rows, time: &&(&'static str, Time)| !time.1.holds(rows, time.0);
+    let mut late: Vec<_> = TIMES.iter().filter(|time| missed(&rows, time)).collect();
+    for _ in 0..AGAIN {
+        if late.is_empty() {
+            break;
+        }
+        let names: Vec<_> = late.iter().map(|(name, _)| *name).collect();
+        println!("measured again: {names:?}\n{table}");
+        let (rows, _) = measure(&summary, &names);
+        late.retain(|time| missed(&rows, time));
     }
+    let names: Vec<_> = late.iter().map(|(name, _)| name).collect();
+    assert!(late.is_empty(), "{names:?}\n{table}");
 }
 
 #[test]

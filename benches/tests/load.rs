@@ -29,8 +29,18 @@ const OTHERS: [&str; 14] = [
 ];
 /// How many of them have no baseline.
 const ALONE: usize = 4;
-/// The rows that need a server which not every machine has. Without it, they say so.
-const ON_SERVERS: [&str; 3] = ["kv.redis.rate", "sql.postgres.rate", "blob.s3.growth_MiB"];
+/// The rows that need a server, a browser or a program which not every machine has. Without it,
+/// they say so.
+const ON_SERVERS: [&str; 8] = [
+    "kv.redis.rate",
+    "sql.postgres.rate",
+    "blob.s3.growth_MiB",
+    "ui.delta.p95_ms",
+    "ui.idle.cpu",
+    "dev.swap_ms",
+    "dev.swap.failed",
+    "cold.new_to_call_s",
+];
 
 fn load(args: &[&str], summary: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
@@ -65,6 +75,8 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         "local.actor.fresh",
         "http.local",
         "http.local.p3",
+        "otel.off",
+        "otel.sampled",
     ];
     let table = String::from_utf8_lossy(&output.stdout);
     let has = |name: &str| rows.iter().any(|row| row["row"] == name);
@@ -94,7 +106,7 @@ fn a_quick_run_measures_one_cell_of_each_path() {
             continue;
         }
         // The kernel may count no CPU time at all for such a short run.
-        if row["unit"] != "µs/call" {
+        if row["unit"] != "µs/call" && row["row"] != "ui.idle.cpu" {
             assert!(number("ours") > 0.0 && number("baseline") > 0.0, "{row}");
             assert!(
                 (number("ratio") - number("ours") / number("baseline")).abs() < 1e-6,
@@ -144,7 +156,7 @@ fn rows_are_selected_by_name() {
     assert_eq!(rows[0]["row"], "resource.method.local");
 }
 
-/// What the program prints without the servers that the other run may have.
+/// What the program prints without the servers and the browser that the other run may have.
 #[test]
 fn a_row_without_its_server_is_left_out_and_says_why() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -152,9 +164,11 @@ fn a_row_without_its_server_is_left_out_and_says_why() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
     command
         .args(["--quick", "--only", "kv.redis", "--only", "blob.s3"])
+        .args(["--only", "ui."])
         .arg("--summary")
         .arg(&summary)
         .env("REDIS_SERVER", directory.path().join("none"))
+        .env("CHROMIUM", directory.path().join("none"))
         .env("LATTICE_BENCH_S3", "http://127.0.0.1:1/bench");
     let output = command.output().expect("the program starts");
     let error = String::from_utf8_lossy(&output.stderr);
@@ -163,6 +177,8 @@ fn a_row_without_its_server_is_left_out_and_says_why() {
     for line in [
         "`kv.redis.rate` is left out: Redis isn't installed",
         "`blob.s3.growth_MiB` is left out: no server of S3 answers at 127.0.0.1:1",
+        "`ui.delta.p95_ms` is left out: Chromium isn't installed",
+        "`ui.idle.cpu` is left out: Chromium isn't installed",
     ] {
         assert!(text.contains(line), "{text}");
     }

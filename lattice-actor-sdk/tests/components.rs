@@ -132,11 +132,13 @@ fn a_handler_of_requests_runs_on_every_host_that_serves_wasi_http() {
     assert_eq!(imports, ["wasi:http/types@0.2.12"]);
     assert_eq!(exports, ["wasi:http/incoming-handler@0.2.12"]);
     let (imports, _) = interfaces("http_sdk");
+    // It writes to the log.
     assert_eq!(
         imports,
         [
             "wasi:http/outgoing-handler@0.2.12",
-            "wasi:http/types@0.2.12"
+            "wasi:http/types@0.2.12",
+            "wasi:logging/logging@0.1.0-draft"
         ]
     );
 }

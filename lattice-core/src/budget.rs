@@ -96,6 +96,11 @@ impl Budget {
         self.0.held.load(Ordering::Relaxed)
     }
 
+    /// How many bytes may be held.
+    pub(crate) fn limit(&self) -> usize {
+        self.0.limit
+    }
+
     /// The largest message for which there is always room while no other user holds anything.
     pub(crate) fn largest(&self) -> usize {
         self.0.limit / 2

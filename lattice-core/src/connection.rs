@@ -3,12 +3,20 @@
 use crate::{
     auth::Auth,
     budget::Budgets,
-    bus::{Bus, BusError},
+    bus::{
+        Bus, BusError,
+        counted::{BusCounts, CountedBus},
+    },
     links::Links,
+    measure::CallTimes,
     membership::PresenceWatcher,
     name::LatticeName,
     replica::{FollowError, Replica},
-    store::{LastKnown, Store, record::Records},
+    store::{
+        LastKnown, Store,
+        counted::{CountedStore, StoreCounts},
+        record::Records,
+    },
     stream::Ledger,
     subject::Subjects,
     transport::Medium,
@@ -27,14 +35,22 @@ pub(crate) struct Connection {
     pub(crate) links: Links,
     pub(crate) types: Types,
     pub(crate) presence: Arc<PresenceWatcher>,
-    /// The copy of the store that outlives this process, if there is one.
-    pub(crate) last: Option<Arc<dyn LastKnown>>,
     /// Whether a holder of the key may call any component.
     pub(crate) operator_calls: bool,
     /// How much memory messages may take, of all nodes on it together.
     pub(crate) budgets: Budgets,
     /// Who holds what across hosts.
     pub(crate) handles: Arc<Ledger>,
+    /// What is counted for metrics.
+    pub(crate) counts: Counts,
+}
+
+/// What the connections of one lattice count together. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) calls: Arc<CallTimes>,
+    pub(crate) bus: Arc<BusCounts>,
+    pub(crate) store: Arc<StoreCounts>,
 }
 
 /// The parts that a connection is made of.
@@ -68,6 +84,9 @@ impl Connection {
             operator_calls,
             budgets,
         } = parts;
+        let counts = Counts::default();
+        let bus = CountedBus::around(bus, &counts.bus);
+        let store = CountedStore::around(store, &counts.store);
         let medium = Medium {
             bus: bus.clone(),
             subjects: Subjects::new(&name),
@@ -78,7 +97,7 @@ impl Connection {
         let records = Records::new(store, auth.clone());
         let replica = Replica::follow_from(records.clone(), last.clone()).await?;
         let types = Types::new(records.clone())
-            .falling_back_on(last.clone())
+            .falling_back_on(last)
             .checked_by(replica.clone());
         let links = Links::new(records.clone(), replica.clone(), types.clone());
         let handles = Ledger::new(auth.clone());
@@ -91,16 +110,17 @@ impl Connection {
             links,
             types,
             presence,
-            last,
             operator_calls,
             budgets,
             handles,
+            counts,
         })
     }
 
     /// Opens the same connection over another bus. The view of the store stays shared; live hosts
     /// are watched on the new bus.
     pub(crate) async fn over(&self, bus: Arc<dyn Bus>) -> Result<Self, BusError> {
+        let bus = CountedBus::around(bus, &self.counts.bus);
         let medium = Medium {
             bus: bus.clone(),
             ..self.medium()
@@ -114,10 +134,10 @@ impl Connection {
             replica: self.replica.clone(),
             links: self.links.clone(),
             types: self.types.clone(),
-            last: self.last.clone(),
             operator_calls: self.operator_calls,
             budgets: self.budgets.clone(),
             handles: Ledger::new(self.auth.clone()),
+            counts: self.counts.clone(),
         })
     }
 

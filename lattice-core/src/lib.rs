@@ -49,18 +49,22 @@
 //! | public endpoints that lead to actors | [`wormhole`], [`wormholes`] |
 //! | observing the whole lattice: views, changes, explanations, drawings | [`constellation`] |
 //! | the log lines of components | [`logs`] |
+//! | spans of calls, and traces through several processes | [`trace`] |
+//! | metrics, and how they are named | [`telemetry`] |
 //! | serving and calling | [`serve`], [`node`], [`server`], [`client`] |
 //! | which hosts are live | [`membership`] |
 //! | keys and tags | [`auth`] |
 //! | implementing a bus or a store | [`bus`], [`store`]; the crate `lattice-sim` has a suite that each must pass, and wrappers that inject faults |
 //! | testing: many hosts, a simulated clock, crashes, partitions, one seed | the crate `lattice-sim` |
 //! | values as bytes | [`value`] |
+//! | values of types that are known only at run time | [`dynamic`] |
 //! | streams, futures and handles in values | [`stream`] |
 //!
 //! # Features
 //!
 //! * `apps`: manifests, desired state, placement, and the agent that keeps a host's share running;
 //!   wormholes.
+//! * `dynamic`: values of types that are known only at run time, as JSON and as text.
 //! * `disk` (default): a store in a file, for [`Lattice::on_disk`], and the last snapshot of a
 //!   remote store, for [`Connect::snapshot`].
 //! * `nats` (default): NATS as the bus and its `JetStream` as the store.
@@ -92,6 +96,8 @@ pub mod constellation;
 #[cfg(feature = "apps")]
 pub mod desired;
 mod drained;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[doc(hidden)]
 pub mod entropy;
 #[doc(hidden)]
@@ -103,6 +109,8 @@ pub mod links;
 #[doc(hidden)]
 pub mod liveness;
 pub mod logs;
+#[doc(hidden)]
+pub mod measure;
 pub mod membership;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -125,8 +133,8 @@ pub mod stream;
 #[doc(hidden)]
 pub mod sync;
 mod task_group;
-#[doc(hidden)]
 pub mod telemetry;
+pub mod trace;
 mod transport;
 #[doc(hidden)]
 pub mod type_store;

@@ -25,7 +25,7 @@ use crate::{
     serve::{IntoService, LeaseDeadline, Leased, Service},
     server::{IfServing, ServeError, ServeHandle, ServeLimits},
     sync::Mutex,
-    telemetry::LogSink,
+    telemetry::{LogSink, Metrics},
     wire::{ComponentStatus, Origin},
 };
 use bytes::Bytes;
@@ -171,6 +171,13 @@ impl Node {
         self.0.parts.telemetry.log_sink().clone()
     }
 
+    /// Returns the metrics of this node and of its connection, which it may share with other nodes
+    /// of this process. From the first call on, the durations of calls are recorded by method; see
+    /// [`telemetry::metrics`](crate::telemetry::metrics) for what that costs.
+    pub fn metrics(&self) -> Metrics {
+        self.0.parts.telemetry.metrics()
+    }
+
     /// Returns how many handles of resources on this node other hosts hold, and how many of theirs
     /// this node holds.
     #[doc(hidden)]
@@ -193,9 +200,19 @@ impl Node {
     /// Sends a goodbye, takes no new work, and finishes its running calls, for at most `grace`. For
     /// a moment after that, late calls are refused as not run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
+        self.shutdown_after(grace, std::future::ready(())).await
+    }
+
+    /// Like [`shutdown`](Self::shutdown), and stays known to other hosts until `work` has ended as
+    /// well. They end the calls of a host that is gone.
+    #[doc(hidden)]
+    pub async fn shutdown_after(&self, grace: Duration, work: impl Future<Output = ()>) -> Drained {
         let parts = &self.0.parts;
-        parts.membership.leave(grace).await;
-        let drained = parts.server.drain(grace).await;
+        let ended = async {
+            let (drained, ()) = tokio::join!(parts.server.drain(grace), work);
+            drained
+        };
+        let drained = parts.membership.leave(grace, ended).await;
         parts.handles.leave().await;
         drained
     }

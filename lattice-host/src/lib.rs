@@ -197,6 +197,27 @@
 //! paused or gone. What it has asked another server to do before is not undone: the page of a
 //! provider says whether its effects are fenced.
 //!
+//! # The page
+//!
+//! With the feature `ui`, `lattice_host::ui` shows the whole constellation in a browser and changes
+//! it. It is the crate `lattice-ui`, and needs a lattice and no host, so that a program with a host
+//! serves it beside that, at an address of its own or as a service in the program's own server:
+//!
+//! ```no_run
+//! # #[cfg(feature = "ui")]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use lattice_core::Lattice;
+//! use lattice_host::{Host, ui::Ui};
+//!
+//! let lattice = Lattice::in_memory("dev").await?;
+//! let host = Host::builder(&lattice).start().await?;
+//! let page = Ui::new(&lattice).serve("127.0.0.1:9119".parse()?).await?;
+//! println!("open {}", page.url());
+//! # let _ = host;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What an actor can't do
 //!
 //! Every instance has [`Limits`] from the start: on memory, CPU time, tables, results, and calls of
@@ -246,7 +267,13 @@ pub use actor::{Actor, ActorError, ComponentCheck, Found};
 pub use engine::{Engine, EngineBuilder, EngineError, GuestMemory};
 pub use guest::{Instances, Side, Unserved};
 pub use host::{Host, HostBuilder, HostError};
+#[cfg(feature = "otel")]
+#[doc(no_inline)]
+pub use lattice_otel as otel;
 pub use lattice_provider_sdk::Access;
+/// The constellation in a browser: the crate `lattice-ui`.
+#[cfg(feature = "ui")]
+pub use lattice_ui as ui;
 pub use limits::{ByteSize, Limits};
 #[cfg(feature = "process")]
 pub use process::{Programs, ProgramsError, wrap_programs};

@@ -255,6 +255,14 @@ impl<R, I> ClientCall<'_, R, I> {
         self
     }
 
+    /// Makes the call with this context, whose deadline, hops and trace it has. For work that no
+    /// call has asked for, such as that of a [`WorkSpan`](crate::WorkSpan): elsewhere, it wouldn't
+    /// count as one more hop.
+    pub fn with_context(mut self, context: Context) -> Self {
+        self.context = Some(context);
+        self
+    }
+
     /// Returns the context of the call if it is made now.
     fn context(&self) -> Context {
         match (self.context, self.timeout) {
@@ -271,18 +279,27 @@ impl<'a, R: Decode + 'a, I: Invoke> IntoFuture for ClientCall<'a, R, I> {
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
+        let context = self.context();
+        let (caller, function) = (self.caller, self.function);
+        let arguments = match self.args {
+            Ok(arguments) => arguments,
+            Err(error) => return async move { Err(error) }.boxed(),
+        };
+        let Some(env) = self.env else {
+            // The future of most calls: nothing but that of the caller.
+            let result = caller.invoke(function, arguments.start().bytes, context);
+            return result.map(|result| plain(&result?)).boxed();
+        };
         Box::pin(async move {
-            let context = self.context();
-            let arguments = self.args?.start();
-            let Some(env) = self.env else {
-                let result = self.caller.invoke(self.function, arguments.bytes, context);
-                return from_bytes(&result.await?).map_err(|error| bad_result(error.to_string()));
-            };
-            let result = self.caller.pass(self.function, arguments, context);
+            let result = caller.pass(function, arguments.start(), context);
             let Body { bytes, handles } = result.await?;
             flow::decode(&bytes, handles, &env, bad_result)
         })
     }
+}
+
+fn plain<R: Decode>(result: &Bytes) -> Result<R, CallError> {
+    from_bytes(result).map_err(|error| bad_result(error.to_string()))
 }
 
 /// Returns a call of the function at `index` of `interface`, for generated clients.

@@ -436,7 +436,8 @@ pub use lattice_core::{
 };
 pub use lattice_provider_macros::{client, provider};
 pub use provider::{
-    Both, Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal, Stateless,
+    BackendRequest, Both, Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal,
+    Stateless, WorkSpan,
 };
 pub use secret::Secret;
 pub use serve::{serve, serve_within};

@@ -38,6 +38,7 @@
 //! | [`lattice:blobstore`](LATTICE_BLOBSTORE) | `types`, `store` | objects of any size, in containers |
 //! | [`lattice:http`](LATTICE_HTTP) | `types`, `handler`, `verifier` | requests and responses; who may enter |
 //! | [`lattice:schedule`](LATTICE_SCHEDULE) | `handler` | work that is due at times |
+//! | [`lattice:config`](LATTICE_CONFIG) | `schema` | the JSON schema of the configs of links |
 //! | [`wasi:logging`](WASI_LOGGING) | `logging` | messages to the host's log |
 //! | [`wasi:config`](WASI_CONFIG) | `store` | settings given to a component |
 //! | [`wasmcloud:messaging`](WASMCLOUD_MESSAGING) | `types`, `consumer`, `handler` | messages of a broker |
@@ -110,6 +111,7 @@ pub const PACKAGES: &[Package] = &[
     LATTICE_BLOBSTORE,
     LATTICE_HTTP,
     LATTICE_SCHEDULE,
+    LATTICE_CONFIG,
     WASI_LOGGING,
     WASI_CONFIG,
     WASMCLOUD_MESSAGING,
@@ -198,6 +200,16 @@ pub const LATTICE_SCHEDULE: Package = Package {
     files: &[File {
         path: "lattice-schedule/handler.wit",
         text: include_str!("../lattice-schedule/handler.wit"),
+    }],
+};
+
+/// `lattice:config`: what the configs of links have to look like.
+pub const LATTICE_CONFIG: Package = Package {
+    name: "lattice:config",
+    version: "0.1.0",
+    files: &[File {
+        path: "lattice-config/schema.wit",
+        text: include_str!("../lattice-config/schema.wit"),
     }],
 };
 

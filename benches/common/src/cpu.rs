@@ -16,6 +16,11 @@ impl Processes {
         Self(vec![std::process::id()])
     }
 
+    /// Another process.
+    pub fn of(pid: u32) -> Self {
+        Self(vec![pid])
+    }
+
     /// Adds a process.
     pub fn and(mut self, pid: u32) -> Self {
         self.0.push(pid);

@@ -67,6 +67,7 @@ impl Fleet {
                 host: HostId::new(&format!("host-{at}"))?,
                 labels: Arc::new(BTreeMap::from([("zone".to_owned(), zone)])),
                 duty: Duty::Works,
+                follows_store: true,
             })
         };
         let actor = |number: u64| {

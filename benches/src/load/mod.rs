@@ -7,8 +7,9 @@
 //! | `local.actor.fresh` | a fresh instance per call | the host function creates a store and an instance and calls its typed export |
 //!
 //! `flow` adds rows about streams, resources and large arguments, some of them over NATS, `http`
-//! rows about requests that enter through a wormhole, and `providers` rows about the standard
-//! providers.
+//! rows about requests that enter through a wormhole, `providers` rows about the standard
+//! providers, `ui` rows about the page in a browser, `otel` rows about what telemetry costs, and
+//! `dev` rows about the loop of a developer.
 //!
 //! *One in flight* is a loop inside the calling actor, so that the figure is that of the import
 //! call alone: one sample is the mean of a loop that takes about half a millisecond. In all other
@@ -21,13 +22,16 @@
 //! Figures are medians of the rounds. CPU time (user and system, of all processes that take part)
 //! is the total of all rounds divided by their calls. A failed call ends the program.
 
+mod dev;
 mod flow;
 mod http;
 mod local;
 mod options;
+mod otel;
 mod providers;
 mod requests;
 mod responder;
+mod ui;
 
 use crate::{Failure, bars::Bar, provided, work};
 use lattice_benches_common::{
@@ -55,6 +59,12 @@ const ROWS: Rows = Rows {
             "http.local.p3.rate.64x13B",
             "http.local.p3.rate",
             Bar::RatioAtLeast(1.0),
+        ),
+        headline("otel.off.cpu.1x16B", "otel.off.cost", Bar::Ratio(1.02)),
+        headline(
+            "otel.sampled.cpu.1x16B",
+            "otel.sampled.cost",
+            Bar::Ratio(1.1),
         ),
     ],
     examples: "`local.provider.64x16B` or `stream.local.GiBps`",
@@ -90,5 +100,8 @@ async fn load(options: Options) -> Result<(), Failure> {
     flow::compare(&mut report).await?;
     http::compare(&mut report).await?;
     providers::compare(&mut report).await?;
+    ui::compare(&mut report).await?;
+    otel::compare(&mut report).await?;
+    dev::compare(&mut report).await?;
     report.finish()
 }

@@ -6,7 +6,7 @@ use lattice_benches_common::options::{self, Options};
 /// Returns what the program takes.
 pub(crate) fn help() -> String {
     format!(
-        "usage: load [OPTION]…, for names such as `local.provider.64x16B`, `stream.local`, `http.local` or `kv.`\n\n{}",
+        "usage: load [OPTION]…, for names such as `local.provider.64x16B`, `stream.local`, `http.local`, `kv.` or `ui.`\n\n{}",
         options::HELP
     )
 }
@@ -35,10 +35,18 @@ pub(crate) enum Responder {
     HttpProxy,
     /// Bare, and it serves HTTP by a guest of WASI 0.3.
     HttpProxyP3,
+    /// In the lattice, with a page for people.
+    Page,
+    /// A host whose process has no subscriber of `tracing`.
+    OtelNone,
+    /// A host whose process has the log of `lattice up`.
+    OtelOff,
+    /// A host whose process sends telemetry.
+    OtelSampled,
 }
 
 impl Responder {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::Sink,
         Self::Drain,
         Self::Blobs,
@@ -46,6 +54,10 @@ impl Responder {
         Self::HttpFar,
         Self::HttpProxy,
         Self::HttpProxyP3,
+        Self::Page,
+        Self::OtelNone,
+        Self::OtelOff,
+        Self::OtelSampled,
     ];
 
     /// Returns its name on the command line.
@@ -58,6 +70,10 @@ impl Responder {
             Self::HttpFar => "http-far",
             Self::HttpProxy => "http-proxy",
             Self::HttpProxyP3 => "http-proxy-p3",
+            Self::Page => "page",
+            Self::OtelNone => "otel-none",
+            Self::OtelOff => "otel-off",
+            Self::OtelSampled => "otel-sampled",
         }
     }
 }
@@ -70,7 +86,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Failu
             .into_iter()
             .find(|known| known.name() == kind);
         return Ok(Command::Respond(known.ok_or(
-            "respond as one of `sink`, `drain`, `blobs` or the ones that begin with `http-`",
+            "respond as one of `sink`, `drain`, `blobs`, `page` or the ones that begin with `http-` or `otel-`",
         )?));
     }
     Ok(options::parse(args, &help())?.map_or(Command::Help, Command::Load))

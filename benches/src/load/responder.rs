@@ -1,7 +1,7 @@
 //! The other process. It serves calls until its standard input is closed, which happens when the
 //! first process ends.
 
-use crate::load::{http, options::Responder, providers};
+use crate::load::{http, options::Responder, otel, providers, ui};
 use crate::{
     Failure, bare,
     bulk::Drain,
@@ -19,16 +19,20 @@ use std::time::Duration;
 pub(crate) const BULK: &str = "bench.bulk";
 
 pub(crate) async fn respond(kind: Responder) -> Result<(), Failure> {
-    let url = std::env::var(URL)?;
+    let url = || std::env::var(URL);
     match kind {
-        Responder::Sink => respond_with_sink(&url).await,
-        Responder::Blobs => providers::respond_with_blobs(&url).await,
-        Responder::HttpNear => http::near(&url).await,
-        Responder::HttpFar => http::far(&url).await,
+        Responder::Sink => respond_with_sink(&url()?).await,
+        Responder::Blobs => providers::respond_with_blobs(&url()?).await,
+        Responder::Page => ui::respond_with_page(&url()?).await,
+        Responder::HttpNear => http::near(&url()?).await,
+        Responder::HttpFar => http::far(&url()?).await,
         Responder::HttpProxy => http::proxy(Guest::HttpHello, Reuse::P2).await,
         Responder::HttpProxyP3 => http::proxy(Guest::HttpHelloP3, Reuse::P3).await,
+        Responder::OtelNone | Responder::OtelOff | Responder::OtelSampled => {
+            otel::respond(kind).await
+        }
         Responder::Drain => {
-            let client = bare::connect(&url).await?;
+            let client = bare::connect(&url()?).await?;
             let responder = bare::Responder::on(&client, SUBJECT, None).await?;
             let drain = Drain::start(&client, BULK).await?;
             ready();

@@ -35,9 +35,31 @@ pub(super) struct HostTable {
     /// Hosts that use another store.
     strays: Strays,
     known: KnownHosts,
-    duties: HashMap<HostId, Duty>,
+    said: HashMap<HostId, Said>,
     /// Whether this host is handing over everything that it runs.
     leaving: bool,
+}
+
+/// What a host says of itself, for placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    duty: Duty,
+    follows_store: bool,
+}
+
+impl Said {
+    /// What is assumed of a host that an earlier process knew.
+    const RECALLED: Self = Self {
+        duty: Duty::Works,
+        follows_store: true,
+    };
+
+    fn of(beat: &Beat) -> Self {
+        Self {
+            duty: beat.duty,
+            follows_store: beat.incarnation != Incarnation::default(),
+        }
+    }
 }
 
 impl HostTable {
@@ -47,8 +69,8 @@ impl HostTable {
             members: Members::new(node.membership.origin().clone(), listen, Instant::now()),
             newcomers: Newcomers::new(node.clone()),
             strays: Strays::default(),
-            known: KnownHosts::new(connection.records.clone(), connection.last.clone()),
-            duties: HashMap::new(),
+            known: KnownHosts::new(connection.records.clone(), connection.types.last()),
+            said: HashMap::new(),
             leaving: false,
             node,
         }
@@ -65,8 +87,8 @@ impl HostTable {
             return;
         };
         labels.clone_from(self.node.membership.labels());
-        let duties = hosts.keys().map(|host| (host.clone(), Duty::Works));
-        self.duties.extend(duties);
+        let said = hosts.keys().map(|host| (host.clone(), Said::RECALLED));
+        self.said.extend(said);
         self.members.recall(hosts);
     }
 
@@ -94,9 +116,10 @@ impl HostTable {
         match event {
             MemberEvent::Beat(from, beat) => {
                 self.forget_gone();
-                let duty = self.duties.insert(from.host.clone(), beat.duty);
+                let said = Said::of(beat);
+                let before = self.said.insert(from.host.clone(), said);
                 let has_strayed = self.has_strayed(from, beat);
-                let changed = has_strayed || duty != Some(beat.duty);
+                let changed = has_strayed || before != Some(said);
                 self.take(membership_event(from, beat), changed)
             }
             // Every host refuses the frames of an older boot, so it never counts again. The event
@@ -106,8 +129,11 @@ impl HostTable {
                 self.take(membership_event(from, beat), false)
             }
             MemberEvent::Goodbye(who) => {
-                self.duties.remove(&who.host);
-                self.strays.forget(&who.host);
+                // An earlier boot may still be leaving.
+                if !self.members.knows_newer(who) {
+                    self.said.remove(&who.host);
+                    self.strays.forget(&who.host);
+                }
                 self.take(members::Event::Goodbye(who.clone()), false)
             }
         }
@@ -116,9 +142,9 @@ impl HostTable {
     /// Removes hosts that left without ever having counted, once there are many of them.
     fn forget_gone(&mut self) {
         let peers = self.node.connection.presence.peers();
-        if self.duties.len().max(self.strays.len()) > 2 * peers.iter().count() + SPARE {
+        if self.said.len().max(self.strays.len()) > 2 * peers.iter().count() + SPARE {
             let live: BTreeSet<_> = peers.iter().map(|peer| &peer.origin.host).collect();
-            self.duties.retain(|host, _| live.contains(host));
+            self.said.retain(|host, _| live.contains(host));
             self.strays.retain(|host| live.contains(host));
         }
     }
@@ -144,14 +170,14 @@ impl HostTable {
         self.take(event, false)
     }
 
-    fn take(&mut self, event: members::Event, duties_changed: bool) -> Option<Vec<LiveHost>> {
+    fn take(&mut self, event: members::Event, said_changed: bool) -> Option<Vec<LiveHost>> {
         let changes = self.members.handle(event, Instant::now());
         for change in &changes {
             match change {
                 members::MembershipChange::Left(origin, why) => {
                     tracing::info!(host = %origin.host, ?why, "host left the placement set");
                     if !matches!(why, members::Departure::Restart) {
-                        self.duties.remove(&origin.host);
+                        self.said.remove(&origin.host);
                         self.strays.forget(&origin.host);
                     }
                 }
@@ -161,7 +187,7 @@ impl HostTable {
                 _ => {}
             }
         }
-        if !self.members.is_settled() || (!duties_changed && changes.is_empty()) {
+        if !self.members.is_settled() || (!said_changed && changes.is_empty()) {
             return None;
         }
         let hosts = self.live();
@@ -175,12 +201,16 @@ impl HostTable {
         let counts_me = self.members.counts_me();
         let me = &self.node.membership.origin().host;
         let live = self.members.live().filter_map(|(origin, labels)| {
-            let duty = *self.duties.get(&origin.host)?;
+            let Said {
+                duty,
+                follows_store,
+            } = *self.said.get(&origin.host)?;
             let counts = duty != Duty::Apart && !self.strays.contains(&origin.host);
             counts.then(|| LiveHost {
                 host: origin.host.clone(),
                 labels: labels.clone(),
                 duty,
+                follows_store,
             })
         });
         live.filter(|live| counts_me || live.host != *me).collect()
@@ -277,8 +307,8 @@ mod tests {
         for n in 0..1_000 {
             fixture.hears(&format!("passing-{n}"));
         }
-        let (duties, strays) = (fixture.table.duties.len(), fixture.table.strays.len());
-        assert!(duties.max(strays) <= SPARE + 4, "{duties}, {strays}");
+        let (said, strays) = (fixture.table.said.len(), fixture.table.strays.len());
+        assert!(said.max(strays) <= SPARE + 4, "{said}, {strays}");
     }
 
     #[tokio::test(start_paused = true)]

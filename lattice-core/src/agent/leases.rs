@@ -123,6 +123,12 @@ impl Leases {
         self.ending.is_empty()
     }
 
+    /// Returns how many leases are held now.
+    pub(super) fn held(&self) -> usize {
+        let held = self.held.values();
+        held.filter(|lease| lease.until.holds()).count()
+    }
+
     /// Returns the guard for a service that runs under the lease with this fence, or `None` if the
     /// lease is not held any more.
     pub fn guard(&self, component: &ComponentId, fence: u64) -> Option<Guard> {

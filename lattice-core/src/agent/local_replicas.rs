@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::{
     task::{AbortHandle, JoinSet},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 type GenerationKey = (ComponentId, Generation);
@@ -30,6 +30,8 @@ pub(super) type TaskOutcome = (Vec<Event>, Option<(GenerationKey, Option<String>
 pub(super) struct LocalReplicas {
     node: Arc<NodeParts>,
     grace: Duration,
+    /// When the calls that still run are cut off, if the host is leaving.
+    leaves_at: Option<Instant>,
     running: BTreeMap<GenerationKey, RunningGeneration>,
     /// The number of generations that were started so far.
     started: u64,
@@ -43,6 +45,8 @@ struct RunningGeneration {
     /// Distinguishes this entry from an earlier one of the same key.
     number: u64,
     state: GenerationState,
+    /// Other hosts wait for its lease.
+    is_leased: bool,
     replicas: BTreeSet<ReplicaId>,
 }
 
@@ -78,6 +82,7 @@ impl LocalReplicas {
         Self {
             node,
             grace,
+            leaves_at: None,
             running: BTreeMap::new(),
             started: 0,
             replicas: HashMap::new(),
@@ -101,7 +106,7 @@ impl LocalReplicas {
             return entry.serving().map(|_| Event::Serves(replica));
         }
         self.started += 1;
-        let number = self.started;
+        let (number, is_leased) = (self.started, guard.is_some());
         let (node, runtime, named) = (self.node.clone(), runtime.clone(), name.clone());
         let starts = self.work.spawn(async move {
             let started = timeout(START_WITHIN, start(&node, &*runtime, item, guard)).await;
@@ -111,10 +116,16 @@ impl LocalReplicas {
         let entry = RunningGeneration {
             number,
             state: GenerationState::Starting(starts),
+            is_leased,
             replicas: BTreeSet::from([replica]),
         };
         self.running.insert(name, entry);
         None
+    }
+
+    /// From now on, the host is leaving: running calls may take until this time.
+    pub(super) fn leave(&mut self, until: Instant) {
+        self.leaves_at = Some(until);
     }
 
     /// Ends a replica. Its running calls may finish within the time that `grace` allows.
@@ -130,6 +141,7 @@ impl LocalReplicas {
         if !entry.replicas.is_empty() {
             return ended;
         }
+        let is_leased = entry.is_leased;
         let serving = match self.running.remove(&name).map(|entry| entry.state) {
             Some(GenerationState::Serving(serving)) => serving,
             Some(GenerationState::Starting(starts)) => {
@@ -139,8 +151,10 @@ impl LocalReplicas {
             None => return ended,
         };
         self.reinstate(&name.0);
+        let left = self.leaves_at.filter(|_| !is_leased);
+        let left = left.map(|until| until.saturating_duration_since(Instant::now()));
         let grace = match grace {
-            Grace::Some => self.grace,
+            Grace::Some => self.grace.max(left.unwrap_or_default()),
             Grace::None => Duration::ZERO,
         };
         self.work.spawn(async move {

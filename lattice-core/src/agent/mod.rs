@@ -11,6 +11,7 @@
 //! lattice keeps a snapshot (`Connect::snapshot`) and its id is the same as before. What a host can
 //! run depends on its [`Runtime`]; `lattice-host` has one for WebAssembly.
 
+mod figures;
 mod hosts;
 mod known_hosts;
 pub(crate) mod leases;
@@ -30,13 +31,14 @@ pub use work::{Work, WorkItem};
 
 use crate::{
     drained::Drained,
-    name::ComponentId,
+    name::{ComponentId, HostId},
     node::Node,
     ordered_watch,
     place::Assignment,
     watch::Watch,
     wire::{ComponentStatus, Duty, Phase as ReportedPhase},
 };
+use figures::Figures;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use task::{Command, Publishers, Task};
 use tokio::{
@@ -53,7 +55,9 @@ pub struct AgentOptions {
     /// listens for at least two heartbeat intervals of the slowest host that it receives, unless
     /// this is zero, which is for a lattice inside one process.
     pub listen: Duration,
-    /// How long the calls of a drained replica may take to finish: 10 s by default.
+    /// How long the calls of a drained replica may take to finish: 10 s by default. When the host
+    /// shuts down, they have all of the time that is left for that, unless another host waits for
+    /// the lease of the component.
     pub grace: Duration,
 }
 
@@ -124,6 +128,8 @@ pub struct Agent {
     commands: mpsc::Sender<Command>,
     state: ordered_watch::Receiver<Arc<AgentState>>,
     assignment: ordered_watch::Receiver<Arc<Assignment>>,
+    host: HostId,
+    figures: Arc<Figures>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -134,11 +140,14 @@ impl Agent {
         node.parts().membership.set_duty(Duty::Works);
         let publish = Publishers::default();
         let (state, assignment) = (publish.state.subscribe(), publish.assignment.subscribe());
+        let figures = publish.figures.clone();
         let task = Task::new(node.parts().clone(), runtime, options, publish);
         Self {
             commands,
             state,
             assignment,
+            host: node.host_id().clone(),
+            figures,
             _task: AbortOnDropHandle::new(tokio::spawn(task.run(inbox))),
         }
     }
@@ -167,16 +176,16 @@ impl Agent {
     pub async fn shutdown(&self, within: Duration) -> Drained {
         let (done, finished) = oneshot::channel();
         let (now, within) = (Instant::now(), within.min(LONGEST));
-        let by = now + within / 2;
+        let (by, until) = (now + within / 2, now + within);
         if self
             .commands
-            .send(Command::Leave { by, done })
+            .send(Command::Leave { by, until, done })
             .await
             .is_err()
         {
             return Drained::Clean;
         }
-        match timeout_at(now + within, finished).await {
+        match timeout_at(until, finished).await {
             Ok(_) => Drained::Clean,
             Err(_) => Drained::CutOff,
         }

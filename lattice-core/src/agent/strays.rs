@@ -40,6 +40,10 @@ impl Strays {
             is_stray: false,
         };
         let seen = self.0.entry(from.host.clone()).or_insert(fresh);
+        if seen.epoch == from.epoch && theirs == Incarnation::default() {
+            // It follows no store now, and is judged by the one that it named before.
+            return false;
+        }
         if seen.epoch != from.epoch {
             seen.epoch = from.epoch;
             seen.has_agreed = false;
@@ -97,6 +101,8 @@ mod tests {
         assert!(strays.heard(&boot(1), OTHER, OURS, now));
         assert!(!strays.heard(&boot(1), OTHER, OURS, now), "reported once");
         assert!(strays.contains(&host));
+        assert!(!strays.heard(&boot(1), Incarnation::default(), OURS, now));
+        assert!(strays.contains(&host), "it only lost its own");
         assert!(strays.heard(&boot(2), OURS, OURS, now));
         assert!(!strays.contains(&host));
     }

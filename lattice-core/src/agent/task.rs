@@ -3,6 +3,7 @@
 
 use super::{
     AgentOptions, AgentState, ComponentState, Runtime,
+    figures::Figures,
     hosts::HostTable,
     leases::Leases,
     local_replicas::{Grace, LocalReplicas},
@@ -38,6 +39,8 @@ pub(super) enum Command {
     /// Hand over everything that this host runs.
     Leave {
         by: Instant,
+        /// When the calls that still run are cut off.
+        until: Instant,
         done: oneshot::Sender<()>,
     },
 }
@@ -47,6 +50,7 @@ pub(super) enum Command {
 pub(super) struct Publishers {
     pub(super) state: ordered_watch::Sender<Arc<AgentState>>,
     pub(super) assignment: ordered_watch::Sender<Arc<Assignment>>,
+    pub(super) figures: Arc<Figures>,
 }
 
 pub(super) struct Task {
@@ -111,8 +115,9 @@ impl Task {
                 .min();
             tokio::select! {
                 biased;
-                Some(Command::Leave { by, done }) = commands.recv() => {
+                Some(Command::Leave { by, until, done }) = commands.recv() => {
                     self.leaving = Some(done);
+                    self.replicas.leave(until);
                     // No other host can take over, so there is no reason to wait.
                     let by = if self.hosts.leave() { Instant::now() } else { by };
                     self.handle(Event::Leave { by });
@@ -187,7 +192,11 @@ impl Task {
 
     /// Passes an event to the rules and carries out their actions, which may cause further events.
     fn handle(&mut self, event: Event) {
-        let mut actions = self.reconciler.handle(event, Instant::now());
+        let (before, began) = (self.reconciler.assignment().clone(), Instant::now());
+        let mut actions = self.reconciler.handle(event, began);
+        if !Arc::ptr_eq(&before, self.reconciler.assignment()) {
+            self.publish.figures.planned(began.elapsed());
+        }
         while !actions.is_empty() {
             let mut news = Vec::new();
             for action in actions {
@@ -290,6 +299,7 @@ impl Task {
             }
             is_new
         });
+        self.publish.figures.hold_leases(self.leases.held());
         let assignment = self.reconciler.assignment();
         self.publish.assignment.send_if_modified(|published| {
             let is_new = !Arc::ptr_eq(published, assignment);

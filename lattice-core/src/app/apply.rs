@@ -3,7 +3,7 @@
 use super::{
     App, check,
     draft::{Draft, Present},
-    files,
+    files, hidden,
     plan::Plan,
     problem::Problems,
     want, warning,
@@ -302,6 +302,7 @@ async fn draft(connection: &Connection, seen: &Observed, app: &App) -> Result<Dr
     let manifest = app.manifest();
     let mut found = check::check(manifest, &std::collections::BTreeSet::new());
     found.extend(check::check_configs(manifest, seen.desired.configs.keys()));
+    found.extend(hidden::still(manifest));
     let files = files::read(app).await;
     let (wants, missing) = want::wants(app, &files, &seen.desired);
     found.extend(missing);

@@ -1,7 +1,7 @@
 //! Loads apps from files, texts and Rust values.
 
 use super::{
-    AppManifest,
+    AppManifest, LinkManifest,
     check::{self, Found},
     encoding,
     foreign::{self, Foreign},
@@ -45,6 +45,8 @@ pub struct App {
     base: PathBuf,
     source: Option<Arc<Source>>,
     pins: BTreeMap<OciReference, ImageDigest>,
+    /// Where files are read from that the manifest names otherwise.
+    moved: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// The text that a manifest was read from.
@@ -145,6 +147,7 @@ impl App {
             base: PathBuf::new(),
             source: None,
             pins: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -181,6 +184,7 @@ impl App {
             base: file.parent().map_or_else(PathBuf::new, Path::to_path_buf),
             source: Some(Arc::new(source)),
             pins: BTreeMap::new(),
+            moved: BTreeMap::new(),
         };
         match app.problems(check::check(&app.manifest, &BTreeSet::new())) {
             Some(problems) => Err(problems.into()),
@@ -191,6 +195,12 @@ impl App {
     /// Returns the manifest.
     pub fn manifest(&self) -> &AppManifest {
         &self.manifest
+    }
+
+    /// Returns the app with another manifest, whose parts have the same places in the text.
+    pub(super) fn with_manifest(self, manifest: AppManifest) -> Self {
+        let manifest = Arc::new(manifest);
+        Self { manifest, ..self }
     }
 
     /// Returns the artifacts that are named by a tag that may move, and that are not
@@ -209,6 +219,34 @@ impl App {
     /// pinned stays at the digest that it had when the app was last applied.
     pub fn pin(mut self, reference: OciReference, digest: ImageDigest) -> Self {
         self.pins.insert(reference, digest);
+        self
+    }
+
+    /// Reads a file from another path than the one that the manifest names, for tools that keep
+    /// copies of what they build. `file` is as in the manifest, without `file:`, and `path` is
+    /// absolute, or relative to the working directory. A file that the manifest doesn't name is
+    /// ignored.
+    ///
+    /// ```
+    /// use lattice_core::{app::App, desired::Image};
+    ///
+    /// let text = "name = \"shop\"\nactors.greeter.image = \"file:target/greeter.wasm\"\n";
+    /// let app = App::from_toml("shop.toml", text)?;
+    /// let app = app.file_at("target/greeter.wasm", "/built/1.wasm");
+    /// let image = &app.manifest().actors.values().next().expect("an actor").image;
+    /// assert_eq!(app.fetched(image), Image::File("/built/1.wasm".into()));
+    /// # Ok::<_, lattice_core::app::LoadError>(())
+    /// ```
+    pub fn file_at(mut self, file: impl Into<PathBuf>, path: impl Into<PathBuf>) -> Self {
+        self.moved.insert(file.into(), path.into());
+        self
+    }
+
+    /// Replaces the links of the manifest. Problems that are found from then on have no positions
+    /// in its text.
+    pub fn with_links(mut self, links: Vec<LinkManifest>) -> Self {
+        Arc::make_mut(&mut self.manifest).links = links;
+        self.source = None;
         self
     }
 
@@ -233,7 +271,10 @@ impl App {
 
     /// Returns the path of a file that the manifest names.
     pub(super) fn path_of(&self, file: &Path) -> PathBuf {
-        self.base.join(file)
+        match self.moved.get(file) {
+            Some(path) => path.clone(),
+            None => self.base.join(file),
+        }
     }
 
     /// Returns the problems, with their positions in the text.

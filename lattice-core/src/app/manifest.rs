@@ -278,8 +278,12 @@ impl AppManifest {
     /// # Errors
     /// Fails with a [`NameError`] that states the rule if the name is not valid.
     pub fn new(name: impl IntoName<AppName>) -> Result<Self, NameError> {
-        Ok(Self {
-            name: name.into_name()?,
+        Ok(Self::empty(name.into_name()?))
+    }
+
+    pub(super) fn empty(name: AppName) -> Self {
+        Self {
+            name,
             version: None,
             description: None,
             external: Vec::new(),
@@ -288,7 +292,7 @@ impl AppManifest {
             links: Vec::new(),
             configs: BTreeMap::new(),
             wormholes: BTreeMap::new(),
-        })
+        }
     }
 
     /// Returns the JSON schema of manifests, for editors and other tools.

@@ -87,8 +87,10 @@ mod check;
 mod claims;
 mod draft;
 mod encoding;
+mod export;
 mod files;
 mod foreign;
+mod hidden;
 mod load;
 mod manifest;
 mod plan;
@@ -104,6 +106,7 @@ mod wormhole;
 mod write;
 
 pub use apply::{Applied, ApplyError, PlanError};
+pub use export::Export;
 pub use foreign::Foreign;
 pub use load::{App, LoadError, MAX_MANIFEST};
 pub use manifest::{

@@ -154,6 +154,20 @@ impl WormholeManifest {
         }
     }
 
+    /// Returns the wormhole of a manifest that declares this record.
+    pub(super) fn of(spec: &WormholeSpec) -> Self {
+        Self {
+            actor: spec.actor.clone(),
+            host: spec.host.clone(),
+            domains: spec.domains.clone(),
+            path: spec.path.clone(),
+            link: spec.link.clone(),
+            state: spec.state,
+            limits: WormholeLimitsManifest::of(&spec.limits),
+            auth: spec.auth.as_ref().map(WormholeAuthManifest::of),
+        }
+    }
+
     /// Returns the record for the store.
     ///
     /// # Errors
@@ -199,6 +213,20 @@ impl WormholeManifest {
 }
 
 impl WormholeLimitsManifest {
+    fn of(limits: &WormholeLimits) -> Self {
+        let rate = |rate: Rate| RateManifest {
+            per_second: rate.per_second,
+            burst: Some(rate.burst),
+        };
+        Self {
+            body: limits.body.map(ByteSize::as_u64),
+            head_timeout: limits.head_timeout,
+            total_timeout: limits.total_timeout,
+            rate: limits.rate.map(rate),
+            client_rate: limits.client_rate.map(rate),
+        }
+    }
+
     fn to_limits(&self) -> WormholeLimits {
         WormholeLimits {
             body: self.body.map(ByteSize::bytes),
@@ -220,6 +248,24 @@ impl RateManifest {
 }
 
 impl WormholeAuthManifest {
+    fn of(auth: &WormholeAuth) -> Self {
+        match auth.clone() {
+            WormholeAuth::Basic { users } => Self {
+                basic: Some(users),
+                ..Self::default()
+            },
+            WormholeAuth::Bearer { tokens } => Self {
+                bearer: Some(tokens),
+                ..Self::default()
+            },
+            WormholeAuth::Verifier { actor, link } => Self {
+                verifier: Some(actor),
+                verifier_link: (link != LinkName::default()).then_some(link),
+                ..Self::default()
+            },
+        }
+    }
+
     /// Returns what it says, or `None` unless it has exactly one of its fields.
     fn to_auth(&self) -> Result<WormholeAuth, WormholeRuleError> {
         let Self {

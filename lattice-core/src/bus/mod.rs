@@ -29,6 +29,7 @@
 //! * **Trust**: none. Every client that may publish on the bus can forge subjects, payloads and
 //!   [`Body::NoResponders`].
 
+pub(crate) mod counted;
 pub mod memory;
 pub(crate) mod queue;
 

@@ -24,7 +24,8 @@ pub struct Context {
     pub deadline: Instant,
     /// How many calls deep this one is; 0 for the first.
     pub hops: u8,
-    /// W3C trace context, when the caller has one.
+    /// Where the call is in a distributed trace, with the decision whether the trace is sampled;
+    /// `None` if that isn't known. See [`trace`](crate::trace).
     pub trace: Option<TraceContext>,
     /// The last turn that a call of this chain has taken in this process.
     pub(super) turn: Innermost,

@@ -114,6 +114,11 @@ impl Turns {
         }
     }
 
+    /// Returns how many turns are taken now.
+    pub fn held(&self) -> usize {
+        self.most.saturating_sub(self.free.available_permits())
+    }
+
     /// Takes a turn for the call with this context, if one is free now.
     pub fn try_take(&self, context: &mut Context) -> Option<Turn> {
         self.try_take_many(1, context)

@@ -14,6 +14,7 @@ use crate::{
     server::{OpenWormhole, running::Outcome},
     store::{Incarnation, Revision},
     stream::{self, Handles, Holder},
+    trace::{self, CallSpan},
     wire::{CallParts, ChainMark, Origin, Source},
 };
 use bytes::Bytes;
@@ -143,8 +144,23 @@ impl<'c> Permission<'c> {
 }
 
 impl Client {
-    /// Makes one call, and returns its result or a typed error by its deadline.
-    pub(crate) async fn call(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+    /// Makes one call, within a span if it is sampled.
+    pub(super) async fn make(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+        if trace::is_sampled_of(call.source, &mut call.context) {
+            // Boxed, so that other calls have no room for its span.
+            return Box::pin(self.make_in_span(call)).await;
+        }
+        self.call_replicas(call).await
+    }
+
+    async fn make_in_span(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
+        let between = (call.source, call.target);
+        let span = CallSpan::client(between, call.function, &mut call.context);
+        span.run(self.call_replicas(call)).await
+    }
+
+    /// Tries one replica after another until one has replied.
+    async fn call_replicas(self: &Arc<Self>, call: &mut OutgoingCall<'_>) -> Outcome {
         let mut now = self.check(call)?;
         self.retries.count_call();
         if !call.handles.is_empty() {
@@ -152,18 +168,18 @@ impl Client {
         }
         // Stays empty and allocates nothing for a call that the first replica completes.
         let mut tried: Vec<Origin> = Vec::new();
-        let mut failed: Option<CallError> = None;
+        let mut failed: Option<Box<CallError>> = None;
         for attempt in 0..ATTEMPTS {
             let route = if let Some(route) = self.choose(call, &tried, now) {
                 route
-            } else if matches!(failed, None | Some(CallError::NotServed { .. })) {
+            } else if matches!(failed.as_deref(), None | Some(CallError::NotServed { .. })) {
                 // A replica that serves it no more may have moved since the last heartbeat.
                 let found = Box::pin(self.find(call, &tried, now)).await;
                 // Discovery takes time.
                 now = Instant::now();
                 match found {
                     Ok(found) => found,
-                    Err(error) => return Err(worst(failed, error)),
+                    Err(error) => return Err(worst(failed.map(|failed| *failed), error)),
                 }
             } else {
                 break;
@@ -183,12 +199,13 @@ impl Client {
                     }
                     return Ok(result);
                 }
-                Err(CallError::NotExported { .. }) => {
-                    let error = Box::pin(self.explain_not_exported(call)).await;
-                    return Err(worst(failed, error));
-                }
                 Err(error) => error,
             };
+            if matches!(error, CallError::NotExported { .. }) {
+                drop(error);
+                let error = Box::pin(self.explain_not_exported(call)).await;
+                return Err(worst(failed.map(|failed| *failed), error));
+            }
             now = Instant::now();
             let origin = route.origin(self);
             if may_go_elsewhere(&error, false) {
@@ -198,16 +215,20 @@ impl Client {
                 && (may_go_elsewhere(&error, call.idempotent) || is_full_of_chain(&error))
                 && now < call.context.deadline
                 && self.retries.take(now);
-            let error = worst(failed, error);
+            let error = worst(failed.map(|failed| *failed), error);
             if !again {
                 return Err(error);
             }
+            trace::retried(&call.context, (attempt + 1, origin), &error);
             tried.push(origin.clone());
-            failed = Some(error);
+            failed = Some(Box::new(error));
         }
-        Err(failed.unwrap_or_else(|| CallError::NotServed {
-            component: call.target.clone(),
-        }))
+        Err(match failed {
+            Some(error) => *error,
+            None => CallError::NotServed {
+                component: call.target.clone(),
+            },
+        })
     }
 
     /// Makes a call whose arguments have streams or handles.

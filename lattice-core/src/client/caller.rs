@@ -137,14 +137,13 @@ impl Caller {
     /// Dropping the future frees everything on this side. The callee's host is notified and ends
     /// the call, unless it has run by then. If the notification is lost, the call's deadline ends
     /// it.
-    pub async fn invoke(
+    pub fn invoke(
         &self,
         function: &FunctionRef,
         args: Bytes,
         context: Context,
-    ) -> Result<Bytes, CallError> {
-        let result = self.send_here(function, &self.link, args, context);
-        result.await.and_then(Body::plain)
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        self.invoke_via(function, &self.link, args, context)
     }
 
     /// Calls like [`invoke`](Self::invoke), over the link with this name.
@@ -161,8 +160,17 @@ impl Caller {
         args: Bytes,
         context: Context,
     ) -> Result<Bytes, CallError> {
-        let result = self.send_here(function, link, args, context);
-        result.await.and_then(Body::plain)
+        let client = self.client.client(context.deadline).await?;
+        let grant = self.grant(client, function.interface(), function.compat(), link)?;
+        // Not passed on to another function: a future keeps what it is given for as long as it
+        // lasts, and has to stay small enough for the allocator's fast path.
+        let mut call = OutgoingCall {
+            idempotent: self.is_idempotent(&grant, function.function()),
+            permission: grant.permission(),
+            incarnation: grant.incarnation(),
+            ..OutgoingCall::ungranted(&self.source, grant.target(), function, args, context)
+        };
+        client.call(&mut call).await.and_then(Body::plain)
     }
 
     /// Calls like [`invoke`](Self::invoke), with arguments and a result that may have streams and
@@ -204,18 +212,6 @@ impl Caller {
         };
         let from = ((caller, Some(instance)), context);
         self.send(function, link, arguments, from).await
-    }
-
-    /// Sends a call without handles, of a caller that isn't an instance.
-    fn send_here<'c>(
-        &'c self,
-        function: &'c FunctionRef,
-        link: &'c LinkName,
-        args: Bytes,
-        context: Context,
-    ) -> impl Future<Output = Result<Body, CallError>> + 'c {
-        let caller = (CallerInstance::Here, None);
-        self.send(function, link, args.into(), (caller, context))
     }
 
     async fn send(
@@ -306,15 +302,18 @@ impl Caller {
         compat: &str,
         link: &LinkName,
     ) -> Result<Grant, CallError> {
+        let refused = || client.connection.counts.calls.count_not_granted();
         let source = match &self.source {
             Source::Component(source) => source,
             Source::Wormhole(id) => {
-                return client.server.open_wormhole(id, compat).map(Grant::Wormhole);
+                let open = client.server.open_wormhole(id, compat);
+                return open.map(Grant::Wormhole).inspect_err(|_| refused());
             }
             Source::Operator | Source::Host(_) => return Err(CallError::OperatorDenied),
         };
         let table = client.connection.replica.links();
         let Some(entry) = table.resolve(source, compat, link) else {
+            refused();
             return Err(CallError::NotLinked {
                 source_id: source.clone(),
                 interface: interface.to_string(),

@@ -10,6 +10,7 @@ use crate::{
         running::{Outcome, Progress},
     },
     stream::{self, Body, Holder},
+    trace,
     transport::{
         PeerConn, Reply, Transport,
         in_flight::NewCall,
@@ -57,7 +58,7 @@ impl Client {
             let to = Holder::Local(Source::Component(call.target.clone()));
             Some(stream::pass(&mut handles, &from, &to)?)
         };
-        let request = Request {
+        let mut request = Request {
             component: call.target.clone(),
             function: function.key(),
             source: call.source.clone(),
@@ -68,12 +69,16 @@ impl Client {
             caller: call.caller.clone(),
             context: call.context,
         };
-        let mut progress = component.begin(request, now);
-        component.advance(&mut progress, now).await;
-        let result = match progress {
-            Progress::Done(result) => result,
-            // Boxed, so that a call which never waits doesn't carry the state of one that does.
-            progress => Box::pin(component.finish(progress)).await,
+        let result = if trace::is_sampled_of(&request.source, &mut request.context) {
+            Box::pin(component.run_sampled(request, now)).await
+        } else {
+            let mut progress = component.begin(request, now);
+            component.advance(&mut progress, now).await;
+            match progress {
+                Progress::Done(result) => result,
+                // Boxed, so that a call which never waits doesn't carry the state of one that does.
+                progress => Box::pin(component.finish(progress)).await,
+            }
         };
         drop(lent);
         let Body { bytes, handles } = result?;

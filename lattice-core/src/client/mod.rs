@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `caller`, `operator`, `builder`, `handle` | the public handles: calls over links, calls of operators |
 //! | `call` | one call: its attempts, until one replica has replied or none is left |
+//! | `timed` | how long calls take |
 //! | `route` | the pure rules: which replica, whether again |
 //! | `routing`, `cooldown`, `affinity`, `same_process` | knowledge about the replicas |
 //! | `exchange` | a call to one replica: here, or on another host |
@@ -28,6 +29,7 @@ mod restore;
 mod route;
 mod routing;
 pub(crate) mod same_process;
+mod timed;
 
 pub use builder::{Authority, Bypass, Call, CallResult, Encoded, Granted};
 pub(crate) use call::OutgoingCall;

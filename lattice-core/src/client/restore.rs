@@ -17,6 +17,7 @@ use crate::{
         Body, Handle, Handles, Holder, Owned, ResourceRef,
         remote::{Portable, stand_in},
     },
+    trace,
     value::to_bytes,
 };
 use bytes::Bytes;
@@ -83,6 +84,9 @@ impl Client {
         let is_in_time = now < call.context.deadline;
         if used.is_empty() || !may_run_now || !is_in_time || !self.retries.take(now) {
             return Err(error);
+        }
+        if let Some((_, lost)) = used.first() {
+            trace::retried(&call.context, (1, &lost.at().origin), &error);
         }
         call.args = args;
         call.handles = handles;
@@ -192,7 +196,7 @@ impl Client {
         self: &'a Arc<Self>,
         call: &'a mut OutgoingCall<'_>,
     ) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.call(call))
+        Box::pin(self.make(call))
     }
 }
 

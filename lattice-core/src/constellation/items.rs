@@ -1,14 +1,15 @@
 //! The items of a view.
 
-use super::Phase;
+use super::{Phase, json};
 use crate::{
     desired::{Placement, Run, WormholeSpec, WormholeState},
     link::{LinkEntry, LinkKey, LinkStatus, Locality},
     name::{AppName, ComponentId, HostId, InterfaceName, WormholeId},
     replica::{ReplicaHealth, ReplicaState},
     store::{Incarnation, Revision, StoreKey},
+    types::Digest,
 };
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -25,7 +26,7 @@ pub trait Item {
 }
 
 /// This process's view of the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StoreView {
     /// Whether this process is up to date with the store.
@@ -37,7 +38,7 @@ pub struct StoreView {
 }
 
 /// Whether this process is up to date with the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StoreState {
@@ -59,7 +60,7 @@ pub enum StoreState {
 }
 
 /// An actor, a provider, or a component that is served without being declared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ComponentView {
     /// Its id.
@@ -84,12 +85,12 @@ pub struct ComponentView {
     pub runs: Option<String>,
     /// The unreadable records because of which the component is frozen: its last known state stays,
     /// and without one, nothing is started or stopped for it.
-    #[serde(serialize_with = "texts")]
+    #[serde(with = "json::keys")]
     pub frozen_by: Vec<StoreKey>,
 }
 
 /// The kind of a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ComponentKind {
@@ -102,7 +103,7 @@ pub enum ComponentKind {
 }
 
 /// A link and its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LinkView {
     /// Its key: source, interface with its compatible version, name.
@@ -126,7 +127,7 @@ pub struct LinkView {
 }
 
 /// The state of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LinkState {
@@ -139,7 +140,7 @@ pub enum LinkState {
 }
 
 /// A public endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WormholeView {
     /// Its id.
@@ -193,7 +194,7 @@ impl WormholeView {
 }
 
 /// An app and what it owns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AppView {
     /// Its name.
@@ -201,23 +202,23 @@ pub struct AppView {
     /// The version in its manifest.
     pub version: Option<String>,
     /// The keys in the store that it owns.
-    #[serde(serialize_with = "texts")]
+    #[serde(with = "json::keys")]
     pub owns: Vec<StoreKey>,
 }
 
 /// A record of desired state that can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UnreadableView {
     /// Its key in the store.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "json::key")]
     pub key: StoreKey,
     /// The problem, and how to solve it.
     pub reason: String,
 }
 
 /// A live host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostView {
     /// Its id.
@@ -235,7 +236,8 @@ pub struct HostView {
     pub is_leaving: bool,
     /// Whether it takes no part in placement.
     pub is_apart: bool,
-    /// The incarnation of the store that its last heartbeat names.
+    /// The incarnation of the store that its last heartbeat names; the default one if it follows
+    /// none.
     pub store: Incarnation,
     /// Whether the host uses a different store than this process, so that it runs nothing of what
     /// this store declares.
@@ -243,16 +245,16 @@ pub struct HostView {
     /// The epoch of another live host with the same id.
     pub rival: Option<u64>,
     /// What it can't announce, and why, if there is something.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsaid: Option<String>,
 }
 
 /// A host's report about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostLoad {
     /// How long this boot has run. In JSON in seconds.
-    #[serde(rename = "uptime_s", serialize_with = "seconds")]
+    #[serde(rename = "uptime_s", with = "json::seconds")]
     pub uptime: Duration,
     /// Calls that run or are queued there for other hosts.
     pub in_flight: u32,
@@ -269,7 +271,7 @@ pub struct HostLoad {
 }
 
 /// A component on a host.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplicaView {
     /// The component.
@@ -280,36 +282,44 @@ pub struct ReplicaView {
     pub phase: Phase,
     /// Its generation, if it has one.
     pub generation: Option<u64>,
+    /// The digest of the types that it serves there. In JSON 64 hexadecimal digits, and absent
+    /// where its host serves nothing of it yet or a process of its own serves it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "json::digest"
+    )]
+    pub types: Option<Digest>,
     /// Its last error.
     pub reason: Option<String>,
     /// The load of its calls; `None` until its host has reported.
     #[serde(flatten)]
     pub load: Option<ReplicaLoad>,
     /// The process in which it runs, if its host has started one for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessView>,
 }
 
 /// The process of a replica that isn't in its host, from the last report of the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessView {
     /// How often a process was started again.
     pub restarts: u32,
     /// How long the process has served; `None` while there is none. In JSON in seconds.
-    #[serde(rename = "uptime_s", serialize_with = "whole_seconds")]
+    #[serde(rename = "uptime_s", with = "json::whole_seconds")]
     pub uptime: Option<Duration>,
     /// Its resident memory in bytes, where it is known.
     pub memory: Option<u64>,
     /// The CPU time that it has used, where it is known. In JSON in milliseconds.
-    #[serde(rename = "cpu_ms", serialize_with = "millis")]
+    #[serde(rename = "cpu_ms", with = "json::millis")]
     pub cpu: Option<Duration>,
     /// Why the process before it ended, if one has.
     pub last_exit: Option<String>,
 }
 
 /// The load of a replica's calls.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplicaLoad {
     /// Calls since it came into service.
@@ -321,15 +331,15 @@ pub struct ReplicaLoad {
     /// Errors per second, in the same way.
     pub errors_per_second: Option<f64>,
     /// The median latency of recent calls. In JSON in microseconds.
-    #[serde(rename = "p50_us", serialize_with = "micros")]
+    #[serde(rename = "p50_us", with = "json::micros")]
     pub p50: Option<Duration>,
     /// The 99th percentile of the latency of recent calls. In JSON in microseconds.
-    #[serde(rename = "p99_us", serialize_with = "micros")]
+    #[serde(rename = "p99_us", with = "json::micros")]
     pub p99: Option<Duration>,
 }
 
 /// The key of a replica.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReplicaKey {
     /// The component.
     pub component: ComponentId,
@@ -405,31 +415,4 @@ impl fmt::Display for LinkState {
             Self::Rejected => "rejected",
         })
     }
-}
-
-fn text<S: Serializer>(key: &StoreKey, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(key)
-}
-
-fn texts<S: Serializer>(keys: &[StoreKey], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(keys.iter().map(StoreKey::as_str))
-}
-
-fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u64(time.as_secs())
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it like that")]
-fn whole_seconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.as_secs()).serialize(to)
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it like that")]
-fn millis<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.as_millis() as u64).serialize(to)
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it like that")]
-fn micros<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.as_micros() as u64).serialize(to)
 }

@@ -10,6 +10,12 @@
 //! wormholes, apps. The *infrastructure* view shows where it runs: hosts with their labels and
 //! load, and on each the replicas with phase, calls, errors and latency.
 //!
+//! A [`View`] and a [`Delta`] are written as JSON and read from it; [`SCHEMA`] describes both.
+//! There is nothing secret in them: neither the configs of links and components nor the credentials
+//! of wormholes are part of a view. Folding the deltas that follow a snapshot over it
+//! ([`View::apply`]) gives each later view, also after a trip through JSON, which has times in
+//! whole units.
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,16 +38,19 @@
 //! # }
 //! ```
 
+mod coalesced;
 mod explain;
 mod follow;
 pub mod graph;
 mod items;
+mod json;
 mod load;
 mod projection;
 mod view;
 
 #[doc(inline)]
 pub use crate::wire::{ComponentStatus, MAX_REASON, Phase};
+pub use coalesced::CoalescedDeltas;
 pub use explain::{Explanation, Finding, Mismatches, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
@@ -60,6 +69,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
+
+/// The JSON schema (2020-12) of what a reader is sent: `$defs/View` and `$defs/Delta`. It lets
+/// fields through that it doesn't know, because newer versions may add some.
+pub const SCHEMA: &str = include_str!("schema.json");
 
 /// The least time that hosts get to report: the time between two heartbeats, and some round trips
 /// across the world. It ensures that a heartbeat of every host has arrived, including hosts that

@@ -1,53 +1,56 @@
 //! The constellation at one moment, and how it changes.
 
-use super::items::{
-    AppView, ComponentView, HostView, Item, LinkView, ReplicaKey, ReplicaView, StoreView,
-    UnreadableView, WormholeView,
+use super::{
+    items::{
+        AppView, ComponentView, HostView, Item, LinkView, ReplicaKey, ReplicaView, StoreView,
+        UnreadableView, WormholeView,
+    },
+    json,
 };
 use crate::{
     desired::{Placement, Replicas, Run},
     link::LinkKey,
     name::{AppName, ComponentId, HostId, WormholeId},
     place::{Assignment, Candidate, Duty, Workload, place},
-    store::StoreKey,
+    store::{Incarnation, StoreKey},
 };
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Items of one kind by their keys. A list in JSON.
 type ItemsByKey<V> = BTreeMap<<V as Item>::Key, Arc<V>>;
 
 /// The constellation at one moment. A clone shares its items.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct View {
     /// How this process sees the store.
     pub store: StoreView,
     /// Logical: actors, providers, and components that are served without being declared.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub components: BTreeMap<ComponentId, Arc<ComponentView>>,
     /// Logical: links.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub links: BTreeMap<LinkKey, Arc<LinkView>>,
     /// Logical: wormholes.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub wormholes: BTreeMap<WormholeId, Arc<WormholeView>>,
     /// Logical: apps.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub apps: BTreeMap<AppName, Arc<AppView>>,
     /// Records that can't be read.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub unreadable: BTreeMap<StoreKey, Arc<UnreadableView>>,
     /// Infrastructure: live hosts.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub hosts: BTreeMap<HostId, Arc<HostView>>,
     /// Infrastructure: what runs or should run on which host.
-    #[serde(serialize_with = "list")]
+    #[serde(with = "json::list")]
     pub replicas: BTreeMap<ReplicaKey, Arc<ReplicaView>>,
 }
 
 /// How a constellation changes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Delta {
@@ -72,7 +75,7 @@ pub enum Delta {
 }
 
 /// How one item changes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ItemChange<V> {
     /// It exists, in this state.
@@ -100,14 +103,18 @@ impl View {
 
     /// Returns which host should run what: the placement that each host computes, from this view.
     pub fn assignment(&self) -> Assignment {
-        let placements: Vec<(&ComponentId, Placement)> = self
+        let placements: Vec<(&ComponentView, Placement)> = self
             .components
             .values()
-            .filter_map(|component| Some((&component.id, placement(component)?)))
+            .filter_map(|component| Some((&**component, placement(component)?)))
             .collect();
         let workloads: Vec<Workload<'_>> = placements
             .iter()
-            .map(|(id, placement)| Workload { id, placement })
+            .map(|(component, placement)| Workload {
+                id: &component.id,
+                placement,
+                needs_lease: component.run == Run::Once,
+            })
             .collect();
         let candidates: Vec<Candidate<'_>> = self
             .hosts
@@ -121,6 +128,7 @@ impl View {
                 } else {
                     Duty::Works
                 },
+                follows_store: host.store != Incarnation::default(),
             })
             .collect();
         place(&workloads, &candidates)
@@ -202,11 +210,4 @@ pub(super) fn differences<'a, K: Ord, V: PartialEq>(
 /// Returns the host id that sorts before all others.
 fn least_host() -> Option<HostId> {
     HostId::new("0").ok()
-}
-
-fn list<K, V: Serialize, S: Serializer>(
-    things: &BTreeMap<K, Arc<V>>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    to.collect_seq(things.values())
 }

@@ -1,6 +1,9 @@
 //! Generations: digests of everything that decides what runs. Pure.
 
-use super::{ActorSpec, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind};
+use super::{
+    ActorSpec, Desired, Image, ImageDigest, InstanceMode, LimitOverrides, ProviderKind,
+    ProviderSpec,
+};
 use crate::name::ComponentId;
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -113,6 +116,13 @@ impl Desired {
             instance: spec.instance,
         };
         of_actor(code, &self.config(&spec.config, &spec.configs))
+    }
+
+    /// Returns the generation of a provider with this declaration: a digest of what it is and of
+    /// its configuration.
+    pub fn provider_generation(&self, spec: &ProviderSpec) -> u64 {
+        let config = self.config(&spec.config, &spec.configs);
+        of_provider(&spec.kind, spec.digest, &config)
     }
 
     /// Returns whether this generation of an actor has once served, on any host.

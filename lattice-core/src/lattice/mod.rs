@@ -4,6 +4,7 @@ mod backend;
 mod connect;
 #[cfg(feature = "nats")]
 mod invitation;
+mod published;
 mod site;
 
 #[cfg(feature = "disk")]
@@ -30,6 +31,7 @@ use crate::{
     replica::Replica,
     serve::{IntoService, Service},
     server::{ServeError, ServeHandle, ServeLimits},
+    type_store::Types,
 };
 use futures_util::future::BoxFuture;
 use std::{fmt, sync::Arc};
@@ -229,6 +231,11 @@ impl Lattice {
         self.0.connection.presence.peers()
     }
 
+    /// Returns the published types of the lattice's components, also of those that don't run now.
+    pub fn types(&self) -> &Types {
+        &self.0.connection.types
+    }
+
     /// Returns how much memory the messages of this connection take now; see
     /// [`Connect::message_memory`] for the limit.
     pub fn message_memory(&self) -> MessageMemory {
@@ -291,7 +298,7 @@ impl Lattice {
     pub(crate) async fn own_node(&self) -> Result<&Node, BusError> {
         self.0
             .node
-            .get_or_try_init(|| self.join(NodeOptions::default(), Announce::WhileServing))
+            .get_or_try_init(|| self.join(NodeOptions::default(), Announce::OnceServing))
             .await
     }
 

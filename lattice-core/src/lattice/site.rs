@@ -45,7 +45,7 @@ pub(super) fn attach(node: &Node, lattice: &Lattice, announce: Announce) {
     // The process's own node belongs to the lattice, which must not belong to the node in turn.
     let (kept, shared) = match announce {
         Announce::Always => (Some(lattice.clone()), Weak::new()),
-        Announce::WhileServing => (None, Arc::downgrade(&lattice.0)),
+        Announce::OnceServing => (None, Arc::downgrade(&lattice.0)),
     };
     node.parts().server.set_home(Box::new(move || {
         let lattice = kept.clone().or_else(|| shared.upgrade().map(Lattice))?;

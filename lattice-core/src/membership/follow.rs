@@ -27,12 +27,14 @@ pub(crate) async fn hosts(membership: Arc<Membership>) {
             Ok(Change::Lost(gone)) => membership.lost(&[gone]),
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => {
-                let live = membership.presence.peers();
+                let presence = &membership.presence;
                 let peers = membership.transport.peers();
-                let gone = peers.keys().filter(|origin| !live.contains(origin));
+                // One that leaves finishes its calls.
+                let gone = peers.keys().filter(|origin| !presence.hears(origin));
                 let gone: Vec<Origin> = gone.cloned().collect();
                 drop(peers);
                 membership.lost(&gone);
+                membership.transport.callers_lost(|one| gone.contains(one));
             }
             Err(RecvError::Closed) => return,
         }

@@ -6,12 +6,13 @@ use super::{Membership, ReplicaCounts};
 use crate::{
     bus::BusError,
     entropy,
+    id::Incarnation,
     replica::Replica,
     transport::endpoint::SendError,
     wire::{Beat, Body as _, Goodbye, KeepAlive, MAX_COALESCED, Origin, Served, Versions},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How soon after the last beat changes may be sent: a component that was added or removed, or a
 /// new host.
@@ -37,12 +38,12 @@ pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, r
     let (mut sent, mut trouble) = (SentBeats::default(), Trouble::default());
     loop {
         let interval = Beat::interval_among(membership.presence.peers().iter().count());
-        let speaks = membership.speaks(&*roster);
-        // Once more after the last component is gone, so that no host looks for it here.
-        if (speaks || known) && !membership.is_leaving() {
+        // Also after the last component is gone: other hosts would take a node that falls silent
+        // for lost, and end the calls that it makes.
+        known |= membership.speaks(&*roster);
+        if known && !membership.is_leaving() {
             let beat = membership.next_beat(&*roster, &replica, interval);
             membership.send_beat(beat, &mut sent, &mut trouble).await;
-            known = speaks;
         }
         let due = Instant::now() + interval;
         // A beat of many messages would load the bus with each component of many that start.
@@ -62,12 +63,18 @@ pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, r
 impl Membership {
     fn next_beat(&self, roster: &impl Roster, replica: &Replica, interval: Duration) -> Beat {
         let table = replica.links();
+        // Another host takes the leases of one that doesn't follow the store.
+        let incarnation = if replica.health().state.is_live() {
+            table.incarnation()
+        } else {
+            Incarnation::default()
+        };
         Beat {
             sent_ms: entropy::since_1970().as_millis() as u64,
             components: roster.components(&self.replica_counts.load()),
             duty: self.duty(),
             labels: self.labels.clone(),
-            incarnation: table.incarnation(),
+            incarnation,
             revision: table.revision(),
             versions: Versions::OURS,
             interval_ms: interval.as_millis() as u32,
@@ -159,19 +166,40 @@ impl Membership {
     }
 
     /// Announces that this node leaves: from now on it sends no beats, and others send it no new
-    /// calls.
-    pub(crate) async fn leave(&self, grace: Duration) {
+    /// calls. Then does `work`, which is to end what still runs, and meanwhile repeats the goodbye
+    /// in place of beats. Otherwise hosts would take this one for lost, and end its calls and
+    /// streams.
+    pub(crate) async fn leave<T>(&self, grace: Duration, work: impl Future<Output = T>) -> T {
         self.stop_beats();
-        let endpoint = &self.transport.endpoint;
-        self.presence.goodbye(endpoint.origin());
+        self.presence.goodbye(self.origin());
         let goodbye = Goodbye {
-            grace_ms: grace.as_millis() as u32,
+            grace_ms: u32::try_from(grace.as_millis()).unwrap_or(u32::MAX),
         };
+        self.say(&goodbye).await;
+        let repeats = async {
+            loop {
+                let hosts = self.presence.peers().iter().count();
+                sleep(Beat::interval_among(hosts)).await;
+                // One that has vanished says nothing.
+                if !self.transport.is_closed() {
+                    self.say(&goodbye).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = repeats => never,
+        }
+    }
+
+    async fn say(&self, goodbye: &Goodbye) {
+        let endpoint = &self.transport.endpoint;
         let subject = endpoint.subjects().beat();
-        match timeout(GOODBYE, endpoint.send(subject, None, None, &goodbye)).await {
+        match timeout(GOODBYE, endpoint.send(subject, None, None, goodbye)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the goodbye was not sent"),
-            Err(_) => tracing::debug!("the bus did not take the goodbye in time"),
+            Ok(Err(error)) => tracing::debug!(%error, "a goodbye was not sent"),
+            Err(_) => tracing::debug!("the bus did not take a goodbye in time"),
         }
     }
 }

@@ -43,8 +43,8 @@ use tokio::sync::Notify;
 pub(crate) enum Announce {
     /// From the start, as hosts do.
     Always,
-    /// While it serves a component. A node that only calls need not be known.
-    WhileServing,
+    /// Once it serves a component. A node that only calls need not be known.
+    OnceServing,
 }
 
 /// Replicas by component and generation.
@@ -121,7 +121,7 @@ impl Membership {
         self.changed.notify_one();
     }
 
-    /// Whether this node sends beats.
+    /// Whether this node has to be known to others now.
     pub(crate) fn speaks(&self, roster: &impl Roster) -> bool {
         self.announce == Announce::Always || !roster.is_empty()
     }

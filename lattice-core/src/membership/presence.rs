@@ -3,7 +3,8 @@
 //! A host is known from its first beat on and forgotten on its goodbye, when it has been silent for
 //! three of its own intervals, or when a caller has lost it; after the latter two the same boot may
 //! come back. The epoch of a host that said goodbye is kept as a tombstone: it is ignored, like any
-//! epoch older than one already seen.
+//! epoch older than one already seen. A host that leaves repeats its goodbye until its calls have
+//! ended, and is gone when it has been silent for three intervals after that.
 
 mod peers;
 
@@ -215,9 +216,15 @@ impl Presence {
         change
     }
 
-    /// A host said goodbye: this boot of it never comes back.
+    /// A host said goodbye: this boot of it never comes back. It repeats that until its calls have
+    /// ended, and is not silent before.
     pub(crate) fn goodbye(&mut self, who: &Origin, now: Instant) -> Change {
         self.bury(who, now);
+        if let Some((epoch, at, _)) = self.last_beats.get_mut(&who.host)
+            && *epoch == who.epoch
+        {
+            *at = now;
+        }
         match self.lost(who) {
             Change::Lost(_) => Change::Leaving(who.clone()),
             change => change,
@@ -238,6 +245,12 @@ impl Presence {
         // Its silence is still watched: its own calls end when it is silent for too long.
         self.peers.index();
         Change::Lost(who.clone())
+    }
+
+    /// Whether this boot of a host was heard of lately: it is live, or leaving.
+    pub(crate) fn hears(&self, who: &Origin) -> bool {
+        let last = self.last_beats.get(&who.host);
+        last.is_some_and(|(epoch, ..)| *epoch == who.epoch)
     }
 
     /// Time passed. Must not be called while the bus is down, when this process receives no beats.

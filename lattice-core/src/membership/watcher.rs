@@ -20,7 +20,10 @@ use crate::{
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{
-    sync::{Arc, MutexGuard},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -76,6 +79,8 @@ pub(super) struct Snapshots {
     changes: broadcast::Sender<Change>,
     pub(super) events: broadcast::Sender<MemberEvent>,
     version: watch::Sender<u64>,
+    /// How many times the bus was lost and is back.
+    reconnects: AtomicU64,
 }
 
 impl PresenceWatcher {
@@ -111,6 +116,11 @@ impl PresenceWatcher {
         self.snapshots.peers.load()
     }
 
+    /// Whether this boot of a host was heard of lately: it is live, or leaving.
+    pub(crate) fn hears(&self, who: &Origin) -> bool {
+        self.snapshots.lock().hears(who)
+    }
+
     /// Subscribes to all changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
         self.snapshots.changes.subscribe()
@@ -131,6 +141,11 @@ impl PresenceWatcher {
     pub(crate) fn goodbye(&self, from: &Origin) {
         self.snapshots
             .apply(|presence| presence.goodbye(from, Instant::now()));
+    }
+
+    /// How many times the bus was lost and is back.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.snapshots.reconnects.load(Ordering::Relaxed)
     }
 
     /// Removes a boot of a host that a caller has lost.
@@ -165,6 +180,7 @@ impl Snapshots {
             changes: broadcast::Sender::new(CHANGES),
             events: broadcast::Sender::new(CHANGES),
             version: watch::Sender::new(0),
+            reconnects: AtomicU64::new(0),
         }
     }
 
@@ -220,6 +236,7 @@ async fn run(
             state = bus.next() => {
                 let Some(state) = state else { return };
                 if state == BusState::Connected {
+                    snapshots.reconnects.fetch_add(1, Ordering::Relaxed);
                     snapshots.lock().reconnected(Instant::now());
                 }
             }

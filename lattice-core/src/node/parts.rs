@@ -49,7 +49,7 @@ impl NodeParts {
         let server = Arc::new(server);
         let others = match announce {
             Announce::Always => SameProcess::default(),
-            Announce::WhileServing => same_process.clone(),
+            Announce::OnceServing => same_process.clone(),
         };
         let client = Arc::new(Client::new(connection.clone(), server.clone(), others));
         let handles = HandleRpc::start(client.clone(), server.clone())

@@ -95,6 +95,8 @@ impl HostSet {
 pub(super) struct LabelIndex<'a> {
     hosts: usize,
     working: HostSet,
+    /// Those that follow the store.
+    following: HostSet,
     labels: BTreeMap<&'a str, BTreeMap<&'a str, HostSet>>,
 }
 
@@ -103,6 +105,7 @@ impl<'a> LabelIndex<'a> {
         let mut index = Self {
             hosts: hosts.len(),
             working: HostSet::empty(hosts.len()),
+            following: HostSet::empty(hosts.len()),
             labels: BTreeMap::new(),
         };
         let working = hosts
@@ -111,6 +114,9 @@ impl<'a> LabelIndex<'a> {
             .filter(|(_, host)| host.duty == Duty::Works);
         for (at, host) in working {
             index.working.insert(at);
+            if host.follows_store {
+                index.following.insert(at);
+            }
             for (label, value) in host.labels {
                 let values = index.labels.entry(label).or_default();
                 let set = values
@@ -162,6 +168,13 @@ impl<'a> LabelIndex<'a> {
             }
         }
         Ok(allowed)
+    }
+
+    /// Returns those of the allowed hosts that can take a lease. If none can, they all wait for the
+    /// store, and nothing moves.
+    pub(super) fn able_to_lease(&self, allowed: HostSet) -> HostSet {
+        let able = allowed.clone().and(&self.following);
+        if able.is_empty() { allowed } else { able }
     }
 
     /// Divides `among` by the values of the rule's label. Returns each value with its weight and

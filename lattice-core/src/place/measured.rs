@@ -27,7 +27,11 @@ impl Fleet {
         let work: Vec<_> = self
             .work
             .iter()
-            .map(|(id, placement)| Workload { id, placement })
+            .map(|(id, placement)| Workload {
+                id,
+                placement,
+                needs_lease: false,
+            })
             .collect();
         let hosts = self
             .hosts
@@ -37,6 +41,7 @@ impl Fleet {
                 id,
                 labels,
                 duty: Duty::Works,
+                follows_store: true,
             });
         place(&work, &hosts.collect::<Vec<_>>())
     }

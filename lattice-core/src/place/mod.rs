@@ -15,7 +15,8 @@
 //!    value that no host carries goes to the other values.
 //! 4. Within the last group, replicas go to different hosts by rendezvous hashing. If there are
 //!    more replicas than hosts, the numbers of any two hosts differ by one at most.
-//! 5. A host takes at most its expected load and one and a half standard deviations more. Replicas
+//! 5. A workload that needs a lease runs on a host that follows the store, if any allowed one does.
+//! 6. A host takes at most its expected load and one and a half standard deviations more. Replicas
 //!    that hash to it after that go to the next host. This is rare enough that few other replicas
 //!    move when a host joins or leaves, and it keeps the fullest host near the average.
 //!
@@ -59,6 +60,8 @@ pub struct Workload<'a> {
     pub id: &'a ComponentId,
     /// How many replicas run, and where.
     pub placement: &'a Placement,
+    /// Whether it runs under a lease of the store.
+    pub needs_lease: bool,
 }
 
 /// A live host.
@@ -70,6 +73,8 @@ pub struct Candidate<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Whether it takes work.
     pub duty: Duty,
+    /// Whether it follows the store, without which it can't take a lease.
+    pub follows_store: bool,
 }
 
 /// Places every workload on the hosts. The order of workloads and hosts doesn't matter. If several
@@ -80,7 +85,7 @@ pub fn place(workloads: &[Workload<'_>], hosts: &[Candidate<'_>]) -> Assignment 
     let workloads: BTreeMap<_, _> = workloads
         .iter()
         .rev()
-        .map(|w| (w.id, w.placement))
+        .map(|workload| (workload.id, *workload))
         .collect();
     let hosts: BTreeMap<_, _> = hosts.iter().rev().map(|host| (host.id, *host)).collect();
     let hosts: Vec<Candidate<'_>> = hosts.into_values().collect();
@@ -90,9 +95,9 @@ pub fn place(workloads: &[Workload<'_>], hosts: &[Candidate<'_>]) -> Assignment 
     let mut loads = Loads::new(&seeds, &classes.expected(hosts.len()));
     let mut chosen = Chosen::default();
     let mut by_component = Vec::with_capacity(workloads.len());
-    for ((id, placement), class) in workloads.into_iter().zip(&classes.of) {
+    for ((id, workload), class) in workloads.into_iter().zip(&classes.of) {
         let tree = &classes.trees[*class];
-        let placed = match (tree, placement.replicas) {
+        let placed = match (tree, workload.placement.replicas) {
             (Err(reason), Replicas::Exactly(replicas)) => {
                 ReplicaShares::nowhere(reason.clone(), replicas)
             }
@@ -125,11 +130,12 @@ type Rules<'a> = (
     &'a BTreeMap<String, String>,
     &'a BTreeMap<String, String>,
     Vec<(&'a String, &'a BTreeMap<String, u32>)>,
+    bool,
 );
 
 impl Classes {
     fn sort(
-        workloads: &BTreeMap<&ComponentId, &Placement>,
+        workloads: &BTreeMap<&ComponentId, Workload<'_>>,
         hosts: &[Candidate<'_>],
         seeds: &[u64],
     ) -> Self {
@@ -140,11 +146,17 @@ impl Classes {
             of: Vec::with_capacity(workloads.len()),
             counts: BTreeMap::new(),
         };
-        for placement in workloads.values() {
-            let class = match known.entry(rules(placement)) {
+        for workload in workloads.values() {
+            let placement = workload.placement;
+            let class = match known.entry(rules(workload)) {
                 Entry::Occupied(entry) => *entry.get(),
                 Entry::Vacant(entry) => {
                     let allowed = index.allowed(placement);
+                    let allowed = if workload.needs_lease {
+                        allowed.map(|set| index.able_to_lease(set))
+                    } else {
+                        allowed
+                    };
                     let tree =
                         allowed.map(|set| Tree::grow(&set, &placement.spread, &index, seeds));
                     classes.trees.push(tree);
@@ -170,10 +182,16 @@ impl Classes {
     }
 }
 
-fn rules(placement: &Placement) -> Rules<'_> {
+fn rules<'a>(workload: &Workload<'a>) -> Rules<'a> {
+    let placement = workload.placement;
     let spread = placement
         .spread
         .iter()
         .map(|rule| (&rule.label, &rule.weights));
-    (&placement.require, &placement.exclude, spread.collect())
+    (
+        &placement.require,
+        &placement.exclude,
+        spread.collect(),
+        workload.needs_lease,
+    )
 }

@@ -46,7 +46,11 @@ fn placed(work: &[Placement], hosts: &[Labels]) -> Assignment {
     let work: Vec<_> = ids
         .iter()
         .zip(work)
-        .map(|(id, placement)| Workload { id, placement })
+        .map(|(id, placement)| Workload {
+            id,
+            placement,
+            needs_lease: false,
+        })
         .collect();
     let hosts: Vec<_> = names
         .iter()
@@ -61,6 +65,7 @@ fn candidate<'a>(id: &'a HostId, labels: &'a Labels) -> Candidate<'a> {
         id,
         labels,
         duty: Duty::Works,
+        follows_store: true,
     }
 }
 
@@ -305,11 +310,11 @@ proptest! {
     ) {
         let ids: Vec<_> = (0..work.len()).map(component).collect();
         let names: Vec<_> = (0..hosts.len()).map(host).collect();
-        let mut work_in: Vec<_> = ids.iter().zip(&work).map(|(id, placement)| Workload { id, placement }).collect();
+        let mut work_in: Vec<_> = ids.iter().zip(&work).map(|(id, placement)| Workload { id, placement, needs_lease: false }).collect();
         let mut hosts_in: Vec<_> = names.iter().zip(&hosts).map(|(id, labels)| candidate(id, labels)).collect();
         let straight = place(&work_in, &hosts_in);
         work_in.reverse();
-        work_in.push(Workload { id: &ids[0], placement: &work[work.len() - 1] });
+        work_in.push(Workload { id: &ids[0], placement: &work[work.len() - 1], needs_lease: false });
         let last = work_in.len() - 2;
         hosts_in.rotate_left(turn.min(hosts.len()));
         prop_assert_eq!(work_in[last].id, &ids[0]);
@@ -400,7 +405,7 @@ proptest! {
     ) {
         let ids: Vec<_> = (0..work.len()).map(component).collect();
         let names: Vec<_> = (0..hosts.len()).map(host).collect();
-        let work: Vec<_> = ids.iter().zip(&work).map(|(id, placement)| Workload { id, placement }).collect();
+        let work: Vec<_> = ids.iter().zip(&work).map(|(id, placement)| Workload { id, placement, needs_lease: false }).collect();
         let mut live: Vec<_> = names.iter().zip(&hosts).map(|(id, labels)| candidate(id, labels)).collect();
         let without = place(&work, &live[1..]);
         live[0].duty = Duty::Leaves;

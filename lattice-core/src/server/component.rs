@@ -17,9 +17,11 @@ use crate::{
     call::{CallError, Context, FunctionRef, HandlePlaces},
     id::Fence,
     link::{Link, LinkKey},
+    measure::{CallTimes, Methods},
     name::{ComponentId, FunctionName},
     quantity::ByteSize,
     serve::{ProcessUsage, Service},
+    trace,
     types::{ComponentTypes, Digest},
     wire::FunctionKey,
 };
@@ -71,6 +73,8 @@ pub(crate) struct Exports {
 struct Exported {
     /// The compatible name of its interface.
     interface: Arc<str>,
+    /// What traces and metrics call it.
+    method: Arc<str>,
     places: HandlePlaces,
 }
 
@@ -97,6 +101,7 @@ impl Exports {
                 let exported = move |(name, text): (&FunctionName, &str)| {
                     let exported = Exported {
                         interface: compat.clone(),
+                        method: trace::method_of(interface, name).into(),
                         places: HandlePlaces::of(text),
                     };
                     (FunctionKey::new(interface, name, text), exported)
@@ -114,6 +119,7 @@ impl Exports {
                 let function = FunctionRef::restoring(interface.clone());
                 let exported = Exported {
                     interface: function.compat().into(),
+                    method: trace::method(&function).into(),
                     places: function.places(),
                 };
                 functions.insert(function.key(), exported);
@@ -132,6 +138,18 @@ impl Exports {
     pub(crate) fn interface_of(&self, function: FunctionKey) -> Option<&str> {
         let exported = self.functions.get(&function);
         exported.map(|exported| &*exported.interface)
+    }
+
+    /// What traces and metrics call `function`: its interface, without a version, and its name.
+    pub(crate) fn method_of(&self, function: FunctionKey) -> Option<&Arc<str>> {
+        let exported = self.functions.get(&function);
+        exported.map(|exported| &exported.method)
+    }
+
+    /// The names of all functions, as traces and metrics have them.
+    fn methods(&self) -> impl Iterator<Item = (FunctionKey, Arc<str>)> {
+        let functions = self.functions.iter();
+        functions.map(|(function, exported)| (*function, exported.method.clone()))
     }
 
     /// Where the type of `function` has places for handles. `None` if it isn't exported.
@@ -163,6 +181,13 @@ impl RunningComponent {
             meter: Meter::new(),
             blocking: Blocking::default(),
         }
+    }
+
+    /// Records its calls by method, while that is on.
+    pub(super) fn timed_in(mut self, times: &Arc<CallTimes>) -> Self {
+        self.meter
+            .record_in(Methods::of(self.exports.methods(), times));
+        self
     }
 
     pub(super) fn service(&self) -> &dyn Service {
@@ -230,6 +255,16 @@ impl RunningComponent {
     /// Calls admitted and not yet ended.
     pub(crate) fn in_flight(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Calls that run now, and calls that wait for their turn.
+    pub(crate) fn running_and_waiting(&self) -> (usize, usize) {
+        self.queue.running_and_waiting()
+    }
+
+    /// Bytes of the arguments of the calls that run or wait.
+    pub(crate) fn argument_bytes(&self) -> usize {
+        self.queue.argument_bytes()
     }
 
     /// Passes a link to the service, and returns whether it accepts it.

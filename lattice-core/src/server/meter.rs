@@ -1,9 +1,14 @@
 //! Metrics of one component's calls: counts, and how long they took.
 //!
 //! Counting is one relaxed addition per call. Of calls that end at once, only one in [`SAMPLE`] is
-//! timed. Those that take time are all timed: for them, reading the clock costs nothing.
+//! timed. Those that take time are all timed: for them, reading the clock costs nothing. While
+//! somebody reads the metrics of the node, all calls are timed, by method and error.
 
-use crate::{call::CallError, wire::Latency};
+use crate::{
+    call::CallError,
+    measure::Methods,
+    wire::{FunctionKey, Latency},
+};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
 
@@ -16,7 +21,11 @@ const BUCKETS: usize = 124;
 pub(crate) struct Meter {
     calls: AtomicU64,
     errors: AtomicU64,
+    /// Those among them that were refused before they began.
+    refused: AtomicU64,
     buckets: Box<[AtomicU32]>,
+    /// Records calls by method, unless the component's calls are the node's own.
+    methods: Option<Methods>,
 }
 
 /// A running call.
@@ -25,6 +34,8 @@ pub(crate) struct CallTimer {
     began: Instant,
     /// How many calls its time represents.
     weight: u32,
+    /// The function, if the call is recorded by method.
+    recorded: Option<FunctionKey>,
 }
 
 /// How long calls took up to one moment. Only the difference of two is meaningful.
@@ -35,25 +46,40 @@ impl Meter {
         Self {
             calls: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+            methods: None,
         }
     }
 
-    /// Records the start of a call that arrived at `began`.
-    pub(crate) fn call(&self, began: Instant) -> CallTimer {
+    /// Also records calls by method.
+    pub(super) fn record_in(&mut self, methods: Methods) {
+        self.methods = Some(methods);
+    }
+
+    /// Records the start of a call of this function that arrived at `began`.
+    pub(crate) fn call(&self, began: Instant, function: FunctionKey) -> CallTimer {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
-        let weight = if before.is_multiple_of(SAMPLE.into()) {
+        let is_recorded = self.methods.as_ref().is_some_and(Methods::are_timed);
+        let weight = if is_recorded {
+            1
+        } else if before.is_multiple_of(SAMPLE.into()) {
             SAMPLE
         } else {
             0
         };
-        CallTimer { began, weight }
+        CallTimer {
+            began,
+            weight,
+            recorded: is_recorded.then_some(function),
+        }
     }
 
     /// Records a call that was refused before it began.
     pub(crate) fn refused(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.errors.fetch_add(1, Ordering::Relaxed);
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records the end of a call, and returns its result.
@@ -76,8 +102,11 @@ impl Meter {
         now: Instant,
         outcome: Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let took = bucket(now.duration_since(call.began).as_micros());
-        self.buckets[took].fetch_add(call.weight, Ordering::Relaxed);
+        let took = now.duration_since(call.began);
+        self.buckets[bucket(took.as_micros())].fetch_add(call.weight, Ordering::Relaxed);
+        if let (Some(function), Some(methods)) = (call.recorded, &self.methods) {
+            methods.record(function, took, outcome.as_ref().err());
+        }
         self.ended(&outcome);
         outcome
     }
@@ -92,6 +121,11 @@ impl Meter {
     pub(crate) fn counts(&self) -> (u64, u64) {
         let errors = self.errors.load(Ordering::Relaxed);
         (self.calls.load(Ordering::Relaxed), errors)
+    }
+
+    /// Calls so far that were refused before they began.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     pub(crate) fn times(&self) -> Times {
@@ -169,6 +203,8 @@ mod tests {
     use bytes::Bytes;
     use std::time::Duration;
 
+    const FUNCTION: FunctionKey = FunctionKey(1);
+
     #[test]
     fn buckets_are_in_order_and_a_quarter_wide() {
         for micros in (0..5_000).chain((0..32).flat_map(|bit| [1 << bit, (1 << bit) + 1])) {
@@ -185,7 +221,7 @@ mod tests {
         let meter = Meter::new();
         let fails = || Err(CallError::DeadlineExceeded { ran: Ran::No });
         for number in 1..=100 {
-            let call = meter.call(Instant::now()).waits();
+            let call = meter.call(Instant::now(), FUNCTION).waits();
             let takes = if number > 98 { 1_000 } else { 1 };
             tokio::time::advance(Duration::from_millis(takes)).await;
             let _ = meter.end(
@@ -198,7 +234,7 @@ mod tests {
             );
         }
         meter.refused();
-        assert_eq!(meter.counts(), (101, 6));
+        assert_eq!((meter.counts(), meter.refusals()), ((101, 6), 1));
         let latency = meter.times().since(&Times::zero()).expect("measured");
         assert!((1_000..1_250).contains(&latency.p50_us), "{latency:?}");
         assert!(
@@ -212,7 +248,7 @@ mod tests {
     async fn short_calls_are_sampled() {
         let meter = Meter::new();
         for _ in 0..u64::from(SAMPLE) * 3 {
-            let call = meter.call(Instant::now());
+            let call = meter.call(Instant::now(), FUNCTION);
             let _ = meter.end(call, Ok(Bytes::new()));
         }
         let Times(counts) = meter.times();

@@ -217,6 +217,18 @@ impl CallQueue {
         self.admitted.load(Ordering::Relaxed)
     }
 
+    /// Calls that have their turn, and calls that wait for it.
+    pub(super) fn running_and_waiting(&self) -> (usize, usize) {
+        let (all, running) = (self.len(), self.turns.held());
+        // The two are not read at the same time.
+        (running.min(all), all.saturating_sub(running))
+    }
+
+    /// Bytes of the arguments of the calls in it.
+    pub(super) fn argument_bytes(&self) -> usize {
+        self.arguments.load(Ordering::Relaxed)
+    }
+
     /// Waits until the queue is empty.
     pub(super) async fn idle(&self) {
         let _drain = Drain::begin(&self.drains);

@@ -211,7 +211,7 @@ impl Server {
         service.placed(&component, self.origin());
         let shared = (budget, &self.connection.auth);
         let running = RunningComponent::new(id, service, limits, fence, shared);
-        let running = Arc::new(running);
+        let running = Arc::new(running.timed_in(&self.connection.counts.calls));
         self.start_service(&running).await?;
         let store_epoch = StoreEpoch::of(&self.connection.replica.health());
         self.publish_types(&running).await?;

@@ -11,6 +11,7 @@ use crate::{
     panic::panic_text,
     serve::{Answer, Request},
     stream::Body,
+    trace::{self, CallSpan},
     value::from_bytes,
     wire::FunctionKey,
 };
@@ -107,8 +108,26 @@ impl Drop for RunningCall {
 
 impl RunningComponent {
     /// Runs an admitted call: waits for its link and its turn, then for the service, all by the
-    /// deadline.
-    pub(crate) async fn run(&self, request: Request, now: Instant) -> Outcome {
+    /// deadline. If the call is sampled, it does so within a span.
+    pub(crate) async fn run(&self, mut request: Request, now: Instant) -> Outcome {
+        if trace::is_sampled_of(&request.source, &mut request.context) {
+            return Box::pin(self.run_sampled(request, now)).await;
+        }
+        self.run_through(request, now).await
+    }
+
+    /// As [`run`](Self::run), for a call of which it was decided that it is sampled. To ask again
+    /// would be a second decision, if a trace starts with it.
+    pub(crate) async fn run_sampled(&self, mut request: Request, now: Instant) -> Outcome {
+        let Some(method) = self.exports.method_of(request.function) else {
+            return self.run_through(request, now).await;
+        };
+        let between = (&request.source, &self.id);
+        let span = CallSpan::server(between, method, &mut request.context);
+        span.run(self.run_through(request, now)).await
+    }
+
+    async fn run_through(&self, request: Request, now: Instant) -> Outcome {
         let mut progress = self.begin(request, now);
         self.advance(&mut progress, now).await;
         self.finish(progress).await
@@ -116,7 +135,7 @@ impl RunningComponent {
 
     /// Runs an admitted call as far as it goes without waiting.
     pub(crate) fn begin(&self, mut request: Request, now: Instant) -> Progress {
-        let timer = self.meter.call(now);
+        let timer = self.meter.call(now, request.function);
         if now >= request.context.deadline {
             let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
             return Progress::Done(self.meter.end(timer, late));

@@ -39,6 +39,7 @@
 //! | `lattice_sim::fault::FaultStore` | in the store that it wraps | tests of what must survive an outage |
 
 pub(crate) mod check;
+pub(crate) mod counted;
 #[cfg(feature = "disk")]
 pub mod disk;
 pub(crate) mod generation;

@@ -1,19 +1,24 @@
-//! The data that a node sends to watchers: reports of its components, and their log lines.
+//! What is known of a node while it runs: its [metrics], and what it sends to watchers, which are
+//! reports of its components and their log lines.
 
 pub(crate) mod logs;
+pub mod metrics;
 pub(crate) mod report;
 
 pub use logs::LogSink;
+pub use metrics::Metrics;
 
 use crate::{name::ComponentId, server::Server, transport::Endpoint, wire::ComponentStatus};
 use report::Statuses;
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 /// The reports and logs of one node.
 pub(crate) struct Telemetry {
     server: Arc<Server>,
     statuses: Statuses,
     logs: LogSink,
+    /// When the node joined.
+    since: SystemTime,
 }
 
 impl Telemetry {
@@ -22,6 +27,7 @@ impl Telemetry {
             server,
             statuses: Statuses::new(),
             logs: LogSink::default(),
+            since: SystemTime::now(),
         }
     }
 

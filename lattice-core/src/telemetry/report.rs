@@ -74,6 +74,11 @@ impl Statuses {
         }
     }
 
+    /// How long the node has been in the lattice.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ComponentId, ComponentStatus>> {
         self.of.lock()
     }
@@ -210,7 +215,7 @@ impl Telemetry {
         let in_flight: usize = components.values().map(|one| one.in_flight()).sum();
         Report {
             interval_ms: interval.as_millis() as u32,
-            uptime_ms: self.statuses.started.elapsed().as_millis() as u64,
+            uptime_ms: self.statuses.uptime().as_millis() as u64,
             in_flight: in_flight as u32,
             memory: resident_memory(),
             incarnation: store.incarnation,
@@ -363,7 +368,7 @@ impl Period {
 }
 
 /// Returns the resident memory of this process in bytes, where the system has a file with it.
-fn resident_memory() -> Option<u64> {
+pub(super) fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

@@ -215,6 +215,11 @@ impl Transport {
         }
     }
 
+    /// Sessions with other hosts that are open.
+    pub(crate) fn open_sessions(&self) -> usize {
+        self.peers.session_count.open()
+    }
+
     /// Whether the node has left the bus.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)

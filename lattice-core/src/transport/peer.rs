@@ -134,6 +134,11 @@ impl PeerConn {
         Ok(ticket)
     }
 
+    /// Bytes of calls that wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.queues.iter().map(SendQueue::waiting).sum()
+    }
+
     /// Sends the small calls that are queued, as far as the bus takes them at once.
     pub(crate) fn flush_small(&self) {
         self.queues[Lane::Small].flush();

@@ -180,6 +180,12 @@ impl Types {
         self
     }
 
+    /// The copy of the store that outlives this process, if there is one.
+    #[cfg(feature = "apps")]
+    pub(crate) fn last(&self) -> Option<Arc<dyn LastKnown>> {
+        self.last.clone()
+    }
+
     /// Publishes the types of a component, under their digest and as the types that it was last
     /// started with. Writes only what is missing.
     ///

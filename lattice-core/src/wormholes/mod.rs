@@ -20,12 +20,14 @@
 //! # }
 //! ```
 
+mod addresses;
 mod error;
 mod names;
 mod new;
 mod words;
 mod write;
 
+pub use addresses::Ingresses;
 pub use error::WormholeError;
 pub use new::NewWormhole;
 

@@ -13,10 +13,12 @@ mod leaf;
 mod links;
 mod local;
 mod logs;
+mod metrics;
 mod over_nats;
 mod secrets;
 mod series;
 mod snapshot;
+mod spans;
 mod store;
 mod wormholes;
 
@@ -24,6 +26,8 @@ mod wormholes;
 mod certificates;
 #[path = "../support/chance.rs"]
 mod chance;
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/jwt.rs"]
 mod jwt;
 #[path = "../support/lagging.rs"]

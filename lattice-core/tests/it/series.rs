@@ -117,6 +117,8 @@ async fn faults_of_the_store_never_give_a_step_to_two() {
                         Err(_) => {}
                     }
                 }
+                // The others take their turns.
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             taken
         });

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 /// The lines that were logged.
 #[derive(Clone, Default)]
@@ -16,6 +16,17 @@ impl Log {
     pub(crate) fn capture(&self) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
+            .with_writer(self.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// Captures the spans that end on this thread, of level `DEBUG` and above, and what it logs.
+    pub(crate) fn capture_spans(&self) -> DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::DEBUG)
+            .with_span_events(FmtSpan::CLOSE)
             .with_writer(self.clone())
             .finish();
         tracing::subscriber::set_default(subscriber)

@@ -1,7 +1,7 @@
 //! `wasi:logging/logging`: messages go to `tracing` and to the lattice's logs.
 
 use super::function::{HostFunction, HostInterface, decode};
-use crate::guest::Guest;
+use crate::guest::{self, Guest, spans};
 use bytes::Bytes;
 use tracing::Level;
 use wasmtime::{Result, StoreContextMut};
@@ -15,7 +15,7 @@ pub(super) const INTERFACE: HostInterface = HostInterface {
     }],
 };
 
-fn log(store: StoreContextMut<'_, Guest>, arguments: &Bytes) -> Result<Bytes> {
+fn log(mut store: StoreContextMut<'_, Guest>, arguments: &Bytes) -> Result<Bytes> {
     let (level, context, message): (u32, String, String) = decode(arguments)?;
     let level = match level {
         0 => Level::TRACE,
@@ -24,6 +24,10 @@ fn log(store: StoreContextMut<'_, Guest>, arguments: &Bytes) -> Result<Bytes> {
         3 => Level::WARN,
         _ => Level::ERROR,
     };
-    store.data().actor.log.message(level, &context, &message);
+    let actor = store.data().actor.clone();
+    spans::within(
+        || guest::context(&mut store),
+        || actor.log.message(level, &context, &message),
+    );
     Ok(Bytes::new())
 }

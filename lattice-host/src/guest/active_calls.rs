@@ -223,6 +223,9 @@ impl ConcurrentCalls {
             let mut context = one;
             context.deadline = one.deadline.max(other.deadline);
             context.hops = one.hops.max(other.hops);
+            if one.trace != other.trace {
+                context.trace = None;
+            }
             context
         })
     }

@@ -1,6 +1,6 @@
 //! The context that all instances of one actor share.
 
-use super::{log::ActorLog, settings::Settings};
+use super::{figures::InstanceFigures, log::ActorLog, settings::Settings};
 use crate::limits::Limits;
 use lattice_core::{client::Caller, name::ComponentId, types::ComponentTypes};
 use std::sync::Arc;
@@ -14,4 +14,5 @@ pub(crate) struct ActorContext {
     /// Makes the calls that the actor makes.
     pub(crate) caller: Caller,
     pub(crate) log: Arc<ActorLog>,
+    pub(crate) figures: Arc<InstanceFigures>,
 }

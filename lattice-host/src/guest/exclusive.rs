@@ -67,6 +67,11 @@ impl ExclusivePool {
         })
     }
 
+    /// Returns how many instances no call uses.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.0.lock().len()
+    }
+
     /// Takes the most recently used instance, because its memory is the most likely to be in a
     /// cache.
     fn take(&self) -> Option<Box<WarmInstance>> {

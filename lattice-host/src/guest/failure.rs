@@ -18,6 +18,12 @@ const BUDGET: &str = "; the memory for all guests of a host is set with `lattice
 /// Returns the error of the call that ended an instance with `error`. The call may have run
 /// whatever the error is: also when the engine had no room for what the guest needed next.
 pub(super) fn call_error(error: &Error, guest: &Guest) -> CallError {
+    let failure = call_error_of(error, guest);
+    guest.note_failure(&failure);
+    failure
+}
+
+fn call_error_of(error: &Error, guest: &Guest) -> CallError {
     if error.is::<PoolConcurrencyLimitError>() {
         return CallError::InstanceLost {
             reason: format!("the engine is full: {}", text(error)),

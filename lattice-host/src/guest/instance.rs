@@ -5,6 +5,7 @@ use super::{
     active_calls::ActiveCalls,
     code::ExportedFunction,
     failure,
+    figures::LiveInstance,
     handles::HandleTable,
     kept::Home,
     state::{self, Guest},
@@ -38,6 +39,7 @@ pub(super) struct Instance {
     pub(super) usage: Arc<InstanceUsage>,
     /// After the store, so that the room is free only when the memory is.
     place: Place,
+    _live: LiveInstance,
 }
 
 impl HostedActor {
@@ -100,6 +102,7 @@ impl Instance {
                         inner,
                         usage,
                         place,
+                        _live: actor.context.figures.start(),
                     });
                 }
                 // Instances with many calls at once may have all stacks of the engine.

@@ -30,6 +30,7 @@ mod concurrent;
 mod exclusive;
 mod extensions;
 mod failure;
+mod figures;
 mod fresh;
 mod handles;
 #[cfg(feature = "http")]
@@ -46,6 +47,7 @@ mod panic_text;
 mod renewal;
 mod service;
 mod settings;
+pub(crate) mod spans;
 mod state;
 mod store;
 mod unserved;
@@ -56,6 +58,7 @@ pub(crate) use actor::ActorContext;
 pub(crate) use blobstore::{add_to_linker as add_blobstore_to_linker, types as blobstore_types};
 pub(crate) use code::{ByFunction, Code, ExportedFunction, InstanceNeeds};
 pub(crate) use extensions::CapabilityState;
+pub(crate) use figures::{InstanceFigures, Unbusy};
 pub(crate) use handles::{HandleTypes, drop_handle};
 #[cfg(feature = "http")]
 pub(crate) use http::{HttpExport, HttpExports, add_to_linker as add_http_to_linker};
@@ -66,7 +69,7 @@ pub(crate) use panic_text::PanicText;
 pub(crate) use service::ActorService;
 pub use settings::Instances;
 pub(crate) use settings::Settings;
-pub(crate) use state::{Guest, choose_link};
+pub(crate) use state::{Guest, choose_link, context};
 pub(crate) use unserved::UnservedCall;
 pub use unserved::{Side, Unserved};
 

@@ -6,10 +6,12 @@ use super::{
     Call, HostedActor,
     concurrent::{self, ConcurrentPool},
     exclusive::{self, ExclusivePool},
+    figures::Unbusy,
     fresh,
     kept::{self, KeptPool},
     nesting,
     settings::Instances,
+    spans,
 };
 #[cfg(feature = "http")]
 use crate::http::exchange::is_handle;
@@ -61,6 +63,18 @@ impl ActorService {
             kept,
             #[cfg(feature = "http")]
             http,
+        }
+    }
+
+    /// Returns how many instances serve no call now.
+    pub(crate) fn unbusy(&self) -> Unbusy {
+        let warm = self.warm.as_ref();
+        let idle = warm.map_or(0, |warm| warm.exclusive.idle() + warm.concurrent.idle());
+        #[cfg(feature = "http")]
+        let idle = idle + self.http.as_ref().map_or(0, HttpService::idle);
+        Unbusy {
+            idle,
+            kept: self.kept.as_ref().map_or(0, |pool| pool.len()),
         }
     }
 
@@ -148,6 +162,13 @@ impl Service for ActorService {
     }
 
     fn call(&self, request: Request) -> Answer {
+        let context = request.context;
+        spans::keep(&context, || self.serve(request))
+    }
+}
+
+impl ActorService {
+    fn serve(&self, request: Request) -> Answer {
         #[cfg(feature = "http")]
         if let Some(http) = &self.http
             && is_handle(request.function)

@@ -11,11 +11,14 @@ use super::{
 };
 use crate::engine::MemoryLease;
 use lattice_core::{
-    call::{Context, FunctionRef},
+    call::{CallError, Context, FunctionRef},
     name::{InterfaceName, LinkName},
     serve::CallerInstance,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use wasmtime::{
     StoreContextMut, UpdateDeadline,
     component::{GuestTaskId, ResourceTable},
@@ -37,6 +40,8 @@ pub(crate) struct Guest {
     pub(super) panic_text: PanicText,
     /// The handles that it passes, if its component passes any.
     pub(super) handles: Option<Box<HandleTable>>,
+    /// Whether it was counted as one that failed.
+    has_failed: AtomicBool,
 }
 
 impl Guest {
@@ -56,6 +61,7 @@ impl Guest {
             calls,
             panic_text: PanicText::default(),
             handles: None,
+            has_failed: AtomicBool::new(false),
             actor,
         }
     }
@@ -97,6 +103,13 @@ impl Guest {
     pub(super) fn runs_destructor(&mut self, runs: bool) {
         if let ActiveCalls::Concurrent(calls) = &mut self.calls {
             calls.runs_destructor(runs);
+        }
+    }
+
+    /// Counts the instance as one that ended with this error. Only the first one counts.
+    pub(super) fn note_failure(&self, error: &CallError) {
+        if !self.has_failed.swap(true, Ordering::Relaxed) {
+            self.actor.figures.failed(error);
         }
     }
 
@@ -154,6 +167,12 @@ pub(super) fn outgoing(
     let chosen = calls.links_of(&tasks);
     let link = chosen.and_then(|links| links.link_for(function));
     (link.cloned(), calls.context_of(&tasks))
+}
+
+/// Returns the context of the call that the running task serves.
+pub(crate) fn context(store: &mut StoreContextMut<'_, Guest>) -> Context {
+    let tasks = tasks(store);
+    store.data().calls.context_of(&tasks)
 }
 
 /// Charges the current tick to the call that the guest is serving. Without a tick, the guest yields

@@ -2,11 +2,14 @@
 
 use super::{
     Host, HostError, Inner,
+    actors::Actors,
     launcher::{Launcher, serve_limits},
     runtime::{Builtins, HostRuntime, ProviderFactory},
 };
 #[cfg(feature = "http")]
-use crate::http::{BoundIngresses, INGRESS_LABEL, Ingress};
+use crate::http::{
+    BoundIngresses, BoundMetrics, INGRESS_LABEL, Ingress, MetricsEndpoint, ReceivedRequests,
+};
 #[cfg(feature = "process")]
 use crate::process::{ProgramSettings, Programs};
 use crate::{
@@ -57,7 +60,15 @@ pub struct HostBuilder {
     #[cfg(feature = "process")]
     programs: ProgramSettings,
     #[cfg(feature = "http")]
+    web: Web,
+}
+
+/// The addresses of a host.
+#[cfg(feature = "http")]
+#[derive(Default)]
+struct Web {
     ingresses: Vec<Ingress>,
+    metrics: Option<MetricsEndpoint>,
 }
 
 impl HostBuilder {
@@ -83,7 +94,7 @@ impl HostBuilder {
             #[cfg(feature = "process")]
             programs: ProgramSettings::default(),
             #[cfg(feature = "http")]
-            ingresses: Vec::new(),
+            web: Web::default(),
         }
     }
 
@@ -153,7 +164,16 @@ impl HostBuilder {
     /// Other hosts and tools see the addresses in the host's label `lattice-ingress`.
     #[cfg(feature = "http")]
     pub fn ingress(mut self, ingress: Ingress) -> Self {
-        self.ingresses.push(ingress);
+        self.web.ingresses.push(ingress);
+        self
+    }
+
+    /// Serves the host's metrics at an address of their own, from when all components of the host
+    /// have started until its last handle is dropped. By default, they are only
+    /// [read](Host::metrics).
+    #[cfg(feature = "http")]
+    pub fn metrics(mut self, endpoint: MetricsEndpoint) -> Self {
+        self.web.metrics = Some(endpoint);
         self
     }
 
@@ -217,9 +237,9 @@ impl HostBuilder {
         let actors = named(self.actors, &mut ids)?;
         // Bound before the host joins, because its labels have the addresses.
         #[cfg(feature = "http")]
-        let ingresses = BoundIngresses::bind(self.ingresses).await?;
+        let web = BoundWeb::bind(self.web).await?;
         #[cfg(feature = "http")]
-        let addresses = ingresses.label().map(|label| (INGRESS_LABEL, label));
+        let addresses = web.ingresses.label().map(|label| (INGRESS_LABEL, label));
         #[cfg(not(feature = "http"))]
         let addresses: Option<(&str, String)> = None;
         let labels = self.labels.iter().map(|(name, value)| (&**name, &**value));
@@ -231,6 +251,7 @@ impl HostBuilder {
             node,
             loader,
             limits: self.limits,
+            actors: Actors::default(),
         };
         let host = Host(Arc::new(Inner {
             serving: Mutex::default(),
@@ -238,6 +259,10 @@ impl HostBuilder {
             launcher: launcher.clone(),
             #[cfg(feature = "http")]
             ingresses: OnceLock::new(),
+            #[cfg(feature = "http")]
+            requests: ReceivedRequests::default(),
+            #[cfg(feature = "http")]
+            metrics: OnceLock::new(),
         }));
         if let Err(error) = start_all(&host, providers, actors).await {
             // Some components may have been announced already.
@@ -264,10 +289,39 @@ impl HostBuilder {
             *host.lock_agent() = Some(Arc::new(agent));
         }
         #[cfg(feature = "http")]
-        host.0
-            .ingresses
-            .get_or_init(|| ingresses.start(&self.lattice));
+        web.start(&self.lattice, &host);
         Ok(host)
+    }
+}
+
+/// The addresses of a host, bound.
+#[cfg(feature = "http")]
+struct BoundWeb {
+    ingresses: BoundIngresses,
+    metrics: Option<BoundMetrics>,
+}
+
+#[cfg(feature = "http")]
+impl BoundWeb {
+    async fn bind(web: Web) -> Result<Self, HostError> {
+        let metrics = match web.metrics {
+            Some(endpoint) => Some(BoundMetrics::bind(endpoint).await?),
+            None => None,
+        };
+        Ok(Self {
+            ingresses: BoundIngresses::bind(web.ingresses).await?,
+            metrics,
+        })
+    }
+
+    fn start(self, lattice: &Lattice, host: &Host) {
+        let inner = &host.0;
+        let start = || self.ingresses.start(lattice, &inner.requests);
+        inner.ingresses.get_or_init(start);
+        if let Some(bound) = self.metrics {
+            let source = Arc::new(host.metrics_source());
+            inner.metrics.get_or_init(|| bound.start(source));
+        }
     }
 }
 

@@ -45,6 +45,10 @@ pub enum HostError {
     #[cfg(feature = "http")]
     #[error(transparent)]
     Ingress(#[from] crate::http::IngressError),
+    /// The metrics could not be served.
+    #[cfg(feature = "http")]
+    #[error(transparent)]
+    Metrics(#[from] crate::http::MetricsError),
     /// This host does not serve the component.
     #[error(
         "host `{host}` does not serve `{component}`; `components()` returns the components that it serves"

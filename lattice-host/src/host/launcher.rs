@@ -1,6 +1,6 @@
 //! Turns actors into services that can be called.
 
-use super::HostError;
+use super::{HostError, actors::Actors};
 use crate::{
     actor::{Actor, Loader},
     guest::{ActorContext, ActorLog, ActorService, HostedActor, Instances},
@@ -24,12 +24,15 @@ pub(super) struct Launcher {
     pub(super) loader: Loader,
     /// Limits of actors without limits of their own.
     pub(super) limits: Limits,
+    /// Knows the actors, for metrics.
+    pub(super) actors: Actors,
 }
 
 /// An actor that can be put into service.
 pub(super) struct PreparedActor {
     pub(super) id: ComponentId,
     actor: HostedActor,
+    actors: Actors,
 }
 
 impl Launcher {
@@ -69,6 +72,7 @@ impl Launcher {
             types: code.types.clone(),
             caller: self.node.caller(id.clone())?,
             log: Arc::new(log),
+            figures: self.actors.figures(&id),
         };
         let actor = HostedActor {
             context: Arc::new(context),
@@ -76,7 +80,11 @@ impl Launcher {
             engine: self.loader.engine().clone(),
             tenant,
         };
-        Ok(PreparedActor { id, actor })
+        Ok(PreparedActor {
+            id,
+            actor,
+            actors: self.actors.clone(),
+        })
     }
 }
 
@@ -84,7 +92,9 @@ impl PreparedActor {
     /// Returns the service, and limits on its calls.
     pub(super) fn into_service(self) -> (Arc<dyn Service>, ServeLimits) {
         let limits = serve_limits(&self.actor.context.limits);
-        (Arc::new(ActorService::new(Arc::new(self.actor))), limits)
+        let service = Arc::new(ActorService::new(Arc::new(self.actor)));
+        self.actors.add(&self.id, &service);
+        (service, limits)
     }
 }
 

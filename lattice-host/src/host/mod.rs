@@ -1,5 +1,6 @@
 //! Hosts, which run components.
 
+mod actors;
 mod builder;
 mod error;
 mod launcher;
@@ -10,7 +11,7 @@ pub use error::HostError;
 
 use crate::actor::Actor;
 #[cfg(feature = "http")]
-use crate::http::Ingresses;
+use crate::http::{Ingresses, ReceivedRequests, ServedMetrics};
 use lattice_core::{
     Drained, Lattice,
     agent::Agent,
@@ -19,17 +20,22 @@ use lattice_core::{
     serve::Service,
     server::{ServeHandle, ServeLimits},
     sync::Mutex,
+    telemetry::{
+        Metrics,
+        metrics::instruments::{GUEST_MEMORY, GUEST_MEMORY_LIMIT},
+    },
 };
 use lattice_provider_sdk::IntoService;
 use launcher::{Launcher, PreparedActor, serve_limits};
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, MutexGuard},
+    sync::{Arc, MutexGuard, Weak},
     time::{Duration, Instant},
 };
 #[cfg(feature = "http")]
 use std::{net::SocketAddr, sync::OnceLock};
+use tokio_util::sync::CancellationToken;
 
 /// A node of a lattice that runs actors and providers. Cheap to clone.
 ///
@@ -43,6 +49,12 @@ struct Inner {
     /// Takes requests from the outside. There is nothing in it until the host has started.
     #[cfg(feature = "http")]
     ingresses: OnceLock<Ingresses>,
+    /// Counts these requests.
+    #[cfg(feature = "http")]
+    requests: ReceivedRequests,
+    /// Serves the metrics, if it does.
+    #[cfg(feature = "http")]
+    metrics: OnceLock<ServedMetrics>,
     /// Before the node, so that components are dropped first.
     serving: Mutex<BTreeMap<ComponentId, ServeHandle>>,
     /// Runs what desired state assigns to this host. `None` when it takes no part in placement.
@@ -138,6 +150,61 @@ impl Host {
         ingresses.map_or_else(Vec::new, |ingresses| ingresses.addresses().to_vec())
     }
 
+    /// Returns the address at which the host serves its metrics, if it has an
+    /// [endpoint](HostBuilder::metrics) for them. Port 0 is replaced by the port that the system
+    /// chose.
+    #[cfg(feature = "http")]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.0.metrics.get().map(ServedMetrics::address)
+    }
+
+    /// Returns the metrics of the host at this moment: those of its node, of placement, of its
+    /// actors, and of the requests that this process has taken and sent.
+    ///
+    /// ```
+    /// # use lattice_core::Lattice;
+    /// # use lattice_host::Host;
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use lattice_core::telemetry::metrics::Exposition;
+    ///
+    /// let lattice = Lattice::in_memory("dev").await?;
+    /// let host = Host::builder(&lattice).start().await?;
+    /// let text = host.metrics().to_text(Exposition::Prometheus);
+    /// assert!(text.contains("# TYPE lattice_host_uptime_seconds gauge\n"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        let Launcher {
+            node,
+            loader,
+            actors,
+            ..
+        } = &self.0.launcher;
+        let mut metrics = node.metrics();
+        if let Some(agent) = self.agent() {
+            agent.add_metrics(&mut metrics);
+        }
+        actors.add_metrics(&mut metrics);
+        let memory = loader.engine().guest_memory();
+        metrics.set(&GUEST_MEMORY, memory.used.as_u64());
+        metrics.set(&GUEST_MEMORY_LIMIT, memory.limit.as_u64());
+        #[cfg(feature = "http")]
+        {
+            self.0.requests.add_metrics(&mut metrics);
+            crate::http::add_sent(&mut metrics);
+        }
+        metrics
+    }
+
+    /// Returns what reads the [metrics](Self::metrics) as long as there is a handle to the host,
+    /// and is none itself: for exporters, which outlive it.
+    pub fn metrics_source(&self) -> impl Fn() -> Option<Metrics> + Send + Sync + use<> {
+        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        move || Some(Self(inner.upgrade()?).metrics())
+    }
+
     /// Hands over the components that desired state assigned to this host, leaves the lattice,
     /// takes no new calls, and finishes those that run, with the streams that they have returned.
     /// All of this takes up to `grace`, half of which is for other hosts to take over. What is
@@ -145,7 +212,13 @@ impl Host {
     ///
     /// Its ingresses take no new connections meanwhile, and finish the requests that run.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
-        let (requests, calls) = tokio::join!(self.end_requests(grace), self.leave(grace));
+        let ended = CancellationToken::new();
+        let requests = async {
+            let drained = self.end_requests(grace).await;
+            ended.cancel();
+            drained
+        };
+        let (requests, calls) = tokio::join!(requests, self.leave(grace, ended.cancelled()));
         self.kill();
         requests.and(calls)
     }
@@ -163,14 +236,16 @@ impl Host {
         Drained::Clean
     }
 
-    async fn leave(&self, grace: Duration) -> Drained {
+    /// Leaves the lattice, in which the requests that run still make calls.
+    async fn leave(&self, grace: Duration, requests: impl Future<Output = ()>) -> Drained {
         let begun = Instant::now();
         if let Some(agent) = self.agent() {
             // Components that it could not hand over in time are cut off with the node.
             let _ = agent.shutdown(grace).await;
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        self.0.launcher.node.shutdown(rest).await
+        let node = &self.0.launcher.node;
+        node.shutdown_after(rest, requests).await
     }
 
     /// Stops immediately, without leaving the lattice. This is for tests and demonstrations of what

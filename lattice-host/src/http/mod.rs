@@ -12,6 +12,10 @@
 //! endpoints that lead to actors. [`wormhole_service`] does the same inside a server of your own,
 //! such as one of axum.
 //!
+//! # Metrics
+//!
+//! A host with a [`MetricsEndpoint`] serves its metrics as text, at an address of their own.
+//!
 //! # Requests that go out
 //!
 //! [`OutgoingHttp`] is the provider that sends requests to the web. Each host has it under the name
@@ -19,13 +23,20 @@
 
 pub(crate) mod authorities;
 pub(crate) mod exchange;
+mod figures;
 mod ingress;
+mod metrics;
+mod names;
 pub mod outgoing;
+mod spans;
 
+pub(crate) use figures::{ReceivedRequests, add_sent};
 pub(crate) use ingress::{BoundIngresses, Ingresses, LABEL as INGRESS_LABEL};
 pub use ingress::{
     BrokenBody, CertificateError, ClientAddress, Ingress, IngressError, IngressLimits, IpNetwork,
     IpNetworkError, TlsFiles, WormholeBody, WormholeService, hash_password, hash_token,
     wormhole_service,
 };
+pub(crate) use metrics::{BoundMetrics, ServedMetrics};
+pub use metrics::{MetricsEndpoint, MetricsError};
 pub use outgoing::OutgoingHttp;

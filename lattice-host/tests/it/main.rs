@@ -6,9 +6,12 @@ mod host;
 mod http;
 mod process;
 mod shortener;
+mod telemetry;
 mod wait;
 
 #[path = "../../../lattice-core/tests/support/tls.rs"]
 mod certificates;
+#[path = "../../../lattice-core/tests/support/exposition.rs"]
+mod exposition;
 #[path = "../../../lattice-core/tests/support/nats.rs"]
 mod nats;

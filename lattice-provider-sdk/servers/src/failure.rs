@@ -7,7 +7,9 @@ use std::io;
 #[non_exhaustive]
 pub enum NoServer {
     /// This machine doesn't have its program.
-    #[error("{server} isn't installed; install {package}, or run `sh .ci/servers.sh`")]
+    #[error(
+        "{server} isn't installed; install {package}, or run `sh .ci/servers.sh` and `sh .ci/chromium.sh`"
+    )]
     NotInstalled {
         /// Its name.
         server: &'static str,
@@ -29,6 +31,16 @@ pub enum NoServer {
         server: &'static str,
         /// The user that it would run as.
         user: &'static str,
+    },
+    /// It works only with a program of its own version, which this machine doesn't have.
+    #[error("{server} doesn't fit the other programs here: {reason}; install {package}")]
+    Misfit {
+        /// Its name.
+        server: &'static str,
+        /// What it says.
+        reason: String,
+        /// The packages of Debian that fit each other.
+        package: &'static str,
     },
     /// Its files can't be made, or its program can't be run.
     #[error("{server} can't be started")]
@@ -53,7 +65,10 @@ impl NoServer {
     pub fn is_missing(&self) -> bool {
         matches!(
             self,
-            Self::NotInstalled { .. } | Self::NoProgram { .. } | Self::NoUser { .. }
+            Self::NotInstalled { .. }
+                | Self::NoProgram { .. }
+                | Self::NoUser { .. }
+                | Self::Misfit { .. }
         )
     }
 }
@@ -90,6 +105,15 @@ mod tests {
             ),
             (NoServer::NoProgram { server, program }, true, "`a program`"),
             (NoServer::NoUser { server, user }, true, "`somebody`"),
+            (
+                NoServer::Misfit {
+                    server,
+                    reason: "too old".to_owned(),
+                    package: "a-server",
+                },
+                true,
+                "too old",
+            ),
             (
                 NoServer::Unprepared {
                     server,

@@ -14,12 +14,14 @@ use std::{
 pub(crate) const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/servers");
 /// Runs a server, and ends it by a signal when its own standard input ends: with the process that
 /// started it, whichever way that ends. A server that was stopped (`STOP`) is continued first. The
-/// signal is sent to the server, or, with `-` before its process id, to its group.
+/// signal is sent to the server, or, with `-` before its process id, to its group. With `all`, what
+/// is left of its session after that is killed, too, until none of it runs.
 const UNTIL_INPUT_ENDS: &str = r#"
 signal=$1
 group=$2
-pid=$3
-shift 3
+session=$3
+pid=$4
+shift 4
 "$@" </dev/null &
 server=$!
 echo $server > "$pid"
@@ -27,6 +29,22 @@ while read -r _; do :; done
 kill -CONT $group$server
 kill -$signal $group$server
 wait $server
+rounds=100
+while [ "$session" = all ] && [ $rounds -gt 0 ]; do
+    left=
+    for stat in /proc/[0-9]*/stat; do
+        read -r line < "$stat" || continue
+        process=${stat#/proc/}
+        set -- ${line##*) }
+        if [ "$4" = $server ] && [ "$1" != Z ]; then
+            left="$left ${process%/stat}"
+        fi
+    done 2>/dev/null
+    [ -n "$left" ] || break
+    kill -KILL $left
+    rounds=$((rounds - 1))
+    sleep 0.02
+done
 "#;
 
 /// How a server ends.
@@ -36,6 +54,9 @@ pub(crate) enum End {
     Signal(&'static str),
     /// With all processes that it has started and that are in its group, which are killed.
     WithItsGroup,
+    /// With all processes that it has started, also those that have left its group, which are
+    /// killed. On systems without `/proc`, the same as [`WithItsGroup`](Self::WithItsGroup).
+    WithItsSession,
 }
 
 /// The shell that runs a server.
@@ -54,12 +75,14 @@ impl Running {
         server: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> io::Result<Self> {
         let log = File::create(log_of(folder))?;
-        let (signal, group, own_group) = match end {
-            End::Signal(signal) => (signal, "", None),
-            End::WithItsGroup => ("KILL", "-", Some("setsid")),
+        let (signal, group, session) = match end {
+            End::Signal(signal) => (signal, "", ""),
+            End::WithItsGroup => ("KILL", "-", ""),
+            End::WithItsSession => ("KILL", "-", "all"),
         };
+        let own_group = (!group.is_empty()).then_some("setsid");
         let mut shell = shell
-            .args(["-c", UNTIL_INPUT_ENDS, "sh", signal, group])
+            .args(["-c", UNTIL_INPUT_ENDS, "sh", signal, group, session])
             .arg(pid_of(folder))
             .args(own_group)
             .args(server)
@@ -196,6 +219,42 @@ mod tests {
             assert!(Instant::now() < deadline, "it is still held");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    #[test]
+    fn a_server_ends_with_what_has_left_its_group() {
+        let needed = ["setsid", "flock", "bash"];
+        if let Err(missing) = require("the server of this test", &needed) {
+            println!("skipped: {missing}");
+            return;
+        }
+        if !Path::new("/proc/self/stat").exists() {
+            println!("skipped: this system has no /proc");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("locked");
+        // With job control, bash starts it in a group of its own. The name of its program has a
+        // space and a bracket.
+        let odd = folder.path().join("a) b");
+        std::os::unix::fs::symlink("/bin/sh", &odd).expect("a link");
+        let child = r#"set -m; flock "$1" "$2" -c "echo begun; sleep 1000; :" & wait"#;
+        let server = ["bash", "-c", child, "bash"].map(OsStr::new);
+        let server = server
+            .into_iter()
+            .chain([path.as_os_str(), odd.as_os_str()]);
+        let running = Running::start(
+            Command::new("sh"),
+            End::WithItsSession,
+            folder.path(),
+            server,
+        );
+        let running = running.expect("a shell");
+        begun(folder.path());
+        let locked = File::open(&path).expect("the file");
+        assert!(locked.try_lock().is_err(), "it isn't held");
+        drop(running);
+        locked.try_lock().expect("nothing holds it");
     }
 
     #[test]

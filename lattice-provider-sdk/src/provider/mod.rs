@@ -9,16 +9,20 @@ use lattice_core::{
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
+mod backend;
 mod both;
 mod call;
 mod instance;
 mod portable;
+mod span;
 
+pub use backend::BackendRequest;
 pub use both::Both;
 pub use call::Call;
 pub use instance::Instance;
 pub use portable::{Portable, PortableTypes};
 pub(crate) use portable::{Restore, Wanted};
+pub use span::WorkSpan;
 
 /// A native provider: serves the exported interfaces of its [`World`](Self::World) and keeps a
 /// binding, its own state, for each link that leads to it.

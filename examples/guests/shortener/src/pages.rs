@@ -5,7 +5,7 @@ use crate::{
     clicks::{self, Day},
     clock,
     html::Text,
-    links::{self, Link},
+    links,
     problem::Problem,
     visit::Visit,
 };

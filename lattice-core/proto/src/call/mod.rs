@@ -2,6 +2,7 @@
 
 mod error;
 mod function;
+mod kind;
 mod limit;
 mod places;
 

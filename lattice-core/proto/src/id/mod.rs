@@ -10,4 +10,4 @@ pub use function::FunctionKey;
 pub use origin::Origin;
 pub use source::Source;
 pub use store::{Fence, Incarnation, Revision};
-pub use trace::TraceContext;
+pub use trace::{TraceContext, TraceContextError};

@@ -38,7 +38,7 @@ pub struct Beat {
     pub interval_ms: u32,
     /// The versions of frames that the host reads.
     pub versions: Versions,
-    /// The incarnation of the store that the host sees.
+    /// The incarnation of the store that the host follows; the default one while it follows none.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,
@@ -77,7 +77,7 @@ pub struct KeepAlive {
     pub of_ms: u64,
     /// The time until the next one, in milliseconds.
     pub interval_ms: u32,
-    /// The incarnation of the store that the host sees.
+    /// The incarnation of the store that the host follows; the default one while it follows none.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,
@@ -276,6 +276,7 @@ impl KeepAlive {
 }
 
 /// Announces that a host leaves: it takes no new calls, and sends no more beats under this epoch.
+/// Until its calls have ended, it repeats this as often as it sent beats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goodbye {
     /// How long it lets running calls finish, in milliseconds.

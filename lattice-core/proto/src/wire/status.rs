@@ -1,6 +1,6 @@
 //! The status of a component on one host.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Longest reason in bytes; a longer one is cut. That is a few sentences, since reports are sent
@@ -44,7 +44,7 @@ impl ComponentStatus {
 }
 
 /// The phase of a component on one host.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Phase {

@@ -194,6 +194,7 @@ impl Projection {
             host: host.clone(),
             phase,
             generation: None,
+            types: peer.components.get(id).copied(),
             reason: None,
             load: None,
             process: None,

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     constellation::{
-        Phase,
+        CoalescedDeltas, Phase,
         items::{ReplicaKey, ReplicaView},
     },
     desired::{ActorSpec, AppRecord, Declared},
@@ -15,6 +15,7 @@ use crate::{
     wire::{Beat, ComponentReport, Duty, ProcessReport, Served, Versions},
 };
 use proptest::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 fn id(n: u8) -> ComponentId {
@@ -226,19 +227,38 @@ fn report(uptime_ms: u64, reported: Vec<(u8, u8, u64)>) -> Report {
     }
 }
 
+fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("JSON")
+}
+
+fn from_json<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 proptest! {
     #[test]
     fn applying_changes_to_a_view_gives_the_next_view(steps in prop::collection::vec(step(), 0..60)) {
         let (mut world, mut projection) = (World::new(), Projection::default());
         let mut followed = View::default();
-        for step in steps {
+        // A reader that gets JSON, and one that gets the last change of each item now and then.
+        let (mut read, mut rare, mut unsent) = (View::default(), View::default(), CoalescedDeltas::default());
+        for (number, step) in steps.into_iter().enumerate() {
             let before = projection.view().clone();
             let event = world.take(step);
             let deltas = projection.handle(event, world.now);
             for delta in deltas {
+                read.apply(from_json(&to_json(&delta)));
+                unsent.push(delta.clone());
                 followed.apply(delta);
             }
             prop_assert_eq!(&followed, &**projection.view());
+            prop_assert_eq!(to_json(&read), to_json(&followed));
+            prop_assert_eq!(to_json(&from_json::<View>(&to_json(&followed))), to_json(&followed));
+            if number % 5 == 4 {
+                unsent.take().into_iter().for_each(|delta| rare.apply(delta));
+                prop_assert!(unsent.is_empty());
+                prop_assert_eq!(&rare, &followed);
+            }
             let mut jumped = View::clone(&before);
             for delta in before.diff(projection.view()) {
                 jumped.apply(delta);

@@ -35,7 +35,8 @@ pub struct Peer {
     pub versions: Versions,
     /// Whether it takes more replicas.
     pub duty: Duty,
-    /// The incarnation of the store that it sees; the default one if it is not known.
+    /// The incarnation of the store that it follows; the default one if it follows none, or that is
+    /// not known.
     pub incarnation: Incarnation,
     /// What its heartbeats can't say, and why, if there is something.
     pub unsaid: Option<String>,

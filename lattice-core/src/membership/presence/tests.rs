@@ -158,6 +158,30 @@ fn a_host_that_a_caller_has_lost_is_reported_as_gone_when_it_stays_silent() {
 }
 
 #[test]
+fn a_host_that_leaves_is_gone_when_it_does_not_repeat_its_goodbye() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let second = Duration::from_secs(1);
+    let (old, new) = (origin("a", 1), origin("a", 2));
+    p.beat(&old, beat(&["x"]), now);
+    assert_eq!(p.goodbye(&old, now), Change::Leaving(old.clone()));
+    for later in 1..=20 {
+        let now = now + later * second;
+        assert_eq!(p.goodbye(&old, now), Change::None, "others know");
+        assert_eq!(p.tick(now + 3 * second), Change::None);
+        assert!(p.hears(&old));
+    }
+    let last = now + 20 * second;
+    let gone = Change::Left(vec![old.clone()]);
+    assert_eq!(p.tick(last + 3 * second + Duration::from_millis(1)), gone);
+    assert!(!p.hears(&old));
+    // The goodbye of an earlier boot says nothing of a later one.
+    p.beat(&new, beat(&["x"]), last);
+    assert_eq!(p.goodbye(&old, last + 3 * second), Change::None);
+    let gone = Change::Left(vec![new.clone()]);
+    assert_eq!(p.tick(last + 4 * second), gone);
+}
+
+#[test]
 fn replicas_are_counted_instead_of_hosts() {
     let (mut p, now) = (Presence::default(), Instant::now());
     let id = ComponentId::new("x").expect("valid");

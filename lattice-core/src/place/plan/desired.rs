@@ -59,6 +59,7 @@ impl Wanted {
         Workload {
             id,
             placement: &self.placement,
+            needs_lease: self.run == Run::Once,
         }
     }
 }

@@ -18,7 +18,8 @@
 //!   if it fails three times although its image is available, has never served anywhere, and there
 //!   is a previous generation. An unavailable image only delays a start.
 //! * **A component that runs once** starts when its lease is held and stops when the lease is lost.
-//!   It moves break before make: the lease is given back when nothing runs under it any more.
+//!   It moves break before make: the lease is given back when nothing runs under it any more. It is
+//!   assigned to a host that follows the store, if there is one, because others can't take a lease.
 //! * **A store that was replaced or rolled back** changes nothing until the apps are applied again:
 //!   see [`Snapshot`].
 //! * **The return of the bus** changes nothing for a random time, so that not all hosts move at
@@ -79,6 +80,8 @@ pub struct LiveHost {
     pub labels: Arc<Labels>,
     /// Whether it takes work.
     pub duty: Duty,
+    /// Whether it follows the store, without which it can't take a lease.
+    pub follows_store: bool,
 }
 
 /// An input of the state machine.
@@ -396,6 +399,7 @@ impl Reconciler {
                 } else {
                     host.duty
                 },
+                follows_store: host.follows_store,
             })
             .collect();
         self.assignment = Arc::new(place(&work, &hosts));

@@ -17,6 +17,8 @@ struct Bench {
     at: u64,
     wanted: BTreeMap<ComponentId, Arc<Wanted>>,
     frozen: BTreeSet<ComponentId>,
+    /// Hosts that don't follow the store.
+    cut_off: BTreeSet<HostId>,
     revision: u64,
     reports: Vec<Phase>,
 }
@@ -53,6 +55,7 @@ impl Bench {
             at: 0,
             wanted: BTreeMap::from([(actor(), Arc::new(wanted))]),
             frozen: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
             revision: 1,
             reports: Vec::new(),
         };
@@ -115,6 +118,7 @@ impl Bench {
             host: id(host),
             labels: Arc::default(),
             duty: Duty::Works,
+            follows_store: !self.cut_off.contains(&id(host)),
         });
         let hosts = placeable.collect();
         self.handle(Event::Hosts(hosts))

@@ -16,6 +16,7 @@ use crate::{
     call::{CallError, Context, Part, Ran, ReceivedChain},
     serve::{CallerInstance, Request},
     stream::{Body, Handles, Holder},
+    trace,
     transport::{
         reply_path::{ReplyFlush, ReplyPath, RunningReply},
         streams::{Opened, Unfit},
@@ -146,10 +147,15 @@ impl Server {
             chain,
         } = admitted;
         let now = Instant::now();
-        *runner.runs.lock() = Some(component.clone());
         let ending = Ending::of(&call, (slot, chain), context.deadline);
         let caller = caller(&call, &path.caller);
-        let request = request(call, (granted, context), (caller, Handles::new()));
+        let mut request = request(call, (granted, context), (caller, Handles::new()));
+        if trace::is_sampled_of(&request.source, &mut request.context) {
+            let work = async move { component.run_sampled(request, now).await };
+            self.spawn(path, id, ending, work.boxed());
+            return None;
+        }
+        *runner.runs.lock() = Some(component.clone());
         let progress = component.begin(request, now);
         *runner.runs.lock() = None;
         component.blocking.kept_runner(&component.id, now.elapsed());

@@ -193,6 +193,11 @@ impl SendQueue {
         self.queue.lock().published
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.lock().waiting()
+    }
+
     /// Whether nothing is queued.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.lock().is_empty()

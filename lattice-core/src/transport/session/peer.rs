@@ -73,6 +73,13 @@ pub(in super::super) struct SessionCount {
     pub(in super::super) opened: Arc<Notify>,
 }
 
+impl SessionCount {
+    /// How many are open.
+    pub(in super::super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
 impl Default for SessionCount {
     fn default() -> Self {
         Self {

@@ -144,9 +144,38 @@ async fn a_partitioned_lease_holder_stops_before_its_successor_replies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_holder_stops_when_it_loses_the_store_and_resumes_when_the_store_returns() {
+async fn another_host_takes_over_from_a_holder_that_only_loses_the_store() {
+    let [holder, other] = two().await;
+    let name = holder.call().await.expect("a result");
+    let (host, _) = name.split_once(' ').expect("a host and an image");
+    let is_by_holder = |answer: Result<String, CallError>| {
+        let answer = answer.ok()?;
+        Some(answer.split_once(' ')?.0 == host)
+    };
+    holder.store.partition();
+    let cut = Instant::now();
+    until("the other host replies to both", async || {
+        let answers = [holder.call().await, other.call().await];
+        answers.map(is_by_holder) == [Some(false); 2]
+    })
+    .await;
+    assert!(
+        cut.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        cut.elapsed()
+    );
+    holder.store.heal();
+    until("it is back where it is assigned", async || {
+        is_by_holder(other.call().await) == Some(true)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_holder_stops_when_the_store_is_lost_and_resumes_when_it_returns() {
     let [holder, other] = two().await;
     holder.store.partition();
+    other.store.partition();
     let cut = Instant::now();
     until("it stops", async || holder.call().await.is_err()).await;
     assert!(
@@ -163,6 +192,7 @@ async fn a_lease_holder_stops_when_it_loses_the_store_and_resumes_when_the_store
     let phase = kept.components[&id].status.phase;
     assert_eq!(phase, lattice_core::place::plan::Phase::WaitingForLease);
     holder.store.heal();
+    other.store.heal();
     until("it replies again", async || {
         holder.call().await.is_ok() && other.call().await.is_ok()
     })

@@ -1,8 +1,15 @@
 //! Hosts join and leave.
 
 use super::*;
-use futures_util::StreamExt as _;
-use lattice_core::agent::Phase;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use lattice_core::{
+    agent::{Phase, Prepared, Runtime, RuntimeError, WorkItem},
+    call::CallError,
+    serve::{Answer, Request, Service},
+    server::ServeLimits,
+    types::ComponentTypes,
+    value::to_bytes,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_host_is_replaced_within_five_seconds() {
@@ -76,6 +83,60 @@ async fn a_leaving_host_hands_over_without_a_failed_call() {
     })
     .await;
     assert!(mesh.serving("greeter").contains_key("h2"));
+}
+
+/// Runs components whose calls take 20 s.
+struct Slow;
+
+impl Runtime for Slow {
+    fn prepare(&self, _: Arc<WorkItem>) -> BoxFuture<'_, Result<Prepared, RuntimeError>> {
+        let prepared = Prepared {
+            service: Arc::new(Slow),
+            limits: ServeLimits::default(),
+        };
+        async { Ok(prepared) }.boxed()
+    }
+}
+
+impl Service for Slow {
+    fn types(&self) -> Arc<ComponentTypes> {
+        who::types()
+    }
+
+    fn call(&self, _: Request) -> Answer {
+        let work = async {
+            sleep(Duration::from_secs(20)).await;
+            Ok(to_bytes(&"late".to_owned()).expect("it encodes"))
+        };
+        Answer::Later(work.boxed())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaving_host_finishes_calls_in_all_of_the_time_that_it_has() {
+    let mesh = Mesh::new().await;
+    let options = NodeOptions::default().host("slow").expect("valid");
+    let node = mesh.lattice.node(options).await.expect("it joins");
+    let mut options = AgentOptions::default();
+    options.listen = Duration::ZERO;
+    let agent = Agent::start(&node, Arc::new(Slow), options);
+    mesh.apply(&greeter("greeter:1", 1)).await;
+    mesh.until("it serves", || mesh.serving("greeter").len() == 1)
+        .await;
+    let operator = mesh.lattice.operator();
+    let call = async {
+        let greeter = operator.component("greeter");
+        let call = greeter.call(WHO, "who", ());
+        let answer: Result<String, CallError> = call.timeout(Duration::from_mins(1)).await;
+        answer
+    };
+    let leave = async {
+        sleep(Duration::from_secs(1)).await;
+        agent.shutdown(Duration::from_mins(1)).await
+    };
+    let (answer, drained) = tokio::join!(call, leave);
+    assert_eq!(answer.as_deref(), Ok("late"));
+    assert!(drained.is_clean());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,12 +2,12 @@
 
 use super::leases::{Contender, once};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use lattice_core::{
     __private::{RENEW, TERM},
     store::{
         CommitError, Entry, Expect, Incarnation, MemoryStore, Op, Revision, Store, StoreError,
-        StoreKey, StoreWatch,
+        StoreKey, StoreWatch, WatchEvent,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -16,13 +16,13 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-/// A way to a store. If it lies, it answers each write of a lease as if it had been accepted, as a
-/// client may that reads and forges replies.
+/// A way to a store. If it lies, it answers each write of a lease as if it had been accepted with a
+/// certain revision, as a client may that reads and forges replies.
 #[derive(Debug, Clone)]
 pub(super) struct Way {
     store: MemoryStore,
     is_shared: bool,
-    lies: bool,
+    lies: Option<Revision>,
     /// How long a lease takes to be written, and as long again until that is answered.
     slow: Duration,
     /// How long the store keeps the value of a lease, if not for the whole of its term.
@@ -37,7 +37,7 @@ impl Way {
         Self {
             store: store.clone(),
             is_shared: true,
-            lies: false,
+            lies: None,
             slow: Duration::ZERO,
             keeps: Duration::MAX,
             lags: Arc::new(watch::Sender::new(false)),
@@ -78,9 +78,9 @@ impl Store for Way {
             let term = ttl.min(self.keeps);
             let answer = self.store.lease(key, value, term, expect).await;
             sleep(self.slow).await;
-            match answer {
-                Err(_) if self.lies => Ok(Revision(1_000)),
-                answer => answer,
+            match (answer, self.lies) {
+                (Err(_), Some(forged)) => Ok(forged),
+                (answer, _) => answer,
             }
         })
     }
@@ -243,20 +243,52 @@ async fn a_host_that_has_just_started_waits_until_a_removed_lease_has_run_out() 
 async fn a_forged_response_grants_no_lease() {
     let store = MemoryStore::new();
     let way = Way {
-        lies: true,
+        lies: Some(Revision(1_000)),
         ..Way::shared(&store)
     };
     let mut holder = Contender::over(Arc::new(way.clone()), "holder", 1).await;
     let mut other = Contender::over(Arc::new(way), "other", 2).await;
+    let mut changes = store.watch().await.expect("in reach");
     // They ask at the same moment.
     let [held, taken] = run([&mut holder, &mut other], TERM * 4).await;
     assert!(
         held > TERM && taken == Duration::ZERO,
         "{held:?}, {taken:?}"
     );
+    // Nor does the other one take the holder's claim for its own, and withdraw it.
+    while let Some(Some(event)) = changes.next().now_or_never() {
+        for change in event.changes() {
+            assert!(!matches!(change, WatchEvent::Delete { .. }), "{change:?}");
+        }
+    }
     holder.way.partition();
     let [_, taken] = run([&mut holder, &mut other], TERM * 4).await;
     assert!(taken > TERM, "{taken:?}");
+}
+
+/// The revision in the response is one that the host has seen, so that it waits for nothing more.
+#[tokio::test(start_paused = true)]
+async fn a_forged_response_grants_no_lease_to_a_host_that_lags() {
+    let store = MemoryStore::new();
+    let begun = Instant::now();
+    let mut holder = Contender::holder(&store).await;
+    let way = Way {
+        lies: Some(Revision(1)),
+        // Longer than until the next renewal, after which the write is refused.
+        slow: RENEW,
+        ..Way::shared(&store)
+    };
+    let mut late = Contender::over(Arc::new(way.clone()), "late", 2).await;
+    // Between two renewals each.
+    sleep_until(begun + RENEW * 2 + RENEW / 3).await;
+    way.lags.send_replace(true);
+    sleep_until(begun + RENEW * 8 + RENEW / 3).await;
+    remove(&store).await;
+    // It has not seen the holder for longer than a term.
+    let span = TERM * 2;
+    let [held, taken] = run([&mut holder, &mut late], span).await;
+    assert!(held + Duration::from_millis(20) >= span, "{held:?}");
+    assert_eq!(taken, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +301,7 @@ async fn a_forged_response_renews_no_lease() {
     sleep(MOMENT).await;
     let way = Way {
         is_shared: false,
-        lies: true,
+        lies: Some(Revision(1_000)),
         ..Way::shared(&store)
     };
     let mut second = Contender::over(Arc::new(way), "second", 2).await;

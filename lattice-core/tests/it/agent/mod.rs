@@ -6,6 +6,7 @@ mod cut;
 mod hosts;
 mod leases;
 mod lost_leases;
+mod metrics;
 mod once;
 mod outages;
 mod paused;

@@ -257,6 +257,8 @@ async fn a_component_deleted_before_its_record_became_unreadable_stays_deleted()
     let key = StoreKey::actor(&id("greeter"));
     mesh.apply("name = \"shop\"\n").await;
     scribble(&mesh, &store, &key).await;
+    let desired = mesh.lattice.desired();
+    assert!(desired.actors.is_empty(), "{:?}", desired.actors);
     mesh.until("nothing serves", || mesh.serving("greeter").is_empty())
         .await;
 }

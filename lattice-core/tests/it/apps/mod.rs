@@ -1,6 +1,7 @@
 //! Apps as a person applies them: manifests, plans, conflicts, faults.
 
 mod conflicts;
+mod exports;
 mod faults;
 mod foreign;
 mod garbage;

@@ -1,6 +1,7 @@
 //! Streams, futures and handles in calls between two hosts.
 
 mod away;
+mod counted;
 mod handles;
 mod hosts;
 mod sessions;

@@ -25,7 +25,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 const SIXTEEN: usize = 16 << 20;
 
@@ -205,8 +208,9 @@ async fn a_large_call_needs_a_grant_before_its_arguments_are_taken() {
         is_session(to) && SENT.fetch_add(1, Ordering::SeqCst) >= 10
     }));
     let missing = function("missing", "func()");
-    let context = Context::new(Duration::from_secs(5));
-    let refused = two.call(&missing, pattern(SIXTEEN), context).await;
+    let refused = two.call(&missing, pattern(SIXTEEN), long());
+    let refused = timeout(Duration::from_secs(5), refused).await;
+    let refused = refused.expect("it doesn't wait for the arguments");
     let error = refused.expect_err("it has no such function");
     assert!(matches!(error, CallError::NotExported { .. }), "{error:?}");
     nothing_is_held(&two.lattice).await;

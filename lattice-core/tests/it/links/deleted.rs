@@ -99,8 +99,10 @@ async fn a_recorded_link_stays_deleted_on_hosts_that_start_after_its_deletion() 
         (later.links.list(), later.replica.health().refused),
         (Vec::new(), 0)
     );
+    node.scribble(store_key(&a), value).await;
+    let played = store.read(store_key(&a)).await.expect("in reach");
+    later.sees(played.expect("there").revision).await;
     for node in [&node, &later] {
-        node.scribble(store_key(&a), value.clone()).await;
         assert_eq!(node.links.get(&a.key()), None);
     }
     // A missing link can't be deleted; a refused one can.

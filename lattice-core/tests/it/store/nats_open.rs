@@ -237,7 +237,7 @@ async fn a_full_store_and_too_many_readers_are_limits_and_not_outages() {
 async fn a_server_from_before_atomic_commits() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("nats://{}", listener.local_addr().expect("bound"));
-    let old = tokio::spawn(old_server(listener));
+    let old = tokio::spawn(imitation(listener, level_one));
     let refused = try_open(&url).await.expect_err("too old");
     assert!(
         matches!(&refused, OpenError::ServerTooOld { found, needed: "2.12" } if found == "2.11.9"),
@@ -246,9 +246,34 @@ async fn a_server_from_before_atomic_commits() {
     old.abort();
 }
 
-/// Imitates enough of nats-server 2.11 for the account request: it replies with level 1 of the API.
-async fn old_server(listener: TcpListener) {
+/// Some servers don't even import the account request into an account without JetStream.
+#[tokio::test]
+async fn in_an_account_where_no_jetstream_responds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("nats://{}", listener.local_addr().expect("bound"));
+    let server = tokio::spawn(imitation(listener, no_responders));
+    let refused = try_open(&url).await.expect_err("no responders");
+    assert!(
+        matches!(refused, OpenError::AccountWithoutJetStream),
+        "{refused:?}"
+    );
+    server.abort();
+}
+
+/// Returns the message with level 1 of the API, for a reply subject and a subscription.
+fn level_one(reply: &str, sid: &str) -> String {
     let account = r#"{"type":"io.nats.jetstream.api.v1.account_info_response","memory":0,"storage":0,"reserved_memory":0,"reserved_storage":0,"streams":0,"consumers":0,"limits":{"max_memory":-1,"max_storage":-1,"max_streams":-1,"max_consumers":-1,"max_ack_pending":-1,"memory_max_stream_bytes":-1,"storage_max_stream_bytes":-1,"max_bytes_required":false},"api":{"level":1,"total":1,"errors":0}}"#;
+    format!("MSG {reply} {sid} {}\r\n{account}\r\n", account.len())
+}
+
+/// Returns the notice that no one received the request.
+fn no_responders(reply: &str, sid: &str) -> String {
+    format!("HMSG {reply} {sid} 16 16\r\nNATS/1.0 503\r\n\r\n\r\n")
+}
+
+/// Imitates enough of nats-server 2.11 with JetStream for the account request, which it answers
+/// with what `answer` returns for a reply subject and a subscription.
+async fn imitation(listener: TcpListener, answer: fn(&str, &str) -> String) {
     let info = r#"INFO {"server_id":"OLD","server_name":"old","version":"2.11.9","proto":1,"headers":true,"jetstream":true,"max_payload":1048576,"client_id":1}"#;
     let (socket, _) = listener.accept().await.expect("a client");
     let (read, mut write) = socket.into_split();
@@ -280,7 +305,7 @@ async fn old_server(listener: TcpListener) {
                     .iter()
                     .find(|(prefix, _)| reply.starts_with(prefix))
                     .expect("an inbox");
-                let answer = format!("MSG {reply} {sid} {}\r\n{account}\r\n", account.len());
+                let answer = answer(reply, sid);
                 write.write_all(answer.as_bytes()).await.expect("a client");
             }
             _ => {}

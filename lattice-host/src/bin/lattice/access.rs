@@ -1,4 +1,4 @@
-//! The options of `lattice up` for what the settings of providers may name.
+//! The options of `lattice up` and `lattice dev` for what the settings of providers may name.
 
 use crate::{failure::Failure, options::variable};
 use clap::Args;
@@ -23,6 +23,11 @@ pub(crate) struct AccessOptions {
 }
 
 impl AccessOptions {
+    /// Returns whether they name folders.
+    pub(crate) fn names_files(&self) -> Result<bool, Failure> {
+        Ok(!self.provider_files.is_empty() || variable(FILES)?.is_some())
+    }
+
     /// Returns what the settings may name.
     pub(crate) fn access(self) -> Result<Access, Failure> {
         let mut access = Access::none();

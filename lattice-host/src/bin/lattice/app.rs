@@ -96,7 +96,7 @@ pub(crate) async fn apply(
 }
 
 /// Resolves the tags that may move, and checks the images.
-async fn pinned(
+pub(crate) async fn pinned(
     mut app: App,
     artifacts: &Artifacts,
     report: impl Fn(&str),

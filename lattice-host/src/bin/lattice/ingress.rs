@@ -34,6 +34,10 @@ pub(crate) struct IngressOptions {
     /// be repeated
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<IpNetwork>,
+    /// Begins a trace for each request in place of going on with that of its client, except for
+    /// requests from trusted proxies
+    #[arg(long)]
+    own_traces: bool,
 }
 
 impl IngressOptions {
@@ -45,6 +49,7 @@ impl IngressOptions {
         let unused = [
             (!self.http_domain.is_empty(), "--http-domain"),
             (!self.trusted_proxy.is_empty(), "--trusted-proxy"),
+            (self.own_traces, "--own-traces"),
         ];
         match unused.into_iter().find(|(is_given, _)| *is_given) {
             None => Ok(()),
@@ -67,7 +72,11 @@ impl IngressOptions {
         http.chain(https).fold(builder, |builder, ingress| {
             let domains = self.http_domain.iter();
             let ingress = domains.fold(ingress, |ingress, domain| ingress.domain(domain));
-            builder.ingress(ingress.trusted_proxies(self.trusted_proxy.iter().copied()))
+            let mut ingress = ingress.trusted_proxies(self.trusted_proxy.iter().copied());
+            if self.own_traces {
+                ingress = ingress.own_traces();
+            }
+            builder.ingress(ingress)
         })
     }
 

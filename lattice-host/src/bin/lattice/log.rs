@@ -2,6 +2,7 @@
 //! lost, and a line that doesn't fit into the full queue is counted.
 
 use crate::words::in_commands;
+use lattice_otel::LayerBox;
 use std::{
     io::{self, Write as _},
     sync::{
@@ -12,10 +13,14 @@ use std::{
     thread,
     time::Duration,
 };
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer, Registry,
     fmt::{MakeWriter, writer::OptionalWriter},
+    layer::SubscriberExt as _,
+    registry,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 /// The most lines that are queued for a slow reader of stderr.
@@ -49,8 +54,9 @@ enum Entry {
 }
 
 impl Log {
-    /// Starts the thread, and sends it the program's events that pass the filter.
-    pub(crate) fn start(filter: EnvFilter) -> Self {
+    /// Starts the thread, and sends it the program's events that pass the filter. All of them also
+    /// go to `telemetry`, if there is some.
+    pub(crate) fn start(filter: EnvFilter, telemetry: Option<LayerBox<Registry>>) -> Self {
         let (lines, waiting) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
         let log = Self {
@@ -61,18 +67,30 @@ impl Log {
         let _ = thread::Builder::new()
             .name(THREAD.to_owned())
             .spawn(move || write_all(&waiting, &lost));
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .with_writer(log.clone())
-            // The default reports a failed write with `eprintln!`, which panics.
-            .log_internal_errors(false)
-            .init();
+        match telemetry {
+            None => registry().with(filter).with(log.lines()).init(),
+            Some(telemetry) => registry()
+                .with(telemetry)
+                .with(log.lines().with_filter(filter))
+                .init(),
+        }
         let for_panics = log.clone();
         std::panic::set_hook(Box::new(move |panic| {
             for_panics.last_words(format!("{panic}\n"));
         }));
         log
+    }
+
+    /// Returns the layer that writes events here.
+    fn lines<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        tracing_subscriber::fmt::layer()
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .with_writer(self.clone())
+            // The default reports a failed write with `eprintln!`, which panics.
+            .log_internal_errors(false)
     }
 
     /// Writes a text before the program goes on, because it may end right after that.

@@ -4,6 +4,7 @@ mod access;
 mod app;
 mod call;
 mod command_line;
+mod dev;
 mod failure;
 mod get;
 mod images;
@@ -13,8 +14,11 @@ mod key;
 mod link;
 mod log;
 mod logs;
+mod metrics;
+mod new;
 mod options;
 mod output;
+mod page;
 mod programs;
 mod pull;
 mod push;
@@ -22,7 +26,9 @@ mod registry;
 mod secret;
 mod secrets;
 mod see;
+mod stop;
 mod suggest;
+mod telemetry;
 mod up;
 mod watch;
 mod words;
@@ -63,8 +69,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes a project: an actor, a provider or an app
+    #[command(subcommand)]
+    New(new::New),
+    /// Builds and runs a project, and again at each change, until ctrl-c
+    Dev(Box<dev::Dev>),
     /// Runs a host until it receives SIGTERM or ctrl-c
     Up(Box<up::Up>),
+    /// Shows the constellation in a browser, until it receives SIGTERM or ctrl-c
+    Ui(page::Ui),
     /// Creates keys
     #[command(subcommand)]
     Key(key::Key),
@@ -118,17 +131,30 @@ fn main() -> ExitCode {
     };
     let filter = match filter(&cli.command) {
         Ok(filter) => filter,
-        Err(failure) => {
-            output::note(&format!("error: {failure}"));
-            return failure.exit_code();
-        }
+        Err(failure) => return refused(&failure),
     };
-    let log = Log::start(filter);
+    let telemetry = match &cli.command {
+        Command::Up(up) => up.telemetry.start(),
+        _ => Ok(None),
+    };
+    let (layer, guard) = match telemetry {
+        Ok(telemetry) => telemetry.unzip(),
+        Err(failure) => return refused(&failure),
+    };
+    let log = Log::start(filter, layer);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let done = runtime.block_on(run(cli));
+            if let Some(guard) = guard
+                && let Err(error) = runtime.block_on(guard.shutdown(telemetry::LAST))
+            {
+                log.line(format!("warning: {error}\n").into_bytes());
+            }
+            done
+        }
         Err(error) => Err(Failure::failed("the runtime can't be started", &error)),
     };
     let code = match done {
@@ -144,11 +170,19 @@ fn main() -> ExitCode {
     code
 }
 
+/// Says why the command can't run, before there is a log.
+fn refused(failure: &Failure) -> ExitCode {
+    output::note(&format!("error: {failure}"));
+    failure.exit_code()
+}
+
 /// Returns the filter of the log: `RUST_LOG`, or else the default of the command.
 fn filter(command: &Command) -> Result<EnvFilter, Failure> {
     let by_default = match command {
-        // The client's own lines repeat what this program logs.
+        // The client's own lines repeat what this program logs, and those of actors are printed
+        // by `lattice dev`.
         Command::Up(_) => "info,async_nats=off",
+        Command::Dev(_) => "warn,async_nats=off,lattice::actor=off",
         _ => "error",
     };
     let directives = options::variable("RUST_LOG")?;
@@ -160,7 +194,10 @@ fn filter(command: &Command) -> Result<EnvFilter, Failure> {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let lattice = &cli.lattice;
     match cli.command {
+        Command::New(new) => new.run(),
+        Command::Dev(dev) => dev.run(lattice).await,
         Command::Up(up) => up.run(lattice).await,
+        Command::Ui(page) => page.run(lattice).await,
         Command::Key(key) => key.run(),
         Command::Plan(plan) => plan.run(lattice).await,
         Command::Apply(apply) => apply.run(lattice).await,

@@ -6,14 +6,18 @@ use crate::{
     failure::Failure,
     ingress::IngressOptions,
     log,
+    metrics::MetricsOptions,
     options::{LatticeOptions, parsed},
+    page::PageOptions,
     programs::ProgramOptions,
     registry::Registries,
+    stop::StopSignal,
+    telemetry::TelemetryOptions,
 };
 use clap::Args;
 use lattice_core::{Drained, app::App, membership::check_labels, name::HostId};
-use lattice_host::{ByteSize, Engine, Host};
-use std::{io, path::PathBuf, time::Duration};
+use lattice_host::{ByteSize, Engine, Host, HostBuilder, ui::UiServer};
+use std::{path::PathBuf, time::Duration};
 
 /// The least memory for guests that can be set. With less, hardly any actor starts.
 const LEAST_GUEST_MEMORY: ByteSize = ByteSize::mib(16);
@@ -48,9 +52,29 @@ pub(crate) struct Up {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
     #[command(flatten)]
-    ingress: IngressOptions,
+    served: ServedOptions,
     #[command(flatten)]
     registries: Registries,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryOptions,
+}
+
+/// What a host serves beside calls.
+#[derive(Debug, Args)]
+struct ServedOptions {
+    #[command(flatten)]
+    ingress: IngressOptions,
+    #[command(flatten)]
+    metrics: MetricsOptions,
+    #[command(flatten)]
+    page: PageOptions,
+}
+
+impl ServedOptions {
+    /// Adds what the host itself serves. The page is served before the host has started.
+    fn add_to(&self, builder: HostBuilder) -> Result<HostBuilder, Failure> {
+        self.metrics.add_to(self.ingress.add_to(builder))
+    }
 }
 
 impl Up {
@@ -65,7 +89,8 @@ impl Up {
         let labels = self.label.iter();
         check_labels(labels.map(|(name, value)| (&**name, &**value)))
             .map_err(|error| wrong(&error).in_front("--label: "))?;
-        self.ingress.check()?;
+        self.served.ingress.check()?;
+        self.served.page.check()?;
         let access = self.access.access()?;
         let programs = self.programs.checked()?;
         let engine = engine(self.guest_memory)?;
@@ -79,6 +104,8 @@ impl Up {
             () = stop.asked() => return Ok(()),
         };
         log::joined();
+        // Before the host, so that its start can be watched.
+        let page = self.served.page.serve(&lattice, &artifacts).await?;
         let mut builder = Host::builder(&lattice)
             .artifacts(artifacts.clone())
             .provider_access(access);
@@ -92,13 +119,15 @@ impl Up {
         if let Some(engine) = engine {
             builder = builder.engine(engine);
         }
-        builder = self.ingress.add_to(builder);
+        builder = self.served.add_to(builder)?;
         let host = tokio::select! {
             host = builder.start() => host.map_err(|error| Failure::failed("the host did not start", &error))?,
             () = stop.asked() => return Ok(()),
         };
         tracing::info!(host = %host.id(), lattice = %lattice.name(), "the host is up");
-        self.ingress.log(&host);
+        self.served.ingress.log(&host);
+        // They are read only where telemetry is sent.
+        let _observed = lattice_otel::observe(host.metrics_source());
         let applied = match app {
             None => Ok(()),
             Some(app) => tokio::select! {
@@ -111,7 +140,7 @@ impl Up {
         }
         tracing::info!(host = %host.id(), "the host hands over and stops; signal again to stop immediately");
         let drained = tokio::select! {
-            drained = host.shutdown(Duration::from_secs(self.grace.into())) => drained,
+            drained = hand_over(&host, page, Duration::from_secs(self.grace.into())) => drained,
             () = stop.asked() => {
                 host.kill();
                 Drained::CutOff
@@ -122,6 +151,15 @@ impl Up {
         }
         applied
     }
+}
+
+/// Stops the host, and then the page, which shows meanwhile how the host hands over.
+async fn hand_over(host: &Host, page: Option<UiServer>, grace: Duration) -> Drained {
+    let drained = host.shutdown(grace).await;
+    if let Some(page) = page {
+        page.shutdown().await;
+    }
+    drained
 }
 
 /// Returns the engine of a host with this much memory for guests, or `None` if no size is set.
@@ -139,51 +177,6 @@ fn engine(guest_memory: Option<ByteSize>) -> Result<Option<Engine>, Failure> {
     engine
         .map(Some)
         .map_err(|error| Failure::failed("the host did not start", &error))
-}
-
-/// Waits for SIGTERM or ctrl-c.
-struct StopSignal {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    was_asked: bool,
-}
-
-#[cfg(unix)]
-impl StopSignal {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            was_asked: false,
-        })
-    }
-
-    /// Waits for the next signal.
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        self.was_asked = true;
-    }
-}
-
-#[cfg(not(unix))]
-impl StopSignal {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { was_asked: false })
-    }
-
-    async fn asked(&mut self) {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "can't listen for ctrl-c");
-            return std::future::pending().await;
-        }
-        self.was_asked = true;
-    }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

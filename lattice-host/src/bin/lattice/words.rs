@@ -2,7 +2,7 @@
 //! methods are replaced by the command's options, and control characters are removed.
 
 /// Phrases of the library that name its API, each with the phrase for the command line.
-const PHRASES: [(&str, &str); 35] = [
+const PHRASES: [(&str, &str); 37] = [
     // Before the one for links, which is a part of it.
     (
         "; `list` shows the existing ones, `create` makes one",
@@ -24,6 +24,8 @@ const PHRASES: [(&str, &str); 35] = [
         "; change it with `update`, or choose another id",
         "; change it with `lattice wormhole open`, or choose another id",
     ),
+    (" or `MetricsEndpoint::token`", ""),
+    (" or `MetricsEndpoint::open`", ""),
     (", or with `Limits::memory`", ""),
     (", or with `Limits::table_elements`", ""),
     (", or with `Limits::handles`", ""),

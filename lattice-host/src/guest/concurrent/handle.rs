@@ -90,6 +90,11 @@ impl InstanceHandle {
     pub(super) fn load(&self) -> usize {
         self.state.load()
     }
+
+    /// Returns whether it takes calls, and has none.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_open() && self.load() == 0
+    }
 }
 
 impl InstanceState {

@@ -39,6 +39,12 @@ impl ConcurrentPool {
         })
     }
 
+    /// Returns how many instances no call uses.
+    pub(super) fn idle(&self) -> usize {
+        let open = self.open.lock();
+        open.iter().filter(|handle| handle.is_idle()).count()
+    }
+
     /// Returns a slot in the instance with the fewest calls, or in a new one that is started for
     /// the call with this context.
     fn slot(&self, context: Context) -> CallSlot {

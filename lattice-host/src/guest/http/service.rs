@@ -55,6 +55,15 @@ impl HttpService {
         })
     }
 
+    /// Returns how many instances of its own no request uses.
+    pub(in crate::guest) fn idle(&self) -> usize {
+        match &self.kind {
+            Kind::Incoming(_) => 0,
+            #[cfg(feature = "p3")]
+            Kind::Shared(pool) => pool.idle(),
+        }
+    }
+
     /// Serves a request. The result is there with the head of the response.
     ///
     /// # Errors

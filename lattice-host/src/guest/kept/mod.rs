@@ -102,6 +102,11 @@ impl KeptPool {
         })
     }
 
+    /// Returns how many instances there are.
+    pub(super) fn len(&self) -> usize {
+        self.instances.lock().open.len()
+    }
+
     /// Returns the instance for a call, which stays as long as its use does.
     fn instance(
         self: &Arc<Self>,

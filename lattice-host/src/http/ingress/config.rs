@@ -75,6 +75,8 @@ pub struct Ingress {
 pub(super) struct Settings {
     pub(super) domains: Vec<String>,
     pub(super) proxies: Vec<IpNetwork>,
+    /// Whether the traces of clients end here.
+    pub(super) own_traces: bool,
     pub(super) limits: IngressLimits,
 }
 
@@ -108,6 +110,16 @@ impl Ingress {
     /// those of a client are replaced.
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNetwork>) -> Self {
         self.settings.proxies.extend(networks);
+        self
+    }
+
+    /// Begins a trace for each request, unless it comes from a [trusted
+    /// proxy](Self::trusted_proxies): the headers `traceparent` and `tracestate` of other clients
+    /// are removed. By default, a request goes on with the trace that its client names, and with
+    /// the client's decision whether that is sampled. So strangers can have all of their requests
+    /// traced, whatever share of traces is sampled here.
+    pub fn own_traces(mut self) -> Self {
+        self.settings.own_traces = true;
         self
     }
 

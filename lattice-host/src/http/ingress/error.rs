@@ -123,7 +123,7 @@ pub enum CertificateError {
 
 impl IngressError {
     /// Sorts the error of opening an address.
-    pub(super) fn of_listening(address: &str, source: io::Error) -> Self {
+    pub(in crate::http) fn of_listening(address: &str, source: io::Error) -> Self {
         let address = address.to_owned();
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { address, source },

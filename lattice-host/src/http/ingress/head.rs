@@ -12,6 +12,9 @@ use http::{
 const MOST_HEADERS: usize = 1_024;
 const MOST_HEADER_BYTES: usize = 256 * 1024;
 
+/// How the names of the cookies begin that let a browser into the page of a lattice.
+const OF_PAGE: &[u8] = b"lattice-ui-";
+
 /// Returns whether the head of a request is over the limits.
 pub(super) fn is_too_large(head: &request::Parts, limits: &IngressLimits) -> bool {
     let path = head.uri.path_and_query();
@@ -93,6 +96,33 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes the cookies of the lattice's own page, after [`join_cookies`]. Browsers send a cookie to
+/// every port of the machine that has set it, and whoever has that of the page is an operator,
+/// which an actor must not become.
+pub(super) fn remove_cookies_of_page(headers: &mut HeaderMap) {
+    let Some(cookies) = headers.get(COOKIE).map(HeaderValue::as_bytes) else {
+        return;
+    };
+    let is_of_page = |cookie: &&[u8]| cookie.trim_ascii().starts_with(OF_PAGE);
+    let all = || cookies.split(|byte| *byte == b';');
+    if !all().any(|cookie| is_of_page(&cookie)) {
+        return;
+    }
+    let kept: Vec<&[u8]> = all()
+        .filter(|cookie| !is_of_page(cookie))
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let kept = HeaderValue::from_bytes(&kept.join(&b"; "[..]));
+    match kept {
+        Ok(kept) if !kept.is_empty() => {
+            headers.insert(COOKIE, kept);
+        }
+        _ => {
+            headers.remove(COOKIE);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +201,21 @@ mod tests {
         let mut one = parts("GET", &[("cookie", "a=1")]).headers;
         join_cookies(&mut one);
         assert_eq!(one[COOKIE], "a=1");
+    }
+
+    #[test]
+    fn actors_do_not_get_the_cookie_of_the_page() {
+        for (given, kept) in [
+            ("lattice-ui-9119=secret", None),
+            ("a=1; lattice-ui-9119=secret; b=2", Some("a=1; b=2")),
+            ("lattice-ui-80=x;lattice-ui-81=y;a=1", Some("a=1")),
+            ("a=lattice-ui-9119;b", Some("a=lattice-ui-9119;b")),
+        ] {
+            let mut headers = parts("GET", &[("cookie", given)]).headers;
+            remove_cookies_of_page(&mut headers);
+            let left = headers.get(COOKIE).and_then(|value| value.to_str().ok());
+            assert_eq!(left, kept, "{given}");
+        }
     }
 
     #[test]

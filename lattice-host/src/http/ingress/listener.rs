@@ -8,6 +8,7 @@ use super::{
     service::WormholeService,
     tls::Tls,
 };
+use crate::http::figures::ReceivedRequests;
 use lattice_core::{Drained, Lattice, sync::Mutex};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -83,10 +84,11 @@ impl BoundIngresses {
         Some(label)
     }
 
-    /// Begins to take requests.
-    pub(crate) fn start(self, lattice: &Lattice) -> Ingresses {
+    /// Begins to take requests, which `figures` count.
+    pub(crate) fn start(self, lattice: &Lattice, figures: &ReceivedRequests) -> Ingresses {
         let addresses = self.0.iter().map(|bound| bound.address).collect();
-        let running = self.0.into_iter().map(|bound| start(bound, lattice));
+        let start = |bound| start(bound, lattice, figures);
+        let running = self.0.into_iter().map(start);
         Ingresses {
             addresses,
             running: Mutex::new(running.collect()),
@@ -157,7 +159,7 @@ async fn bind(ingress: Ingress) -> Result<Bound, IngressError> {
     })
 }
 
-fn start(bound: Bound, lattice: &Lattice) -> Listening {
+fn start(bound: Bound, lattice: &Lattice, figures: &ReceivedRequests) -> Listening {
     let Bound {
         listener,
         address,
@@ -167,7 +169,7 @@ fn start(bound: Bound, lattice: &Lattice) -> Listening {
     let stopping = CancellationToken::new();
     let shared = Shared {
         limits: settings.limits.clone().bounded(),
-        service: WormholeService::new(lattice.wormholes(), settings),
+        service: WormholeService::new(lattice.wormholes(), settings).counted_in(figures),
         tls: tls.as_ref().map(|tls| tls.acceptor.clone()),
         stopping: stopping.clone(),
     };

@@ -25,6 +25,7 @@ mod head;
 mod limit;
 mod listener;
 mod network;
+mod passed_on;
 mod rate;
 mod request_id;
 mod respond;

@@ -7,23 +7,26 @@ use super::{
     config::{IngressLimits, Settings},
     forwarded::{Client, REQUEST_ID},
     head::{
-        announced, check_head, has_no_body, has_other_codings, is_too_large, join_cookies,
-        remove_named_by_connection, wants_upgrade,
+        announced, has_no_body, has_other_codings, is_too_large, join_cookies,
+        remove_cookies_of_page, remove_named_by_connection, wants_upgrade,
     },
     limit::Rates,
     network::IpNetwork,
+    passed_on::passed_on,
     request_id,
     respond::Rejection,
     route::{Destination, base_domain},
     trace,
 };
-use crate::http::exchange::{
-    self, ErrorCode, RequestOptions, SendError, check_length, expected_length,
+use crate::http::{
+    exchange::{self, RequestOptions, SendError},
+    figures::ReceivedRequests,
+    spans::RequestSpan,
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT},
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT},
     request::Parts,
 };
 use http_body::Body;
@@ -42,6 +45,7 @@ use std::{
     task,
 };
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Serves the requests for the wormholes of a lattice, inside a server of your own. From
 /// [`wormhole_service`]. Cheap to clone.
@@ -69,6 +73,7 @@ struct Inner {
     gate: Gate,
     rates: Rates,
     reaper: Arc<Reaper>,
+    figures: ReceivedRequests,
 }
 
 /// How a request came in.
@@ -115,6 +120,7 @@ impl WormholeService {
             gate: Gate::default(),
             rates: Rates::default(),
             reaper,
+            figures: ReceivedRequests::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -134,6 +140,13 @@ impl WormholeService {
     #[must_use]
     pub fn trusted_proxies(self, networks: impl IntoIterator<Item = IpNetwork>) -> Self {
         self.with(|settings| settings.proxies.extend(networks))
+    }
+
+    /// Begins a trace for each request, as
+    /// [`Ingress::own_traces`](super::Ingress::own_traces) does.
+    #[must_use]
+    pub fn own_traces(self) -> Self {
+        self.with(|settings| settings.own_traces = true)
     }
 
     /// Sets the limits, of which those of connections have no effect.
@@ -165,6 +178,14 @@ impl WormholeService {
         }
     }
 
+    /// Counts its requests in `figures`. It has to be the only handle.
+    pub(super) fn counted_in(mut self, figures: &ReceivedRequests) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.figures = figures.clone();
+        }
+        self
+    }
+
     /// Answers a request.
     pub(super) async fn answer<B>(
         &self,
@@ -182,8 +203,9 @@ impl WormholeService {
         let given = given.filter(|id| client.is_proxied && request_id::is_plain(id));
         let id = given.cloned().unwrap_or_else(request_id::create);
         let (method, version) = (parts.method.clone(), parts.version);
+        let counted = inner.figures.begin(&method, client.is_https);
 
-        let mut wormhole = None;
+        let mut known = Known::default();
         let request = Incoming {
             parts,
             body,
@@ -191,9 +213,9 @@ impl WormholeService {
             arrival,
             id: id.clone(),
         };
-        let served = inner.serve(request, &mut wormhole).await;
+        let served = inner.serve(request, &mut known).await;
         let mut response = served.unwrap_or_else(|rejection| {
-            rejection.log(&id, wormhole.as_deref());
+            rejection.log(&id, known.wormhole.as_deref());
             let closes = rejection.closes && version < Version::HTTP_2;
             let mut response = rejection.into_response(&id);
             if closes {
@@ -202,6 +224,10 @@ impl WormholeService {
             }
             response
         });
+        let fails = |status: StatusCode| status.is_server_error();
+        known.span.responded(response.status(), fails);
+        let through = known.wormhole.as_ref().map(|wormhole| wormhole.id.as_str());
+        counted.end(response.status(), through);
         response.headers_mut().insert(REQUEST_ID, id);
         if has_no_body(&method, response.status()) {
             *response.body_mut() = WormholeBody::none();
@@ -219,25 +245,41 @@ struct Incoming<B> {
     id: HeaderValue,
 }
 
+/// What becomes known of a request while it is served.
+struct Known {
+    wormhole: Option<Arc<Wormhole>>,
+    span: RequestSpan,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            wormhole: None,
+            span: RequestSpan::none(),
+        }
+    }
+}
+
+/// Where a request leads, and until when.
+struct Way {
+    wormhole: Arc<Wormhole>,
+    context: Context,
+    until: Option<Instant>,
+}
+
 impl Inner {
     /// Serves a request, and says through which wormhole.
     async fn serve<B>(
         &self,
-        request: Incoming<B>,
-        found: &mut Option<Arc<Wormhole>>,
+        mut request: Incoming<B>,
+        known: &mut Known,
     ) -> Result<Response<WormholeBody>, Rejection>
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
-        let Incoming {
-            mut parts,
-            body,
-            client,
-            arrival,
-            id,
-        } = request;
-        let wormhole = self.route(&mut parts, &client, arrival.peer, &id)?;
-        *found = Some(wormhole.clone());
+        let (parts, client) = (&mut request.parts, &request.client);
+        let wormhole = self.route(parts, client, request.arrival.peer, &request.id)?;
+        known.wormhole = Some(wormhole.clone());
         let now = Instant::now();
         let counted = self.rates.count(&wormhole, client.address, now);
         counted.map_err(Rejection::too_many)?;
@@ -245,7 +287,40 @@ impl Inner {
         let limits = &wormhole.spec.limits;
         let total = limits.total_timeout.or(self.settings.limits.total_timeout);
         let until = total.and_then(|total| now.checked_add(total));
-        let context = self.context(&wormhole, &parts.headers, until);
+        let mut context = self.context(&wormhole, &parts.headers, until);
+        known.span = RequestSpan::server(parts, &wormhole, &mut context);
+        let way = Way {
+            wormhole,
+            context,
+            until,
+        };
+        let served = self.serve_on(way, request, &known.span);
+        served.instrument(known.span.span()).await
+    }
+
+    /// Serves a request whose wormhole is known.
+    async fn serve_on<B>(
+        &self,
+        way: Way,
+        request: Incoming<B>,
+        span: &RequestSpan,
+    ) -> Result<Response<WormholeBody>, Rejection>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let Way {
+            wormhole,
+            context,
+            until,
+        } = way;
+        let Incoming {
+            mut parts,
+            body,
+            client,
+            arrival,
+            id,
+        } = request;
+        let limits = &wormhole.spec.limits;
         let caller = || self.wormholes.caller(&wormhole.id);
         let gate = &self.gate;
         let passed = gate.check(&wormhole, &mut parts, client.address, (caller, &context));
@@ -263,6 +338,7 @@ impl Inner {
         let origin = Origin {
             request: id,
             wormhole,
+            span: span.clone(),
         };
         let response = self.send(Request::from_parts(parts, body), &origin, context);
         let times = Times {
@@ -270,7 +346,13 @@ impl Inner {
             between,
             until,
         };
-        self.pass_on(response.await?, &method, (origin, arrival.in_flight), times)
+        passed_on(
+            response.await?,
+            &method,
+            (origin, arrival.in_flight),
+            times,
+            &self.reaper,
+        )
     }
 
     /// Finds the wormhole that a request is for, and gives it the head that its actor gets.
@@ -300,10 +382,14 @@ impl Inner {
         let uri = destination.uri(client.scheme(), path);
         parts.uri = uri.ok_or_else(Rejection::not_found)?;
         client.write(&mut parts.headers, peer, destination.authority.as_str());
+        if self.settings.own_traces && !client.is_proxied {
+            trace::remove(&mut parts.headers);
+        }
         parts.headers.insert(REQUEST_ID, id.clone());
         // It was answered here, when the body was first read.
         parts.headers.remove(EXPECT);
         join_cookies(&mut parts.headers);
+        remove_cookies_of_page(&mut parts.headers);
         Ok(wormhole)
     }
 
@@ -329,8 +415,13 @@ impl Inner {
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
-        // Read again, because a verifier may have replaced it.
-        context.trace = trace::of(request.headers());
+        // Read again, because a verifier may have replaced it. Where there are spans, the calls
+        // belong to that of the request.
+        if origin.span.is_none()
+            && let Some(trace) = trace::of(request.headers())
+        {
+            context.trace = Some(trace);
+        }
         let fate = request.body().fate();
         let mut caller = self.wormholes.caller(&origin.wormhole.id);
         // By the rules of HTTP it may run twice, and it has no body that had to be sent twice.
@@ -348,44 +439,6 @@ impl Inner {
             None => sent.await,
         };
         sent.map_err(|error| Rejection::failed(&error))
-    }
-
-    /// Passes a response on to the client.
-    fn pass_on(
-        &self,
-        response: Response<exchange::Body>,
-        method: &Method,
-        (origin, in_flight): (Origin, InFlight),
-        times: Times,
-    ) -> Result<Response<WormholeBody>, Rejection> {
-        let (mut parts, body) = response.into_parts();
-        check_head(&parts)?;
-        let length = expected_length(&parts.headers, method, parts.status).map_err(|_| {
-            let reason = "the response has no valid or several values of Content-Length";
-            Rejection::bad_gateway(reason.to_owned())
-        })?;
-        if matches!(
-            parts.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        ) {
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        if has_no_body(method, parts.status) {
-            return Ok(Response::from_parts(parts, WormholeBody::none()));
-        }
-        if length == Some(0) && !body.is_end_stream() {
-            // The server would not read a body that was announced as empty, and not see that it
-            // isn't.
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        let body = match length {
-            Some(length) if body.size_hint().exact() != Some(length) => {
-                check_length(body, length, ErrorCode::HttpResponseBodySize)
-            }
-            _ => body,
-        };
-        let body = WormholeBody::streamed(body, times, &self.reaper, origin, in_flight);
-        Ok(Response::from_parts(parts, body))
     }
 }
 

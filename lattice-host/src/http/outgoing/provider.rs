@@ -13,18 +13,25 @@ use super::{
     timeouts::Timeouts,
     warnings::Warnings,
 };
-use crate::http::exchange::{
-    self, ErrorCode, HANDLER, Handler, Request, RequestOptions, Response, ServedAs, bindings::World,
+use crate::http::{
+    exchange::{
+        self, ErrorCode, HANDLER, Handler, Request, RequestOptions, Response, ServedAs,
+        bindings::World,
+    },
+    figures::SENT,
+    spans::{RequestSpan, propagate},
 };
 use http::{HeaderValue, Method, header};
 use lattice_core::{
+    call::Context,
     link::{Link, LinkKey},
     serve::Service,
 };
 use lattice_provider_sdk::{Call, HostPath, Instance, IntoService, Provider, Refusal};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// The interfaces that the provider serves, all with the same function.
 const SERVED_AS: [&str; 3] = [
@@ -158,9 +165,16 @@ impl Handler for Web {
         let method = logged(&request.method);
         let target = check(&mut request);
         let sent = match &target {
-            Ok(target) => link.send(target, request, &options).await,
+            Ok(target) => {
+                let context = *call.context();
+                let sending = link.send_in_span(target, request, &options, (&method, context));
+                sending.await
+            }
             Err(failure) => Err(failure.clone()),
         };
+        let outcome = sent.as_ref().map(http::Response::status);
+        let outcome = outcome.map_err(|failure| &failure.code as &dyn std::fmt::Debug);
+        SENT.count(&method, begun, outcome);
         link.log(&method, target.ok().as_ref(), begun, &sent);
         sent.map(exchange::response_to_wire)
             .map_err(|failure| failure.code)
@@ -170,6 +184,29 @@ impl Handler for Web {
 type Sent = Result<http::Response<super::body::ResponseBody>, Failure>;
 
 impl WebLink {
+    /// Sends a request within a span, if it is sampled, with its position in the trace.
+    async fn send_in_span(
+        &self,
+        target: &Target,
+        mut request: Request,
+        options: &RequestOptions,
+        (method, mut context): (&str, Context),
+    ) -> Sent {
+        let Target { scheme, host, port } = target;
+        let server: (&str, &dyn Display, u16) = (scheme.as_str(), host, *port);
+        let span = RequestSpan::client(method, server, &mut context);
+        propagate(&mut request.headers, context.trace);
+        let sent = self.send(target, request, options);
+        let sent = sent.instrument(span.span()).await;
+        match &sent {
+            Ok(response) => span.responded(response.status(), |status| {
+                status.is_client_error() || status.is_server_error()
+            }),
+            Err(failure) => span.failed_with(&failure.code, &failure.reason),
+        }
+        sent
+    }
+
     async fn send(&self, target: &Target, request: Request, options: &RequestOptions) -> Sent {
         if self.allow.reach(target).is_none() {
             let text = format!(

@@ -3,14 +3,19 @@
 mod access;
 mod call;
 mod connect;
+mod dev;
 mod images;
 mod life;
 mod limits;
 mod links;
+mod metrics;
+mod new;
+mod page;
 mod pipes;
 mod readme;
 mod secrets;
 mod see;
+mod ui;
 mod watch;
 mod wormhole;
 
@@ -235,6 +240,12 @@ fn bare() -> Command {
         }
     }
     command
+}
+
+/// Returns the full path of a file of the repository.
+fn of_the_root(file: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().expect("the repository").join(file)
 }
 
 fn greeter() -> PathBuf {

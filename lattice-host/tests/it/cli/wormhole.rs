@@ -11,7 +11,7 @@ use std::{
 };
 
 /// A host that serves wormholes, and the address at which it does.
-struct Ingress {
+pub(super) struct Ingress {
     _host: Process,
     address: SocketAddr,
 }
@@ -33,10 +33,7 @@ impl Scene {
             let line = said.and_then(|(_, rest)| rest.split_once('\n'));
             if let Some((address, _)) = line {
                 let address = address.split_whitespace().next().expect("an address");
-                return Ingress {
-                    _host: host,
-                    address: address.parse().expect("an address"),
-                };
+                return Ingress::of(host, address.parse().expect("an address"));
             }
             assert!(begun.elapsed() < PATIENCE, "{logged}");
             std::thread::sleep(Duration::from_millis(20));
@@ -65,6 +62,13 @@ impl Scene {
 }
 
 impl Ingress {
+    pub(super) fn of(host: Process, address: SocketAddr) -> Self {
+        Self {
+            _host: host,
+            address,
+        }
+    }
+
     /// Makes a request, and returns the response without the headers that differ each time.
     fn get(&self, host: &str, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
@@ -84,7 +88,7 @@ impl Ingress {
 
     /// Makes requests until the response has this status, and returns it. The host hears of changes
     /// through the store.
-    fn until(&self, status: u16, host: &str, headers: &str) -> String {
+    pub(super) fn until(&self, status: u16, host: &str, headers: &str) -> String {
         let begun = Instant::now();
         loop {
             let response = self.get(host, "/some/path", headers);

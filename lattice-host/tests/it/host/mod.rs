@@ -15,6 +15,7 @@ mod flow_remote;
 mod life;
 mod limits;
 mod links;
+mod metrics;
 mod outliving;
 pub(crate) mod output;
 pub(crate) mod over_nats;

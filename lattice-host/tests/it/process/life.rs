@@ -35,6 +35,26 @@ async fn a_process_serves_calls_of_its_links_and_stops_with_its_host() {
 }
 
 #[tokio::test]
+async fn a_process_is_in_the_metrics_of_its_host() {
+    let (scene, host) = Scene::with("").await;
+    let client = scene.client().await;
+    pid(&client).await;
+    let read = |name: &str| {
+        let of = [("lattice.component", "actor")];
+        host.metrics().total(name, &of)
+    };
+    assert_eq!(read("lattice.provider.restarts"), Some(0.0));
+    if cfg!(target_os = "linux") {
+        let has_memory = || read("lattice.provider.memory.usage") > Some(0.0);
+        until("its memory is known", has_memory).await;
+        until("its time is known", || {
+            read("lattice.provider.cpu.time").is_some()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_process_inherits_nothing_and_has_what_is_declared() {
     let declared = "\"lattice.env.GREETING\" = \"hello\", \"lattice.memory\" = \"2GiB\"";
     let (scene, _host) = Scene::with(declared).await;

@@ -20,6 +20,9 @@ pub(crate) type Names = BoxStream<'static, Result<String, Broken>>;
 /// Dropping a future of `put` must leave no object and no old one changed, and give back what it
 /// takes.
 pub(crate) trait Backend: Send + Sync + 'static {
+    /// The name of the store in traces.
+    fn system(&self) -> &'static str;
+
     /// Prepares the store. Fails only if its settings are wrong.
     fn start(&self) -> impl Future<Output = Result<(), Refusal>> + Send {
         async { Ok(()) }

@@ -205,6 +205,10 @@ impl MemoryStore {
 }
 
 impl Backend for MemoryStore {
+    fn system(&self) -> &'static str {
+        "memory"
+    }
+
     async fn create(&self, container: &str) -> Result<(), Error> {
         let mut containers = self.containers.lock();
         if !containers.contains_key(container) {

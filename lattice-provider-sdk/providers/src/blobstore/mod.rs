@@ -52,6 +52,10 @@
 //! `containers/`. Names are encoded in all backends, so that every text is a name, and none leads
 //! to another folder or bucket.
 //!
+//! Each operation is a span in traces, with the system, the operation and the container as
+//! `lattice.blobstore.system`, `operation` and `container`. Writing an object lasts until it is
+//! stored, and reading one until it is open.
+//!
 //! Data streams through all of them in bounded memory: at most 20 MiB for an upload to S3, Azure
 //! or GCS, less than 2 MiB for the others.
 
@@ -66,6 +70,7 @@ mod provider;
 #[cfg(feature = "blobstore-s3")]
 mod remote;
 mod served_as;
+mod spans;
 #[cfg(any(feature = "blobstore-nats", feature = "blobstore-s3"))]
 mod timeout;
 

@@ -12,10 +12,11 @@ use super::{
     config::{Binding, LinkConfig},
     names,
     served_as::ServedAs,
+    spans,
 };
 use lattice_core::serve::Service;
 use lattice_provider_sdk::{
-    ByteReader, Call, Instance, IntoService, Link, Provider, Refusal, StreamReader,
+    ByteReader, Call, Instance, IntoService, Link, Provider, Refusal, StreamReader, WorkSpan,
 };
 use std::sync::Arc;
 
@@ -53,9 +54,15 @@ impl<B: Backend> Provider for Blobs<B> {
 }
 
 impl<B: Backend> Blobs<B> {
+    /// Begins the span of an operation on a container, as it is named in the store.
+    fn span(&self, call: &Call<Self>, operation: &str, container: &str) -> WorkSpan {
+        call.begin_span(|| spans::request(self.0.system(), operation, container))
+    }
+
     /// Succeeds if there is an object.
     async fn found(&self, call: &Call<Self>, id: &ObjectId) -> Result<(), Error> {
-        let stat = self.0.stat(id).await;
+        let span = self.span(call, "info", &id.container);
+        let stat = span.attempt(self.0.stat(id)).await;
         stat.map(drop).map_err(|error| call.binding().told(error))
     }
 }
@@ -63,7 +70,8 @@ impl<B: Backend> Blobs<B> {
 impl<B: Backend> Store for Blobs<B> {
     async fn create_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let container = call.binding().written(&name)?;
-        self.0.create(&container).await
+        let span = self.span(call, "create", &container);
+        span.attempt(self.0.create(&container)).await
     }
 
     async fn container_info(
@@ -72,28 +80,39 @@ impl<B: Backend> Store for Blobs<B> {
         name: String,
     ) -> Result<ContainerMetadata, Error> {
         let link = call.binding();
-        let created = self.0.created(&link.container(&name)?).await;
+        let container = link.container(&name)?;
+        let span = self.span(call, "container-info", &container);
+        let created = span.attempt(self.0.created(&container)).await;
         let created_at = created.map_err(|error| link.told(error))?;
         Ok(ContainerMetadata { name, created_at })
     }
 
     async fn container_exists(&self, call: &Call<Self>, name: String) -> Result<bool, Error> {
-        match self.0.created(&call.binding().container(&name)?).await {
-            Ok(_) => Ok(true),
-            Err(Error::NoSuchContainer(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let container = call.binding().container(&name)?;
+        let span = self.span(call, "container-exists", &container);
+        let found = async {
+            match self.0.created(&container).await {
+                Ok(_) => Ok(true),
+                Err(Error::NoSuchContainer(_)) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        span.attempt(found).await
     }
 
     async fn delete_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let link = call.binding();
-        let deleted = self.0.delete(&link.written(&name)?).await;
+        let container = link.written(&name)?;
+        let span = self.span(call, "delete-container", &container);
+        let deleted = span.attempt(self.0.delete(&container)).await;
         deleted.map_err(|error| link.told(error))
     }
 
     async fn clear_container(&self, call: &Call<Self>, name: String) -> Result<(), Error> {
         let link = call.binding();
-        let cleared = self.0.clear(&link.written(&name)?).await;
+        let container = link.written(&name)?;
+        let span = self.span(call, "clear", &container);
+        let cleared = span.attempt(self.0.clear(&container)).await;
         cleared.map_err(|error| link.told(error))
     }
 
@@ -103,7 +122,9 @@ impl<B: Backend> Store for Blobs<B> {
         container: String,
     ) -> Result<StreamReader<String>, Error> {
         let link = call.binding();
-        let names = self.0.list(&link.container(&container)?).await;
+        let container = link.container(&container)?;
+        let span = self.span(call, "list", &container);
+        let names = span.attempt(self.0.list(&container)).await;
         let names = names.map_err(|error| link.told(error))?;
         Ok(StreamReader::fallible(names))
     }
@@ -116,7 +137,9 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<ObjectData, Error> {
         let link = call.binding();
         let target = link.object(id.clone())?;
-        let found = self.0.get(&target, part.map(Part::from)).await;
+        let span = self.span(call, "get", &target.container);
+        let found = span.attempt(self.0.get(&target, part.map(Part::from)));
+        let found = found.await;
         let Found { stat, length, data } = found.map_err(|error| link.told(error))?;
         Ok(ObjectData {
             metadata: metadata(id, stat),
@@ -133,25 +156,34 @@ impl<B: Backend> Store for Blobs<B> {
     ) -> Result<ObjectMetadata, Error> {
         let link = call.binding();
         let target = link.written_object(id.clone())?;
-        let stored = self.0.put(&target, Incoming::new(data, link.limit())).await;
+        let span = self.span(call, "put", &target.container);
+        let stored = self.0.put(&target, Incoming::new(data, link.limit()));
+        let stored = span.attempt(stored).await;
         let stat = stored.map_err(|error| link.told(error))?;
         Ok(metadata(id, stat))
     }
 
     async fn object_info(&self, call: &Call<Self>, id: ObjectId) -> Result<ObjectMetadata, Error> {
         let link = call.binding();
-        let stat = self.0.stat(&link.object(id.clone())?).await;
+        let target = link.object(id.clone())?;
+        let span = self.span(call, "info", &target.container);
+        let stat = span.attempt(self.0.stat(&target)).await;
         let stat = stat.map_err(|error| link.told(error))?;
         Ok(metadata(id, stat))
     }
 
     async fn has_object(&self, call: &Call<Self>, id: ObjectId) -> Result<bool, Error> {
         let link = call.binding();
-        match self.0.stat(&link.object(id)?).await {
-            Ok(_) => Ok(true),
-            Err(Error::NoSuchObject(_)) => Ok(false),
-            Err(error) => Err(link.told(error)),
-        }
+        let target = link.object(id)?;
+        let span = self.span(call, "has", &target.container);
+        let found = async {
+            match self.0.stat(&target).await {
+                Ok(_) => Ok(true),
+                Err(Error::NoSuchObject(_)) => Ok(false),
+                Err(error) => Err(link.told(error)),
+            }
+        };
+        span.attempt(found).await
     }
 
     async fn delete_objects(
@@ -170,7 +202,9 @@ impl<B: Backend> Store for Blobs<B> {
             .iter()
             .try_for_each(|name| names::check_object(name))?;
         let link = call.binding();
-        let removed = self.0.remove(&link.written(&container)?, names).await;
+        let container = link.written(&container)?;
+        let span = self.span(call, "delete", &container);
+        let removed = span.attempt(self.0.remove(&container, names)).await;
         removed.map_err(|error| link.told(error))
     }
 
@@ -185,7 +219,8 @@ impl<B: Backend> Store for Blobs<B> {
         if source == destination {
             return self.found(call, &source).await;
         }
-        let copied = self.0.copy(&source, &destination).await;
+        let span = self.span(call, "copy", &destination.container);
+        let copied = span.attempt(self.0.copy(&source, &destination)).await;
         copied.map_err(|error| link.told(error))
     }
 
@@ -204,7 +239,8 @@ impl<B: Backend> Store for Blobs<B> {
             // A copy that is deleted as its own source would be lost.
             return self.found(call, &source).await;
         }
-        let moved = self.0.rename(&source, &destination).await;
+        let span = self.span(call, "move", &destination.container);
+        let moved = span.attempt(self.0.rename(&source, &destination)).await;
         moved.map_err(|error| link.told(error))
     }
 }

@@ -9,8 +9,9 @@ use super::{
     write::{Write, Written},
 };
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use lattice_provider_sdk::{
-    Both, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
+    BackendRequest, Both, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
 };
 use std::{fmt, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -163,7 +164,7 @@ impl<B: Backend> Bucket<B> {
         key: &str,
     ) -> Result<Option<Bytes>, Failure> {
         let at = self.place(key)?;
-        self.within(call, self.shared.backend.get(at)).await
+        self.within(call, "get", self.shared.backend.get(at)).await
     }
 
     /// Returns the value of a key, so that it can be swapped.
@@ -173,7 +174,9 @@ impl<B: Backend> Bucket<B> {
         key: String,
     ) -> Result<Cas<B>, Failure> {
         let at = self.place(&key)?;
-        let seen = self.within(call, self.shared.backend.read(at)).await?;
+        let seen = self
+            .within(call, "get", self.shared.backend.read(at))
+            .await?;
         let size = key.len() + seen.value.as_ref().map_or(0, Bytes::len);
         let size = u32::try_from(size / 1_024 + 1).unwrap_or(SEEN).min(SEEN);
         let room = self.shared.seen.clone().try_acquire_many_owned(size);
@@ -188,7 +191,8 @@ impl<B: Backend> Bucket<B> {
     /// Returns whether a key exists.
     pub(super) async fn has(&self, call: &Call<KeyValue<B>>, key: &str) -> Result<bool, Failure> {
         let at = self.place(key)?;
-        self.within(call, self.shared.backend.exists(at)).await
+        self.within(call, "exists", self.shared.backend.exists(at))
+            .await
     }
 
     /// Sets the value of a key.
@@ -258,7 +262,7 @@ impl<B: Backend> Bucket<B> {
             }
             Ok(values)
         };
-        self.within(call, read).await
+        self.within(call, "get-many", read).await
     }
 
     /// Sets the values of keys.
@@ -292,7 +296,7 @@ impl<B: Backend> Bucket<B> {
             most: PAGE + 1,
         };
         let keys = self.shared.backend.keys(&self.name, range);
-        let mut keys = self.within(call, keys).await?;
+        let mut keys = self.within(call, "keys", keys).await?;
         let has_more = keys.len() > PAGE;
         keys.truncate(PAGE);
         Ok((keys, has_more))
@@ -316,8 +320,9 @@ impl<B: Backend> Bucket<B> {
                 });
             }
         }
+        let operation = write.operation();
         let written = self.shared.write(&self.name, write);
-        self.within(call, written).await
+        self.within(call, operation, written).await
     }
 
     /// Returns a key in this bucket.
@@ -338,12 +343,19 @@ impl<B: Backend> Bucket<B> {
     async fn within<T>(
         &self,
         call: &Call<KeyValue<B>>,
+        operation: &str,
         work: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
         let left = call.time_left();
         let limit = self.shared.limits.timeout.min(left.mul_f64(15.0 / 16.0));
-        let done = tokio::time::timeout(limit, work).await;
-        done.unwrap_or(Err(Failure::Timeout(limit)))
+        let request = BackendRequest {
+            system: B::NAME.trim_start_matches("keyvalue-"),
+            operation,
+            namespace: &self.name,
+        };
+        let in_time = tokio::time::timeout(limit, work);
+        let in_time = in_time.map(|done| done.unwrap_or(Err(Failure::Timeout(limit))));
+        call.backend(request, in_time).await
     }
 }
 

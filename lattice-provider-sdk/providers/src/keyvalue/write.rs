@@ -28,6 +28,18 @@ pub(super) enum Written {
 }
 
 impl Write {
+    /// What traces call it.
+    pub(super) fn operation(&self) -> &'static str {
+        match self {
+            Self::Set(..) => "set",
+            Self::Delete(_) => "delete",
+            Self::Add(..) => "add",
+            Self::Swap(..) => "swap",
+            Self::SetMany(_) => "set-many",
+            Self::DeleteMany(_) => "delete-many",
+        }
+    }
+
     /// How many keys it writes.
     pub(super) fn count(&self) -> usize {
         match self {

@@ -1,9 +1,13 @@
 //! Passing messages to handlers.
 
-use super::bindings::wasmcloud::messaging::{handler::HandlerClient, types::BrokerMessage};
+use super::{
+    bindings::wasmcloud::messaging::{handler::HandlerClient, types::BrokerMessage},
+    spans::{self, Arrival},
+};
 use crate::{outgoing::OutgoingLink, period::Period};
 use futures_util::FutureExt as _;
-use lattice_core::call::Ran;
+use lattice_core::call::{Context, Ran};
+use lattice_provider_sdk::WorkSpan;
 use std::{panic::AssertUnwindSafe, time::Duration};
 use tokio::time::sleep;
 
@@ -14,6 +18,11 @@ const AWAY: (Period, Duration) = (
 );
 /// The longest pause before a message is delivered again.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// The values of `error.type` for a handler that returns an error, whose text is its own, and for a
+/// panic of the provider.
+const HANDLER: &str = "_OTHER";
+const PANICKED: &str = "panic";
 
 /// How a delivery ended.
 #[derive(Debug)]
@@ -30,46 +39,64 @@ pub(super) enum Delivered {
 pub(super) async fn deliver(
     link: &OutgoingLink,
     message: &BrokerMessage,
+    arrival: &Arrival<'_>,
     within: Period,
 ) -> Delivered {
-    ended(attempt(link, message, within)).await
+    let span = spans::processing(message, arrival, within.length());
+    let delivery = ended(attempts(link, message, within, &span), &span);
+    span.run(delivery).await
 }
 
 /// Returns how a delivery ends. A panic counts as a failure: else the message would be held,
 /// neither acknowledged nor given back.
-async fn ended(delivery: impl Future<Output = Delivered>) -> Delivered {
+async fn ended(delivery: impl Future<Output = Delivered>, span: &WorkSpan) -> Delivered {
     let ended = AssertUnwindSafe(delivery).catch_unwind().await;
-    ended.unwrap_or_else(|_| Delivered::Failed("the provider panicked".to_owned()))
+    ended.unwrap_or_else(|_| {
+        span.failed(PANICKED);
+        Delivered::Failed("the provider panicked".to_owned())
+    })
 }
 
-async fn attempt(link: &OutgoingLink, message: &BrokerMessage, within: Period) -> Delivered {
+async fn attempts(
+    link: &OutgoingLink,
+    message: &BrokerMessage,
+    within: Period,
+    span: &WorkSpan,
+) -> Delivered {
     let handler = HandlerClient::new(link.caller.clone());
     let mut waits = 0;
     loop {
-        let call = handler.handle_message(message).timeout(within.length());
-        let error = match call.await {
+        let mut context = Context::new(within.length());
+        context.trace = span.context().trace;
+        let error = match handler.handle_message(message).with_context(context).await {
             Ok(Ok(())) => {
                 link.problem.clear();
                 return Delivered::Handled;
             }
             Ok(Err(reason)) => {
                 link.problem.clear();
+                span.failed(HANDLER);
                 return Delivered::Failed(format!("the handler returned an error: {reason}"));
             }
             Err(error) => error,
         };
         if error.ran() != Ran::No {
+            span.failed(error.kind());
             return Delivered::Failed(error.to_string());
         }
         link.problem.set(error.to_string());
         if !error.is_retryable() {
+            span.failed(error.kind());
             return Delivered::Failed(error.to_string());
         }
         waits += 1;
         let (first, longest) = AWAY;
         tokio::select! {
-            () = link.ending.cancelled() => return Delivered::NotTaken,
-            () = sleep(pause(first, waits).min(longest)) => {}
+            () = link.ending.cancelled() => {
+                span.failed(error.kind());
+                return Delivered::NotTaken;
+            }
+            () = sleep(pause(first, waits).min(longest)) => span.retried(waits, error.kind()),
         }
     }
 }
@@ -88,12 +115,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failed_delivery() {
-        let panics = ended(async { panic!("a test") }).await;
+        let span = WorkSpan::start(Context::default(), tracing::Span::none);
+        let panics = ended(async { panic!("a test") }, &span).await;
         assert!(matches!(panics, Delivered::Failed(reason) if reason.contains("panicked")));
-        assert!(matches!(
-            ended(async { Delivered::Handled }).await,
-            Delivered::Handled
-        ));
+        let handled = ended(async { Delivered::Handled }, &span).await;
+        assert!(matches!(handled, Delivered::Handled));
     }
 
     #[test]

@@ -79,6 +79,16 @@
 //! | replies | `request` waits for one; several replicas of the provider pass it on to each other | by NATS | none: the handler gets no `reply-to` | by AMQP |
 //! | fenced | no | no | no | no |
 //!
+//! # Traces
+//!
+//! Publishing a message, and each delivery, is a span, and the handler's calls belong to the trace
+//! of the publisher. Over NATS and AMQP, the place in the trace is the header `traceparent` of the
+//! message, so that other programs take part: subject, body and `reply-to` stay as they are. The
+//! header of another program is used if it is valid, with its decision whether the trace is
+//! sampled. Messages have none where no process has telemetry, and what isn't sampled has one that
+//! says so. A message for which there is no room with the header is sent without it; where a stream
+//! of NATS limits the size of its messages, the 82 bytes of the header count.
+//!
 //! A message that is delivered again may have been handled before: its handler succeeded, and its
 //! host or the acknowledgement was lost. Handlers have to be idempotent, or `max-deliver` is 1.
 
@@ -88,6 +98,7 @@ mod delivery;
 pub mod lattice;
 #[cfg(feature = "messaging-nats")]
 pub mod nats;
+mod spans;
 mod subject;
 
 #[cfg(feature = "messaging-amqp")]

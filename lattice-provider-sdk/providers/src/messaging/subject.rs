@@ -133,6 +133,12 @@ impl Patterns {
         self.0.iter().any(|pattern| pattern.matches(subject))
     }
 
+    /// Returns the text of the first one that matches, without those that match everything.
+    pub(crate) fn narrow(&self, subject: &str) -> Option<&str> {
+        let narrow = |pattern: &&Pattern| pattern.as_str() != ">" && pattern.matches(subject);
+        self.0.iter().find(narrow).map(Pattern::as_str)
+    }
+
     /// Returns whether one of them permits to publish to a subject. One that is the server's own or
     /// a lattice's is permitted only by a pattern that names its first token, such as `$JS.>`, and
     /// not by a wildcard: who may publish there administers the server, or speaks for hosts.

@@ -55,6 +55,8 @@
 //! * The hosts' clocks decide when a tick is due. A host whose clock is fast runs ticks early, for
 //!   all of them. When a clock was set back, ticks whose time comes again aren't run a second time;
 //!   the provider's health says how long that lasts.
+//! * A trace starts with each tick. Its span has the calls of the actor in it, and failures after
+//!   which there is another call as events.
 //! * Not fenced: a replica that is paused after it has taken a tick calls the actor late.
 
 mod plan;

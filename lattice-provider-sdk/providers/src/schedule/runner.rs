@@ -7,17 +7,24 @@ use super::{
 };
 use crate::outgoing::OutgoingLink;
 use lattice_core::{
-    call::Ran,
+    call::{CallError, Context, Ran},
     series::{Series, SeriesError, Taken},
 };
-use lattice_provider_sdk::{Caller, Instance, Refusal};
+use lattice_provider_sdk::{Caller, Instance, Refusal, WorkSpan};
 use std::{
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::time::sleep;
+use tracing::{Level, field::Empty};
 
+/// The level of the spans of ticks.
+const LEVEL: Level = Level::DEBUG;
+/// The values of `error.type` for a handler that returns an error, whose text is its own, and for a
+/// tick that was not begun.
+const HANDLER: &str = "_OTHER";
+const LATE: &str = "late";
 /// How often the clock is read while a tick is waited for, because it may be set.
 const LOOK: Duration = Duration::from_secs(5);
 /// The pauses before the store is tried again, and before the actor is called again.
@@ -153,7 +160,10 @@ impl Runner {
             match self.series.take(due, keep).await {
                 Ok(Taken::Here) => {
                     self.link.problem.clear();
-                    self.call(due).await;
+                    let span = self.span(due);
+                    if let Err(kind) = span.run(self.call(due, &span)).await {
+                        span.failed(kind);
+                    }
                     return due;
                 }
                 Ok(Taken::Passed { last }) => {
@@ -169,24 +179,52 @@ impl Runner {
         }
     }
 
+    /// Begins the span of a tick that this replica has taken: a trace starts with it.
+    fn span(&self, due: u64) -> WorkSpan {
+        let link = &self.link.link;
+        WorkSpan::start(Context::new(self.ticks.timeout.length()), || {
+            tracing::span!(
+                target: WorkSpan::TARGET,
+                LEVEL,
+                "tick",
+                otel.name = format!("tick {}", link.name),
+                otel.kind = "internal",
+                otel.status_description = Empty,
+                "error.type" = Empty,
+                lattice.source = link.source.as_str(),
+                lattice.target = link.target.as_str(),
+                // Signed, as attributes of OpenTelemetry are: other numbers would become text.
+                lattice.tick.due_ms = i64::try_from(due).unwrap_or(i64::MAX),
+            )
+        })
+    }
+
     /// Calls the actor for a tick that this replica has taken, until it succeeds, may have run, has
-    /// failed as often as allowed, or the next tick begins.
-    async fn call(&self, due: u64) {
+    /// failed as often as allowed, or the next tick begins. Returns the kind of the last error.
+    async fn call(&self, due: u64, span: &WorkSpan) -> Result<(), &'static str> {
         let next = self.plan.after(due).map(|next| self.plan.begin(next));
         let (mut attempt, mut pause) = (1, AGAIN);
+        // With the calls that did not run, which are no attempts.
+        let mut tries = 0;
         loop {
             let is_begun = attempt > 1;
             if !is_begun && !is_in_time(due, self.clock.now(), self.ticks.catch_up) {
-                return self.failed(due, attempt, "it could not begin in time");
+                return self.failed(due, attempt, (LATE, "it could not begin in time"));
             }
             let tick = Tick {
                 name: self.link.link.name.to_string(),
                 due,
                 attempt,
             };
-            let call = self.handler.on_tick(&tick);
-            let reason = match call.timeout(self.ticks.timeout.length()).await {
-                Ok(Ok(())) => return self.link.problem.clear(),
+            let mut context = Context::new(self.ticks.timeout.length());
+            context.trace = span.context().trace;
+            let called = self.handler.on_tick(&tick).with_context(context).await;
+            let kind = called.as_ref().map_or_else(CallError::kind, |_| HANDLER);
+            let reason = match called {
+                Ok(Ok(())) => {
+                    self.link.problem.clear();
+                    return Ok(());
+                }
                 Ok(Err(reason)) => format!("the handler returned an error: {reason}"),
                 Err(error) => {
                     let reason = error.to_string();
@@ -196,7 +234,7 @@ impl Runner {
                         Ran::Yes => false,
                     };
                     if is_over {
-                        return self.failed(due, attempt, &reason);
+                        return self.failed(due, attempt, (kind, &reason));
                     }
                     // A call that did not run is no attempt.
                     attempt -= u32::from(error.ran() == Ran::No);
@@ -206,22 +244,32 @@ impl Runner {
             let begins_next = self.clock.now() + pause.as_millis() as u64;
             let is_late = next.is_some_and(|next| begins_next >= next);
             if attempt >= self.ticks.attempts || is_late {
-                return self.failed(due, attempt.max(1), &reason);
+                return self.failed(due, attempt.max(1), (kind, &reason));
             }
+            tries += 1;
             attempt += 1;
             tokio::select! {
-                () = self.link.ending.cancelled() => return self.failed(due, attempt, &reason),
+                () = self.link.ending.cancelled() => {
+                    return self.failed(due, attempt, (kind, &reason));
+                }
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST),
             }
+            span.retried(tries, kind);
         }
     }
 
-    fn failed(&self, due: u64, attempts: u32, reason: &str) {
+    fn failed(
+        &self,
+        due: u64,
+        attempts: u32,
+        (kind, reason): (&'static str, &str),
+    ) -> Result<(), &'static str> {
         let link = self.link.link.key();
         tracing::warn!(%link, due, attempts, reason, "a tick has failed");
         self.link
             .problem
             .set(format!("the last tick has failed: {reason}"));
+        Err(kind)
     }
 
     /// Says so when the last tick lies ahead of this host's clock, because some clock was wrong.

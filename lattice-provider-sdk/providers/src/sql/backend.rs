@@ -21,6 +21,9 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// One of its connections.
     type Session: Session;
 
+    /// What traces call the kind of database: a value of `db.system.name`.
+    const SYSTEM: &'static str = "other_sql";
+
     /// Returns what a link with this config has of its own. Connects to nothing.
     ///
     /// # Errors

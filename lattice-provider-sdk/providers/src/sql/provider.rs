@@ -7,7 +7,9 @@ use super::{
     rows::{self, Lease, Statement},
     transaction::Transaction,
 };
-use lattice_provider_sdk::{Call, Instance, Link, Portable, PortableTypes, Provider, Refusal};
+use lattice_provider_sdk::{
+    BackendRequest, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
+};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -48,7 +50,9 @@ impl<B: Backend> Sql<B> {
         parameters: Vec<Value>,
     ) -> Result<RowSet, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        rows::query(self.own.lease(call, &statement).await?, statement).await
+        let request = request_of::<B>(&statement);
+        let done = async { rows::query(self.own.lease(call, &statement).await?, statement).await };
+        call.backend(request, done).await
     }
 
     /// Takes a session for a call, which has to end with it.
@@ -176,7 +180,9 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         parameters: Vec<Value>,
     ) -> Result<RowSet, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        rows::query(self.own.lease(call, &statement).await?, statement).await
+        let request = request_of::<B>(&statement);
+        let done = async { rows::query(self.own.lease(call, &statement).await?, statement).await };
+        call.backend(request, done).await
     }
 
     async fn stream(
@@ -197,7 +203,10 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         parameters: Vec<Value>,
     ) -> Result<u64, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        rows::execute(self.own.lease(call, &statement).await?, statement).await
+        let request = request_of::<B>(&statement);
+        let done =
+            async { rows::execute(self.own.lease(call, &statement).await?, statement).await };
+        call.backend(request, done).await
     }
 
     async fn begin(
@@ -248,6 +257,15 @@ pub(super) fn until<B: Backend>(call: &Call<Sql<B>>) -> Instant {
     let left = call.time_left();
     let left = left.saturating_sub((left / 10).min(MARGIN));
     Instant::now() + left.min(call.binding().limits.timeout)
+}
+
+/// Returns the request to the database that a statement is.
+fn request_of<B: Backend>(statement: &Statement) -> BackendRequest<'static> {
+    BackendRequest {
+        system: B::SYSTEM,
+        operation: statement.operation(),
+        namespace: "",
+    }
 }
 
 /// Returns the statement of a call.

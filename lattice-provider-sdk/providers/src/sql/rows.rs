@@ -30,7 +30,20 @@ pub(super) struct Statement {
     pub(super) until: Instant,
 }
 
+/// The first words of statements that traces name them by.
+const OPERATIONS: [&str; 8] = [
+    "ALTER", "CREATE", "DELETE", "DROP", "INSERT", "SELECT", "UPDATE", "WITH",
+];
+
 impl Statement {
+    /// Returns what traces call the statement: its first word, if that is a usual one.
+    pub(super) fn operation(&self) -> &'static str {
+        let first = self.text.split_whitespace().next().unwrap_or_default();
+        let mut known = OPERATIONS.into_iter();
+        let known = known.find(|known| known.eq_ignore_ascii_case(first));
+        known.unwrap_or("OTHER")
+    }
+
     pub(super) fn new(
         text: String,
         parameters: Vec<Value>,

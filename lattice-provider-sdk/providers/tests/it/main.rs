@@ -15,6 +15,9 @@ mod secrets;
 #[cfg(feature = "sql")]
 mod sql;
 
+#[path = "../../../../lattice-core/tests/support/log.rs"]
+#[expect(dead_code, reason = "only spans are captured here")]
+mod log;
 #[path = "../../../../lattice-core/tests/support/nats.rs"]
 mod nats;
 mod servers;

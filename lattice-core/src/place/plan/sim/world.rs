@@ -265,6 +265,7 @@ impl Cluster {
                 Some(true) => Duty::Leaves,
                 _ => Duty::Works,
             },
+            follows_store: true,
         });
         let live: Vec<_> = live.collect();
         self.note(at, &changes);

@@ -90,3 +90,21 @@ fn a_host_that_served_replicas_leaves_the_lease_to_the_assigned_host() {
     bench.revision += 1;
     assert_eq!(bench.desired(), ["drain 1"]);
 }
+
+#[test]
+fn a_host_that_loses_the_store_leaves_what_runs_once_to_one_that_follows_it() {
+    let (mut bench, _) = Bench::with(&["a"], Placement::default(), Run::Once);
+    let held = Event::LeaseHeld {
+        component: actor(),
+        fence: 1,
+    };
+    assert_eq!(bench.handle(held), ["start 1 of 1 fence 1"]);
+    bench.serves(1);
+    bench.cut_off.insert(id("a"));
+    assert_eq!(bench.hosts(&["a", "b"]), NOTHING, "while its lease lasts");
+    assert_eq!(bench.phase(), Phase::HandingOver);
+    assert_eq!(bench.handle(Event::LeaseLost(actor())), ["stop 1"]);
+    assert_eq!(bench.ends(1), NOTHING);
+    assert!(bench.reconciler.is_idle(), "it doesn't ask for the lease");
+    assert_eq!(bench.hosts(&["a"]), ["acquire"], "no host follows it");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_host_breaks_its_streams() {
@@ -115,6 +115,114 @@ async fn a_host_that_leaves_finishes_its_streams() {
     let drained = hosts.b.shutdown(Duration::from_secs(10)).await;
     assert!(drained.is_clean());
     assert_eq!(back.await.expect("no panic"), (400_000, Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_stays_until_its_streams_have_ended() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let hosts = hosts(move |_| {
+        let gate = waits.clone();
+        async move {
+            let (writer, reader) = channel();
+            tokio::spawn(async move {
+                let writer = write(writer, 0..10_000).await.expect("a reader");
+                gate.acquire().await.expect("it stays open").forget();
+                let writer = write(writer, 10_000..20_000).await.expect("a reader");
+                writer.end();
+            });
+            Ok(body(Handle::Stream(reader)))
+        }
+    })
+    .await;
+    let result = hosts.pass(Vec::new()).await.expect("a result");
+    let back = reads(stream(only(result.handles)));
+    let leaves = hosts.b.clone();
+    let leaving = tokio::spawn(async move { leaves.shutdown(Duration::from_mins(1)).await });
+    // Longer than a host is silent that counts as lost.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!leaving.is_finished(), "it has left its stream behind");
+    gate.add_permits(1);
+    assert!(leaving.await.expect("no panic").is_clean());
+    assert_eq!(back.await.expect("no panic"), (20_000, Ok(())));
+}
+
+/// Returns hosts whose calls end when the gate lets them through.
+async fn hosts_with_a_gate() -> (Arc<Semaphore>, Hosts) {
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let hosts = hosts(move |_| {
+        let gate = waits.clone();
+        async move {
+            gate.acquire().await.expect("it stays open").forget();
+            Ok(nothing())
+        }
+    })
+    .await;
+    (gate, hosts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_long_ends_on_a_host_that_leaves() {
+    let (gate, hosts) = hosts_with_a_gate().await;
+    let (leaves, there) = (hosts.b.clone(), hosts.b.host_id().clone());
+    let call = hosts.pass(Vec::new());
+    let leave = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let leaving = tokio::spawn(async move { leaves.shutdown(Duration::from_mins(1)).await });
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!leaving.is_finished(), "it has left its call behind");
+        let peers = hosts.here.peers();
+        assert!(peers.iter().all(|peer| peer.origin.host != there));
+        gate.add_permits(1);
+        leaving.await.expect("no panic")
+    };
+    let (result, drained) = tokio::join!(call, leave);
+    assert_eq!(result.expect("a result").bytes, Bytes::new());
+    assert!(drained.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_leaves_is_not_lost_while_it_waits_for_its_own_calls() {
+    let (gate, hosts) = hosts_with_a_gate().await;
+    let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    let call = async {
+        let result = hosts.pass(Vec::new()).await;
+        drop(done);
+        result
+    };
+    let leave = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let until = async { drop(ended.await) };
+        hosts.a.shutdown_after(Duration::from_mins(1), until).await
+    };
+    let open = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        gate.add_permits(1);
+    };
+    let (result, drained, ()) = tokio::join!(call, leave, open);
+    assert_eq!(result.expect("a result").bytes, Bytes::new());
+    assert!(drained.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_serves_nothing_any_more_is_not_lost_while_it_calls() {
+    let (gate, hosts) = hosts_with_a_gate().await;
+    let other: Handler = Arc::new(|_| Box::pin(async { Ok(nothing()) }));
+    let serving = hosts.here.serve("other", Arc::new(Passing(other))).await;
+    let serving = serving.expect("it serves");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(serving);
+    let caller = hosts.here.caller("caller").expect("valid");
+    let (link, function) = (LinkName::default(), pass());
+    let options = (CallerInstance::Here, Context::new(SOON));
+    let call = caller.pass_via(&function, &link, nothing(), options);
+    let open = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        gate.add_permits(1);
+    };
+    let (result, ()) = tokio::join!(call, open);
+    assert_eq!(result.expect("a result").bytes, Bytes::new());
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Arguments as text, checked against a function's type.
 
-use super::types::{Param, Signature};
 use crate::{output::on_one_line, words::shortened};
 use bytes::Bytes;
+use lattice_core::dynamic::{self, Param, Signature};
 use std::{error::Error as _, fmt::Write as _, ops::Range};
 use wasm_wave::{
     parser::ParserError,
@@ -56,7 +56,7 @@ pub(crate) fn parse(signature: &Signature, text: &str) -> Result<Bytes, Argument
             },
         }
     })?;
-    super::wire::encode(&signature.params, &values).map_err(|error| ArgumentError {
+    dynamic::encode(&signature.params, &values).map_err(|error| ArgumentError {
         span: 0..0,
         reason: error.to_string(),
     })

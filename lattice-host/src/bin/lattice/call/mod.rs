@@ -1,9 +1,6 @@
 //! `lattice call`.
 
 mod arguments;
-mod json;
-mod types;
-mod wire;
 
 use crate::{
     failure::Failure,
@@ -18,12 +15,12 @@ use lattice_core::{
     call::CallError,
     client::Encoded,
     constellation::Subject,
+    dynamic::{self, Signature, Type},
     name::{ComponentId, FunctionName, InterfaceName, NameError},
     types::ComponentTypes,
 };
 use lattice_wit::signature::Type as WitType;
 use std::{path::PathBuf, time::Duration};
-use types::{Signature, Type};
 use wasm_wave::{value::Value, wasm::WasmValue as _};
 
 const EXAMPLES: &str = r#"Examples:
@@ -191,7 +188,7 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
     let Some(ty) = ty else {
         return Ok(());
     };
-    let value = wire::decode(ty, bytes).map_err(|error| {
+    let value = dynamic::decode(ty, bytes).map_err(|error| {
         Failure::from(CallError::BadResult {
             reason: error.to_string(),
         })
@@ -208,7 +205,7 @@ fn answer(ty: Option<&Type>, bytes: &[u8], format: ValueFormat) -> Result<(), Fa
             };
             output::print(&format!("{}\n", harmless(&text)))
         }
-        ValueFormat::Json => output::print_json(&format!("{:#}", json::json(&ty.wit, &value))),
+        ValueFormat::Json => output::print_json(&format!("{:#}", dynamic::json(&ty.wit, &value))),
     };
     match printed {
         // The exit code is that of the call, even if nothing reads its result.

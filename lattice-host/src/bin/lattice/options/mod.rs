@@ -85,6 +85,16 @@ impl LatticeOptions {
         }
     }
 
+    /// Fails if the command line says where a lattice is, for a command with a lattice of its own.
+    pub(crate) fn refuse_location(&self, command: &str) -> Result<(), Failure> {
+        if self.data.is_some() || self.nats.names_servers() {
+            return Err(Failure::Usage(format!(
+                "`{command}` runs a lattice of its own; leave --nats and --data out"
+            )));
+        }
+        Ok(())
+    }
+
     async fn join_file(&self, path: PathBuf) -> Result<Lattice, Failure> {
         self.join(Lattice::on_disk(path, &self.lattice), None).await
     }

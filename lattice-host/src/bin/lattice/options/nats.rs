@@ -109,6 +109,11 @@ pub(crate) struct Servers {
 }
 
 impl NatsArguments {
+    /// Returns whether servers are named, other than by a variable.
+    pub(super) fn names_servers(&self) -> bool {
+        self.nats.is_some()
+    }
+
     /// Returns the servers and how to connect to them; `None` if no server is named.
     pub(crate) fn servers(&self) -> Result<Option<Servers>, Failure> {
         let names_one = |text: &str| text.split(',').any(|server| !server.trim().is_empty());

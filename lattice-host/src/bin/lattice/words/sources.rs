@@ -13,8 +13,8 @@ const LIBRARY: [&str; 3] = ["../lattice-core/src", "../lattice-core/proto/src", 
 /// Sources of programs of their own. Errors of their calls may reach a terminal.
 const PROVIDERS: &str = "../lattice-provider-sdk/src";
 /// Names in backticks that look like those of Rust and aren't: settings of NATS, functions of WIT,
-/// and fields of manifests and of their values.
-const OTHERS: [&str; 19] = [
+/// fields of manifests and of their values, values of attributes of metrics, and ends of names.
+const OTHERS: [&str; 29] = [
     "allow_atomic",
     "max_consumers",
     "max_file_store",
@@ -34,6 +34,16 @@ const OTHERS: [&str; 19] = [
     "replicas",
     "tag",
     "verifier",
+    "commit",
+    "held",
+    "kept",
+    "lease",
+    "read",
+    "receive",
+    "running",
+    "serving",
+    "waiting",
+    ".json",
 ];
 
 #[test]

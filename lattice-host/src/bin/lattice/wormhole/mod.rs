@@ -1,6 +1,5 @@
 //! `lattice wormhole`.
 
-mod address;
 mod settings;
 mod show;
 
@@ -11,13 +10,12 @@ use crate::{
     output::{Format, note, print, print_rows},
     suggest::hint,
 };
-use address::Ingresses;
 use clap::{Args, Subcommand};
 use lattice_core::{
     Lattice,
     name::WormholeId,
     wormhole::{WormholeSpec, WormholeState},
-    wormholes::{NewWormhole, WormholeError},
+    wormholes::{Ingresses, NewWormhole, WormholeError},
 };
 use settings::{AuthOptions, Changes, LimitOptions, Route, hash_of_new, wrong};
 

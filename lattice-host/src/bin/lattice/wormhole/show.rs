@@ -1,6 +1,5 @@
 //! What `lattice wormhole show` prints. Hashes of passwords and tokens are left out.
 
-use super::address::Ingresses;
 use crate::{
     failure::Failure,
     output::{Format, on_one_line, print as print_to_stdout, print_json},
@@ -8,6 +7,7 @@ use crate::{
 use lattice_core::{
     name::{AppName, ComponentId, LinkName, WormholeId},
     wormhole::{Rate, WormholeAuth, WormholeSpec},
+    wormholes::Ingresses,
 };
 use lattice_host::ByteSize;
 use serde_json::{Value as Json, json};

@@ -90,6 +90,14 @@ impl SharedPool {
         })
     }
 
+    /// Returns how many instances no request uses.
+    pub(super) fn idle(&self) -> usize {
+        let open = self.open.lock();
+        let is_idle =
+            |one: &&Arc<SharedInstance>| one.is_open(self.limits.in_all) && one.load() == 0;
+        open.iter().filter(is_idle).count()
+    }
+
     /// Returns a slot in the instance with the fewest requests, or in a new one that is started for
     /// the request with this context.
     fn slot(&self, context: Context) -> Slot {

@@ -4,7 +4,10 @@ use super::{
     reaper::Reaper,
     watched::{Next, Stall, Times, Watched},
 };
-use crate::http::exchange::{self, ErrorCode};
+use crate::http::{
+    exchange::{self, ErrorCode},
+    spans::RequestSpan,
+};
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
@@ -38,6 +41,8 @@ pub struct BrokenBody;
 pub(in crate::http::ingress) struct Origin {
     pub(in crate::http::ingress) request: HeaderValue,
     pub(in crate::http::ingress) wormhole: Arc<Wormhole>,
+    /// Lasts until the body has ended.
+    pub(in crate::http::ingress) span: RequestSpan,
 }
 
 /// The body of an actor's response.
@@ -141,7 +146,12 @@ impl Streamed {
 
     fn broken(&mut self, cause: &Cause) -> BrokenBody {
         self.has_broken = true;
-        let Origin { request, wormhole } = &self.origin;
+        let Origin {
+            request,
+            wormhole,
+            span,
+        } = &self.origin;
+        span.failed("response-broke", &cause.to_string());
         tracing::warn!(
             request = request.to_str().unwrap_or_default(),
             wormhole = %wormhole.id,

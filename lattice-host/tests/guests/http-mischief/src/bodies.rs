@@ -110,10 +110,12 @@ pub(crate) fn trailers(response: ResponseOutparam) {
     sending.finish(Some(trailers));
 }
 
-/// Sends a part of a body, and traps.
+/// Sends a part of a body that is too large to be held back until the guest returns, and traps.
 pub(crate) fn trap_later(response: ResponseOutparam) {
     let sending = Sending::start(response, &[]);
-    let _ = sending.out.blocking_write_and_flush(b"a part");
+    for _ in 0..256 {
+        let _ = sending.out.blocking_write_and_flush(&[7; 4_096]);
+    }
     core::arch::wasm32::unreachable()
 }
 

@@ -1,7 +1,10 @@
 //! A handler of the SDK, with streamed bodies. The path says what it does.
 
 use futures_util::stream;
-use lattice_actor_sdk::http::{Body, Request, Response, StatusCode, fetch};
+use lattice_actor_sdk::{
+    http::{Body, Request, Response, StatusCode, fetch},
+    log,
+};
 use std::io;
 
 #[lattice_actor_sdk::http]
@@ -21,6 +24,7 @@ async fn handle(request: Request<Body>) -> Result<Response<Body>, String> {
             Ok(Response::new(Body::from_try_stream(stream::iter(parts))))
         }
         "/fetch" => {
+            log::info!("on my way");
             let onward = Request::get("http://other.example/there").body(Body::empty());
             let onward = onward.map_err(|error| error.to_string())?;
             fetch(onward).await.map_err(in_words)

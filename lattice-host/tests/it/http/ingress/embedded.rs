@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use lattice_core::{Lattice, wormholes::NewWormhole};
 use lattice_host::{
     Host,
-    http::{ClientAddress, WormholeService, wormhole_service},
+    http::{ClientAddress, WormholeBody, WormholeService, wormhole_service},
 };
 use lattice_provider_sdk::serve;
 use std::time::Duration;
@@ -47,10 +47,32 @@ async fn a_host_that_leaves_finishes_the_responses_of_a_service_beside_it() {
 
 /// Returns the status of a request through a service of its own.
 async fn status(lattice: &Lattice, path: &str) -> u16 {
+    get(lattice, path).await.status().as_u16()
+}
+
+/// Sends a request through a service of its own.
+async fn get(lattice: &Lattice, path: &str) -> http::Response<WormholeBody> {
     let request = http::Request::get(format!("http://{SITE}{path}"));
     let request = request.body(Empty::<Bytes>::new()).expect("a request");
     let response = within(wormhole_service(lattice).call(request)).await;
-    response.expect("it never fails").status().as_u16()
+    response.expect("it never fails")
+}
+
+/// Not every server compares a body with the length that was announced.
+#[tokio::test]
+async fn a_body_of_another_length_than_announced_breaks_in_the_service() {
+    let lattice = Lattice::in_memory("test").await.expect("a lattice");
+    let serving = serve(&lattice, "site", Site::default()).await;
+    let _serving = serving.expect("it serves");
+    let new = NewWormhole::new("site").expect("an id").host(SITE);
+    let created = lattice.wormholes().create(new).await;
+    created.expect("it is created");
+    for (path, is_whole) in [("/exact", true), ("/short", false), ("/long", false)] {
+        let response = get(&lattice, path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        let body = within(response.into_body().collect()).await;
+        assert_eq!(body.is_ok(), is_whole, "{path}: {body:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod embedded;
 mod life;
 mod limits;
 mod malformed;
+mod metrics;
 mod requests;
 mod retries;
 mod scene;

@@ -254,6 +254,25 @@ async fn a_trusted_proxy_is_believed() {
 }
 
 #[tokio::test]
+async fn only_a_trusted_proxy_names_the_trace_where_traces_begin_here() {
+    let head = format!(
+        "GET /see HTTP/1.1\nhost: {SITE}\ntracestate: a=b\n\
+         traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n\n"
+    );
+    let local = "127.0.0.0/8".parse().expect("a range");
+    for (proxies, is_kept) in [(vec![], false), (vec![local], true)] {
+        let scene = Scene::with(|ingress| ingress.own_traces().trusted_proxies(proxies)).await;
+        let mut wire = scene.connect().await;
+        wire.send(&head).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for name in ["tracestate:", "traceparent: 00-0af7651916cd43dd"] {
+            assert_eq!(answer.text().contains(name), is_kept, "{name}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn wormholes_are_found_by_host_and_path() {
     let scene = Scene::with(|ingress| ingress.domain("Lattice.Example")).await;
     scene

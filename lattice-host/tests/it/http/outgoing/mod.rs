@@ -1,6 +1,7 @@
 //! Requests to servers, over links to the provider `http`.
 
 mod bodies;
+mod counted;
 mod denied;
 mod links;
 mod pool;

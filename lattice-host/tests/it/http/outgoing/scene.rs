@@ -26,7 +26,7 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) struct Scene {
     pub(super) lattice: Lattice,
     pub(super) client: HandlerClient<Caller>,
-    _host: Host,
+    pub(super) host: Host,
 }
 
 impl Scene {
@@ -46,7 +46,7 @@ impl Scene {
         Self {
             client: HandlerClient::new(lattice.caller("app").expect("an id")),
             lattice,
-            _host: host,
+            host,
         }
     }
 

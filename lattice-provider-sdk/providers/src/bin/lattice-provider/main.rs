@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use lattice_core::{Lattice, auth::LatticeKey, nats::NatsOptions};
+use lattice_otel::{Guard, InstallError, Telemetry};
 use lattice_provider_sdk::{Refusal, process, serve};
 use lattice_providers::{Builtin, builtins};
 use std::{
@@ -12,7 +13,12 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
+use tokio::runtime::Builder;
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, layer::SubscriberExt as _, registry, registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
 
 /// Variable with the servers.
 const NATS: &str = "LATTICE_NATS";
@@ -20,6 +26,8 @@ const NATS: &str = "LATTICE_NATS";
 const KEY: &str = "LATTICE_KEY";
 /// Prefix of variables with settings.
 const SETTING: &str = "LATTICE_SET_";
+/// How long the end of the process waits until the last telemetry is sent.
+const LAST_TELEMETRY: Duration = Duration::from_secs(1);
 
 /// Serves a standard provider of a lattice in a process of its own, until it gets SIGTERM or
 /// ctrl-c. Then running calls may finish
@@ -63,11 +71,43 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    let telemetry = match start_log() {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&Refusal::from(error)),
+    };
+    let code = serve_as_told(&options);
+    if let Some(guard) = telemetry
+        && let Ok(runtime) = Builder::new_current_thread().enable_time().build()
+        && let Err(error) = runtime.block_on(guard.shutdown(LAST_TELEMETRY))
+    {
+        tracing::warn!("{error}");
+    }
+    code
+}
+
+/// Starts the log, and telemetry, if the variables of OpenTelemetry name a collector.
+fn start_log() -> Result<Option<Guard>, InstallError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+    if !Telemetry::is_wanted() {
+        registry().with(filter).with(lines()).init();
+        return Ok(None);
+    }
+    let telemetry = Telemetry::builder()
+        .service_name("lattice-provider")
+        .attribute("service.version", env!("CARGO_PKG_VERSION"));
+    let (layer, guard) = telemetry.layer()?;
+    let lines = lines().with_filter(filter);
+    registry().with(layer).with(lines).init();
+    Ok(Some(guard))
+}
+
+/// Returns the layer that writes events to standard error.
+fn lines<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> {
+    tracing_subscriber::fmt::layer().with_writer(io::stderr)
+}
+
+/// Serves the provider that the command line names, or lists all.
+fn serve_as_told(options: &Options) -> ExitCode {
     let Some(name) = &options.name else {
         return list();
     };

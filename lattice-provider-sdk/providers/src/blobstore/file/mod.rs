@@ -76,6 +76,10 @@ impl FileStore {
 }
 
 impl Backend for FileStore {
+    fn system(&self) -> &'static str {
+        "file"
+    }
+
     async fn start(&self) -> Result<(), Refusal> {
         let layout = self.layout.clone();
         let prepared = tokio::task::spawn_blocking(move || layout.prepare()).await;

@@ -188,6 +188,10 @@ impl NatsStore {
 }
 
 impl Backend for NatsStore {
+    fn system(&self) -> &'static str {
+        "nats"
+    }
+
     async fn start(&self) -> Result<(), Refusal> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if !self.settings.containers.prefix.bytes().all(is_name) {

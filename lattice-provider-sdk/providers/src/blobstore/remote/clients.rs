@@ -141,7 +141,8 @@ impl S3 {
 impl IntoService for S3 {
     fn into_service(self) -> Arc<dyn Service> {
         let (prefix, timeout) = (self.0.prefix.clone(), self.0.timeout);
-        served(Remote::new(move || self.client(), prefix, timeout))
+        let connect = move || self.client();
+        served(Remote::new("s3", connect, prefix, timeout))
     }
 }
 
@@ -166,7 +167,8 @@ impl Azure {
 impl IntoService for Azure {
     fn into_service(self) -> Arc<dyn Service> {
         let (prefix, timeout) = (self.0.prefix.clone(), self.0.timeout);
-        served(Remote::new(move || self.client(), prefix, timeout))
+        let connect = move || self.client();
+        served(Remote::new("azure", connect, prefix, timeout))
     }
 }
 
@@ -191,7 +193,8 @@ impl Gcs {
 impl IntoService for Gcs {
     fn into_service(self) -> Arc<dyn Service> {
         let (prefix, timeout) = (self.0.prefix.clone(), self.0.timeout);
-        served(Remote::new(move || self.client(), prefix, timeout))
+        let connect = move || self.client();
+        served(Remote::new("gcs", connect, prefix, timeout))
     }
 }
 

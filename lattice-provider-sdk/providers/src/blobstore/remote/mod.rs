@@ -58,7 +58,13 @@ impl IntoService for AnyStore {
     fn into_service(self) -> Arc<dyn Service> {
         let store = self.0;
         let connect = move || Ok(store.clone());
-        served(Remote::new(connect, String::new(), timeout::default()))
+        let prefix = String::new();
+        served(Remote::new(
+            "object_store",
+            connect,
+            prefix,
+            timeout::default(),
+        ))
     }
 }
 
@@ -66,6 +72,8 @@ type Client = Arc<dyn ObjectStore>;
 
 /// Objects in one bucket.
 struct Remote {
+    /// The name of the cloud in traces.
+    system: &'static str,
     connect: Box<dyn Fn() -> Result<Client, Refusal> + Send + Sync>,
     /// Made at the start.
     client: OnceLock<(Client, Keys)>,
@@ -75,11 +83,13 @@ struct Remote {
 
 impl Remote {
     fn new(
+        system: &'static str,
         connect: impl Fn() -> Result<Client, Refusal> + Send + Sync + 'static,
         prefix: String,
         timeout: Duration,
     ) -> Self {
         Self {
+            system,
             connect: Box::new(connect),
             client: OnceLock::new(),
             prefix,
@@ -196,6 +206,10 @@ impl Remote {
 }
 
 impl Backend for Remote {
+    fn system(&self) -> &'static str {
+        self.system
+    }
+
     async fn start(&self) -> Result<(), Refusal> {
         if self.client.get().is_none() {
             let keys = Keys::new(&self.prefix)?;

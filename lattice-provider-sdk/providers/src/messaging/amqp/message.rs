@@ -6,10 +6,17 @@
 //! | `reply-to`, a subject | the header `Lattice-Reply-To`: a reply is published to that subject |
 //! | `reply-to`, `_INBOX.<queue>.<correlation>` | the properties `reply-to` and `correlation-id`: a reply is sent to that queue |
 //!
+//! The place of a message in a trace is the header `traceparent`.
+//!
 //! Queue and correlation id are in Base64, so that any of them makes a subject.
 
 use super::session::Outgoing;
-use crate::messaging::{INBOX, bindings::wasmcloud::messaging::types::BrokerMessage, subject};
+use crate::messaging::{
+    INBOX,
+    bindings::wasmcloud::messaging::types::BrokerMessage,
+    spans::{TRACEPARENT, position},
+    subject,
+};
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use lapin::{
@@ -17,6 +24,7 @@ use lapin::{
     message::Delivery,
     types::{AMQPValue, FieldTable, ShortString},
 };
+use lattice_core::id::TraceContext;
 use std::mem;
 
 /// The header with the subject to which a reply is published.
@@ -157,6 +165,22 @@ pub(super) fn reply(address: Address, body: Bytes) -> Outgoing {
         body,
         is_mandatory: false,
     }
+}
+
+/// Returns the properties with the place of their message in a trace, if it has one.
+pub(super) fn traced(properties: BasicProperties, trace: Option<TraceContext>) -> BasicProperties {
+    let Some(trace) = trace else {
+        return properties;
+    };
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    insert(&mut headers, TRACEPARENT, &trace.to_string());
+    properties.with_headers(headers)
+}
+
+/// Returns the place in a trace that a message has, if its header is valid.
+pub(super) fn trace_of(properties: &BasicProperties) -> Option<TraceContext> {
+    let value = header(properties, TRACEPARENT)?.as_long_string()?;
+    position(str::from_utf8(value.as_bytes()).ok()?)
 }
 
 /// Returns how often a message came back to its queue. Publishers can't set it.
@@ -309,6 +333,28 @@ mod tests {
         let program = delivered(properties(Some(inbox.clone())).expect("valid"));
         assert_eq!(program.reply_to, Some(inbox));
         properties(Some("_INBOX.*".to_owned())).expect_err("no address");
+    }
+
+    #[test]
+    fn a_message_has_its_place_in_a_trace_beside_other_headers() {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let trace = trace.parse::<TraceContext>().expect("a traceparent");
+        let untraced = properties(Some("a.reply".to_owned())).expect("valid");
+        assert_eq!(traced(untraced.clone(), None), untraced);
+        let properties = traced(untraced, Some(trace));
+        assert_eq!(trace_of(&properties), Some(trace));
+        let reply = header(&properties, REPLY_TO).and_then(text);
+        assert_eq!(reply.as_deref(), Some("a.reply"));
+        for value in [
+            AMQPValue::LongString("broken".into()),
+            AMQPValue::LongString("0".repeat(1_000).as_str().into()),
+            AMQPValue::LongInt(1),
+        ] {
+            let mut headers = FieldTable::default();
+            headers.insert(TRACEPARENT.into(), value);
+            let wrong = BasicProperties::default().with_headers(headers);
+            assert_eq!(trace_of(&wrong), None);
+        }
     }
 
     #[test]

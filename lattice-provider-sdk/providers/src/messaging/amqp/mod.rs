@@ -86,12 +86,13 @@ use super::{
         wasmcloud::messaging::{consumer::Consumer, types::BrokerMessage},
     },
     handler_interface,
+    spans::{self, Way},
 };
 use crate::outgoing::{Outgoing, OutgoingLink};
 use bytes::Bytes;
 use connection::Connection;
 use lapin::types::ShortString;
-use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal};
+use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal, WorkSpan};
 use message::Address;
 use session::PublishError;
 use std::{
@@ -103,6 +104,9 @@ use topology::Bindings;
 
 /// How long a check of the server's health may take.
 const HEALTH: Duration = Duration::from_secs(3);
+
+/// The value of `messaging.system`: the conventions have no other one for AMQP 0-9-1.
+const SYSTEM: &str = "rabbitmq";
 
 /// The provider; see the [module](self).
 #[derive(Debug)]
@@ -255,6 +259,7 @@ impl Consumer for AmqpMessaging {
         let session = servers.sending.session()?;
         let key = message::key(&subject)?;
         let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        let span = servers.publishing(call, "request", (&subject, &body));
         let answered = async {
             let replies = session.replies().await?;
             let mut reply = replies.expect();
@@ -265,7 +270,10 @@ impl Consumer for AmqpMessaging {
             let outgoing = session::Outgoing {
                 exchange: servers.exchange.clone(),
                 key,
-                properties: message::request(address, patience.as_millis()),
+                properties: message::traced(
+                    message::request(address, patience.as_millis()),
+                    span.context().trace,
+                ),
                 body,
                 is_mandatory: true,
             };
@@ -275,9 +283,11 @@ impl Consumer for AmqpMessaging {
                 Err(error) => Err(error.to_string()),
             }
         };
-        timeout(patience, answered)
-            .await
-            .unwrap_or_else(|_| Err(format!("no reply within {} ms", patience.as_millis())))
+        let in_time = async {
+            let late = |_| Err(format!("no reply within {} ms", patience.as_millis()));
+            timeout(patience, answered).await.unwrap_or_else(late)
+        };
+        span.attempt(in_time).await
     }
 
     async fn publish(&self, call: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
@@ -291,20 +301,46 @@ impl Consumer for AmqpMessaging {
         let servers = &running.servers;
         let session = servers.sending.session()?;
         let subject = message.subject.clone();
-        let outgoing = outgoing(servers, message, config.stored)?;
+        let mut outgoing = outgoing(servers, message, config.stored)?;
         let patience = servers.sending.patience().min(call.time_left());
-        match timeout(patience, session.publish(outgoing)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(PublishError::Unroutable)) => Err(format!(
-                "no queue takes messages to `{subject}`, so this one was not stored; link the \
-                 messaging provider to an actor, or bind a queue"
-            )),
-            Ok(Err(error)) => Err(format!("the message was not published: {error}")),
-            Err(_) => Err(
-                "the AMQP server did not confirm the message in time; it may have been published"
-                    .to_owned(),
-            ),
-        }
+        let span = servers.publishing(call, "publish", (&subject, &outgoing.body));
+        outgoing.properties = message::traced(outgoing.properties, span.context().trace);
+        let published = async {
+            let published = timeout(patience, session.publish(outgoing)).await;
+            match published {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(PublishError::Unroutable)) => Err(format!(
+                    "no queue takes messages to `{subject}`, so this one was not stored; link the \
+                     messaging provider to an actor, or bind a queue"
+                )),
+                Ok(Err(error)) => Err(format!("the message was not published: {error}")),
+                Err(_) => Err(
+                    "the AMQP server did not confirm the message in time; it may have been \
+                     published"
+                        .to_owned(),
+                ),
+            }
+        };
+        span.attempt(published).await
+    }
+}
+
+impl Servers {
+    /// Begins the span of a message that is published. A reply goes to a queue, without the
+    /// exchange.
+    fn publishing(
+        &self,
+        call: &Call<AmqpMessaging>,
+        operation: &'static str,
+        message: (&str, &[u8]),
+    ) -> WorkSpan {
+        let is_reply = message.0.starts_with(INBOX);
+        let exchange = if is_reply { "" } else { self.exchange.as_str() };
+        let way = Way {
+            exchange: Some(exchange),
+            ..Way::through(SYSTEM)
+        };
+        spans::publishing(call, operation, (way, &call.binding().publish), message)
     }
 }
 

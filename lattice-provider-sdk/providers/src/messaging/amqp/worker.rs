@@ -2,7 +2,7 @@
 //! acknowledges each after its handler.
 
 use super::{
-    Servers,
+    SYSTEM, Servers,
     again::Again,
     failed,
     message::{self, SetAside},
@@ -14,6 +14,7 @@ use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver, pause},
+        spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
 };
@@ -224,8 +225,18 @@ impl Worker {
             backoff,
             ..
         } = self.subscription;
+        let exchange = message.exchange.clone();
+        let arrival = Arrival {
+            way: Way {
+                exchange: Some(&exchange),
+                receiver: Some(self.source.queue.name.as_str()),
+                ..Way::through(SYSTEM)
+            },
+            subjects: &self.subscription.subjects,
+            trace: message::trace_of(&message.properties),
+        };
         loop {
-            let reason = match deliver(&self.link, &content, timeout).await {
+            let reason = match deliver(&self.link, &content, &arrival, timeout).await {
                 Delivered::Handled => return Answer::Handled,
                 Delivered::NotTaken => return Answer::Return,
                 Delivered::Failed(reason) => reason,

@@ -29,11 +29,12 @@ use super::{
         },
     },
     handler_interface,
+    spans::{self, Way},
 };
 use crate::outgoing::Outgoing;
 use bytes::Bytes;
 use lattice_core::{call::FunctionRef, id::Origin};
-use lattice_provider_sdk::{Call, Context, Instance, Link, Provider, Refusal};
+use lattice_provider_sdk::{Call, Context, Instance, Link, Provider, Refusal, WorkSpan};
 use requests::Requests;
 use router::Router;
 use serde::Deserialize;
@@ -46,6 +47,9 @@ use std::{
 const MOST_REQUESTS: usize = 1_000_000;
 /// How long a reply may take on its way to another replica of the provider.
 const FORWARD: Duration = Duration::from_secs(2);
+
+/// The value of `messaging.system`.
+const SYSTEM: &str = "lattice";
 
 /// The settings of an instance of `messaging-lattice`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -178,28 +182,47 @@ impl Consumer for LatticeMessaging {
         let running = self.running()?;
         let origin = running.origin()?;
         let (inbox, reply) = running.requests.open(&origin)?;
+        let span = publishing(call, "request", (&subject, &body));
         let message = BrokerMessage {
             subject,
             body,
             reply_to: Some(inbox),
         };
-        if running.router.publish(&message)? == 0 {
-            return Err(format!(
-                "no actor has a subscription to `{}`; link the messaging provider to one",
-                message.subject
-            ));
-        }
-        reply.within(call, timeout_ms).await
+        let answered = async {
+            if running.router.publish(&message, span.context().trace)? == 0 {
+                return Err(format!(
+                    "no actor has a subscription to `{}`; link the messaging provider to one",
+                    message.subject
+                ));
+            }
+            reply.within(call, timeout_ms).await
+        };
+        span.attempt(answered).await
     }
 
     async fn publish(&self, call: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
         call.binding().check(&message.subject)?;
         let running = self.running()?;
-        if message.subject.starts_with(INBOX) {
-            return running.reply(message, call.context()).await;
-        }
-        running.router.publish(&message).map(|_| ())
+        let span = publishing(call, "publish", (&message.subject, &message.body));
+        let published = async {
+            let context = span.context();
+            if message.subject.starts_with(INBOX) {
+                return running.reply(message, context).await;
+            }
+            running.router.publish(&message, context.trace).map(drop)
+        };
+        span.attempt(published).await
     }
+}
+
+/// Begins the span of a message that is published.
+fn publishing(
+    call: &Call<LatticeMessaging>,
+    operation: &'static str,
+    message: (&str, &[u8]),
+) -> WorkSpan {
+    let way = Way::through(SYSTEM);
+    spans::publishing(call, operation, (way, &call.binding().publish), message)
 }
 
 impl Running {

@@ -2,7 +2,7 @@
 
 use super::Subscription;
 use crate::messaging::{Patterns, bindings::wasmcloud::messaging::types::BrokerMessage};
-use lattice_core::link::LinkKey;
+use lattice_core::{id::TraceContext, link::LinkKey};
 use std::sync::{
     Arc, PoisonError, RwLock,
     atomic::{AtomicUsize, Ordering},
@@ -31,6 +31,8 @@ struct Subscriber {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) message: BrokerMessage,
+    /// The place in the trace of its publisher.
+    pub(super) trace: Option<TraceContext>,
     /// Kept until the message is handled.
     pub(super) room: Room,
 }
@@ -93,7 +95,11 @@ impl Router {
 
     /// Puts a message into the queues of all links whose subjects match, and returns how many there
     /// are. Either all of them get it, or none.
-    pub(super) fn publish(&self, message: &BrokerMessage) -> Result<usize, String> {
+    pub(super) fn publish(
+        &self,
+        message: &BrokerMessage,
+        trace: Option<TraceContext>,
+    ) -> Result<usize, String> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let matching = all
             .iter()
@@ -131,6 +137,7 @@ impl Router {
         for (place, room) in places {
             place.send(Queued {
                 message: message.clone(),
+                trace,
                 room,
             });
         }
@@ -185,12 +192,12 @@ mod tests {
         let router = Arc::new(Router::default());
         let (_one, mut one) = router.subscribe(key("one"), &subscription(&["a.*", "a.b"], 8));
         let (two_guard, mut two) = router.subscribe(key("two"), &subscription(&[">"], 8));
-        assert_eq!(router.publish(&message("a.b")), Ok(2));
-        assert_eq!(router.publish(&message("b")), Ok(1));
+        assert_eq!(router.publish(&message("a.b"), None), Ok(2));
+        assert_eq!(router.publish(&message("b"), None), Ok(1));
         assert_eq!(next(&mut one), Some(message("a.b")));
         assert!(one.try_recv().is_err(), "once, although two patterns match");
         drop(two_guard);
-        assert_eq!(router.publish(&message("b")), Ok(0));
+        assert_eq!(router.publish(&message("b"), None), Ok(0));
         assert_eq!(next(&mut two), Some(message("a.b")));
         assert_eq!(next(&mut two), Some(message("b")), "what waits is kept");
     }
@@ -200,8 +207,8 @@ mod tests {
         let router = Arc::new(Router::default());
         let (_one, mut one) = router.subscribe(key("one"), &subscription(&["a"], 8));
         let (_two, mut two) = router.subscribe(key("two"), &subscription(&["a"], 1));
-        assert_eq!(router.publish(&message("a")), Ok(2));
-        let refusal = router.publish(&message("a")).expect_err("full");
+        assert_eq!(router.publish(&message("a"), None), Ok(2));
+        let refusal = router.publish(&message("a"), None).expect_err("full");
         assert!(
             refusal.contains("(two) is full with 1 messages"),
             "{refusal}"
@@ -209,7 +216,7 @@ mod tests {
         one.try_recv().expect("the first message");
         assert!(one.try_recv().is_err(), "the second one reached no link");
         two.try_recv().expect("the first message");
-        assert_eq!(router.publish(&message("a")), Ok(2));
+        assert_eq!(router.publish(&message("a"), None), Ok(2));
     }
 
     #[test]
@@ -221,20 +228,20 @@ mod tests {
             body: vec![0; MOST_BYTES + 1].into(),
             ..message("a")
         };
-        assert_eq!(router.publish(&large), Ok(2));
-        let refusal = router.publish(&message("a")).expect_err("full");
+        assert_eq!(router.publish(&large, None), Ok(2));
+        let refusal = router.publish(&message("a"), None).expect_err("full");
         assert!(refusal.contains("is full with 64 MiB"), "{refusal}");
         let handled = two.try_recv().expect("the large one");
         router
-            .publish(&message("b"))
+            .publish(&message("b"), None)
             .expect_err("it is being handled");
         drop(handled);
-        assert_eq!(router.publish(&message("b")), Ok(1));
+        assert_eq!(router.publish(&message("b"), None), Ok(1));
         router
-            .publish(&message("a"))
+            .publish(&message("a"), None)
             .expect_err("`one` is still full");
         assert_eq!(next(&mut two), Some(message("b")), "and none got that");
         assert!(next(&mut one).is_some());
-        assert_eq!(router.publish(&message("a")), Ok(2));
+        assert_eq!(router.publish(&message("a"), None), Ok(2));
     }
 }

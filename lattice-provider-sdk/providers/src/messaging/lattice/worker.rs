@@ -1,6 +1,7 @@
 //! The task of one link: takes messages from its queue and passes them to the actor.
 
 use super::{
+    SYSTEM,
     router::{Queued, Router},
     subscription::Subscription,
 };
@@ -8,9 +9,11 @@ use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver, pause},
+        spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
 };
+use lattice_core::id::TraceContext;
 use lattice_provider_sdk::Refusal;
 use std::sync::Arc;
 use tokio::{task::JoinSet, time::sleep};
@@ -61,6 +64,7 @@ impl Worker {
     async fn handle(self: Arc<Self>, queued: Queued) {
         let Queued {
             message,
+            trace,
             room: _room,
         } = queued;
         let Subscription {
@@ -69,9 +73,14 @@ impl Worker {
             backoff,
             ..
         } = self.subscription;
+        let arrival = Arrival {
+            way: Way::through(SYSTEM),
+            subjects: &self.subscription.subjects,
+            trace,
+        };
         let mut failures = 0;
         loop {
-            let reason = match deliver(&self.link, &message, timeout).await {
+            let reason = match deliver(&self.link, &message, &arrival, timeout).await {
                 Delivered::Handled => return,
                 Delivered::NotTaken => {
                     return self.give_up(&message, "the link has ended", failures);
@@ -81,7 +90,7 @@ impl Worker {
             failures += 1;
             if failures >= max_deliver {
                 self.give_up(&message, &reason, failures);
-                return self.set_aside(message);
+                return self.set_aside(message, trace);
             }
             sleep(pause(backoff, failures)).await;
         }
@@ -93,12 +102,12 @@ impl Worker {
     }
 
     /// Publishes a message to the subject for those that were not handled, if there is one.
-    fn set_aside(&self, message: BrokerMessage) {
+    fn set_aside(&self, message: BrokerMessage, trace: Option<TraceContext>) {
         let Some(subject) = self.subscription.dead_letter.clone() else {
             return;
         };
         let message = BrokerMessage { subject, ..message };
-        let set_aside = self.router.publish(&message);
+        let set_aside = self.router.publish(&message, trace);
         let failed = match set_aside {
             Ok(0) => "no link receives this subject".to_owned(),
             Ok(_) => return,

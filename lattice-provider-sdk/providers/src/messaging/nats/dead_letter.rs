@@ -1,13 +1,18 @@
 //! The headers of messages that were set aside.
 
+use super::headers as own;
 use async_nats::{HeaderMap, HeaderValue, jetstream};
+use lattice_core::id::TraceContext;
 
 /// Longest reason in a header, in bytes. It is one line for a person, not a log.
 const LONGEST: usize = 1_024;
 
-/// Returns the headers of a message that was not handled, for this reason.
-pub(super) fn headers(reason: &str, subject: &str) -> HeaderMap {
+/// Returns the headers of a message that was not handled, for this reason. It stays in its trace.
+pub(super) fn headers(reason: &str, subject: &str, trace: Option<TraceContext>) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    if let Some(trace) = trace {
+        own::insert(&mut headers, trace);
+    }
     insert(&mut headers, "Lattice-Reason", reason);
     insert(&mut headers, "Lattice-Subject", subject);
     headers
@@ -19,7 +24,8 @@ pub(super) fn headers_of(
     message: &jetstream::Message,
     info: &jetstream::message::Info<'_>,
 ) -> HeaderMap {
-    let mut headers = headers(reason, &message.subject);
+    let trace = own::trace_of(message.headers.as_ref());
+    let mut headers = headers(reason, &message.subject, trace);
     insert(&mut headers, "Lattice-Stream", info.stream);
     insert(
         &mut headers,
@@ -56,7 +62,7 @@ mod tests {
     #[test]
     fn every_reason_fits_a_header() {
         let long = format!("first\r\nsecond {}", "é".repeat(LONGEST));
-        let headers = headers(&long, "a.b");
+        let headers = headers(&long, "a.b", None);
         let reason = headers.get("Lattice-Reason").expect("a reason").as_str();
         assert!(reason.starts_with("first  second é") && reason.len() <= LONGEST);
         assert_eq!(

@@ -35,6 +35,7 @@
 //!   delivered again comes after those that were delivered meanwhile.
 
 mod dead_letter;
+mod headers;
 mod streams;
 mod subjects;
 mod subscription;
@@ -47,16 +48,18 @@ use super::{
         World,
         wasmcloud::messaging::{consumer::Consumer, types::BrokerMessage},
     },
-    handler_interface, subject,
+    handler_interface,
+    spans::{self, Way},
+    subject,
 };
 use crate::{
     nats::{Connection, NatsSettings},
     outgoing::{Outgoing, OutgoingLink},
 };
-use async_nats::{Client, StatusCode};
+use async_nats::{Client, HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal};
+use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal, WorkSpan};
 use std::{
     fmt::Display,
     sync::{Arc, Mutex, PoisonError},
@@ -69,6 +72,9 @@ const HEALTH: Duration = Duration::from_secs(3);
 /// Messages of one subscription without a stream that may wait in this process. The server's
 /// messages beyond that are dropped.
 const WAITING: usize = 4_096;
+
+/// The value of `messaging.system`.
+const SYSTEM: &str = "nats";
 
 /// The provider; see the [module](self).
 #[derive(Debug)]
@@ -98,6 +104,20 @@ impl NatsMessaging {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let running = running.clone();
         running.ok_or_else(|| "the messaging provider has stopped here; try again".to_owned())
+    }
+
+    /// Begins the span of a message that is published.
+    fn publishing(
+        &self,
+        call: &Call<Self>,
+        operation: &'static str,
+        message: (&str, &[u8]),
+    ) -> WorkSpan {
+        let way = Way {
+            inboxes: self.settings.inbox_prefix.as_deref(),
+            ..Way::through(SYSTEM)
+        };
+        spans::publishing(call, operation, (way, &call.binding().publish), message)
     }
 
     /// Checks that a link may publish to `subject`, which may be where this or another program
@@ -205,24 +225,32 @@ impl Consumer for NatsMessaging {
         self.check(call.binding(), &subject)?;
         let running = self.running()?;
         let patience = Duration::from_millis(timeout_ms.into()).min(call.time_left());
+        let span = self.publishing(call, "request", (&subject, &body));
         let answered = async {
             let client = ready(&running.connection).await?;
             // One subscription per request, because the client's own requests keep an entry for
             // each reply that never comes.
             let inbox = client.new_inbox();
             let mut replies = client.subscribe(inbox.clone()).await.map_err(failed)?;
-            let sent = client.publish_with_reply(subject.clone(), inbox, body);
-            sent.await.map_err(failed)?;
+            let request = BrokerMessage {
+                subject: subject.clone(),
+                body,
+                reply_to: Some(inbox),
+            };
+            send(client, request, &span).await?;
             let reply = replies.next().await;
-            reply.ok_or_else(|| "the connection to the NATS server was closed".to_owned())
+            let reply =
+                reply.ok_or_else(|| "the connection to the NATS server was closed".to_owned())?;
+            if reply.status == Some(StatusCode::NO_RESPONDERS) {
+                return Err(format!("nothing listens at `{subject}`"));
+            }
+            Ok(message(reply))
         };
-        let reply = timeout(patience, answered)
-            .await
-            .map_err(|_| format!("no reply within {} ms", patience.as_millis()))??;
-        if reply.status == Some(StatusCode::NO_RESPONDERS) {
-            return Err(format!("nothing listens at `{subject}`"));
-        }
-        Ok(message(reply))
+        let in_time = async {
+            let late = |_| format!("no reply within {} ms", patience.as_millis());
+            timeout(patience, answered).await.map_err(late)?
+        };
+        span.attempt(in_time).await
     }
 
     async fn publish(&self, call: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
@@ -235,27 +263,21 @@ impl Consumer for NatsMessaging {
         let running = self.running()?;
         let connection = &running.connection;
         let patience = connection.timeout().min(call.time_left());
+        let span = self.publishing(call, "publish", (&message.subject, &message.body));
         let published = async {
             let client = ready(connection).await?;
             if config.stored {
-                return store(connection, message).await;
+                return store(connection, message, &span).await;
             }
-            let BrokerMessage {
-                subject,
-                body,
-                reply_to,
-            } = message;
-            let sent = match reply_to {
-                Some(reply_to) => client.publish_with_reply(subject, reply_to, body).await,
-                None => client.publish(subject, body).await,
-            };
-            sent.map_err(failed)?;
+            send(client, message, &span).await?;
             client.flush().await.map_err(failed)
         };
         let late = || "the NATS server did not take the message in time; try again".to_owned();
-        timeout(patience, published)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+        let in_time = async {
+            let published = timeout(patience, published).await;
+            published.unwrap_or_else(|_| Err(late()))
+        };
+        span.attempt(in_time).await
     }
 }
 
@@ -264,8 +286,36 @@ async fn ready(connection: &Connection) -> Result<&Client, String> {
     connection.ready().await.map_err(|away| away.to_string())
 }
 
+/// Returns the headers of a message that is published within a span, if it has any.
+fn headers_of(client: &Client, body: &Bytes, span: &WorkSpan) -> Option<HeaderMap> {
+    headers::traced(span.context().trace, (body.len(), client.max_payload()))
+}
+
+/// Passes a message to the server's connection.
+async fn send(client: &Client, message: BrokerMessage, span: &WorkSpan) -> Result<(), String> {
+    let BrokerMessage {
+        subject,
+        body,
+        reply_to,
+    } = message;
+    let sent = match (reply_to, headers_of(client, &body, span)) {
+        (None, None) => client.publish(subject, body).await,
+        (None, Some(headers)) => client.publish_with_headers(subject, headers, body).await,
+        (Some(reply_to), None) => client.publish_with_reply(subject, reply_to, body).await,
+        (Some(reply_to), Some(headers)) => {
+            let sent = client.publish_with_reply_and_headers(subject, reply_to, headers, body);
+            sent.await
+        }
+    };
+    sent.map_err(failed)
+}
+
 /// Publishes a message, and waits until a stream has stored it.
-async fn store(connection: &Connection, message: BrokerMessage) -> Result<(), String> {
+async fn store(
+    connection: &Connection,
+    message: BrokerMessage,
+    span: &WorkSpan,
+) -> Result<(), String> {
     if message.reply_to.is_some() {
         return Err(
             "a message that a stream stores has no `reply-to`; publish it over a link without \
@@ -274,7 +324,11 @@ async fn store(connection: &Connection, message: BrokerMessage) -> Result<(), St
         );
     }
     let streams = connection.jetstream();
-    let sent = streams.publish(message.subject, message.body).await;
+    let BrokerMessage { subject, body, .. } = message;
+    let sent = match headers_of(connection.client(), &body, span) {
+        None => streams.publish(subject, body).await,
+        Some(headers) => streams.publish_with_headers(subject, headers, body).await,
+    };
     sent.map_err(failed)?.await.map_err(failed)?;
     Ok(())
 }

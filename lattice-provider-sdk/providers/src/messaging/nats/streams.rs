@@ -1,11 +1,12 @@
 //! The task of a link with a stream: pulls messages of a durable consumer, as many as it may handle
 //! at once, and acknowledges each after its handler.
 
-use super::{Connection, Subscription, dead_letter, failed, ready};
+use super::{Connection, SYSTEM, Subscription, dead_letter, failed, headers, ready};
 use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver, pause},
+        spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
     period::Period,
@@ -130,12 +131,16 @@ impl Worker {
         }
     }
 
+    /// Returns the name of the consumer of the link.
+    fn durable(&self) -> &str {
+        self.subscription.durable.as_ref().unwrap_or(&self.name)
+    }
+
     /// Returns the consumer of the link, and makes it as the link's config says.
     async fn consumer(&self) -> Result<Consumer<pull::Config>, String> {
         let Subscription {
             stream,
             subjects,
-            durable,
             ack_wait,
             max_in_flight,
             ..
@@ -146,7 +151,7 @@ impl Worker {
             filter_subject = filter_subjects.pop().unwrap_or_default();
         }
         let config = pull::Config {
-            durable_name: Some(durable.as_ref().unwrap_or(&self.name).clone()),
+            durable_name: Some(self.durable().to_owned()),
             description: Some(format!("the link {}", self.link.link.key())),
             ack_policy: AckPolicy::Explicit,
             ack_wait: ack_wait.length(),
@@ -196,10 +201,16 @@ impl Worker {
             body: message.payload.clone(),
             reply_to: None,
         };
-        let within = self.subscription.timeout;
-        let delivered = self
-            .holding(&message, deliver(&self.link, &content, within))
-            .await;
+        let arrival = Arrival {
+            way: Way {
+                receiver: Some(self.durable()),
+                ..Way::through(SYSTEM)
+            },
+            subjects: &self.subscription.subjects,
+            trace: headers::trace_of(message.headers.as_ref()),
+        };
+        let delivery = deliver(&self.link, &content, &arrival, self.subscription.timeout);
+        let delivered = self.holding(&message, delivery).await;
         let answer = match delivered {
             Delivered::Handled => AckKind::Ack,
             // Another replica of the provider gets it at once.

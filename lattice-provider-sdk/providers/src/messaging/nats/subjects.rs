@@ -1,27 +1,26 @@
 //! The task of a link without a stream.
 
-use super::{Connection, Subscription, dead_letter, message};
+use super::{Connection, SYSTEM, Subscription, dead_letter, headers, message};
 use crate::{
     messaging::{
-        bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver},
+        spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
 };
-use async_nats::Subscriber;
-use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
+use async_nats::{Message, Subscriber};
+use futures_util::{StreamExt as _, stream::SelectAll};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    task::{JoinSet, unconstrained},
-    time::sleep,
+    task::JoinSet,
+    time::{sleep, timeout},
 };
 
 /// The pause before subscribing again after the connection was closed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Most messages that have arrived and are handled after the link has ended: as many as the client
-/// keeps for one subject.
-const REST: usize = 4_096;
+/// How long what the server has sent before the link ended may take to arrive.
+const REST: Duration = Duration::from_secs(2);
 
 /// Runs until the link ends, and then until the messages are handled that have arrived.
 pub(super) async fn run(
@@ -61,12 +60,16 @@ struct Worker {
 }
 
 impl Worker {
+    fn group(&self) -> &str {
+        self.subscription.queue_group.as_ref().unwrap_or(&self.name)
+    }
+
     async fn subscribe(&self) -> Result<SelectAll<Subscriber>, String> {
         let client = self.connection.client();
-        let group = self.subscription.queue_group.as_ref().unwrap_or(&self.name);
+        let group = self.group();
         let mut messages = SelectAll::new();
         for subject in self.subscription.subjects.texts() {
-            let subscribed = client.queue_subscribe(subject, group.clone()).await;
+            let subscribed = client.queue_subscribe(subject, group.to_owned()).await;
             messages.push(subscribed.map_err(super::failed)?);
         }
         Ok(messages)
@@ -89,7 +92,7 @@ impl Worker {
                 received = messages.next(), if handled.len() < most => received,
             };
             let Some(received) = received else { return };
-            handled.spawn(self.clone().handle(message(received)));
+            handled.spawn(self.clone().handle(received));
         }
     }
 
@@ -100,24 +103,52 @@ impl Worker {
         handled: &mut JoinSet<()>,
     ) {
         let mut rest = Vec::new();
-        while rest.len() < REST
-            // The runtime's limit on what a task does at once would look like an empty queue.
-            && let Some(Some(received)) = unconstrained(messages.next()).now_or_never()
-        {
-            rest.push(received);
-        }
-        // From here on, the server sends them to other replicas.
+        let mut reason = None;
+        let arrived = timeout(REST, async {
+            // The server sends no more of them here once it knows that. The client then reads what
+            // is there, and ends the streams: what arrives even later is lost. So what is taken
+            // here is as much as waits in this process at most.
+            for subscriber in &mut messages {
+                if let Err(error) = subscriber.drain().await {
+                    reason = Some(super::failed(error));
+                }
+            }
+            while let Some(received) = messages.next().await {
+                rest.push(received);
+            }
+        })
+        .await;
+        // However that ended, the server sends them to other replicas from here on.
         drop(messages);
+        if arrived.is_err() {
+            reason = Some(format!("the NATS server took longer than {REST:?}"));
+        }
+        if let Some(reason) = reason {
+            let link = self.link.link.key();
+            tracing::warn!(%link, reason, "messages that were on their way to a link that has ended \
+                may be lost");
+        }
         for received in rest {
             if handled.len() >= self.subscription.max_in_flight {
                 handled.join_next().await;
             }
-            handled.spawn(self.clone().handle(message(received)));
+            handled.spawn(self.clone().handle(received));
         }
     }
 
-    async fn handle(self: Arc<Self>, message: BrokerMessage) {
-        let reason = match deliver(&self.link, &message, self.subscription.timeout).await {
+    async fn handle(self: Arc<Self>, received: Message) {
+        let trace = headers::trace_of(received.headers.as_ref());
+        let message = message(received);
+        let arrival = Arrival {
+            way: Way {
+                receiver: Some(self.group()),
+                ..Way::through(SYSTEM)
+            },
+            subjects: &self.subscription.subjects,
+            trace,
+        };
+        let within = self.subscription.timeout;
+        let reason = match deliver(&self.link, &message, &arrival, within).await {
             Delivered::Handled => return,
             Delivered::Failed(reason) => reason,
             Delivered::NotTaken => "the link has ended".to_owned(),
@@ -127,7 +158,7 @@ impl Worker {
         let Some(to) = &self.subscription.dead_letter else {
             return;
         };
-        let headers = dead_letter::headers(&reason, subject);
+        let headers = dead_letter::headers(&reason, subject, trace);
         let client = self.connection.client();
         let set_aside = client.publish_with_headers(to.clone(), headers, message.body);
         if let Err(error) = set_aside.await {

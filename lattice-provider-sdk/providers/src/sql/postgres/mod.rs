@@ -219,6 +219,8 @@ impl Backend for PostgresBackend {
     type Scope = Arc<PgPool>;
     type Session = PostgresSession;
 
+    const SYSTEM: &'static str = "postgresql";
+
     fn scope(&self, config: &LinkConfig) -> Result<Arc<PgPool>, Refusal> {
         if config
             .schema

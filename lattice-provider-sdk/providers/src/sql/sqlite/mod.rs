@@ -142,6 +142,8 @@ impl Backend for SqliteBackend {
     type Scope = SqliteScope;
     type Session = SqliteSession;
 
+    const SYSTEM: &'static str = "sqlite";
+
     fn scope(&self, config: &LinkConfig) -> Result<SqliteScope, Refusal> {
         if config.schema.is_some() {
             return Err(Refusal::new(

@@ -3,6 +3,7 @@
 mod faults;
 #[cfg(target_os = "linux")]
 mod growth;
+mod spans;
 mod stage;
 mod suite;
 

@@ -38,6 +38,8 @@ pub(crate) enum Behaviour {
     Reply,
     /// Waits until it may go on.
     Wait(Arc<Semaphore>),
+    /// Passes on the place in a trace that its call has, or nothing if that has none.
+    Trace,
     /// Takes a moment with the only permit, and passes on [`TOGETHER`] if it isn't there.
     Alone(Arc<Semaphore>),
 }
@@ -92,7 +94,11 @@ impl Stateless for Actor {
 }
 
 impl Handler for Actor {
-    async fn handle_message(&self, _: &Call<Self>, message: BrokerMessage) -> Result<(), String> {
+    async fn handle_message(
+        &self,
+        call: &Call<Self>,
+        message: BrokerMessage,
+    ) -> Result<(), String> {
         // The test may have ended.
         let _ = self.received.send(message.clone());
         if message.body == PROBE {
@@ -111,6 +117,12 @@ impl Handler for Actor {
                 for _ in 0..100 {
                     tokio::task::yield_now().await;
                 }
+                Ok(())
+            }
+            Behaviour::Trace => {
+                let trace = call.trace().map(|trace| trace.to_string());
+                let body = trace.unwrap_or_default().into();
+                let _ = self.received.send(BrokerMessage { body, ..message });
                 Ok(())
             }
             Behaviour::Wait(go) => {

@@ -61,6 +61,7 @@ on_each_backend! {
     others_stay_in_order_around_a_message_that_fails
     messages_wait_for_an_actor_that_is_away
     a_wrong_link_is_shown_and_mended
+    a_trace_goes_on_at_the_handler
 }
 
 /// Runs the tests of the backends that store messages.

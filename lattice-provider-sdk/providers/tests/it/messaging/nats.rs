@@ -348,6 +348,10 @@ async fn what_has_arrived_is_handled_although_its_link_changes() {
         scene.publish("a", body).await.expect("published");
     }
     assert_eq!(received.next().await.body, "runs");
+    // The server answers this after it has sent the messages, over the same connection.
+    let answer = scene.web().request("nowhere", b"", 10_000).await;
+    let nothing = answer.expect("called").expect_err("there is no handler");
+    assert!(nothing.contains("nothing listens"), "{nothing}");
     let changed = json!({ "subjects": "a", "max-in-flight": 1, "timeout": "20s" });
     scene.subscribe("actor", &changed).await;
     // The first one is still being handled, so this reaches the new subscription.

@@ -1,12 +1,17 @@
 //! What every backend does.
 
 use super::{
-    actor::Behaviour,
+    actor::{Behaviour, BrokerMessage},
+    eventually,
     scene::{Backend, Scene},
 };
+use crate::log::Log;
+use lattice_provider_sdk::Context;
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 pub(crate) async fn a_message_reaches_each_matching_link_once(backend: Backend) {
     let scene = Scene::new(backend).await;
@@ -184,4 +189,68 @@ pub(crate) async fn a_wrong_link_is_shown_and_mended(backend: Backend) {
         !received.is_probed().await
     })
     .await;
+}
+
+/// There is no tracer here, so all parts of a trace have the place that it was given.
+pub(crate) async fn a_trace_goes_on_at_the_handler(backend: Backend) {
+    let log = Log::default();
+    let _captured = log.capture_spans();
+    let scene = Scene::new(backend).await;
+    let (_actor, mut received) = scene.actor("actor", Behaviour::Trace).await;
+    let config = scene.backend.config(&["a.*"], &json!({}));
+    scene.subscribe("actor", &config).await;
+    scene.reaches("a.b", &mut received).await;
+    let unsampled = TRACE.replace("-01", "-00");
+    for (body, trace) in [("unsampled", &*unsampled), ("sampled", TRACE)] {
+        let mut context = Context::new(Duration::from_secs(20));
+        context.trace = Some(trace.parse().expect("a traceparent"));
+        let message = BrokerMessage {
+            subject: "a.b".to_owned(),
+            body: body.into(),
+            reply_to: None,
+        };
+        let web = scene.web();
+        let published = web.publish(&message).with_context(context).await;
+        published.expect("called").expect("published");
+        assert_eq!(received.bodies(2).await, [body, trace]);
+    }
+
+    // The last field of each span, and so of a line that ends with it.
+    let ended = |kind: &str, body: &str| {
+        let size = format!("messaging.message.body.size={}", body.len());
+        let kind = format!("otel.kind=\"{kind}\"");
+        let text = log.text();
+        let lines = text.lines().filter(|line| {
+            let span = line.split_once(": lattice::backend: close");
+            let span = span.map(|(span, _)| span.rsplit("message{").next().unwrap_or(span));
+            span.is_some_and(|span| span.contains(&kind) && span.contains(&size))
+        });
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (kind, fields) in [
+        (
+            "producer",
+            [
+                // Its link is for all subjects, and names of spans are few.
+                "otel.name=\"publish\"",
+                "messaging.operation.name=\"publish\"",
+                "messaging.operation.type=\"send\"",
+            ],
+        ),
+        (
+            "consumer",
+            [
+                "otel.name=\"process a.*\"",
+                "messaging.destination.template=\"a.*\"",
+                "messaging.operation.type=\"process\"",
+            ],
+        ),
+    ] {
+        eventually(kind, async || ended(kind, "sampled").len() == 1).await;
+        let span = ended(kind, "sampled").remove(0);
+        for field in fields.iter().chain(&["messaging.system=", "a.b"]) {
+            assert!(span.contains(field), "{field} isn't in {span}");
+        }
+        assert_eq!(ended(kind, "unsampled"), Vec::<String>::new());
+    }
 }

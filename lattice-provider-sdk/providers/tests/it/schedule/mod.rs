@@ -3,6 +3,7 @@
 mod scene;
 mod way;
 
+use crate::log::Log;
 use lattice_core::store::{MemoryStore, Store};
 use lattice_provider_sdk::Lattice;
 use scene::{Behaviour, Scene, eventually};
@@ -74,6 +75,48 @@ async fn two_replicas_race_for_each_tick_and_one_gets_it() {
         assert_eq!(tick.due, before.due + 60_000);
         before = tick;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_has_a_span_with_its_attempts() {
+    let log = Log::default();
+    let _captured = log.capture_spans();
+    let mut scene = Scene::new().await;
+    let _provider = scene.provider(Arc::new(scene.store.clone())).await;
+    scene.behave(Behaviour::Fail);
+    let config = json!({ "cron": "* * * * *", "attempts": 2 });
+    scene.link("minutes", &config).await;
+    for attempt in [1, 2] {
+        assert_eq!(scene.tick().await.attempt, attempt);
+    }
+    let lines = |what: &str| {
+        let text = log.text();
+        let lines = text.lines().filter(|line| line.contains(what));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("the tick has ended", async || {
+        lines(": lattice::backend: close").len() == 1
+    })
+    .await;
+    let ended = lines(": lattice::backend: close").remove(0);
+    for field in [
+        "otel.name=\"tick minutes\"",
+        "otel.kind=\"internal\"",
+        "lattice.target=\"actor\"",
+        "error.type=\"_OTHER\"",
+    ] {
+        assert!(ended.contains(field), "{field} isn't in {ended}");
+    }
+    let retries = lines("lattice.attempt=1");
+    assert_eq!(retries.len(), 1, "{retries:#?}");
+    assert!(retries[0].contains("tick{"), "{retries:#?}");
+    // Both calls are within the span.
+    let calls = lines(": lattice::calls: close");
+    let within = calls
+        .iter()
+        .filter(|call| call.contains("tick{") && call.contains("}:call{"));
+    let clients = within.filter(|call| !call.contains(":serve{"));
+    assert_eq!(clients.count(), 2, "{calls:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { bytes, count, latency, listed, plural, rate, uptime } from "../js/model/format.js";
+import { componentHealth, hostContext, hostProblems, linkLoad, loadText } from "../js/model/health.js";
+import { search } from "../js/model/search.js";
+import { applyEvent, createState, noChanges } from "../js/model/state.js";
+import { component, host, link, replica, view } from "./fixtures.mjs";
+
+function state(more) {
+  const made = createState();
+  applyEvent(made, "snapshot", { view: view(more), ports: {} }, noChanges(), 0);
+  return made;
+}
+
+test("a component is what its replicas are", () => {
+  const looping = { phase: { "crash-looping": { failures: 3 } }, reason: "no redis" };
+  for (const [declared, replicas, expected, text] of [
+    [component("a"), [replica("a", "h")], "serving", /on 1 host$/],
+    [component("a"), [], "waiting", /starting/],
+    [component("a", { placement: { replicas: { Exactly: 2 } } }), [replica("a", "h")], "waiting", /1 of 2/],
+    [component("a", { placement: { replicas: { Exactly: 0 } } }), [], "idle", /no replicas/],
+    [component("a"), [replica("a", "h", looping)], "failed", /keeps failing/],
+    [component("a", { is_rolled_back: true, runs: "v1" }), [replica("a", "h")], "failed", /v1 runs/],
+    [component("a", { frozen_by: ["config.x"] }), [replica("a", "h")], "failed", /frozen/],
+    [component("a", { placement: null, kind: "by-hand" }), [replica("a", "h")], "serving", /1 host/],
+  ]) {
+    const health = componentHealth(state({ components: [declared], replicas }), "a");
+    assert.equal(health.state, expected, health.text);
+    assert.match(health.text, text);
+  }
+});
+
+test("a link has figures only if nothing else leads to its target", () => {
+  const loaded = replica("b", "h", { calls_per_second: 12.4, errors_per_second: 0.5, p99_us: 3_400 });
+  const only = link("a", "x:y/z@1", "b");
+  const alone = state({ links: [only], replicas: [loaded] });
+  assert.equal(loadText(linkLoad(alone, only), rate), "12.4/s · 0.5 errors/s · p99 3.4 ms");
+  const shared = state({ links: [only, link("c", "x:y/z@1", "b")], replicas: [loaded] });
+  assert.equal(linkLoad(shared, only), null);
+});
+
+test("every problem of a host is said", () => {
+  const ids = (it, context = { newestFormat: 1 }) => hostProblems(it, context).map(({ id }) => id);
+  assert.deepEqual(ids(host("h")), []);
+  assert.deepEqual(ids(host("h", { is_astray: true })), ["other-store"]);
+  assert.deepEqual(ids(host("h"), { newestFormat: 2 }), ["other-version"]);
+  assert.deepEqual(ids(host("h", { unsaid: "too many" })), ["over-limits"]);
+  assert.deepEqual(ids(host("h", { left_out: 2 })), ["over-limits"]);
+  assert.deepEqual(ids(host("h", { rival: 7 })), ["doubled"]);
+  assert.deepEqual(ids(host("h", { follows_store: false })), ["behind"]);
+  assert.deepEqual(ids(host("h", { uptime_s: undefined })), ["unreported"]);
+  assert.deepEqual(ids(host("h", { is_leaving: true })), ["leaving"]);
+  assert.deepEqual(hostContext(state({ hosts: [host("a"), host("b", { versions: [1, 2] })] })), { newestFormat: 2 });
+});
+
+test("search finds by name first, then by what is known beside it", () => {
+  const found = search(state({
+    components: [component("shop-front", { app: "shop" }), component("cart", { app: "shop" })],
+    apps: [{ name: "shop", version: null, owns: [] }],
+    hosts: [host("mauve", { labels: { zone: "shop-floor" } })],
+  }), "Shop");
+  assert.deepEqual(found.map(({ id }) => id).slice(0, 2), ["shop", "shop-front"]);
+  assert.deepEqual(new Set(found.map(({ id }) => id)), new Set(["shop", "shop-front", "cart", "mauve"]));
+  assert.deepEqual(search(state({}), "  "), []);
+});
+
+test("numbers are short", () => {
+  assert.deepEqual([count(0.42), count(37), count(12_345), count(2_000_000)], ["0.42", "37", "12.3k", "2M"]);
+  assert.deepEqual([latency(870), latency(3_400), latency(1_200_000)], ["870 µs", "3.4 ms", "1.2 s"]);
+  assert.deepEqual([bytes(512), bytes(52_428_800)], ["512 B", "50 MiB"]);
+  assert.deepEqual([uptime(42), uptime(310), uptime(12_000), uptime(1_000_000)], ["42 s", "5 min", "3 h 20 min", "11 d 13 h"]);
+  assert.deepEqual([plural(1, "host"), plural(2, "host"), listed(["a", "b", "c"])], ["1 host", "2 hosts", "a, b and c"]);
+});
