@@ -5,7 +5,7 @@ use super::{ActorError, error::not_a_component, link::link, skeleton};
 use crate::http::exchange::SERVED_AS;
 use crate::{
     capability::Capabilities,
-    engine::{Engine, SlotClass},
+    engine::{CallMode, CodeClass, Engine, SlotClass},
     guest::{Code, InstanceNeeds, MAX_PARTS, Unserved},
     limits::{ByteSize, Limits},
 };
@@ -65,8 +65,8 @@ impl ComponentCheck {
         let engine = Engine::to_check().map_err(refused)?;
         let compiled = Component::from_binary(&engine, &skeleton).map_err(refused)?;
         let capabilities = Capabilities::standard();
-        let linker = capabilities.linker(&engine).map_err(refused)?;
-        let class = SlotClass::OnDemand;
+        let class = CodeClass::new(SlotClass::OnDemand, CallMode::Concurrent);
+        let linker = capabilities.linker(&engine, class.mode).map_err(refused)?;
         let code = link(&compiled, component, (linker, class), &capabilities)?;
         let types = &code.types;
         Ok(Self {

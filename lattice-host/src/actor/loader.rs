@@ -1,9 +1,9 @@
 //! Turns a component's bytes into code that can be instantiated.
 
-use super::{ActorError, check::fits, error::not_a_component, link::link};
+use super::{ActorError, call_mode, check::fits, error::not_a_component, link::link};
 use crate::{
     capability::Capabilities,
-    engine::{Engine, EngineError, SlotClass},
+    engine::{CallMode, CodeClass, Engine, EngineError, SlotClass},
     guest::{Code, Guest},
     limits::{ByteSize, Limits},
 };
@@ -24,7 +24,7 @@ struct Inner {
     engine: Engine,
     capabilities: Capabilities,
     /// The native imports of every guest, for each class that the engine has.
-    linkers: HashMap<SlotClass, Linker<Guest>>,
+    linkers: HashMap<CodeClass, Linker<Guest>>,
     /// Code in use, so that hosts that run the same component share it.
     codes: Mutex<HashMap<CodeKey, Weak<Code>>>,
 }
@@ -52,9 +52,9 @@ impl Loader {
 
     fn new(engine: Engine, capabilities: Capabilities) -> Result<Self, EngineError> {
         let mut linkers = HashMap::new();
-        for class in [SlotClass::Pooled, SlotClass::OnDemand] {
+        for class in CodeClass::ALL {
             if let Some(wasmtime) = engine.wasmtime(class) {
-                let linker = capabilities.linker(wasmtime);
+                let linker = capabilities.linker(wasmtime, class.mode);
                 linkers.insert(class, linker.map_err(EngineError::unsupported)?);
             }
         }
@@ -108,16 +108,26 @@ impl Loader {
         Ok(code)
     }
 
-    fn compile(&self, bytes: &[u8], class: SlotClass) -> Result<Code, ActorError> {
+    fn compile(&self, bytes: &[u8], slots: SlotClass) -> Result<Code, ActorError> {
+        if let Some(found) = not_a_component(bytes) {
+            return Err(ActorError::NotAComponent { found });
+        }
+        let mode = call_mode::of(bytes, &self.0.capabilities);
+        let code = self.compile_for(bytes, CodeClass::new(slots, mode))?;
+        // Only kept instances pass handles, and they take calls while others run.
+        if code.handles.is_some() && mode == CallMode::Exclusive {
+            return self.compile_for(bytes, CodeClass::new(slots, CallMode::Concurrent));
+        }
+        Ok(code)
+    }
+
+    fn compile_for(&self, bytes: &[u8], class: CodeClass) -> Result<Code, ActorError> {
         let Inner {
             engine,
             capabilities,
             linkers,
             ..
         } = &*self.0;
-        if let Some(found) = not_a_component(bytes) {
-            return Err(ActorError::NotAComponent { found });
-        }
         let compiled = engine.compile(bytes, class);
         let (component, class) = compiled.map_err(|error| ActorError::invalid(&error))?;
         let linker = (linkers[&class].clone(), class);

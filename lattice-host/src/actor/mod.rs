@@ -1,5 +1,6 @@
 //! Actors: components, and loading them as code that can be instantiated.
 
+mod call_mode;
 mod check;
 mod error;
 mod link;

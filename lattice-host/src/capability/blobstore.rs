@@ -1,7 +1,10 @@
 //! `wasi:blobstore`: objects that an actor reads and writes, over links.
 
 use super::{HostCapability, Support};
-use crate::guest::{Guest, add_blobstore_to_linker, blobstore_types};
+use crate::{
+    engine::CallMode,
+    guest::{Guest, add_blobstore_to_linker, blobstore_types},
+};
 use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use wasmtime::{Result, component::Linker};
 
@@ -18,7 +21,7 @@ impl HostCapability for Blobstore {
         }
     }
 
-    fn add_to_linker(&self, linker: &mut Linker<Guest>) -> Result<()> {
+    fn add_to_linker(&self, linker: &mut Linker<Guest>, _: CallMode) -> Result<()> {
         add_blobstore_to_linker(linker)
     }
 

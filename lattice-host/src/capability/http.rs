@@ -2,9 +2,10 @@
 
 use super::{
     HostCapability, Support,
-    wasi::{P3, missing, release},
+    wasi::{P3, is_0_3, missing, release},
 };
 use crate::{
+    engine::CallMode,
     guest::{Guest, add_http_to_linker},
     http::exchange::handle_types,
 };
@@ -19,8 +20,12 @@ impl HostCapability for Http {
         support(import, P3)
     }
 
-    fn add_to_linker(&self, linker: &mut Linker<Guest>) -> Result<()> {
-        add_http_to_linker(linker)
+    fn add_to_linker(&self, linker: &mut Linker<Guest>, mode: CallMode) -> Result<()> {
+        add_http_to_linker(linker, mode)
+    }
+
+    fn needs_concurrency(&self, import: &str) -> bool {
+        is_0_3(import)
     }
 
     fn linked(&self, interface: &InterfaceName) -> InterfaceTypes {

@@ -28,7 +28,7 @@ mod wasi;
 
 pub(crate) use function::HostFunction;
 
-use crate::guest::Guest;
+use crate::{engine::CallMode, guest::Guest};
 #[cfg(any(feature = "blobstore", feature = "http"))]
 use lattice_core::{name::InterfaceName, types::InterfaceTypes};
 use wasmtime::{Engine, Result, component::Linker};
@@ -42,12 +42,20 @@ pub(crate) trait HostCapability: Send + Sync {
     /// when the import belongs to something else.
     fn support(&self, import: &str) -> Option<Support>;
 
-    /// Defines the capability's [native](Support::Native) interfaces.
+    /// Defines the capability's [native](Support::Native) interfaces for instances that take calls
+    /// like this: without those that [need](Self::needs_concurrency) concurrent ones, if these are
+    /// not.
     ///
     /// # Errors
     /// Fails when another capability has defined one of them.
-    fn add_to_linker(&self, _: &mut Linker<Guest>) -> Result<()> {
+    fn add_to_linker(&self, _: &mut Linker<Guest>, _: CallMode) -> Result<()> {
         Ok(())
+    }
+
+    /// Returns whether only [concurrent](CallMode::Concurrent) instances can be given this import,
+    /// which the capability [supports](Self::support).
+    fn needs_concurrency(&self, _: &str) -> bool {
+        false
     }
 
     /// Returns the types by which links know a [linked](Support::Linked) interface.
@@ -99,16 +107,23 @@ impl Capabilities {
         ])
     }
 
-    /// Returns a linker in which all native interfaces are defined.
+    /// Returns a linker in which all native interfaces are defined that instances can have which
+    /// take calls like this.
     ///
     /// # Errors
     /// Fails when two capabilities define the same interface.
-    pub(crate) fn linker(&self, engine: &Engine) -> Result<Linker<Guest>> {
+    pub(crate) fn linker(&self, engine: &Engine, mode: CallMode) -> Result<Linker<Guest>> {
         let mut linker = Linker::new(engine);
         for capability in &self.0 {
-            capability.add_to_linker(&mut linker)?;
+            capability.add_to_linker(&mut linker, mode)?;
         }
         Ok(linker)
+    }
+
+    /// Returns whether only concurrent instances can be given this import.
+    pub(crate) fn need_concurrency(&self, import: &str) -> bool {
+        let found = self.find(import);
+        found.is_some_and(|(capability, _)| capability.needs_concurrency(import))
     }
 
     /// Returns the capability that serves an import, and how. `None` when only a link can serve it.
@@ -174,6 +189,11 @@ mod tests {
             assert!(capabilities.serve(import), "{import}");
         }
         assert!(!capabilities.serve("wasi:config/other@0.2.0-draft"));
+        let need = |import| capabilities.need_concurrency(import);
+        assert!(need("wasi:random/random@0.3.0"));
+        for import in ["wasi:random/random@0.2.6", "wasi:logging/logging", "a:b/c"] {
+            assert!(!need(import), "{import}");
+        }
     }
 
     /// Returns the interfaces of the rows of the providers' README whose last cell has this, as it

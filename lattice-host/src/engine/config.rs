@@ -1,6 +1,6 @@
 //! The configuration of Wasmtime: how guests are compiled, and where their memory comes from.
 
-use super::machine::available_memory;
+use super::{class::CallMode, machine::available_memory};
 use crate::limits::ByteSize;
 use std::{num::NonZeroU32, path::Path};
 use wasmparser::WasmFeatures;
@@ -36,28 +36,34 @@ pub(super) fn default_instances(slot: ByteSize) -> NonZeroU32 {
 
 /// Returns the configuration that determines the compiled code. It doesn't depend on where memory
 /// comes from.
-pub(super) fn code(cache: Option<&Cache>) -> Config {
+pub(super) fn code(mode: CallMode, cache: Option<&Cache>) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(STACK)
-        .wasm_component_model_async(true)
         .wasm_component_model_map(true)
         .wasm_component_model_fixed_length_lists(true)
         .cache(cache.cloned());
+    match mode {
+        CallMode::Exclusive => config.concurrency_support(false),
+        CallMode::Concurrent => config.wasm_component_model_async(true),
+    };
     config
 }
 
 /// Returns the features that [`code`] enables. Wasmtime doesn't expose them.
-pub(super) fn features() -> WasmFeatures {
+pub(super) fn features(mode: CallMode) -> WasmFeatures {
     let all = WasmFeatures::WASM3
         | WasmFeatures::COMPONENT_MODEL
-        | WasmFeatures::CM_ASYNC
         | WasmFeatures::CM_MAP
         | WasmFeatures::CM_FIXED_LENGTH_LISTS;
     // These need parts of wasmtime that aren't built in.
-    all - (WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS)
+    let all = all - (WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS);
+    match mode {
+        CallMode::Exclusive => all,
+        CallMode::Concurrent => all | WasmFeatures::CM_ASYNC,
+    }
 }
 
 /// Returns the memory of all guests together when none is set: half of what this process can use.
@@ -81,13 +87,13 @@ fn guest_memory_of(available: ByteSize) -> ByteSize {
 /// system refuses the address space, this tries fewer and fewer slots. Returns `None` when it
 /// refuses even a few.
 pub(super) fn pooled(
+    mode: CallMode,
     cache: Option<&Cache>,
-    slot: ByteSize,
-    instances: NonZeroU32,
+    (slot, instances): (ByteSize, NonZeroU32),
 ) -> Option<(Engine, u32)> {
     let mut count = instances.get();
     loop {
-        let mut config = code(cache);
+        let mut config = code(mode, cache);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slot, count)));
         match Engine::new(&config) {
             Ok(engine) => return Some((engine, count)),

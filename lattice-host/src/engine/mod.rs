@@ -1,20 +1,23 @@
 //! The engine: Wasmtime's settings, compiled code, the memory of instances, and the clock that
 //! interrupts guests.
 //!
-//! It consists of two engines of Wasmtime with the same configuration for code. Instances of the
-//! *pooled* one use slots that are reserved when it starts, which makes creating one twice as fast.
-//! A component that doesn't fit a slot, or may use more memory than a slot has, uses the
-//! *on-demand* one. [`Engine::compile`] decides which.
+//! It consists of four engines of Wasmtime, one for each [class](class::CodeClass) of code.
+//! Instances of the *pooled* ones use slots that are reserved when they start, which makes creating
+//! one twice as fast. A component that doesn't fit a slot, or may use more memory than a slot has,
+//! uses an *on-demand* one, as [`Engine::compile`] decides. Of both there is one for components
+//! whose calls never overlap, which spares these the tasks of the component model.
 //!
 //! This module doesn't know what a component is used for. Actors and the state of guests are in
 //! modules above.
 
+mod class;
 mod config;
 mod machine;
 mod memory;
 mod room;
 mod ticker;
 
+pub(crate) use class::{CallMode, CodeClass, SlotClass};
 pub(crate) use config::WASM_STACK;
 pub(crate) use memory::{MemoryLease, MemoryShare, Unused};
 pub(crate) use room::{Place, RoomNeeds, Tenant};
@@ -23,6 +26,7 @@ pub(crate) use ticker::Intervals;
 pub(crate) use ticker::{TICK, Ticks};
 
 use crate::limits::ByteSize;
+use class::Engines;
 use lattice_core::sync::Mutex;
 use room::Room;
 use std::{
@@ -43,21 +47,11 @@ use wasmtime::component::Component;
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    pooled: Option<wasmtime::Engine>,
-    on_demand: wasmtime::Engine,
+    engines: Engines,
     slot: ByteSize,
     room: Arc<Room>,
     /// The last field, so that it ticks as long as there is anything to interrupt.
     ticker: Ticker,
-}
-
-/// Where the memory of a component's instances comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum SlotClass {
-    /// From a slot of the pool.
-    Pooled,
-    /// From the system, for each instance.
-    OnDemand,
 }
 
 /// Why an engine could not be created.
@@ -178,43 +172,44 @@ impl Engine {
     }
 
     /// Returns Wasmtime's engine for a class. `None` when there is no pool.
-    pub(crate) fn wasmtime(&self, class: SlotClass) -> Option<&wasmtime::Engine> {
-        match class {
-            SlotClass::Pooled => self.0.pooled.as_ref(),
-            SlotClass::OnDemand => Some(&self.0.on_demand),
-        }
+    pub(crate) fn wasmtime(&self, class: CodeClass) -> Option<&wasmtime::Engine> {
+        self.0.engines.of(class)
     }
 
     /// Compiles a component, or loads it from the cache on disk, and returns the class that it was
-    /// compiled for: the requested one, or [`SlotClass::OnDemand`] when the component doesn't fit a
-    /// slot. Blocks the thread.
+    /// compiled for: the requested one, or that with [`SlotClass::OnDemand`] when the component
+    /// doesn't fit a slot. Blocks the thread.
     pub(crate) fn compile(
         &self,
         bytes: &[u8],
-        class: SlotClass,
-    ) -> wasmtime::Result<(Component, SlotClass)> {
+        class: CodeClass,
+    ) -> wasmtime::Result<(Component, CodeClass)> {
         // Only an attempt shows whether a component fits a slot. The second attempt reports all
         // other errors.
-        let pooled = self
-            .0
-            .pooled
-            .as_ref()
-            .filter(|_| class == SlotClass::Pooled);
+        let pooled = (class.slots == SlotClass::Pooled)
+            .then(|| self.wasmtime(class))
+            .flatten();
         if let Some(component) = pooled.and_then(|pool| Component::from_binary(pool, bytes).ok()) {
-            return Ok((component, SlotClass::Pooled));
+            return Ok((component, class));
         }
-        let component = Component::from_binary(&self.0.on_demand, bytes)?;
-        Ok((component, SlotClass::OnDemand))
+        let component = Component::from_binary(self.0.engines.on_demand(class.mode), bytes)?;
+        Ok((component, CodeClass::new(SlotClass::OnDemand, class.mode)))
     }
 
-    /// Returns an engine that compiles as all engines do, for components that are never run.
+    /// Returns an engine that compiles as those do that support everything, for components that are
+    /// never run.
     pub(crate) fn to_check() -> wasmtime::Result<wasmtime::Engine> {
-        wasmtime::Engine::new(&config::code(None))
+        wasmtime::Engine::new(&config::code(CallMode::Concurrent, None))
     }
 
     /// Returns the features of WebAssembly that a component may use.
     pub(crate) fn features() -> WasmFeatures {
-        config::features()
+        Self::features_of(CallMode::Concurrent)
+    }
+
+    /// Returns those that a component may use whose instances take calls like this.
+    pub(crate) fn features_of(mode: CallMode) -> WasmFeatures {
+        config::features(mode)
     }
 
     /// Returns whether both are handles to the same engine.
@@ -227,7 +222,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("slot", &self.0.slot)
-            .field("pooled", &self.0.pooled.is_some())
+            .field("engines", &self.0.engines.all().count())
             .finish_non_exhaustive()
     }
 }
@@ -291,20 +286,18 @@ impl EngineBuilder {
         let instances = self
             .instances
             .unwrap_or_else(|| config::default_instances(self.slot));
-        let (pooled, slots) = config::pooled(cache.as_ref(), self.slot, instances).unzip();
+        let engines = Engines::new(cache.as_ref(), self.slot, instances);
+        let (engines, slots) = engines.map_err(EngineError::unsupported)?;
         let memory = self
             .guest_memory
             .unwrap_or_else(config::default_guest_memory);
         tracing::debug!(%memory, "the memory that all guests of the engine may use together");
-        let on_demand = wasmtime::Engine::new(&config::code(cache.as_ref()))
-            .map_err(EngineError::unsupported)?;
-        let ticked: Vec<_> = pooled.iter().chain([&on_demand]).cloned().collect();
+        let ticked: Vec<_> = engines.all().cloned().collect();
         let ticker =
             Ticker::start(move || ticked.iter().for_each(wasmtime::Engine::increment_epoch));
         let ticker = ticker.map_err(EngineError::Thread)?;
         Ok(Engine(Arc::new(Inner {
-            pooled,
-            on_demand,
+            engines,
             slot: self.slot,
             room: Room::new(slots, memory.as_usize()),
             ticker,

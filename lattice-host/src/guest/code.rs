@@ -4,7 +4,7 @@
 use super::http::HttpExports;
 use super::{handles::HandleTypes, state::Guest, unserved::Unserved};
 use crate::{
-    engine::{Engine, RoomNeeds, SlotClass},
+    engine::{CodeClass, Engine, RoomNeeds, SlotClass},
     limits::ByteSize,
     transcode::ExportFunction,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Code {
     /// What every instance starts with.
     pub(crate) needs: InstanceNeeds,
     /// The class that the component was compiled for.
-    pub(crate) class: SlotClass,
+    pub(crate) class: CodeClass,
 }
 
 /// What an instance of a component starts with, with everything that the component is composed of.

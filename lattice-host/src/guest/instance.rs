@@ -48,7 +48,7 @@ impl HostedActor {
     /// # Errors
     /// Fails with [`CallError::Overloaded`] shortly before the call's deadline.
     pub(super) async fn place(&self, context: &mut Context) -> Result<Place, CallError> {
-        let needs = self.code.needs.room(self.code.class);
+        let needs = self.code.needs.room(self.code.class.slots);
         if let Some(place) = self.tenant.try_place(needs, context) {
             return Ok(place);
         }

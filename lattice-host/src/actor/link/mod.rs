@@ -8,10 +8,12 @@ mod published;
 mod resources;
 mod stub;
 
+pub(super) use resources::stay_in_instance;
+
 use super::{ActorError, needs};
 use crate::{
     capability::Capabilities,
-    engine::SlotClass,
+    engine::CodeClass,
     guest::{Code, Guest},
     transcode::{FunctionPlan, Resources},
 };
@@ -31,7 +33,7 @@ use wasmtime::component::{Component, Linker, types::ComponentItem};
 pub(super) fn link(
     component: &Component,
     bytes: &[u8],
-    (linker, class): (Linker<Guest>, SlotClass),
+    (linker, class): (Linker<Guest>, CodeClass),
     capabilities: &Capabilities,
 ) -> Result<Code, ActorError> {
     let resources = resources::of(component, capabilities);

@@ -24,7 +24,7 @@ pub(super) fn of(component: &Component, capabilities: &Capabilities) -> Arc<Reso
             continue;
         };
         for (resource, ty) in defined(component, instance) {
-            if capabilities.find(name).is_some() || is_http(name) {
+            if stay_in_instance(name, capabilities) {
                 of_host.push(ty);
             } else if let (Ok(name), false) = (interface_name(name), of_host.contains(&ty)) {
                 resources.add(ty, name.as_str(), &resource, false);
@@ -42,6 +42,12 @@ pub(super) fn of(component: &Component, capabilities: &Capabilities) -> Arc<Reso
         }
     }
     Arc::new(resources)
+}
+
+/// Returns whether the host itself serves the resources of an imported interface, so that they stay
+/// in the instance.
+pub(in crate::actor) fn stay_in_instance(import: &str, capabilities: &Capabilities) -> bool {
+    capabilities.find(import).is_some() || is_http(import)
 }
 
 /// Returns whether this is an interface of `wasi:http`, whose resources are made of the host's.

@@ -3,7 +3,10 @@
 mod output;
 
 use super::{HostCapability, Support};
-use crate::guest::{ActorContext, CapabilityState, Guest, PanicText};
+use crate::{
+    engine::CallMode,
+    guest::{ActorContext, CapabilityState, Guest, PanicText},
+};
 use lattice_core::name::InterfaceName;
 use output::Output;
 use wasmtime::{Result, component::Linker};
@@ -30,12 +33,28 @@ impl HostCapability for Wasi {
         support(import, P3)
     }
 
-    fn add_to_linker(&self, linker: &mut Linker<Guest>) -> Result<()> {
+    #[cfg_attr(
+        not(feature = "p3"),
+        expect(unused_variables, reason = "only WASI 0.3 depends on it")
+    )]
+    fn add_to_linker(&self, linker: &mut Linker<Guest>, mode: CallMode) -> Result<()> {
         wasmtime_wasi::p2::add_to_linker_async(linker)?;
         #[cfg(feature = "p3")]
-        wasmtime_wasi::p3::add_to_linker(linker)?;
+        if mode == CallMode::Concurrent {
+            wasmtime_wasi::p3::add_to_linker(linker)?;
+        }
         Ok(())
     }
+
+    fn needs_concurrency(&self, import: &str) -> bool {
+        is_0_3(import)
+    }
+}
+
+/// Returns whether this is an interface of a release of WASI 0.3.
+pub(super) fn is_0_3(import: &str) -> bool {
+    let name = InterfaceName::new(import).ok();
+    name.and_then(|name| release(&name)) == Some((0, 3))
 }
 
 fn support(import: &str, p3: bool) -> Option<Support> {

@@ -1,6 +1,7 @@
 //! The requests that guests make: calls over a link of the interface that they import.
 
 use crate::{
+    engine::CallMode,
     guest::{Guest, import::OutgoingCall, nesting},
     http::{
         authorities,
@@ -41,11 +42,15 @@ use wasmtime_wasi_http::{
 /// The interface by which a guest of version 0.2 makes requests.
 const OUTGOING: &str = "wasi:http/outgoing-handler@0.2.12";
 
-/// Defines the interfaces of `wasi:http` that guests import.
+/// Defines the interfaces of `wasi:http` that guests import whose instances take calls like this.
 ///
 /// # Errors
 /// Fails when one of them is defined already.
-pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+#[cfg_attr(
+    not(feature = "p3"),
+    expect(unused_variables, reason = "only version 0.3 depends on it")
+)]
+pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, mode: CallMode) -> wasmtime::Result<()> {
     let options = p2::bindings::LinkOptions::default();
     p2_types::add_to_linker::<_, WasiHttp>(linker, &options.into(), Guest::http)?;
     let function = function_of(OUTGOING)?;
@@ -55,7 +60,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
             handle(store, &function, parameters)
         })?;
     #[cfg(feature = "p3")]
-    super::shared::add_to_linker(linker)?;
+    if mode == CallMode::Concurrent {
+        super::shared::add_to_linker(linker)?;
+    }
     Ok(())
 }
 
