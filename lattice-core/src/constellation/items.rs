@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// An item of a view, and its key among the items of its kind.
@@ -249,6 +249,19 @@ pub struct HostView {
     pub unsaid: Option<String>,
 }
 
+/// A host that fell silent without a goodbye: its process or its machine stopped, or nothing that
+/// it sends arrives. It is shown for ten minutes, until it is back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LostHostView {
+    /// The host, as it was last known.
+    pub host: HostView,
+    /// When its last heartbeat arrived, by the clock of this process. In JSON in milliseconds since
+    /// 1970.
+    #[serde(rename = "last_heard_ms", with = "json::unix_millis")]
+    pub last_heard: SystemTime,
+}
+
 /// A host's report about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -366,6 +379,7 @@ items! {
     AppView: AppName = |it| it.name.clone();
     UnreadableView: StoreKey = |it| it.key.clone();
     HostView: HostId = |it| it.id.clone();
+    LostHostView: HostId = |it| it.host.id.clone();
     ReplicaView: ReplicaKey = |it| ReplicaKey { component: it.component.clone(), host: it.host.clone() };
 }
 

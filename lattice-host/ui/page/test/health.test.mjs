@@ -8,7 +8,7 @@ import { component, host, link, replica, view } from "./fixtures.mjs";
 
 function state(more) {
   const made = createState();
-  applyEvent(made, "snapshot", { view: view(more), ports: {} }, noChanges(), 0);
+  applyEvent(made, "snapshot", { view: view(more), ports: {} }, noChanges());
   return made;
 }
 

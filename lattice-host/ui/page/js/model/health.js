@@ -127,7 +127,7 @@ export function loadText(load, rate) {
   return parts.join(" · ");
 }
 
-/** Returns the state of a host: `live`, `leaving` or `apart`. A silent one isn't in the view. */
+/** Returns the state of a host: `live`, `leaving` or `apart`. A silent one isn't among the hosts. */
 export function hostState(host) {
   if (host.is_leaving) return "leaving";
   return host.is_apart ? "apart" : "live";

@@ -5,6 +5,7 @@ import { bytes, count, latency, plural, rate, uptime } from "../model/format.js"
 import { hostContext, hostProblems, hostState, isServing, phaseName, phaseText, sumLoad } from "../model/health.js";
 import { byId, el, keyed, setAttribute, setData, setText, show } from "./dom.js";
 import { kindIcon } from "./icons.js";
+import { timeOf } from "./panel/logs.js";
 import { pictureOf } from "./picture.js";
 
 /** The most replicas that a card lists before it is opened. */
@@ -144,7 +145,7 @@ function updateCard(card, state, id, context) {
   const silent = state.silent.get(id);
   const host = state.hosts.get(id) ?? silent?.host;
   const problems = silent
-    ? [{ id: "silent", text: "silent: no heartbeat comes from it", severe: true }]
+    ? [{ id: "silent", text: `silent: last heard at ${timeOf(silent.last_heard_ms).slice(0, 8)}`, severe: true }]
     : hostProblems(host, context);
   setData(card, "state", silent ? "silent" : hostState(host));
   setData(card, "problems", problems.map((problem) => problem.id).join(" "));
