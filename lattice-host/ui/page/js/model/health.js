@@ -1,6 +1,6 @@
 // How components and hosts are, in one word for the eye and one sentence for the reader.
 
-import { latency, plural } from "./format.js";
+import { latency, plural, rate } from "./format.js";
 
 const SERVING = new Set(["serving", "updating", "handing-over"]);
 
@@ -83,14 +83,26 @@ export function componentLoad(state, id) {
 }
 
 /**
- * Returns the load of a link, or `null` if it can't be told apart: hosts count calls for each
- * component, so a link has figures of its own only where nothing else leads to its target.
+ * Returns the load of a link. Hosts count calls for each component, so a link has figures of its own
+ * only where nothing else leads to its target. Otherwise they are those of all callers of the target,
+ * and `isTotal` is true.
  */
-export function linkLoad(state, link) {
-  if (state.wormholesOf.has(link.target) || incoming(state, link.target, 2) > 1) {
-    return null;
+function linkLoad(state, link) {
+  const isTotal = state.wormholesOf.has(link.target) || incoming(state, link.target, 2) > 1;
+  return { ...componentLoad(state, link.target), isTotal };
+}
+
+/**
+ * Returns the load of a link in words: `short` for its line, and `long` for those who read more of
+ * it. Both are empty without any calls.
+ */
+export function linkLoadTexts(state, link) {
+  const load = linkLoad(state, link);
+  const text = loadText(load, rate);
+  if (text === "" || !load.isTotal) {
+    return { short: text, long: text };
   }
-  return componentLoad(state, link.target);
+  return { short: `total ${text}`, long: `total of all callers of ${link.target}: ${text}` };
 }
 
 /** Returns how many links lead to a component, counted up to `most`. */
