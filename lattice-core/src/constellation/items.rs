@@ -281,6 +281,22 @@ pub struct HostLoad {
     pub follows_store: bool,
     /// Components that did not fit into its report.
     pub left_out: u32,
+    /// The release of Lattice that it runs; `None` for a host that is too old to report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The memory of its guests, if it runs some and reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_memory: Option<GuestMemoryView>,
+}
+
+/// The memory of the guests of a host, which are its WebAssembly components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GuestMemoryView {
+    /// What they use, in bytes.
+    pub used: u64,
+    /// What they may use together, in bytes. More is refused.
+    pub limit: u64,
 }
 
 /// A component on a host.

@@ -55,9 +55,9 @@ pub use coalesced::CoalescedDeltas;
 pub use explain::{Explanation, Finding, Mismatches, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
-    AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
-    LostHostView, ProcessView, ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView,
-    UnreadableView, WormholeView,
+    AppView, ComponentKind, ComponentView, GuestMemoryView, HostLoad, HostView, Item, LinkState,
+    LinkView, LostHostView, ProcessView, ReplicaKey, ReplicaLoad, ReplicaView, StoreState,
+    StoreView, UnreadableView, WormholeView,
 };
 pub use view::{Delta, ItemChange, View};
 

@@ -1,8 +1,8 @@
 use crate::{
     constellation::{
-        AppView, ComponentKind, ComponentView, Delta, HostLoad, HostView, LinkState, LinkView,
-        LostHostView, Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA, StoreState, StoreView,
-        UnreadableView, View, WormholeView,
+        AppView, ComponentKind, ComponentView, Delta, GuestMemoryView, HostLoad, HostView,
+        LinkState, LinkView, LostHostView, Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA,
+        StoreState, StoreView, UnreadableView, View, WormholeView,
     },
     desired::{Placement, Replicas, Run, SpreadRule, WormholeState},
     link::{LinkKey, Locality},
@@ -161,6 +161,11 @@ fn hosts_and_replicas_mean_what_they_say() {
             revision: Revision(12),
             follows_store: true,
             left_out: 1,
+            release: Some("0.1.0".to_owned()),
+            guest_memory: Some(GuestMemoryView {
+                used: 4_096,
+                limit: 8_192,
+            }),
         }),
         is_leaving: true,
         is_apart: true,
@@ -321,6 +326,7 @@ fn the_schema_has_the_fields_of_the_types_and_no_others() {
         ("AppView", of("apps")),
         ("UnreadableView", of("unreadable")),
         ("HostView", of("hosts")),
+        ("GuestMemoryView", of("hosts")["guest_memory"].clone()),
         ("LostHostView", of("lost_hosts")),
         ("ReplicaView", of("replicas")),
         ("ProcessView", of("replicas")["process"].clone()),

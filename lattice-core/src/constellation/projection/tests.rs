@@ -12,7 +12,7 @@ use crate::{
     membership::presence::{LOST_FOR, Presence},
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{Beat, ComponentReport, Duty, ProcessReport, Served, Versions},
+    wire::{Beat, ComponentReport, Duty, ProcessReport, Program, Served, Versions},
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -234,6 +234,7 @@ fn report(uptime_ms: u64, reported: Vec<(u8, u8, u64)>) -> Report {
             })
             .collect(),
         processes: Vec::new(),
+        program: Program::default(),
     }
 }
 

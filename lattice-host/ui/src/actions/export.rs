@@ -93,7 +93,7 @@ async fn external(lattice: &Lattice, id: ComponentId) -> Result<(Export, Option<
         names.push(id.clone());
     }
     let note = format!(
-        "A program serves `{id}`, so the manifest names it as external and has its links. To have it started by hosts, declare it with its image in place of that."
+        "Nothing that is declared starts `{id}`: a program serves it, if it runs. The manifest names it as external and has its links. To have hosts start it, declare it with its image instead."
     );
     Ok((export, Some(note)))
 }

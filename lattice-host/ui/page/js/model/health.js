@@ -1,6 +1,9 @@
 // How components and hosts are, in one word for the eye and one sentence for the reader.
 
-import { latency, plural, rate } from "./format.js";
+import { bytes, latency, plural, rate } from "./format.js";
+
+/** The share of its memory that a host's components use when it is almost over its limits. */
+const ALMOST = 0.9;
 
 const SERVING = new Set(["serving", "updating", "handing-over"]);
 
@@ -158,6 +161,10 @@ export function hostProblems(host, context) {
   if (context.newestFormat !== undefined && host.versions?.[1] !== context.newestFormat) {
     say("other-version", `another version: it reads frames up to ${host.versions?.[1]}, others up to ${context.newestFormat}`);
   }
+  const behind = olderRelease(host, context.newestRelease);
+  if (behind) {
+    say("other-release", behind);
+  }
   if (host.rival !== null && host.rival !== undefined) {
     say("doubled", "two live hosts have this id");
   }
@@ -186,17 +193,57 @@ function overLimits(host) {
   if (host.left_out > 0) {
     return `over its limits: ${plural(host.left_out, "component")} didn't fit into its report`;
   }
+  const memory = host.guest_memory;
+  if (memory && memory.used >= memory.limit * ALMOST) {
+    return `almost over its limits: its components use ${guestMemoryText(host)}`;
+  }
   return null;
 }
 
-/** Returns what hosts are compared with: the newest version of frames that any of them reads. */
+/** Returns the memory of the components of a host in words; empty if it isn't reported. */
+export function guestMemoryText({ guest_memory: memory }) {
+  return memory ? `${bytes(memory.used)} of ${bytes(memory.limit)}` : "";
+}
+
+/** Returns that a host runs an older release than another one, in words. A host that hasn't reported may. */
+function olderRelease(host, newest) {
+  const hasReported = host.uptime_s !== undefined && host.uptime_s !== null;
+  if (newest === undefined || !hasReported || host.release === newest) {
+    return null;
+  }
+  return `an older release: it runs ${host.release ?? "one that doesn't say which it is"}, others ${newest}`;
+}
+
+/** Returns whether a release, such as `1.10.0`, is newer than another one. One before a release, such as `1.0.0-rc.1`, is older. */
+export function isNewerRelease(release, other) {
+  const [a, b] = [release, other].map((text) => {
+    const [core, pre = ""] = text.split("+")[0].split(/-(.*)/s);
+    return { parts: core.split(".").map(Number), pre };
+  });
+  const at = a.parts.findIndex((part, index) => part !== b.parts[index]);
+  if (at >= 0) {
+    return a.parts[at] > (b.parts[at] ?? -1);
+  }
+  if (a.pre === "" || b.pre === "") {
+    return a.pre === "" && b.pre !== "";
+  }
+  return a.pre.localeCompare(b.pre, "en", { numeric: true }) > 0;
+}
+
+/**
+ * Returns what hosts are compared with: the newest version of frames that any of them reads, and the
+ * newest release that any of them runs.
+ */
 export function hostContext(state) {
-  let newestFormat;
+  let [newestFormat, newestRelease] = [undefined, undefined];
   for (const host of state.hosts.values()) {
     const newest = host.versions?.[1];
     if (newest !== undefined && (newestFormat === undefined || newest > newestFormat)) {
       newestFormat = newest;
     }
+    if (host.release && (newestRelease === undefined || isNewerRelease(host.release, newestRelease))) {
+      newestRelease = host.release;
+    }
   }
-  return { newestFormat };
+  return { newestFormat, newestRelease };
 }

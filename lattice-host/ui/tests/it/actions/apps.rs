@@ -158,7 +158,10 @@ async fn a_component_that_a_program_serves_is_external_and_has_its_links() {
     let alone = page.get("/api/export?kind=component&id=counter").await;
     assert_eq!(external(&alone), json!(["counter"]), "{alone}");
     let note = alone["note"].as_str().expect("a note");
-    assert!(note.contains("A program serves `counter`"), "{note}");
+    assert!(
+        note.contains("starts `counter`: a program serves it"),
+        "{note}"
+    );
 
     page.link("front", GREETER, "greeter").await;
     let linked = page.get("/api/export?kind=component&id=greeter").await;

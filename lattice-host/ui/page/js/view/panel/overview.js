@@ -1,7 +1,7 @@
 // The overview of what is selected: the explanation, facts, and what is connected to it.
 
 import { bytes, count, rate, uptime } from "../../model/format.js";
-import { componentHealth, isServing, linkLoadTexts, loadText, phaseText, wantedReplicas } from "../../model/health.js";
+import { componentHealth, guestMemoryText, isServing, linkLoadTexts, loadText, phaseText, wantedReplicas } from "../../model/health.js";
 import { post } from "../../http.js";
 import { openExport } from "../apply-dialog.js";
 import { confirmThat } from "../dialog.js";
@@ -240,6 +240,8 @@ function host(app, id) {
     rows: [
       ["Up for", known ? uptime(it.uptime_s) : "not reported yet"],
       ...(known ? [["Calls in flight", count(it.in_flight)], ["Memory", bytes(it.memory) || "unknown"]] : []),
+      ...(it.guest_memory ? [["Components use", guestMemoryText(it)]] : []),
+      ...(known ? [["Release", it.release ?? "unknown"]] : []),
       ["Labels", labels.join(" ") || "none"],
       ["Frames", `version ${it.versions?.[0]} to ${it.versions?.[1]}`],
       ["Boot", String(it.epoch)],
