@@ -166,8 +166,8 @@ impl Node {
         self.0.parts.telemetry.clear_status(component);
     }
 
-    /// Has `read` say in each report from now on how many bytes of memory the guests of this node use
-    /// and may use. Only the first one counts.
+    /// Has `read` say in each report from now on how many bytes of memory the guests of this node
+    /// use and may use. Only the first one counts.
     #[doc(hidden)]
     pub fn report_guest_memory(&self, read: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
         let read = move || {

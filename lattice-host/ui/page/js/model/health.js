@@ -205,7 +205,7 @@ export function guestMemoryText({ guest_memory: memory }) {
   return memory ? `${bytes(memory.used)} of ${bytes(memory.limit)}` : "";
 }
 
-/** Returns that a host runs an older release than another one, in words. A host that hasn't reported may. */
+/** Returns in words that a host runs an older release than another one. `null` if it doesn't, or hasn't reported. */
 function olderRelease(host, newest) {
   const hasReported = host.uptime_s !== undefined && host.uptime_s !== null;
   if (newest === undefined || !hasReported || host.release === newest) {
@@ -214,7 +214,10 @@ function olderRelease(host, newest) {
   return `an older release: it runs ${host.release ?? "one that doesn't say which it is"}, others ${newest}`;
 }
 
-/** Returns whether a release, such as `1.10.0`, is newer than another one. One before a release, such as `1.0.0-rc.1`, is older. */
+/**
+ * Returns whether a release, such as `1.10.0`, is newer than another one. One before a release, such
+ * as `1.0.0-rc.1`, is older than that.
+ */
 export function isNewerRelease(release, other) {
   const [a, b] = [release, other].map((text) => {
     const [core, pre = ""] = text.split("+")[0].split(/-(.*)/s);
