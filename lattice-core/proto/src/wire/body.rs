@@ -7,9 +7,9 @@
 //! └─────────┴──────────────────┴─────────────────────────────┘
 //! ```
 //! A sender doesn't know the versions of its receivers, so new fields are added at the end: a
-//! reader reads the fields that it knows and ignores the rest. A kind with fields that older senders
-//! don't write reads these apart from the others ([`Body::read`]): all of them, or none. The
-//! version changes only if that isn't enough.
+//! reader reads the fields that it knows and ignores the rest. A kind with fields that older
+//! senders don't write reads these apart from the others ([`Body::read`]): all of them, or none.
+//! The version changes only if that isn't enough.
 
 use super::{EnvelopeError, Kind};
 use crate::value::{self, ValueError};

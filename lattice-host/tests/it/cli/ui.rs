@@ -156,6 +156,13 @@ async fn a_killed_host_is_replaced(browser: &Browser, page: &str, others: Vec<(&
     browser.click("#tab-infrastructure").await;
     for id in ["one", "two", "three"] {
         browser.has(&host(id), "data-state", "live").await;
+        let figures = format!("{} .figures", host(id));
+        for figure in [
+            "Components use",
+            concat!("Release", env!("CARGO_PKG_VERSION")),
+        ] {
+            browser.reads(&figures, figure).await;
+        }
     }
     let serving = "Array.from(document.querySelectorAll(\
         '[data-replica=greeter][data-phase=serving]'), (it) => it.dataset.on)";

@@ -53,6 +53,9 @@ export function follow(on) {
   }
 
   function failed() {
+    if (source === null) {
+      return;
+    }
     on.connection("lost", said);
     if (source.readyState === EventSource.CLOSED) {
       timer = setTimeout(reopen, delay);
