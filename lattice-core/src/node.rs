@@ -26,7 +26,7 @@ use crate::{
     server::{IfServing, ServeError, ServeHandle, ServeLimits},
     sync::Mutex,
     telemetry::{LogSink, Metrics},
-    wire::{ComponentStatus, Origin},
+    wire::{ComponentStatus, MemoryUse, Origin},
 };
 use bytes::Bytes;
 use std::{fmt, sync::Arc, time::Duration};
@@ -164,6 +164,17 @@ impl Node {
     #[doc(hidden)]
     pub fn clear_status(&self, component: &ComponentId) {
         self.0.parts.telemetry.clear_status(component);
+    }
+
+    /// Has `read` say in each report from now on how many bytes of memory the guests of this node
+    /// use and may use. Only the first one counts.
+    #[doc(hidden)]
+    pub fn report_guest_memory(&self, read: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        let read = move || {
+            let (used, limit) = read();
+            MemoryUse { used, limit }
+        };
+        self.0.parts.telemetry.report_guest_memory(Box::new(read));
     }
 
     /// Returns the sink for the log lines of this node's components.

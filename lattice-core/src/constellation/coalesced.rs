@@ -47,6 +47,7 @@ enum Key {
     App(AppName),
     Unreadable(StoreKey),
     Replica(ReplicaKey),
+    LostHost(HostId),
 }
 
 impl CoalescedDeltas {
@@ -83,6 +84,7 @@ impl Key {
             Delta::App(change) => Self::App(change.thing().key()),
             Delta::Unreadable(change) => Self::Unreadable(change.thing().key()),
             Delta::Replica(change) => Self::Replica(change.thing().key()),
+            Delta::LostHost(change) => Self::LostHost(change.thing().key()),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 use futures_util::StreamExt as _;
 use std::{
     sync::{Arc, MutexGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     sync::{broadcast, watch},
@@ -51,7 +51,7 @@ impl SharedView {
             version: watch::Sender::new(0),
         };
         shared.refresh(connection);
-        shared.handle(Event::Peers(connection.presence.peers()));
+        shared.handle(hosts_of(connection));
         shared
     }
 
@@ -99,12 +99,16 @@ impl SharedView {
     }
 }
 
+fn hosts_of(connection: &Connection) -> Event {
+    Event::Peers(connection.presence.peers(), SystemTime::now())
+}
+
 /// Updates the view for as long as a handle exists.
 pub(super) async fn follow(shared: Arc<SharedView>, connection: Arc<Connection>) {
     let mut health = connection.replica.follow_health();
     let mut changes = connection.presence.changes();
     shared.refresh(&connection);
-    shared.handle(Event::Peers(connection.presence.peers()));
+    shared.handle(hosts_of(&connection));
     let mut listener = Listener::new(&connection);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,7 +123,7 @@ pub(super) async fn follow(shared: Arc<SharedView>, connection: Arc<Connection>)
                 if let Err(broadcast::error::RecvError::Closed) = changed {
                     return;
                 }
-                shared.handle(Event::Peers(connection.presence.peers()));
+                shared.handle(hosts_of(&connection));
             }
             event = listener.next() => shared.handle(event),
             _ = tick.tick() => {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// An item of a view, and its key among the items of its kind.
@@ -250,6 +250,19 @@ pub struct HostView {
     pub unsaid: Option<String>,
 }
 
+/// A host that fell silent without a goodbye: its process or its machine stopped, or nothing that
+/// it sends arrives. It is shown for ten minutes, until it is back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LostHostView {
+    /// The host, as it was last known.
+    pub host: HostView,
+    /// When its last heartbeat arrived, by the clock of this process. In JSON in milliseconds since
+    /// 1970.
+    #[serde(rename = "last_heard_ms", with = "json::unix_millis")]
+    pub last_heard: SystemTime,
+}
+
 /// A host's report about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -269,6 +282,22 @@ pub struct HostLoad {
     pub follows_store: bool,
     /// Components that did not fit into its report.
     pub left_out: u32,
+    /// The release of Lattice that it runs; `None` for a host that is too old to report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The memory of its guests, if it runs some and reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_memory: Option<GuestMemoryView>,
+}
+
+/// The memory of the guests of a host, which are its WebAssembly components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GuestMemoryView {
+    /// What they use, in bytes.
+    pub used: u64,
+    /// What they may use together, in bytes. More is refused.
+    pub limit: u64,
 }
 
 /// A component on a host.
@@ -367,6 +396,7 @@ items! {
     AppView: AppName = |it| it.name.clone();
     UnreadableView: StoreKey = |it| it.key.clone();
     HostView: HostId = |it| it.id.clone();
+    LostHostView: HostId = |it| it.host.id.clone();
     ReplicaView: ReplicaKey = |it| ReplicaKey { component: it.component.clone(), host: it.host.clone() };
 }
 

@@ -7,7 +7,12 @@ use crate::{
     types::Digest,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// A key of the store. A key that this version doesn't know stays as it is.
 pub(super) mod key {
@@ -135,6 +140,22 @@ pub(super) mod millis {
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
         Ok(<Option<u64>>::deserialize(from)?.map(Duration::from_millis))
+    }
+}
+
+/// A time of day in whole milliseconds since 1970.
+pub(super) mod unix_millis {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        to.serialize_u64(since.unwrap_or_default().as_millis() as u64)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+        let since = Duration::from_millis(u64::deserialize(from)?);
+        let time = SystemTime::UNIX_EPOCH.checked_add(since);
+        time.ok_or_else(|| D::Error::custom("a time is too far in the future"))
     }
 }
 

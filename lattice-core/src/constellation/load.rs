@@ -1,6 +1,6 @@
 //! The last report of a host, and the rates of its counters. Pure.
 
-use super::items::{HostLoad, ProcessView, ReplicaLoad};
+use super::items::{GuestMemoryView, HostLoad, ProcessView, ReplicaLoad};
 use crate::{
     name::ComponentId,
     wire::{ComponentReport, Origin, ProcessReport, Report},
@@ -30,6 +30,11 @@ impl Reported {
             revision: head.revision,
             follows_store: head.follows_store,
             left_out: head.left_out,
+            release: head.program.release.clone(),
+            guest_memory: head.program.guest_memory.map(|memory| GuestMemoryView {
+                used: memory.used,
+                limit: memory.limit,
+            }),
         };
         let (mut components, mut processes) = (BTreeMap::new(), BTreeMap::new());
         for part in parts {

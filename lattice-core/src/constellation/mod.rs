@@ -8,7 +8,8 @@
 //!
 //! The *logical* view shows what is linked to what: actors, providers, links with their state,
 //! wormholes, apps. The *infrastructure* view shows where it runs: hosts with their labels and
-//! load, and on each the replicas with phase, calls, errors and latency.
+//! load, and on each the replicas with phase, calls, errors and latency. A host that fell silent
+//! without a goodbye is among the lost ones for ten minutes.
 //!
 //! A [`View`] and a [`Delta`] are written as JSON and read from it; [`SCHEMA`] describes both.
 //! There is nothing secret in them: neither the configs of links and components nor the credentials
@@ -54,9 +55,9 @@ pub use coalesced::CoalescedDeltas;
 pub use explain::{Explanation, Finding, Mismatches, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
-    AppView, ComponentKind, ComponentView, HostLoad, HostView, Item, LinkState, LinkView,
-    ProcessView, ReplicaKey, ReplicaLoad, ReplicaView, StoreState, StoreView, UnreadableView,
-    WormholeView,
+    AppView, ComponentKind, ComponentView, GuestMemoryView, HostLoad, HostView, Item, LinkState,
+    LinkView, LostHostView, ProcessView, ReplicaKey, ReplicaLoad, ReplicaView, StoreState,
+    StoreView, UnreadableView, WormholeView,
 };
 pub use view::{Delta, ItemChange, View};
 

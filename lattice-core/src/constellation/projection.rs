@@ -23,6 +23,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::SystemTime,
 };
 use tokio::time::Instant;
 
@@ -32,7 +33,8 @@ pub(super) enum Event {
     Store(ReplicaHealth),
     Desired(Arc<Desired>),
     Links(Arc<LinkTable>),
-    Peers(Arc<Peers>),
+    /// The hosts at this time of day.
+    Peers(Arc<Peers>, SystemTime),
     /// All parts of one report.
     Report(Origin, Vec<Report>),
     /// A report of a boot that a later boot of the same id has replaced.
@@ -51,6 +53,8 @@ pub(super) struct Projection {
     peers: HashMap<HostId, Arc<Peer>>,
     reported: HashMap<HostId, Reported>,
     rivals: HashMap<HostId, RivalBoot>,
+    /// When the lost hosts that are shown were last heard.
+    lost: HashMap<HostId, Instant>,
     /// The components of each host that are in the view.
     shown: HashMap<HostId, BTreeSet<ComponentId>>,
 }
@@ -88,10 +92,16 @@ impl Projection {
                 }
             }
             Event::Desired(_) | Event::Links(_) => {}
-            Event::Peers(peers) => self.peers(&peers, &mut out),
+            Event::Peers(peers, today) => {
+                self.lost_hosts(&peers, (now, today), &mut out);
+                self.peers(&peers, &mut out);
+            }
             Event::Report(from, parts) => self.report(from, parts, now, &mut out),
             Event::OlderBoot(from) => self.older_boot(from, now, &mut out),
-            Event::Tick => self.forget_rivals(now, &mut out),
+            Event::Tick => {
+                self.forget_rivals(now, &mut out);
+                self.forget_lost(now, &mut out);
+            }
         }
         out
     }

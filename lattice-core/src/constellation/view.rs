@@ -2,8 +2,8 @@
 
 use super::{
     items::{
-        AppView, ComponentView, HostView, Item, LinkView, ReplicaKey, ReplicaView, StoreView,
-        UnreadableView, WormholeView,
+        AppView, ComponentView, HostView, Item, LinkView, LostHostView, ReplicaKey, ReplicaView,
+        StoreView, UnreadableView, WormholeView,
     },
     json,
 };
@@ -47,6 +47,10 @@ pub struct View {
     /// Infrastructure: what runs or should run on which host.
     #[serde(with = "json::list")]
     pub replicas: BTreeMap<ReplicaKey, Arc<ReplicaView>>,
+    /// Infrastructure: hosts that fell silent without a goodbye in the last ten minutes, at most
+    /// 256. None of them is live.
+    #[serde(default, with = "json::list")]
+    pub lost_hosts: BTreeMap<HostId, Arc<LostHostView>>,
 }
 
 /// How a constellation changes.
@@ -72,6 +76,8 @@ pub enum Delta {
     Host(ItemChange<HostView>),
     /// A component on a host changed.
     Replica(ItemChange<ReplicaView>),
+    /// A host fell silent, or is back or forgotten.
+    LostHost(ItemChange<LostHostView>),
 }
 
 /// How one item changes.
@@ -146,6 +152,7 @@ impl View {
             Delta::Unreadable(change) => change.apply(&mut self.unreadable),
             Delta::Host(change) => change.apply(&mut self.hosts),
             Delta::Replica(change) => change.apply(&mut self.replicas),
+            Delta::LostHost(change) => change.apply(&mut self.lost_hosts),
         }
     }
 
@@ -162,6 +169,7 @@ impl View {
         deltas.extend(differences(&self.apps, &newer.apps).map(Delta::App));
         deltas.extend(differences(&self.unreadable, &newer.unreadable).map(Delta::Unreadable));
         deltas.extend(differences(&self.replicas, &newer.replicas).map(Delta::Replica));
+        deltas.extend(differences(&self.lost_hosts, &newer.lost_hosts).map(Delta::LostHost));
         deltas
     }
 }

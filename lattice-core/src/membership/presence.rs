@@ -5,9 +5,14 @@
 //! come back. The epoch of a host that said goodbye is kept as a tombstone: it is ignored, like any
 //! epoch older than one already seen. A host that leaves repeats its goodbye until its calls have
 //! ended, and is gone when it has been silent for three intervals after that.
+//!
+//! A host that is gone without a goodbye stays among the lost ones for ten minutes, so that people
+//! can see it, until it is back or says goodbye after all.
 
 mod peers;
 
+#[cfg(feature = "view")]
+pub(crate) use peers::LOST_FOR;
 pub use peers::{Peer, Peers};
 
 use crate::{
@@ -91,6 +96,7 @@ impl Presence {
         let interval = beat.interval().clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.last_beats
             .insert(from.host.clone(), (from.epoch, now, interval));
+        self.peers.heard(&from.host);
         let fences = beat.components.iter().filter_map(|served| {
             let fence = Fence::new(served.fence)?;
             Some((served.id.clone(), fence))
@@ -211,6 +217,7 @@ impl Presence {
         } else {
             Change::Joined(host.clone())
         };
+        self.peers.heard(&host.host);
         self.peers.hosts.insert(host.host.clone(), Arc::new(peer));
         self.peers.index();
         change
@@ -225,26 +232,34 @@ impl Presence {
         {
             *at = now;
         }
-        match self.lost(who) {
-            Change::Lost(_) => Change::Leaving(who.clone()),
-            change => change,
+        if self.remove(who).is_some() {
+            return Change::Leaving(who.clone());
         }
+        // It was given up before its goodbye arrived.
+        if self.peers.left(who) {
+            return Change::Updated;
+        }
+        Change::None
     }
 
     /// A caller lost the host. That may be a mistake, so its next beat brings it back.
-    pub(crate) fn lost(&mut self, who: &Origin) -> Change {
-        if self
-            .peers
-            .hosts
-            .get(&who.host)
-            .is_none_or(|peer| peer.origin.epoch > who.epoch)
-        {
+    pub(crate) fn lost(&mut self, who: &Origin, now: Instant) -> Change {
+        let Some(peer) = self.remove(who) else {
             return Change::None;
-        }
-        self.peers.hosts.remove(&who.host);
+        };
         // Its silence is still watched: its own calls end when it is silent for too long.
-        self.peers.index();
+        let heard = self.last_beats.get(&who.host).map_or(now, |(_, at, _)| *at);
+        self.peers.lose(peer, heard, now);
         Change::Lost(who.clone())
+    }
+
+    /// Removes a boot of a host from the live ones, if it is there.
+    fn remove(&mut self, who: &Origin) -> Option<Arc<Peer>> {
+        let peer = self.peers.hosts.get(&who.host);
+        peer.filter(|peer| peer.origin.epoch <= who.epoch)?;
+        let peer = self.peers.hosts.remove(&who.host);
+        self.peers.index();
+        peer
     }
 
     /// Whether this boot of a host was heard of lately: it is live, or leaving.
@@ -267,8 +282,12 @@ impl Presence {
             return Change::None;
         }
         for origin in &silent {
-            self.peers.hosts.remove(&origin.host);
-            self.last_beats.remove(&origin.host);
+            let last = self.last_beats.remove(&origin.host);
+            // One that has said goodbye, or that a caller has lost, isn't there any more.
+            if let Some(peer) = self.peers.hosts.remove(&origin.host) {
+                let heard = last.map_or(now, |(_, at, _)| at);
+                self.peers.lose(peer, heard, now);
+            }
         }
         self.peers.index();
         Change::Left(silent)

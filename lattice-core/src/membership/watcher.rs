@@ -150,7 +150,8 @@ impl PresenceWatcher {
 
     /// Removes a boot of a host that a caller has lost.
     pub(crate) fn lost(&self, who: &Origin) {
-        self.snapshots.apply(|presence| presence.lost(who));
+        self.snapshots
+            .apply(|presence| presence.lost(who, Instant::now()));
     }
 
     /// Adds hosts that serve `component`, as another host reports.

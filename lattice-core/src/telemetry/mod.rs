@@ -8,15 +8,28 @@ pub(crate) mod report;
 pub use logs::LogSink;
 pub use metrics::Metrics;
 
-use crate::{name::ComponentId, server::Server, transport::Endpoint, wire::ComponentStatus};
+use crate::{
+    name::ComponentId,
+    server::Server,
+    transport::Endpoint,
+    wire::{ComponentStatus, MemoryUse},
+};
 use report::Statuses;
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+
+/// Reads the memory of guests.
+pub(crate) type ReadMemory = Box<dyn Fn() -> MemoryUse + Send + Sync>;
 
 /// The reports and logs of one node.
 pub(crate) struct Telemetry {
     server: Arc<Server>,
     statuses: Statuses,
     logs: LogSink,
+    /// Reads the memory of the guests, if the host runs some.
+    guest_memory: OnceLock<ReadMemory>,
     /// When the node joined.
     since: SystemTime,
 }
@@ -27,6 +40,7 @@ impl Telemetry {
             server,
             statuses: Statuses::new(),
             logs: LogSink::default(),
+            guest_memory: OnceLock::new(),
             since: SystemTime::now(),
         }
     }
@@ -42,6 +56,15 @@ impl Telemetry {
 
     pub(crate) fn clear_status(&self, component: &ComponentId) {
         self.statuses.clear(component);
+    }
+
+    /// Reports the memory of guests from now on. Only the first reader counts.
+    pub(crate) fn report_guest_memory(&self, read: ReadMemory) {
+        let _ = self.guest_memory.set(read);
+    }
+
+    fn guest_memory(&self) -> Option<MemoryUse> {
+        self.guest_memory.get().map(|read| read())
     }
 
     fn endpoint(&self) -> &Endpoint {

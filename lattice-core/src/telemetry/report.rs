@@ -11,7 +11,7 @@ use crate::{
     value,
     wire::{
         Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, ProcessReport,
-        Report, ReportWanted, cut,
+        Program, Report, ReportWanted, cut,
     },
 };
 use bytes::{BufMut as _, Bytes};
@@ -38,6 +38,9 @@ const MAX_PARTS: usize = 16;
 const HEAD: usize = 128;
 /// Most bytes of reasons in one report. Further reasons are left out.
 const MAX_REASONS: usize = 64 * 1024;
+/// The release of this program's Lattice.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
+const _: () = assert!(RELEASE.len() <= Program::MAX_RELEASE);
 /// Requests for a report that may wait. One has the same effect as many.
 const WANTED: usize = 16;
 
@@ -224,6 +227,10 @@ impl Telemetry {
             left_out,
             components: Vec::new(),
             processes: Vec::new(),
+            program: Program {
+                release: Some(RELEASE.to_owned()),
+                guest_memory: self.guest_memory(),
+            },
         }
     }
 

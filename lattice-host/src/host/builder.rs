@@ -248,6 +248,11 @@ impl HostBuilder {
         options.labels = check_labels(labels.chain(addresses))?;
         let loader = loader(self.engine).await?;
         let node = self.lattice.node(options).await?;
+        let engine = loader.engine().clone();
+        node.report_guest_memory(move || {
+            let memory = engine.guest_memory();
+            (memory.used.as_u64(), memory.limit.as_u64())
+        });
         let launcher = Launcher {
             node,
             loader,

@@ -139,5 +139,14 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, buf: &mut BytesMut) -> Resu
 /// Reads the value at the front of `bytes` and ignores what follows. Every element of its lists
 /// takes at least `smallest` bytes.
 pub fn read_prefix<T: DeserializeOwned>(bytes: &[u8], smallest: usize) -> Result<T, ValueError> {
-    decode::prefix(Reader::of_elements(bytes, smallest)).map(|(value, _)| value)
+    read_front(bytes, smallest).map(|(value, _)| value)
+}
+
+/// The same. Also returns the bytes that follow.
+pub fn read_front<T: DeserializeOwned>(
+    bytes: &[u8],
+    smallest: usize,
+) -> Result<(T, &[u8]), ValueError> {
+    let (value, left) = decode::prefix(Reader::of_elements(bytes, smallest))?;
+    Ok((value, &bytes[bytes.len() - left..]))
 }

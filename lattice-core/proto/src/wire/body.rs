@@ -7,11 +7,12 @@
 //! └─────────┴──────────────────┴─────────────────────────────┘
 //! ```
 //! A sender doesn't know the versions of its receivers, so new fields are added at the end: a
-//! reader reads the fields that it knows and ignores the rest. The version changes only if that
-//! isn't enough.
+//! reader reads the fields that it knows and ignores the rest. A kind with fields that older
+//! senders don't write reads these apart from the others ([`Body::read`]): all of them, or none.
+//! The version changes only if that isn't enough.
 
 use super::{EnvelopeError, Kind};
-use crate::value;
+use crate::value::{self, ValueError};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -32,6 +33,14 @@ pub trait Body: Serialize + DeserializeOwned {
     /// Fails with [`EnvelopeError::TooMany`].
     fn check(&self) -> Result<(), EnvelopeError> {
         Ok(())
+    }
+
+    /// Reads the fields that this version knows, and ignores those that follow.
+    ///
+    /// # Errors
+    /// Fails with a [`ValueError`].
+    fn read(fields: &[u8]) -> Result<Self, ValueError> {
+        value::read_prefix(fields, Self::SMALLEST_ELEMENT)
     }
 
     /// Encodes the envelope.
@@ -55,7 +64,7 @@ pub trait Body: Serialize + DeserializeOwned {
             .try_get_u8()
             .map_err(|_| EnvelopeError::Truncated)?
         {
-            VERSION => Ok(value::read_prefix(&envelope, Self::SMALLEST_ELEMENT)?),
+            VERSION => Ok(Self::read(&envelope)?),
             other => Err(EnvelopeError::Unknown {
                 what: "body version",
                 number: u64::from(other),

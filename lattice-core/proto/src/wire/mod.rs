@@ -51,7 +51,9 @@ pub use names::Names;
 pub use passing::{HandleName, MAX_HANDLES, Passed};
 pub use presence::{Beat, BeatPart, Duty, Goodbye, KeepAlive, ReplicaCount, Served, Versions};
 pub use reply::ReplyEnvelope;
-pub use report::{ComponentReport, Latency, ProcessReport, Report, ReportWanted};
+pub use report::{
+    ComponentReport, Latency, MemoryUse, ProcessReport, Program, Report, ReportWanted,
+};
 pub use session::{
     CancelReason, Fault, Item, Opening, Parcel, SessionItem, SessionName, WHOLE_SESSION,
 };

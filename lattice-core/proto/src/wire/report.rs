@@ -11,7 +11,7 @@ use super::{
 use crate::{
     id::{Incarnation, Revision},
     name::ComponentId,
-    value::bounded,
+    value::{self, ValueError, bounded},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -40,6 +40,28 @@ pub struct Report {
     /// The processes in which providers among these components run.
     #[serde(deserialize_with = "bounded::list::<_, _, { Report::MAX_PROCESSES }>")]
     pub processes: Vec<ProcessReport>,
+    /// The program of the host. Older hosts don't send it, so it is read apart from the rest.
+    #[serde(skip_deserializing)]
+    pub program: Program,
+}
+
+/// What is reported of the program of a host. Without anything in reports of older hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The release of Lattice, at most [`Program::MAX_RELEASE`] bytes; `None` if not known.
+    #[serde(deserialize_with = "read_release")]
+    pub release: Option<String>,
+    /// The memory of its guests, if it runs some.
+    pub guest_memory: Option<MemoryUse>,
+}
+
+/// Memory in use, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// What is used.
+    pub used: u64,
+    /// What may be used.
+    pub limit: u64,
 }
 
 /// A host's report of one component.
@@ -103,6 +125,11 @@ impl Report {
     pub const MAX_PROCESSES: usize = 100;
 }
 
+impl Program {
+    /// Most bytes of the name of a release. The rest of a longer one is cut off.
+    pub const MAX_RELEASE: usize = 32;
+}
+
 impl Body for Report {
     const KIND: Kind = Kind::Report;
     /// A process: an id of one character with its length, and five fields of one byte. A component
@@ -112,6 +139,14 @@ impl Body for Report {
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("components", self.components.len(), Self::MAX_COMPONENTS)?;
         body::at_most("processes", self.processes.len(), Self::MAX_PROCESSES)
+    }
+
+    fn read(fields: &[u8]) -> Result<Self, ValueError> {
+        let (mut report, rest) = value::read_front::<Self>(fields, Self::SMALLEST_ELEMENT)?;
+        if !rest.is_empty() {
+            report.program = value::read_prefix(rest, 1)?;
+        }
+        Ok(report)
     }
 }
 
@@ -133,4 +168,75 @@ fn read_phase<'de, D: Deserializer<'de>>(from: D) -> Result<Phase, D::Error> {
 
 fn read_reason<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.map(cut))
+}
+
+fn read_release<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let release = Option::<String>::deserialize(from)?;
+    Ok(release.map(|mut release| {
+        release.truncate(release.floor_char_boundary(Program::MAX_RELEASE));
+        release
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(program: Program) -> Report {
+        Report {
+            interval_ms: 5_000,
+            uptime_ms: 60_000,
+            in_flight: 3,
+            memory: None,
+            incarnation: Incarnation(9),
+            revision: Revision(300),
+            follows_store: true,
+            left_out: 0,
+            components: Vec::new(),
+            processes: Vec::new(),
+            program,
+        }
+    }
+
+    fn program(release: &str) -> Program {
+        Program {
+            release: Some(release.to_owned()),
+            guest_memory: Some(MemoryUse {
+                used: 1 << 20,
+                limit: 1 << 21,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_report_of_an_older_host_has_no_program_and_one_that_is_cut_is_refused() {
+        let whole = report(program("0.1.0")).encode().expect("in bounds");
+        let bare = report(Program::default()).encode().expect("in bounds");
+        // Without its program, which is two absent options there.
+        let older = bare.len() - 2;
+        for length in 0..whole.len() {
+            let read = Report::decode(whole.slice(..length));
+            if length == older {
+                assert_eq!(read, Ok(report(Program::default())));
+            } else {
+                assert!(read.is_err(), "{length}: {read:?}");
+            }
+        }
+        assert_eq!(Report::decode(whole), Ok(report(program("0.1.0"))));
+    }
+
+    #[test]
+    fn a_report_of_a_newer_host_may_have_more_after_its_program() {
+        let newer = report(program("0.2.0")).encode().expect("in bounds");
+        let newer = [&newer[..], b"a field of a later version"].concat();
+        assert_eq!(Report::decode(newer.into()), Ok(report(program("0.2.0"))));
+    }
+
+    #[test]
+    fn a_long_release_is_cut() {
+        let long = report(program(&"é".repeat(40)));
+        let read = Report::decode(long.encode().expect("in bounds")).expect("a report");
+        let release = read.program.release.expect("it has one");
+        assert_eq!(release, "é".repeat(Program::MAX_RELEASE / 2));
+    }
 }

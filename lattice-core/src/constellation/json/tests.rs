@@ -1,8 +1,8 @@
 use crate::{
     constellation::{
-        AppView, ComponentKind, ComponentView, Delta, HostLoad, HostView, LinkState, LinkView,
-        Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA, StoreState, StoreView,
-        UnreadableView, View, WormholeView,
+        AppView, ComponentKind, ComponentView, Delta, GuestMemoryView, HostLoad, HostView,
+        LinkState, LinkView, LostHostView, Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA,
+        StoreState, StoreView, UnreadableView, View, WormholeView,
     },
     desired::{Placement, Replicas, Run, SpreadRule, WormholeState},
     link::{LinkKey, Locality},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// One change of each kind, the first of them a snapshot with every kind of item, full and bare.
@@ -63,6 +63,7 @@ fn every_change_is_read_and_written_as_it_was() {
         "component",
         "host",
         "link",
+        "lost-host",
         "replica",
         "snapshot",
         "store",
@@ -160,6 +161,11 @@ fn hosts_and_replicas_mean_what_they_say() {
             revision: Revision(12),
             follows_store: true,
             left_out: 1,
+            release: Some("0.1.0".to_owned()),
+            guest_memory: Some(GuestMemoryView {
+                used: 4_096,
+                limit: 8_192,
+            }),
         }),
         is_leaving: true,
         is_apart: true,
@@ -195,6 +201,15 @@ fn hosts_and_replicas_mean_what_they_say() {
     assert_eq!(first(&view.replicas), replica);
     let bare = view.hosts.values().nth(1).expect("the second host");
     assert_eq!(bare.load, None, "it has not reported");
+    let lost = LostHostView {
+        host: HostView {
+            id: name("c"),
+            epoch: 6,
+            ..HostView::clone(bare)
+        },
+        last_heard: SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_636_727_456),
+    };
+    assert_eq!(first(&view.lost_hosts), lost);
     let [_, silent, idle] = view.replicas.values().collect::<Vec<_>>()[..] else {
         panic!("three replicas");
     };
@@ -213,6 +228,14 @@ fn times_are_written_in_whole_units() {
     }
     let json = serde_json::to_value(&host).expect("JSON");
     assert_eq!(json["uptime_s"], 42);
+}
+
+#[test]
+fn a_view_of_an_older_version_has_no_lost_hosts() {
+    let mut older = golden()[0]["snapshot"].clone();
+    older.as_object_mut().expect("a view").remove("lost_hosts");
+    let view: View = serde_json::from_value(older).expect("a view");
+    assert!(view.lost_hosts.is_empty());
 }
 
 #[test]
@@ -303,6 +326,8 @@ fn the_schema_has_the_fields_of_the_types_and_no_others() {
         ("AppView", of("apps")),
         ("UnreadableView", of("unreadable")),
         ("HostView", of("hosts")),
+        ("GuestMemoryView", of("hosts")["guest_memory"].clone()),
+        ("LostHostView", of("lost_hosts")),
         ("ReplicaView", of("replicas")),
         ("ProcessView", of("replicas")["process"].clone()),
     ];

@@ -4,16 +4,20 @@ use super::Projection;
 use crate::{
     constellation::{
         Phase,
-        items::{HostView, Item as _, ReplicaKey, ReplicaView},
+        items::{HostView, Item as _, LostHostView, ReplicaKey, ReplicaView},
         load::Reported,
         view::{Delta, ItemChange},
     },
     liveness::RivalBoot,
-    membership::{Peer, Peers},
+    membership::{Peer, Peers, presence::LOST_FOR},
     name::{ComponentId, HostId},
     wire::{Duty, Origin, Report},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
 
 /// Most reports that are kept of hosts without a heartbeat so far.
@@ -106,6 +110,55 @@ impl Projection {
         }
     }
 
+    /// Shows the hosts that fell silent, as the view has them until now. `at` is the present by
+    /// both clocks.
+    pub(super) fn lost_hosts(
+        &mut self,
+        peers: &Peers,
+        at: (Instant, SystemTime),
+        out: &mut Vec<Delta>,
+    ) {
+        let (now, today) = at;
+        let (mut lost, mut views) = (HashMap::new(), Vec::new());
+        for one in peers.lost() {
+            let (origin, silent) = (&one.peer.origin, now.saturating_duration_since(one.heard));
+            if silent > LOST_FOR {
+                continue;
+            }
+            let known = self.view.lost_hosts.get(&origin.host);
+            let known = known.filter(|known| {
+                known.host.epoch == origin.epoch && self.lost.get(&origin.host) == Some(&one.heard)
+            });
+            let live = self.view.hosts.get(&origin.host);
+            let live = live.filter(|live| live.epoch == origin.epoch);
+            views.push(match (known, live) {
+                (Some(known), _) => LostHostView::clone(known),
+                (None, live) => LostHostView {
+                    host: live
+                        .map_or_else(|| self.view_of(&one.peer), |live| HostView::clone(live)),
+                    last_heard: today.checked_sub(silent).unwrap_or(today),
+                },
+            });
+            lost.insert(origin.host.clone(), one.heard);
+        }
+        self.lost = lost;
+        let views = views.into_iter();
+        self.show(|view| &view.lost_hosts, views, Delta::LostHost, out);
+    }
+
+    /// Forgets hosts that have been silent for long.
+    pub(super) fn forget_lost(&mut self, now: Instant, out: &mut Vec<Delta>) {
+        let is_old = |heard: Instant| now.saturating_duration_since(heard) > LOST_FOR;
+        let old = self.lost.iter().filter(|(_, heard)| is_old(**heard));
+        let old: Vec<HostId> = old.map(|(host, _)| host.clone()).collect();
+        for host in old {
+            self.lost.remove(&host);
+            if let Some(gone) = self.view.lost_hosts.get(&host).cloned() {
+                self.put(out, Delta::LostHost(ItemChange::Gone(gone)));
+            }
+        }
+    }
+
     /// Updates a host and its replicas in the view. Returns whether the set of components may have
     /// changed.
     pub(super) fn host(&mut self, host: &HostId, out: &mut Vec<Delta>) -> bool {
@@ -149,9 +202,13 @@ impl Projection {
     }
 
     fn host_view(&self, host: &HostId) -> Option<HostView> {
-        let peer = self.peers.get(host)?;
+        self.peers.get(host).map(|peer| self.view_of(peer))
+    }
+
+    fn view_of(&self, peer: &Peer) -> HostView {
+        let host = &peer.origin.host;
         let rival = self.rivals.get(host).filter(|rival| rival.signs >= BOTH);
-        Some(HostView {
+        HostView {
             id: host.clone(),
             epoch: peer.origin.epoch,
             labels: peer.labels.clone(),
@@ -165,7 +222,7 @@ impl Projection {
                 .is_some_and(|theirs| self.view.store.incarnation.differs_from(theirs)),
             rival: rival.map(|rival| rival.epoch),
             unsaid: peer.unsaid.clone(),
-        })
+        }
     }
 
     /// Returns the last report of this boot.

@@ -9,14 +9,17 @@ use crate::{
     },
     desired::{ActorSpec, AppRecord, Declared},
     link::{Link, LinkReports, LinkStatus, TableEvent},
-    membership::presence::Presence,
+    membership::presence::{LOST_FOR, Presence},
     store::{Incarnation, Revision},
     types::Digest,
-    wire::{Beat, ComponentReport, Duty, ProcessReport, Served, Versions},
+    wire::{Beat, ComponentReport, Duty, ProcessReport, Program, Served, Versions},
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
+
+/// The time of day, as long after 1970.
+const LATE: Duration = Duration::from_hours(24);
 
 fn id(n: u8) -> ComponentId {
     ComponentId::new(&format!("c{n}")).expect("valid")
@@ -41,6 +44,7 @@ enum Step {
     Refuse(u8),
     Beat(u8, u64, Vec<u8>),
     Goodbye(u8, u64),
+    Lose(u8, u64),
     Report(u8, u64, Vec<(u8, u8, u64)>),
     OlderBoot(u8),
     Store(u64),
@@ -61,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         few().prop_map(Step::Refuse),
         (few(), epoch(), served).prop_map(|(h, e, s)| Step::Beat(h, e, s)),
         (few(), epoch()).prop_map(|(h, e)| Step::Goodbye(h, e)),
+        (few(), epoch()).prop_map(|(h, e)| Step::Lose(h, e)),
         (few(), epoch(), reported).prop_map(|(h, e, t)| Step::Report(h, e, t)),
         few().prop_map(Step::OlderBoot),
         (0..3_u64).prop_map(Step::Store),
@@ -105,7 +110,8 @@ impl World {
     }
 
     fn peers(&self) -> Event {
-        Event::Peers(Arc::new(self.presence.snapshot()))
+        let peers = Arc::new(self.presence.snapshot());
+        Event::Peers(peers, SystemTime::UNIX_EPOCH + LATE)
     }
 
     fn take(&mut self, step: Step) -> Event {
@@ -160,6 +166,10 @@ impl World {
             Step::Goodbye(h, epoch) => {
                 self.presence
                     .goodbye(&Origin::new(host(h), epoch), self.now);
+                self.peers()
+            }
+            Step::Lose(h, epoch) => {
+                self.presence.lost(&Origin::new(host(h), epoch), self.now);
                 self.peers()
             }
             Step::Report(h, epoch, reported) => {
@@ -224,6 +234,7 @@ fn report(uptime_ms: u64, reported: Vec<(u8, u8, u64)>) -> Report {
             })
             .collect(),
         processes: Vec::new(),
+        program: Program::default(),
     }
 }
 
@@ -268,6 +279,9 @@ proptest! {
                 prop_assert!(followed.hosts.contains_key(&replica.host), "on a host that has left");
                 prop_assert!(followed.components.contains_key(&replica.component), "of an unknown component");
             }
+            for lost in followed.lost_hosts.keys() {
+                prop_assert!(!followed.hosts.contains_key(lost), "a live host isn't lost");
+            }
         }
         // A projection that starts late shows the same for everything without a history.
         let mut late = Projection::default();
@@ -277,6 +291,7 @@ proptest! {
         let late = late.view();
         prop_assert_eq!(&late.links, &followed.links);
         prop_assert_eq!(&late.apps, &followed.apps);
+        prop_assert_eq!(late.lost_hosts.keys().collect::<Vec<_>>(), followed.lost_hosts.keys().collect::<Vec<_>>());
         prop_assert_eq!(late.hosts.keys().collect::<Vec<_>>(), followed.hosts.keys().collect::<Vec<_>>());
     }
 }
@@ -406,6 +421,43 @@ fn beats_list_serving_components_and_reports_list_the_others() {
         projection.view().components.is_empty(),
         "it was served without a declaration, and has ended"
     );
+}
+
+#[test]
+fn a_host_that_falls_silent_is_shown_as_it_was_until_it_is_back_or_forgotten() {
+    let (mut world, mut projection) = joined();
+    let from = Origin::new(host(1), 2);
+    let reported = Event::Report(from.clone(), vec![report(1_000, Vec::new())]);
+    projection.handle(reported, world.now);
+    world.now += Duration::from_secs(4);
+    world.presence.tick(world.now);
+    projection.handle(world.peers(), world.now);
+    assert!(projection.view().hosts.is_empty());
+    let shown = projection.view().lost_hosts[&host(1)].clone();
+    assert!(shown.host.load.is_some(), "as it was");
+    let heard = SystemTime::UNIX_EPOCH + LATE - Duration::from_secs(4);
+    assert_eq!(shown.last_heard, heard);
+
+    // A view that begins now shows it too, and another event changes nothing.
+    let mut late = Projection::default();
+    late.handle(world.peers(), world.now);
+    let since = &late.view().lost_hosts[&host(1)];
+    assert_eq!((since.host.epoch, since.last_heard), (2, heard));
+    assert_eq!(since.host.load, None);
+    world.now += Duration::from_secs(1);
+    assert!(projection.handle(world.peers(), world.now).is_empty());
+
+    projection.handle(Event::Tick, world.now + LOST_FOR - Duration::from_secs(5));
+    assert_eq!(projection.view().lost_hosts.len(), 1);
+    projection.handle(Event::Tick, world.now + LOST_FOR);
+    assert!(projection.view().lost_hosts.is_empty(), "after ten minutes");
+
+    let event = world.take(Step::Beat(1, 2, vec![0]));
+    late.handle(event, world.now);
+    assert!(late.view().lost_hosts.is_empty() && late.view().hosts.len() == 1);
+    let event = world.take(Step::Goodbye(1, 2));
+    late.handle(event, world.now);
+    assert!(late.view().lost_hosts.is_empty(), "it left in order");
 }
 
 #[test]

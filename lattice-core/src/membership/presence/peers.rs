@@ -10,7 +10,14 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
+use tokio::time::Instant;
+
+/// How long a host that fell silent is kept: as long as an operator may need to look at it.
+pub(crate) const LOST_FOR: Duration = Duration::from_mins(10);
+/// The most of them that are kept: those that were heard last.
+pub(super) const MOST_LOST: usize = 256;
 
 /// A live host, as its last beat described it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +67,22 @@ impl Peer {
     }
 }
 
-/// All live hosts.
+/// A host that is gone without a goodbye.
+#[derive(Debug, Clone)]
+pub(crate) struct LostPeer {
+    /// As its last beat described it.
+    pub(crate) peer: Arc<Peer>,
+    /// When it was last heard.
+    pub(crate) heard: Instant,
+}
+
+/// All live hosts, and those that fell silent lately.
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
     pub(super) hosts: HashMap<HostId, Arc<Peer>, HashState>,
     serving: HashMap<ComponentId, Hosts, HashState>,
+    /// None of them is live.
+    lost: HashMap<HostId, LostPeer, HashState>,
 }
 
 /// The hosts that serve one component.
@@ -136,6 +154,44 @@ impl Peers {
     /// Returns every live host, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
         self.hosts.values()
+    }
+
+    /// Returns the hosts that are gone without a goodbye, in no particular order. Some may have
+    /// been silent for longer than [`LOST_FOR`].
+    pub(crate) fn lost(&self) -> impl Iterator<Item = &LostPeer> {
+        self.lost.values()
+    }
+
+    /// Keeps a host that fell silent, and forgets those that have been silent for long.
+    pub(super) fn lose(&mut self, peer: Arc<Peer>, heard: Instant, now: Instant) {
+        let host = peer.origin.host.clone();
+        self.lost.insert(host, LostPeer { peer, heard });
+        self.lost
+            .retain(|_, lost| now.saturating_duration_since(lost.heard) <= LOST_FOR);
+        if self.lost.len() > MOST_LOST
+            && let Some(oldest) = self
+                .lost
+                .iter()
+                .min_by_key(|(_, lost)| lost.heard)
+                .map(|(host, _)| host.clone())
+        {
+            self.lost.remove(&oldest);
+        }
+    }
+
+    /// A host is live.
+    pub(super) fn heard(&mut self, host: &HostId) {
+        self.lost.remove(host);
+    }
+
+    /// A boot of a host has left in order. Returns whether it was among the lost ones.
+    pub(super) fn left(&mut self, who: &Origin) -> bool {
+        let lost = self.lost.get(&who.host);
+        let is_lost = lost.is_some_and(|lost| lost.peer.origin.epoch <= who.epoch);
+        if is_lost {
+            self.lost.remove(&who.host);
+        }
+        is_lost
     }
 
     pub(super) fn index(&mut self) {

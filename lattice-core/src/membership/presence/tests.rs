@@ -1,6 +1,6 @@
 //! Hosts that come, change and go.
 
-use super::*;
+use super::{peers::MOST_LOST, *};
 use crate::wire::{Served, Versions};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -69,7 +69,7 @@ fn a_host_joins_changes_and_leaves() {
         p.beat(&origin("a", 2), beat(&["x"]), now),
         Change::Joined(origin("a", 2))
     );
-    assert_eq!(p.lost(&origin("a", 2)), Change::Lost(origin("a", 2)));
+    assert_eq!(p.lost(&origin("a", 2), now), Change::Lost(origin("a", 2)));
     assert_eq!(
         p.beat(&origin("a", 2), beat(&["x"]), now),
         Change::Joined(origin("a", 2)),
@@ -149,12 +149,59 @@ fn a_host_that_is_silent_for_three_intervals_is_removed_and_a_reconnect_restarts
 fn a_host_that_a_caller_has_lost_is_reported_as_gone_when_it_stays_silent() {
     let (mut p, now) = (Presence::default(), Instant::now());
     p.beat(&origin("a", 3), beat(&["x"]), now);
-    assert_eq!(p.lost(&origin("a", 3)), Change::Lost(origin("a", 3)));
+    assert_eq!(p.lost(&origin("a", 3), now), Change::Lost(origin("a", 3)));
     assert_eq!(p.tick(now + Duration::from_millis(3_000)), Change::None);
     // The calls that it made end then.
     let gone = Change::Left(vec![origin("a", 3)]);
     assert_eq!(p.tick(now + Duration::from_millis(3_001)), gone);
     assert_eq!(p.tick(now + Duration::from_secs(9)), Change::None, "once");
+}
+
+fn lost(presence: &Presence) -> Vec<(Origin, Instant)> {
+    let peers = presence.snapshot();
+    let lost = peers.lost();
+    lost.map(|lost| (lost.peer.origin.clone(), lost.heard))
+        .collect()
+}
+
+#[test]
+fn a_host_that_fell_silent_is_kept_until_it_is_back_or_has_said_goodbye() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let (a, b) = (origin("a", 1), origin("b", 1));
+    p.beat(&a, beat(&["x"]), now);
+    p.beat(&b, beat(&["x"]), now);
+    assert_eq!(lost(&p), []);
+    p.goodbye(&b, now);
+    let later = now + Duration::from_secs(9);
+    p.tick(later);
+    assert_eq!(lost(&p), [(a.clone(), now)], "the other one has left");
+    p.beat(&a, beat(&["x"]), later);
+    assert_eq!(lost(&p), [], "it is back");
+    p.lost(&a, later);
+    p.tick(later + Duration::from_secs(9));
+    assert_eq!(lost(&p), [(a.clone(), later)]);
+    assert_eq!(p.goodbye(&a, later), Change::Updated);
+    assert_eq!(lost(&p), [], "its goodbye was late");
+    assert_eq!(p.goodbye(&a, later), Change::None);
+}
+
+#[test]
+fn hosts_that_fell_silent_are_forgotten_in_time_and_bounded() {
+    let (mut p, now) = (Presence::default(), Instant::now());
+    let second = Duration::from_secs(1);
+    for n in 0..MOST_LOST as u32 + 2 {
+        let (host, at) = (origin(&format!("h{n}"), 1), now + n * second / 1_000);
+        p.beat(&host, beat(&[]), at);
+        p.lost(&host, at);
+    }
+    let hosts: Vec<Origin> = lost(&p).into_iter().map(|(host, _)| host).collect();
+    assert_eq!(hosts.len(), MOST_LOST);
+    let longest = [origin("h0", 1), origin("h1", 1)];
+    assert!(longest.iter().all(|host| !hosts.contains(host)));
+    let late = now + 2 * peers::LOST_FOR;
+    p.beat(&origin("late", 1), beat(&[]), late);
+    p.lost(&origin("late", 1), late);
+    assert_eq!(lost(&p), [(origin("late", 1), late)]);
 }
 
 #[test]
@@ -195,7 +242,7 @@ fn replicas_are_counted_instead_of_hosts() {
     kept.components[0].replica_counts = vec![count(1, 2), count(2, 3)];
     p.beat(&origin("kept", 1), kept, now);
     assert_eq!(p.snapshot().replicas(&id), 6);
-    p.lost(&origin("kept", 1));
+    p.lost(&origin("kept", 1), now);
     assert_eq!(p.snapshot().replicas(&id), 1);
 }
 

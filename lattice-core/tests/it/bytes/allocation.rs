@@ -233,7 +233,8 @@ fn floods_of_reports() {
     let whole = report(0).encode().expect("in bounds");
     for components in [100, 399, 400, 401, 10_000_usize] {
         for processes in [0, 99, 100, 101, 10_000_usize] {
-            let mut flood = whole[..whole.len() - 2].to_vec();
+            let program = 15;
+            let mut flood = whole[..whole.len() - program - 2].to_vec();
             flood.extend(postcard::to_stdvec(&components).expect("encodes"));
             for _ in 0..components {
                 flood.extend(b"\x01a\0\0\0\0\0\0\0");

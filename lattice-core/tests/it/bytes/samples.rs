@@ -10,8 +10,8 @@ use lattice_core::{
     types::Digest,
     wire::{
         Beat, CallEnvelope, ChainMark, ComponentReport, Discovered, Duty, FunctionKey, Latency,
-        LogLevel, LogLine, Logs, Origin, ProcessReport, ReplicaCount, Report, Served, Source,
-        TraceContext, Versions,
+        LogLevel, LogLine, Logs, MemoryUse, Origin, ProcessReport, Program, ReplicaCount, Report,
+        Served, Source, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -174,6 +174,13 @@ pub(crate) fn report(components: usize) -> Report {
             components
         ],
         processes: vec![process(); components.min(1)],
+        program: Program {
+            release: Some("0.1.0".to_owned()),
+            guest_memory: Some(MemoryUse {
+                used: 1 << 20,
+                limit: 1 << 21,
+            }),
+        },
     }
 }
 

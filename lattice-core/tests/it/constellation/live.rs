@@ -88,6 +88,7 @@ async fn a_follower_sees_hosts_services_links_and_apps_appear_and_disappear() {
     })
     .await;
     assert_eq!(view.components.len(), 1, "declared components stay");
+    assert!(view.lost_hosts.is_empty(), "it left in order");
     assert_eq!(*constellation.snapshot(), view);
 }
 
@@ -104,6 +105,8 @@ async fn a_vanished_host_is_removed_with_its_components() {
         !view.hosts.contains_key(&host_id("b")) && view.replicas.is_empty()
     })
     .await;
+    let lost = constellation.snapshot().lost_hosts.clone();
+    assert_eq!(lost.keys().collect::<Vec<_>>(), [&host_id("b")]);
 }
 
 #[tokio::test(start_paused = true)]

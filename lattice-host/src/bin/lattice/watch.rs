@@ -264,6 +264,10 @@ fn describe(delta: &Delta) -> (String, bool, String) {
             (it.key.to_string(), it.reason.clone())
         }),
         Delta::Host(change) => about(change, "host", |it| (it.id.to_string(), host(it))),
+        Delta::LostHost(change) => about(change, "lost host", |it| {
+            let detail = "fell silent without a goodbye";
+            (it.host.id.to_string(), detail.to_owned())
+        }),
         Delta::Replica(change) => about(change, "replica", |it| {
             let reason = it.reason.iter().map(|reason| format!(": {reason}"));
             (

@@ -78,7 +78,7 @@ async fn real_components_are_linked_called_reached_from_outside_and_healed_by_th
     a_wormhole_is_opened_closed_and_fetched(&browser, &front.ingress).await;
     browser.image("real").await;
     browser.is_sound().await;
-    a_killed_host_is_replaced(&browser, others.into()).await;
+    a_killed_host_is_replaced(&browser, &front.page, others.into()).await;
     browser.is_sound().await;
 }
 
@@ -143,10 +143,26 @@ async fn confirmed(browser: &Browser) {
     }
 }
 
-async fn a_killed_host_is_replaced(browser: &Browser, others: Vec<(&str, Process)>) {
+/// Checks that a card says in words that its host is silent, and since when.
+async fn is_silent(browser: &Browser, id: &str) {
+    let card = host(id);
+    browser.has(&card, "data-state", "silent").await;
+    browser.has(&card, "data-problems", "silent").await;
+    let badges = format!("{card} .badges");
+    browser.reads(&badges, "silent: last heard at ").await;
+}
+
+async fn a_killed_host_is_replaced(browser: &Browser, page: &str, others: Vec<(&str, Process)>) {
     browser.click("#tab-infrastructure").await;
     for id in ["one", "two", "three"] {
         browser.has(&host(id), "data-state", "live").await;
+        let figures = format!("{} .figures", host(id));
+        for figure in [
+            "Components use",
+            concat!("Release", env!("CARGO_PKG_VERSION")),
+        ] {
+            browser.reads(&figures, figure).await;
+        }
     }
     let serving = "Array.from(document.querySelectorAll(\
         '[data-replica=greeter][data-phase=serving]'), (it) => it.dataset.on)";
@@ -175,5 +191,11 @@ async fn a_killed_host_is_replaced(browser: &Browser, others: Vec<(&str, Process
         )
         .await;
     browser.image("hosts-healed").await;
+    is_silent(browser, dead).await;
+    // A page that is opened only now shows it too.
+    browser.open(page).await;
+    browser.is_live().await;
+    browser.click("#tab-infrastructure").await;
+    is_silent(browser, dead).await;
     drop(lives);
 }

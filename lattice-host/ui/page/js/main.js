@@ -1,7 +1,7 @@
 // The page: joins the stream, the views, the panel and the header.
 
 import { get, post } from "./http.js";
-import { applyEvent, createState, forgetSilent, isEmpty } from "./model/state.js";
+import { applyEvent, createState, hideSilent, isEmpty } from "./model/state.js";
 import { createPainter } from "./painter.js";
 import { follow } from "./stream.js";
 import { acceptDrops, openApply, openExport } from "./view/apply-dialog.js";
@@ -16,9 +16,6 @@ import { createPanel } from "./view/panel/panel.js";
 import { createSearch } from "./view/search-box.js";
 import { createViews } from "./view/views.js";
 import { openNewWormhole } from "./view/wormhole-dialog.js";
-
-/** How often hosts that have been silent for long are forgotten, in milliseconds. */
-const TIDY = 30_000;
 
 const page = document.documentElement;
 
@@ -106,13 +103,13 @@ function connectionChanged(state, why) {
 }
 
 function eventReceived(kind, data, id, received) {
-  applyEvent(app.state, kind, data, painter.changes(), Date.now());
+  applyEvent(app.state, kind, data, painter.changes());
   painter.add(id, received);
 }
 
-/** Forgets a silent host. */
+/** Shows a silent host no more, until it is heard again. */
 function forget(host) {
-  app.state.silent.delete(host);
+  hideSilent(app.state, host);
   painter.changes().hosts.add(host);
   painter.schedule();
   select(null);
@@ -223,12 +220,6 @@ async function start() {
   await readConfig();
   stream = follow({ event: eventReceived, connection: connectionChanged });
   await readUndo();
-  setInterval(() => {
-    for (const id of forgetSilent(app.state, Date.now())) {
-      painter.changes().hosts.add(id);
-      painter.schedule();
-    }
-  }, TIDY);
 }
 
 start();

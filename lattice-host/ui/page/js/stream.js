@@ -4,6 +4,9 @@
 //
 // The browser reconnects by itself and sends the last event's id. When it gives up, which it does
 // when the server answers with an error, this module tries again with a growing delay.
+//
+// A browser has six connections to a server at most, over all of its tabs. So a page that is hidden
+// has none, and gets everything anew when it is shown: it is connecting then.
 
 import { get } from "./http.js";
 
@@ -21,8 +24,10 @@ export function follow(on) {
   let said = null;
 
   function open() {
-    clearTimeout(timer);
-    source?.close();
+    close();
+    if (document.hidden) {
+      return;
+    }
     source = new EventSource("api/stream");
     source.addEventListener("open", () => {
       delay = FIRST_DELAY;
@@ -41,7 +46,16 @@ export function follow(on) {
     source.addEventListener("error", failed);
   }
 
+  function close() {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  }
+
   function failed() {
+    if (source === null) {
+      return;
+    }
     on.connection("lost", said);
     if (source.readyState === EventSource.CLOSED) {
       timer = setTimeout(reopen, delay);
@@ -57,7 +71,8 @@ export function follow(on) {
     } catch (problem) {
       if (problem.status === 401 || problem.status === 421) {
         on.connection("refused", problem.next ?? problem.message);
-        clearTimeout(timer);
+        close();
+        if (document.hidden) return;
         timer = setTimeout(reopen, LONGEST_DELAY);
         return;
       }
@@ -65,6 +80,14 @@ export function follow(on) {
     open();
   }
 
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      close();
+    } else if (source === null) {
+      on.connection("connecting", null);
+      reopen();
+    }
+  });
   open();
   return { retry: reopen };
 }

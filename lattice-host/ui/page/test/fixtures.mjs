@@ -31,6 +31,11 @@ export function host(id, more = {}) {
   };
 }
 
+/** Returns a host that fell silent. */
+export function lost(id, heard) {
+  return { host: host(id), last_heard_ms: heard };
+}
+
 /** Returns a port. */
 export function port(name, compat) {
   return { interface: name, compat, functions: [] };

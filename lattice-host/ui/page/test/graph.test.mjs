@@ -8,7 +8,7 @@ const KV = "wasi:keyvalue/store@0.2";
 
 function built(snapshot, ports = {}) {
   const state = createState();
-  applyEvent(state, "snapshot", { view: snapshot, ports }, noChanges(), 0);
+  applyEvent(state, "snapshot", { view: snapshot, ports }, noChanges());
   const graph = createGraph();
   rebuild(graph, state);
   return { state, graph };
@@ -16,7 +16,7 @@ function built(snapshot, ports = {}) {
 
 function step({ state, graph }, deltas, ports = {}) {
   const changes = noChanges();
-  applyEvent(state, "changes", { deltas, ports }, changes, 0);
+  applyEvent(state, "changes", { deltas, ports }, changes);
   return update(graph, state, changes);
 }
 

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { bytes, count, latency, listed, plural, rate, uptime } from "../js/model/format.js";
-import { componentHealth, hostContext, hostProblems, linkLoad, loadText } from "../js/model/health.js";
+import { componentHealth, hostContext, hostProblems, isNewerRelease, linkLoadTexts } from "../js/model/health.js";
 import { search } from "../js/model/search.js";
 import { applyEvent, createState, noChanges } from "../js/model/state.js";
 import { component, host, link, replica, view } from "./fixtures.mjs";
 
 function state(more) {
   const made = createState();
-  applyEvent(made, "snapshot", { view: view(more), ports: {} }, noChanges(), 0);
+  applyEvent(made, "snapshot", { view: view(more), ports: {} }, noChanges());
   return made;
 }
 
@@ -30,13 +30,18 @@ test("a component is what its replicas are", () => {
   }
 });
 
-test("a link has figures only if nothing else leads to its target", () => {
+test("a link has the figures of its target, and says if others call that as well", () => {
   const loaded = replica("b", "h", { calls_per_second: 12.4, errors_per_second: 0.5, p99_us: 3_400 });
   const only = link("a", "x:y/z@1", "b");
   const alone = state({ links: [only], replicas: [loaded] });
-  assert.equal(loadText(linkLoad(alone, only), rate), "12.4/s · 0.5 errors/s · p99 3.4 ms");
+  const figures = "12.4/s · 0.5 errors/s · p99 3.4 ms";
+  assert.deepEqual(linkLoadTexts(alone, only), { short: figures, long: figures });
   const shared = state({ links: [only, link("c", "x:y/z@1", "b")], replicas: [loaded] });
-  assert.equal(linkLoad(shared, only), null);
+  const total = { short: `total ${figures}`, long: `total of all callers of b: ${figures}` };
+  assert.deepEqual(linkLoadTexts(shared, only), total);
+  const open = { id: "w", actor: "b", host: null, domains: [], path: "/", state: "open" };
+  assert.deepEqual(linkLoadTexts(state({ links: [only], replicas: [loaded], wormholes: [open] }), only), total);
+  assert.deepEqual(linkLoadTexts(state({ links: [only], wormholes: [open] }), only), { short: "", long: "" });
 });
 
 test("every problem of a host is said", () => {
@@ -50,7 +55,29 @@ test("every problem of a host is said", () => {
   assert.deepEqual(ids(host("h", { follows_store: false })), ["behind"]);
   assert.deepEqual(ids(host("h", { uptime_s: undefined })), ["unreported"]);
   assert.deepEqual(ids(host("h", { is_leaving: true })), ["leaving"]);
-  assert.deepEqual(hostContext(state({ hosts: [host("a"), host("b", { versions: [1, 2] })] })), { newestFormat: 2 });
+  assert.deepEqual(ids(host("h", { guest_memory: { used: 60, limit: 64 } })), ["over-limits"]);
+  assert.deepEqual(ids(host("h", { guest_memory: { used: 32, limit: 64 } })), []);
+  const context = hostContext(state({ hosts: [host("a", { release: "0.9.0" }), host("b", { versions: [1, 2], release: "0.10.0" }), host("c")] }));
+  assert.deepEqual(context, { newestFormat: 2, newestRelease: "0.10.0" });
+});
+
+test("a host of an older release says which, in words, and so does one near its limits", () => {
+  const said = (more, newestRelease) => hostProblems(host("h", more), { newestFormat: 1, newestRelease }).map(({ text }) => text);
+  assert.deepEqual(said({ release: "0.2.0" }, "0.2.0"), []);
+  assert.deepEqual(said({ release: "0.1.0" }, "0.2.0"), ["an older release: it runs 0.1.0, others 0.2.0"]);
+  assert.match(said({}, "0.2.0")[0], /doesn't say which it is, others 0\.2\.0$/);
+  assert.deepEqual(said({ uptime_s: undefined }, "0.2.0"), ["it hasn't reported yet"]);
+  assert.deepEqual(said({}, undefined), [], "all are old");
+  const memory = { guest_memory: { used: 63 << 20, limit: 64 << 20 } };
+  assert.deepEqual(said(memory), ["almost over its limits: its components use 63 MiB of 64 MiB"]);
+});
+
+test("releases are compared by their numbers", () => {
+  for (const [newer, older] of [["0.10.0", "0.9.9"], ["1.0.0", "1.0.0-rc.2"], ["1.0.0-rc.10", "1.0.0-rc.9"], ["2.0.0+a", "1.9.0"]]) {
+    assert.ok(isNewerRelease(newer, older), newer);
+    assert.ok(!isNewerRelease(older, newer), older);
+    assert.ok(!isNewerRelease(newer, newer), newer);
+  }
 });
 
 test("search finds by name first, then by what is known beside it", () => {

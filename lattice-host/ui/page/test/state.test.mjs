@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { SILENT_FOR, applyEvent, createState, forgetSilent, isEmpty, isUnchanged, noChanges } from "../js/model/state.js";
-import { component, host, link, port, replica, view } from "./fixtures.mjs";
+import { applyEvent, createState, hideSilent, isEmpty, isUnchanged, noChanges } from "../js/model/state.js";
+import { component, host, link, lost, port, replica, view } from "./fixtures.mjs";
 
 function started(snapshot, ports = {}) {
   const state = createState();
-  applyEvent(state, "snapshot", { view: snapshot, ports }, noChanges(), 0);
+  applyEvent(state, "snapshot", { view: snapshot, ports }, noChanges());
   return state;
 }
 
-function changed(state, deltas, ports = {}, now = 0) {
+function changed(state, deltas, ports = {}) {
   const changes = noChanges();
-  applyEvent(state, "changes", { deltas, ports }, changes, now);
+  applyEvent(state, "changes", { deltas, ports }, changes);
   return changes;
 }
 
@@ -19,7 +19,7 @@ test("a snapshot replaces everything", () => {
   const state = started(view({ components: [component("a")], replicas: [replica("a", "h")] }), { a: { exports: [], imports: [] } });
   assert.equal(state.replicasOf.get("a").size, 1);
   const changes = noChanges();
-  applyEvent(state, "snapshot", { view: view({ components: [component("b")] }), ports: {} }, changes, 0);
+  applyEvent(state, "snapshot", { view: view({ components: [component("b")] }), ports: {} }, changes);
   assert.deepEqual([...state.components.keys()], ["b"]);
   assert.equal(state.replicasOf.size, 0);
   assert.equal(state.ports.size, 0);
@@ -50,21 +50,35 @@ test("what is gone leaves no trace in the indexes", () => {
   for (const index of ["linksOf", "replicasOf", "replicasOn"]) assert.equal(state[index].size, 0, index);
 });
 
-test("a host that is gone without leaving is silent until it is back or forgotten", () => {
-  const state = started(view({ hosts: [host("h"), host("l", { is_leaving: true })] }));
-  changed(state, [{ host: { gone: host("h") } }, { host: { gone: host("l", { is_leaving: true }) } }], {}, 1_000);
+test("a page that is opened after a host fell silent shows it", () => {
+  const state = started(view({ hosts: [host("l")], lost_hosts: [lost("h", 5)] }));
   assert.deepEqual([...state.silent.keys()], ["h"]);
-  assert.deepEqual(forgetSilent(state, 2_000), []);
-  assert.deepEqual(forgetSilent(state, 1_001 + SILENT_FOR), ["h"]);
-  changed(state, [{ host: { gone: host("h") } }]);
-  changed(state, [{ host: { is: host("h") } }]);
+  assert.equal(state.silent.get("h").last_heard_ms, 5);
+  assert.equal(state.silent.get("h").host.id, "h");
+  assert.deepEqual([...state.hosts.keys()], ["l"]);
+});
+
+test("a host is silent until it is back or the server forgets it, and no host that has left is", () => {
+  const state = started(view({ hosts: [host("h"), host("l")] }));
+  const silent = [{ "lost-host": { is: lost("h", 5) } }, { host: { gone: host("h") } }, { host: { gone: host("l") } }];
+  assert.deepEqual([...changed(state, silent).hosts].sort(), ["h", "l"]);
+  assert.deepEqual([...state.silent.keys()], ["h"]);
+  assert.ok(changed(state, [{ "lost-host": { gone: lost("h", 5) } }, { host: { is: host("h") } }]).hosts.has("h"));
+  assert.equal(state.silent.size, 0);
+  applyEvent(state, "snapshot", { view: view({ lost_hosts: [lost("h", 9)] }), ports: {} }, noChanges());
+  assert.equal(state.silent.size, 1);
+  applyEvent(state, "snapshot", { view: view(), ports: {} }, noChanges());
   assert.equal(state.silent.size, 0);
 });
 
-test("a host that a new snapshot lacks is silent", () => {
-  const state = started(view({ hosts: [host("h")] }));
-  applyEvent(state, "snapshot", { view: view(), ports: {} }, noChanges(), 5);
-  assert.deepEqual(state.silent.get("h").since, 5);
+test("a silent host that a person has hidden stays hidden until it is heard again", () => {
+  const state = started(view({ lost_hosts: [lost("h", 5)] }));
+  hideSilent(state, "h");
+  assert.equal(state.silent.size, 0);
+  applyEvent(state, "snapshot", { view: view({ lost_hosts: [lost("h", 5)] }), ports: {} }, noChanges());
+  assert.equal(state.silent.size, 0, "a reconnect doesn't bring it back");
+  changed(state, [{ "lost-host": { is: lost("h", 7) } }]);
+  assert.equal(state.silent.size, 1);
 });
 
 test("ports come and go by themselves", () => {

@@ -3,13 +3,15 @@
 use super::{
     Actions, failed,
     parse::{self, default_name, named},
+    within,
 };
 use crate::{problem::Problem, request::Query};
 use axum::{Json, extract::State};
 use lattice_core::{
     Lattice,
     app::{Export, ResourceRef},
-    name::{AppName, ConfigName, WormholeId},
+    link::{LinkEntry, LinkKey},
+    name::{AppName, ComponentId, ConfigName, WormholeId},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,7 +52,11 @@ pub(super) async fn export(
     State(actions): State<Actions>,
     Query(which): Query<Which>,
 ) -> Result<Json<Value>, Problem> {
-    let mut export = which.export(actions.lattice())?;
+    let lattice = actions.lattice();
+    let (mut export, note) = match which.undeclared(lattice)? {
+        Some(id) => external(lattice, id).await?,
+        None => (which.export(lattice)?, None),
+    };
     let hidden = export.hide();
     let manifest = &export.manifest;
     // TOML has no null, which the config of a link may have.
@@ -65,7 +71,31 @@ pub(super) async fn export(
         "file": format!("{}.{ending}", manifest.name),
         "text": text,
         "hidden": hidden,
+        "note": note,
     })))
+}
+
+/// Returns the manifest for a component that a program serves. Nothing starts it, so it is named as
+/// external, with its links.
+async fn external(lattice: &Lattice, id: ComponentId) -> Result<(Export, Option<String>), Problem> {
+    let links = lattice.links().list();
+    let ends = |entry: &LinkEntry| entry.link.source == id || entry.link.target == id;
+    let keys = links.iter().filter(|entry| ends(entry));
+    let links = keys.map(|entry| ResourceRef::Link(LinkKey::clone(&entry.key)));
+    let mut export = lattice.export(named(AppName::new(NEW))?, links);
+    let names = &mut export.manifest.external;
+    if !names.contains(&id) {
+        let view = within(lattice.constellation().settled()).await?;
+        let what = format!("nothing declares or serves `{id}`");
+        found(view.components.contains_key(&id), "no-such-component", what).map_err(|problem| {
+            problem.next("start the program that serves it, or declare it in a manifest to have it started by hosts")
+        })?;
+        names.push(id.clone());
+    }
+    let note = format!(
+        "Nothing that is declared starts `{id}`: a program serves it, if it runs. The manifest names it as external and has its links. To have hosts start it, declare it with its image instead."
+    );
+    Ok((export, Some(note)))
 }
 
 impl Which {
@@ -89,6 +119,18 @@ impl Which {
                 "exactly one of `app`, `unowned=true` and `kind` says what to export",
             )),
         }
+    }
+
+    /// Returns the component that is asked for, if nothing declares it.
+    fn undeclared(&self, lattice: &Lattice) -> Result<Option<ComponentId>, Problem> {
+        let (None, false, Some(Kind::Component), Some(id)) =
+            (&self.app, self.unowned, self.kind, &self.id)
+        else {
+            return Ok(None);
+        };
+        let id = parse::component(id)?;
+        let is_declared = lattice.desired().has_component(&id);
+        Ok((!is_declared).then_some(id))
     }
 
     /// Returns the resource, which is declared.
@@ -129,9 +171,7 @@ impl Which {
                 }
                 let what = format!("nothing declares `{id}`");
                 let is_there = desired.providers.contains_key(&id);
-                found(is_there, "no-such-component", what).map_err(|problem| {
-                    problem.next("a program serves it, if it runs; declare it in a manifest to have it started by hosts")
-                })?;
+                found(is_there, "no-such-component", what)?;
                 Ok(ResourceRef::Provider(id))
             }
         }

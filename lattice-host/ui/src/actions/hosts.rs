@@ -11,9 +11,16 @@ type Fact = (Severity, String);
 
 /// Explains a host as it is in this view.
 pub(super) fn explained(view: &View, id: &HostId) -> Value {
-    let mut facts = match view.hosts.get(id) {
-        Some(host) => facts(view, host),
-        None => vec![(
+    let mut facts = match (view.hosts.get(id), view.lost_hosts.get(id)) {
+        (Some(host), _) => facts(view, host),
+        (None, Some(lost)) => {
+            let silence = lost.last_heard.elapsed().unwrap_or_default().as_secs();
+            let text = format!(
+                "host `{id}` is silent: its last heartbeat came {silence} s ago, and it said no goodbye; start it again, or look at its machine and its network"
+            );
+            vec![(Severity::Fault, text)]
+        }
+        (None, None) => vec![(
             Severity::Fault,
             format!("no live host has the id `{id}`; start it, or look at the log of its machine"),
         )],

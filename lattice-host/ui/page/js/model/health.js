@@ -1,6 +1,9 @@
 // How components and hosts are, in one word for the eye and one sentence for the reader.
 
-import { latency, plural } from "./format.js";
+import { bytes, latency, plural, rate } from "./format.js";
+
+/** The share of its memory that a host's components use when it is almost over its limits. */
+const ALMOST = 0.9;
 
 const SERVING = new Set(["serving", "updating", "handing-over"]);
 
@@ -83,14 +86,26 @@ export function componentLoad(state, id) {
 }
 
 /**
- * Returns the load of a link, or `null` if it can't be told apart: hosts count calls for each
- * component, so a link has figures of its own only where nothing else leads to its target.
+ * Returns the load of a link. Hosts count calls for each component, so a link has figures of its own
+ * only where nothing else leads to its target. Otherwise they are those of all callers of the target,
+ * and `isTotal` is true.
  */
-export function linkLoad(state, link) {
-  if (state.wormholesOf.has(link.target) || incoming(state, link.target, 2) > 1) {
-    return null;
+function linkLoad(state, link) {
+  const isTotal = state.wormholesOf.has(link.target) || incoming(state, link.target, 2) > 1;
+  return { ...componentLoad(state, link.target), isTotal };
+}
+
+/**
+ * Returns the load of a link in words: `short` for its line, and `long` for those who read more of
+ * it. Both are empty without any calls.
+ */
+export function linkLoadTexts(state, link) {
+  const load = linkLoad(state, link);
+  const text = loadText(load, rate);
+  if (text === "" || !load.isTotal) {
+    return { short: text, long: text };
   }
-  return componentLoad(state, link.target);
+  return { short: `total ${text}`, long: `total of all callers of ${link.target}: ${text}` };
 }
 
 /** Returns how many links lead to a component, counted up to `most`. */
@@ -127,7 +142,7 @@ export function loadText(load, rate) {
   return parts.join(" · ");
 }
 
-/** Returns the state of a host: `live`, `leaving` or `apart`. A silent one isn't in the view. */
+/** Returns the state of a host: `live`, `leaving` or `apart`. A silent one isn't among the hosts. */
 export function hostState(host) {
   if (host.is_leaving) return "leaving";
   return host.is_apart ? "apart" : "live";
@@ -145,6 +160,10 @@ export function hostProblems(host, context) {
   }
   if (context.newestFormat !== undefined && host.versions?.[1] !== context.newestFormat) {
     say("other-version", `another version: it reads frames up to ${host.versions?.[1]}, others up to ${context.newestFormat}`);
+  }
+  const behind = olderRelease(host, context.newestRelease);
+  if (behind) {
+    say("other-release", behind);
   }
   if (host.rival !== null && host.rival !== undefined) {
     say("doubled", "two live hosts have this id");
@@ -174,17 +193,60 @@ function overLimits(host) {
   if (host.left_out > 0) {
     return `over its limits: ${plural(host.left_out, "component")} didn't fit into its report`;
   }
+  const memory = host.guest_memory;
+  if (memory && memory.used >= memory.limit * ALMOST) {
+    return `almost over its limits: its components use ${guestMemoryText(host)}`;
+  }
   return null;
 }
 
-/** Returns what hosts are compared with: the newest version of frames that any of them reads. */
+/** Returns the memory of the components of a host in words; empty if it isn't reported. */
+export function guestMemoryText({ guest_memory: memory }) {
+  return memory ? `${bytes(memory.used)} of ${bytes(memory.limit)}` : "";
+}
+
+/** Returns in words that a host runs an older release than another one. `null` if it doesn't, or hasn't reported. */
+function olderRelease(host, newest) {
+  const hasReported = host.uptime_s !== undefined && host.uptime_s !== null;
+  if (newest === undefined || !hasReported || host.release === newest) {
+    return null;
+  }
+  return `an older release: it runs ${host.release ?? "one that doesn't say which it is"}, others ${newest}`;
+}
+
+/**
+ * Returns whether a release, such as `1.10.0`, is newer than another one. One before a release, such
+ * as `1.0.0-rc.1`, is older than that.
+ */
+export function isNewerRelease(release, other) {
+  const [a, b] = [release, other].map((text) => {
+    const [core, pre = ""] = text.split("+")[0].split(/-(.*)/s);
+    return { parts: core.split(".").map(Number), pre };
+  });
+  const at = a.parts.findIndex((part, index) => part !== b.parts[index]);
+  if (at >= 0) {
+    return a.parts[at] > (b.parts[at] ?? -1);
+  }
+  if (a.pre === "" || b.pre === "") {
+    return a.pre === "" && b.pre !== "";
+  }
+  return a.pre.localeCompare(b.pre, "en", { numeric: true }) > 0;
+}
+
+/**
+ * Returns what hosts are compared with: the newest version of frames that any of them reads, and the
+ * newest release that any of them runs.
+ */
 export function hostContext(state) {
-  let newestFormat;
+  let [newestFormat, newestRelease] = [undefined, undefined];
   for (const host of state.hosts.values()) {
     const newest = host.versions?.[1];
     if (newest !== undefined && (newestFormat === undefined || newest > newestFormat)) {
       newestFormat = newest;
     }
+    if (host.release && (newestRelease === undefined || isNewerRelease(host.release, newestRelease))) {
+      newestRelease = host.release;
+    }
   }
-  return { newestFormat };
+  return { newestFormat, newestRelease };
 }

@@ -1,9 +1,6 @@
 // The constellation as the page knows it: a fold of the server's deltas, with the indexes that the
 // views read. Pure: time is passed in, and nothing here touches the document.
 
-/** How long a host that fell silent stays on the page, in milliseconds. */
-export const SILENT_FOR = 10 * 60_000;
-
 const KINDS = {
   component: { items: "components", key: (it) => it.id },
   link: { items: "links", key: linkKey },
@@ -12,6 +9,8 @@ const KINDS = {
   unreadable: { items: "unreadable", key: (it) => it.key },
   host: { items: "hosts", key: (it) => it.id },
   replica: { items: "replicas", key: replicaKey },
+  // Hosts that fell silent without a goodbye. The server forgets them after ten minutes.
+  "lost-host": { items: "silent", field: "lost_hosts", key: (it) => it.host.id },
 };
 
 /** Returns the key of a link, which is also its `data-link`: source, interface and name. */
@@ -35,8 +34,10 @@ export function createState() {
     unreadable: new Map(),
     hosts: new Map(),
     replicas: new Map(),
-    // Hosts that are gone without having said goodbye: id → { host, since }.
+    // Hosts that are gone without having said goodbye: id → { host, last_heard_ms }.
     silent: new Map(),
+    // Those of them that a person doesn't want to see any more: id → last_heard_ms.
+    hidden: new Map(),
     // Published interfaces: component → { imports: [Port], exports: [Port] }, where a port is
     // { interface, compat, functions }.
     ports: new Map(),
@@ -75,10 +76,10 @@ export function isUnchanged(changes) {
  * Applies one delta, and adds what it touched to `changes`. A delta of a kind that this page
  * doesn't know is left out, so that an older page reads a newer server.
  */
-export function applyDelta(state, delta, changes, now) {
+export function applyDelta(state, delta, changes) {
   const [kind, value] = Object.entries(delta)[0] ?? [];
   if (kind === "snapshot") {
-    applySnapshot(state, value, changes, now);
+    applySnapshot(state, value, changes);
   } else if (kind === "store") {
     state.store = value;
     changes.store = true;
@@ -86,15 +87,13 @@ export function applyDelta(state, delta, changes, now) {
     if (value.is) {
       put(state, kind, value.is, changes);
     } else if (value.gone) {
-      remove(state, kind, value.gone, changes, now);
+      remove(state, kind, value.gone, changes);
     }
   }
 }
 
-/** Replaces everything by a view. Hosts that were there before and aren't in it are silent. */
-function applySnapshot(state, view, changes, now) {
-  const before = state.hosts;
-  const heard = before.size > 0;
+/** Replaces everything by a view. */
+function applySnapshot(state, view, changes) {
   for (const { items } of Object.values(KINDS)) {
     state[items] = new Map();
   }
@@ -102,14 +101,9 @@ function applySnapshot(state, view, changes, now) {
     state[index] = new Map();
   }
   const unseen = noChanges();
-  for (const [kind, { items }] of Object.entries(KINDS)) {
-    for (const item of view[items] ?? []) {
+  for (const [kind, { items, field = items }] of Object.entries(KINDS)) {
+    for (const item of view[field] ?? []) {
       put(state, kind, item, unseen);
-    }
-  }
-  if (heard) {
-    for (const host of before.values()) {
-      fallSilent(state, host, now);
     }
   }
   state.store = view.store ?? state.store;
@@ -119,6 +113,9 @@ function applySnapshot(state, view, changes, now) {
 function put(state, kind, item, changes) {
   const { items, key: keyOf } = KINDS[kind];
   const key = keyOf(item);
+  if (kind === "lost-host" && state.hidden.get(key) === item.last_heard_ms) {
+    return;
+  }
   const before = state[items].get(key);
   if (before) {
     unindex(state, kind, key, before);
@@ -129,40 +126,27 @@ function put(state, kind, item, changes) {
   if (before) {
     touch(state, kind, key, before, changes);
   }
-  if (kind === "host") {
-    state.silent.delete(key);
-  }
 }
 
-function remove(state, kind, item, changes, now) {
+function remove(state, kind, item, changes) {
   const { items, key: keyOf } = KINDS[kind];
   const key = keyOf(item);
   const before = state[items].get(key) ?? item;
   unindex(state, kind, key, before);
   state[items].delete(key);
   touch(state, kind, key, before, changes);
-  if (kind === "host") {
-    fallSilent(state, before, now);
+  if (kind === "lost-host") {
+    state.hidden.delete(key);
   }
 }
 
-/** A host that was leaving has left. Any other one that is gone stopped without a word. */
-function fallSilent(state, host, now) {
-  if (!host.is_leaving && !state.hosts.has(host.id)) {
-    state.silent.set(host.id, { host, since: now });
+/** Hides a silent host on this page, until it is heard again. */
+export function hideSilent(state, id) {
+  const silent = state.silent.get(id);
+  if (silent) {
+    state.silent.delete(id);
+    state.hidden.set(id, silent.last_heard_ms);
   }
-}
-
-/** Forgets hosts that have been silent for long. Returns the ids of those. */
-export function forgetSilent(state, now) {
-  const forgotten = [];
-  for (const [id, { since }] of state.silent) {
-    if (now - since > SILENT_FOR) {
-      state.silent.delete(id);
-      forgotten.push(id);
-    }
-  }
-  return forgotten;
 }
 
 function index(state, kind, key, item) {
@@ -195,7 +179,7 @@ function touch(state, kind, key, item, changes) {
     changes.store = true;
     return;
   }
-  changes[KINDS[kind].items].add(key);
+  changes[kind === "lost-host" ? "hosts" : KINDS[kind].items].add(key);
   if (kind === "replica") {
     changes.components.add(item.component);
     changes.hosts.add(item.host);
@@ -239,13 +223,13 @@ export function applyPorts(state, ports, changes) {
 }
 
 /** Applies an event of the stream: its kind, and its data. */
-export function applyEvent(state, kind, data, changes, now) {
+export function applyEvent(state, kind, data, changes) {
   if (kind === "snapshot") {
     state.ports = new Map();
-    applyDelta(state, { snapshot: data.view }, changes, now);
+    applyDelta(state, { snapshot: data.view }, changes);
   }
   for (const delta of data.deltas ?? []) {
-    applyDelta(state, delta, changes, now);
+    applyDelta(state, delta, changes);
   }
   applyPorts(state, data.ports ?? {}, changes);
 }

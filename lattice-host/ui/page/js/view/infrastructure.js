@@ -2,9 +2,10 @@
 // it. Cards out of sight cost nothing to paint (`content-visibility` in the style sheet).
 
 import { bytes, count, latency, plural, rate, uptime } from "../model/format.js";
-import { hostContext, hostProblems, hostState, isServing, phaseName, phaseText, sumLoad } from "../model/health.js";
+import { guestMemoryText, hostContext, hostProblems, hostState, isServing, phaseName, phaseText, sumLoad } from "../model/health.js";
 import { byId, el, keyed, setAttribute, setData, setText, show } from "./dom.js";
 import { kindIcon } from "./icons.js";
+import { timeOf } from "./panel/logs.js";
 import { pictureOf } from "./picture.js";
 
 /** The most replicas that a card lists before it is opened. */
@@ -33,7 +34,7 @@ export function createInfrastructure(on) {
   place.addEventListener("keydown", (event) => moveFocus(place, event));
 
   function paint(state, changes) {
-    const before = context.newestFormat;
+    const before = context;
     context = hostContext(state);
     const known = new Set([...state.hosts.keys(), ...state.silent.keys()]);
     const isChanged = changes.all || known.size !== cards.size ||
@@ -41,7 +42,8 @@ export function createInfrastructure(on) {
     if (isChanged) {
       arrange(state, known);
     }
-    const stale = changes.all || isChanged || before !== context.newestFormat ? known : changes.hosts;
+    const isOther = before.newestFormat !== context.newestFormat || before.newestRelease !== context.newestRelease;
+    const stale = changes.all || isChanged || isOther ? known : changes.hosts;
     for (const id of stale) {
       if (known.has(id)) update(state, id);
     }
@@ -144,7 +146,7 @@ function updateCard(card, state, id, context) {
   const silent = state.silent.get(id);
   const host = state.hosts.get(id) ?? silent?.host;
   const problems = silent
-    ? [{ id: "silent", text: "silent: no heartbeat comes from it", severe: true }]
+    ? [{ id: "silent", text: `silent: last heard at ${timeOf(silent.last_heard_ms).slice(0, 8)}`, severe: true }]
     : hostProblems(host, context);
   setData(card, "state", silent ? "silent" : hostState(host));
   setData(card, "problems", problems.map((problem) => problem.id).join(" "));
@@ -176,7 +178,9 @@ function figures(state, host) {
     ["Calls", rate(sumLoad(state.replicasOn.get(host.id)?.values() ?? []).rate) || "none"],
     ["In flight", count(host.in_flight)],
     ["Memory", bytes(host.memory) || "unknown"],
-  ];
+    ["Components use", guestMemoryText(host)],
+    ["Release", host.release ?? "unknown"],
+  ].filter(([, text]) => text !== "");
 }
 
 function figure([name]) {

@@ -1,8 +1,7 @@
 // Lines: links, what leads from a wormhole to its actor, and bundles of links between groups that
 // are collapsed. The label is text on the line; the reason of a refused link is there as well.
 
-import { rate } from "../model/format.js";
-import { linkLoad, loadText } from "../model/health.js";
+import { linkLoadTexts } from "../model/health.js";
 import { setAttribute, setData, setText, svg } from "./dom.js";
 
 /** How many letters of a reason fit into a row, and how many rows there are. */
@@ -46,14 +45,14 @@ export function updateLinkLine(element, link, state) {
   setData(element, "state", link.state);
   const named = link.name === "default" ? "" : `as ${link.name}`;
   const shown = link.state === "rejected" ? "refused" : link.state;
-  const load = link.state === "active" ? linkLoad(state, link) : null;
-  const figures = load ? loadText(load, rate) : "";
+  const load = link.state === "active" ? linkLoadTexts(state, link) : { short: "", long: "" };
   const mark = { rejected: "✕ refused", pending: "◔ pending" }[link.state] ?? "";
-  setText(element.parts.label, [named, mark || figures].filter(Boolean).join(" · "));
+  setText(element.parts.label, [named, mark || load.short].filter(Boolean).join(" · "));
   const why = link.reason ? `: ${link.reason}` : "";
-  const name = `link ${link.source} to ${link.target} through ${link.version} (${link.name}), ${link.state}${why}`;
+  const calls = load.long ? `; ${load.long}` : "";
+  const name = `link ${link.source} to ${link.target} through ${link.version} (${link.name}), ${link.state}${why}${calls}`;
   setAttribute(element, "aria-label", name);
-  setText(element.parts.title, `${link.version} (${link.name}): ${shown}${why}`);
+  setText(element.parts.title, `${link.version} (${link.name}): ${shown}${why}${calls}`);
   setReason(element, link.reason || null);
 }
 

@@ -1,6 +1,7 @@
 //! Apps: planning, applying, deleting and exporting them.
 
 use super::*;
+use lattice_core::app::App;
 
 const SHOP: &str = r#"
 name = "shop"
@@ -148,6 +149,38 @@ async fn one_thing_and_what_no_app_owns_are_exported() {
     ] {
         page.denied(&format!("/api/export?{query}"), code).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_a_program_serves_is_external_and_has_its_links() {
+    let page = Page::new().await;
+    let _serving = page.serve().await;
+    let alone = page.get("/api/export?kind=component&id=counter").await;
+    assert_eq!(external(&alone), json!(["counter"]), "{alone}");
+    let note = alone["note"].as_str().expect("a note");
+    assert!(
+        note.contains("starts `counter`: a program serves it"),
+        "{note}"
+    );
+
+    page.link("front", GREETER, "greeter").await;
+    let linked = page.get("/api/export?kind=component&id=greeter").await;
+    assert_eq!(external(&linked), json!(["front", "greeter"]), "{linked}");
+    assert_eq!(linked["hidden"], json!(["links[0].config.password"]));
+    let plan = page
+        .post("/api/apps/plan", json!({ "text": linked["text"] }))
+        .await;
+    assert_eq!(plan["plan"]["app"], "exported", "it can be applied");
+    page.post("/api/apps/apply", json!({ "text": SHOP })).await;
+    let declared = page.get("/api/export?kind=component&id=cart").await;
+    assert_eq!(declared["note"], json!(null));
+}
+
+/// Returns what a manifest names as external.
+fn external(export: &Value) -> Value {
+    let text = export["text"].as_str().expect("text");
+    let app = App::from_toml("exported.toml", text).expect("a manifest");
+    json!(app.manifest().external)
 }
 
 #[tokio::test(start_paused = true)]

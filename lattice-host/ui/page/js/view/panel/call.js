@@ -1,7 +1,9 @@
 // Trying a call: a form for the arguments of a function, and its result.
 
 import { get, post } from "../../http.js";
+import { sameFunction, servedEdition } from "../../model/edition.js";
 import { typeText } from "../../model/forms.js";
+import { reread } from "../../reread.js";
 import { field } from "../dialog.js";
 import { el, setAttribute, setData } from "../dom.js";
 import { problemParts } from "../notices.js";
@@ -18,25 +20,32 @@ export function callTab(app, selection, body) {
     return {};
   }
   body.append(el("p", { class: "hint", text: "Reading the functions…" }));
-  let isClosed = false;
-  get("/api/call/form", { component: selection.id })
-    .then(({ interfaces }) => {
-      if (!isClosed) showForm(selection.id, interfaces, body);
-    })
-    .catch((problem) => {
-      if (!isClosed) body.replaceChildren(...problemParts(problem));
-    });
-  return { close: () => (isClosed = true) };
+  let form = null;
+  return reread({
+    edition: () => servedEdition(app.state, selection.id),
+    read: () => get("/api/call/form", { component: selection.id }),
+    show: ({ interfaces }) => {
+      const functions = interfaces.flatMap(({ interface: name, functions: all }) =>
+        all.map((it) => ({ ...it, interface: name })));
+      if (functions.length === 0) {
+        form = null;
+        body.replaceChildren(el("p", { class: "hint", text: "It exports no function that can be called from here." }));
+      } else if (form === null) {
+        form = makeForm(selection.id, functions, body);
+      } else {
+        form.update(functions);
+      }
+    },
+    // What a person has typed stays there, also while nothing can be read.
+    fail: (problem) => {
+      if (form === null) body.replaceChildren(...problemParts(problem));
+    },
+  });
 }
 
-function showForm(component, interfaces, body) {
-  const functions = interfaces.flatMap(({ interface: name, functions: all }) =>
-    all.map((it) => ({ ...it, interface: name })));
-  if (functions.length === 0) {
-    body.replaceChildren(el("p", { class: "hint", text: "It exports no function that can be called from here." }));
-    return;
-  }
-  const select = functionSelect(interfaces, functions);
+/** Makes the form. `update(functions)` keeps what was typed for a function that is still the same. */
+function makeForm(component, functions, body) {
+  const select = el("select", { id: "call-function" }, functionOptions(functions));
   const args = el("div", { class: "arguments" });
   const timeout = el("input", { id: "call-timeout", type: "number", min: 1, max: LONGEST, value: 5_000 });
   const submit = el("button", { type: "submit", class: "primary", text: "Call" });
@@ -87,13 +96,21 @@ function showForm(component, interfaces, body) {
     output,
   );
   choose();
+  return {
+    update(newer) {
+      const kept = sameFunction(newer, functions[Number(select.value)]);
+      functions = newer;
+      select.replaceChildren(...functionOptions(functions));
+      select.value = String(Math.max(kept, 0));
+      if (kept < 0) choose();
+    },
+  };
 }
 
-function functionSelect(interfaces, functions) {
-  const groups = interfaces.filter(({ functions: all }) => all.length > 0);
-  return el("select", { id: "call-function" }, groups.map(({ interface: name }) =>
-    el("optgroup", { label: name }, functions.map((it, at) =>
-      it.interface === name ? el("option", { value: at, text: it.callable ? it.name : `${it.name} (not from here)` }) : null))));
+function functionOptions(functions) {
+  const names = [...new Set(functions.map((it) => it.interface))];
+  return names.map((name) => el("optgroup", { label: name }, functions.map((it, at) =>
+    it.interface === name ? el("option", { value: at, text: it.callable ? it.name : `${it.name} (not from here)` }) : null)));
 }
 
 /** Shows what a call returned, or why it failed. */

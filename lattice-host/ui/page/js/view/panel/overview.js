@@ -1,7 +1,7 @@
 // The overview of what is selected: the explanation, facts, and what is connected to it.
 
 import { bytes, count, rate, uptime } from "../../model/format.js";
-import { componentHealth, isServing, linkLoad, loadText, phaseText, wantedReplicas } from "../../model/health.js";
+import { componentHealth, guestMemoryText, isServing, linkLoadTexts, loadText, phaseText, wantedReplicas } from "../../model/health.js";
 import { post } from "../../http.js";
 import { openExport } from "../apply-dialog.js";
 import { confirmThat } from "../dialog.js";
@@ -135,7 +135,6 @@ function wormholeItem(app, it) {
 function link(app, id) {
   const it = app.state.links.get(id);
   if (!it) return { rows: [], links: [], actions: [] };
-  const load = linkLoad(app.state, it);
   const current = () => app.state.links.get(id) ?? it;
   return {
     rows: [
@@ -145,7 +144,7 @@ function link(app, id) {
       ["Name", it.name],
       ["Locality", it.locality],
       ...(it.app ? [["App", it.app]] : []),
-      ["Load", load ? loadText(load, rate) || "no calls" : "counted at the target, which others call as well"],
+      ["Load", linkLoadTexts(app.state, it).long || "no calls"],
     ],
     links: [{ title: "Ends", items: [it.source, it.target].map((end, at) => ({
       key: `${at} ${end}`,
@@ -241,6 +240,8 @@ function host(app, id) {
     rows: [
       ["Up for", known ? uptime(it.uptime_s) : "not reported yet"],
       ...(known ? [["Calls in flight", count(it.in_flight)], ["Memory", bytes(it.memory) || "unknown"]] : []),
+      ...(it.guest_memory ? [["Components use", guestMemoryText(it)]] : []),
+      ...(known ? [["Release", it.release ?? "unknown"]] : []),
       ["Labels", labels.join(" ") || "none"],
       ["Frames", `version ${it.versions?.[0]} to ${it.versions?.[1]}`],
       ["Boot", String(it.epoch)],
