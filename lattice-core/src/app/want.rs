@@ -1,7 +1,7 @@
 //! The records that a manifest declares.
 
 use super::{
-    ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest, ReuseManifest,
+    ActorManifest, App, AppManifest, LimitsManifest, LinkManifest, ProviderManifest,
     SpreadManifest,
     check::Found,
     files::Files,

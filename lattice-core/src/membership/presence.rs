@@ -117,6 +117,7 @@ impl Presence {
             let serving = counts.values().copied();
             (id.clone(), serving.fold(0, u32::saturating_add))
         });
+        let incarnation = beat.follows();
         let (elsewhere, here): (Vec<Served>, Vec<Served>) = beat
             .components
             .into_iter()
@@ -134,7 +135,7 @@ impl Presence {
             labels: beat.labels,
             versions: beat.versions,
             duty: beat.duty,
-            incarnation: beat.follows(),
+            incarnation,
             unsaid,
         };
         let change = match known {
