@@ -98,9 +98,10 @@ impl Lattice {
         component: Option<ComponentId>,
     ) -> Result<Vec<HostFailures>, BusError> {
         let node = self.own_node().await?.parts().clone();
-        let refused = |reason: String| BusError::Refused(reason);
-        let function = failures::function().map_err(|error| refused(error.to_string()))?;
-        let asked = to_bytes(&(&component,)).map_err(|error| refused(error.to_string()))?;
+        let function =
+            failures::function().map_err(|error| BusError::Refused(error.to_string()))?;
+        let asked =
+            to_bytes(&(&component,)).map_err(|error| BusError::Refused(error.to_string()))?;
         let peers = self.peers();
         let mut hosts: BTreeSet<Origin> = match &component {
             Some(component) => peers.serving(component).iter().cloned().collect(),

@@ -409,6 +409,7 @@ pub mod guide {}
 mod homes;
 pub mod process;
 mod provider;
+mod schema;
 mod secret;
 mod serve;
 mod service;
