@@ -102,6 +102,7 @@ pub mod dynamic;
 pub mod entropy;
 #[doc(hidden)]
 pub mod extensions;
+pub mod failures;
 mod handles;
 mod lattice;
 pub mod link;

@@ -410,6 +410,7 @@ mod homes;
 mod place;
 pub mod process;
 mod provider;
+mod schema;
 mod secret;
 mod serve;
 mod service;

@@ -6,6 +6,7 @@ use crate::{
     flow::ResourceType,
     homes::{Arguments, Homes},
     provider::{Call, Dispatch, Instance, PortableTypes, Provider, Refusal, Restore, Wanted},
+    schema::ConfigSchema,
     world::WitWorld as _,
 };
 use bytes::Bytes;
@@ -46,6 +47,8 @@ impl<P: Provider> IntoService for P {
         }
         portable.mark(&mut resources);
         let homes = Homes::new(resources, self.handles());
+        let mut types = P::World::types();
+        let schema = ConfigSchema::of::<P>(&mut types);
         Arc::new(ProviderService {
             portable,
             homes: Arc::new(homes),
@@ -54,7 +57,8 @@ impl<P: Provider> IntoService for P {
                 bindings: Bindings::default(),
                 started: AtomicUsize::new(0),
             }),
-            types: Arc::new(P::World::types()),
+            types: Arc::new(types),
+            schema,
         })
     }
 }
@@ -68,6 +72,7 @@ impl IntoService for Arc<dyn Service> {
 struct ProviderService<P: Provider> {
     bound: Arc<BoundProvider<P>>,
     types: Arc<ComponentTypes>,
+    schema: Option<ConfigSchema>,
     homes: Arc<Homes>,
     portable: PortableTypes<P>,
 }
@@ -84,6 +89,11 @@ impl<P: Provider> Service for ProviderService<P> {
     }
 
     fn call(&self, request: Request) -> Answer {
+        if let Some(schema) = &self.schema
+            && schema.serves(request.function)
+        {
+            return Answer::Ready(schema.answer(&request.args));
+        }
         let provider = self.bound.provider.clone();
         let Some(link) = &request.link else {
             let call = unlinked_call(provider, self.homes.clone(), request);

@@ -41,8 +41,9 @@ impl Client {
             self.server.allow_operator(&component.id)?;
         }
         let arguments = Arguments::of_this_process(&call.args);
-        let _slot = RunningComponent::admit(component, &call.context, arguments)?;
         let function = call.function;
+        let _slot = RunningComponent::admit(component, &call.context, arguments)
+            .inspect_err(|error| component.note_refused(call.source, function.key(), error))?;
         if component.exports.interface_of(function.key()).is_none() {
             return Err(CallError::not_exported(
                 call.target,

@@ -9,7 +9,7 @@ use crate::{
     handles::{self, HandleRpc},
     membership::{self, Announce, Membership, epoch},
     server::{self, Server},
-    telemetry::{self, Telemetry},
+    telemetry::{self, Telemetry, failures},
     transport::{self, Subscriptions, Transport},
     wire::Origin,
 };
@@ -54,6 +54,7 @@ impl NodeParts {
         let client = Arc::new(Client::new(connection.clone(), server.clone(), others));
         let handles = HandleRpc::start(client.clone(), server.clone())
             .map_err(|error| BusError::Refused(error.to_string()))?;
+        failures::start(&server).map_err(|error| BusError::Refused(error.to_string()))?;
         let parts = Arc::new(Self {
             client,
             handles,

@@ -53,7 +53,8 @@ impl Server {
         if !component.is_meant_by(Fence::new(call.fence)) {
             return Err(component.stopping());
         }
-        let slot = RunningComponent::admit(component.clone(), &context, arguments)?;
+        let slot = RunningComponent::admit(component.clone(), &context, arguments)
+            .inspect_err(|error| component.note_refused(&call.source, call.function, error))?;
         Ok(Admitted {
             chain: ReceivedChain::of(&call.marks, &mut context),
             slot,

@@ -44,14 +44,13 @@ impl Server {
                 }
             }
         };
-        let drained = match timeout(grace, all_idle).await {
-            Ok(()) => Drained::Clean,
-            Err(_) => {
-                let cut_off = self.unfinished(&components);
-                // Their other ends are told now, and not when the services have stopped.
-                self.transport.streams.cancel();
-                Drained::CutOff(cut_off)
-            }
+        let drained = if timeout(grace, all_idle).await.is_ok() {
+            Drained::Clean
+        } else {
+            let cut_off = self.unfinished(&components);
+            // Their other ends are told now, and not when the services have stopped.
+            self.transport.streams.cancel();
+            Drained::CutOff(cut_off)
         };
         for component in &components {
             component.stop();

@@ -3,7 +3,10 @@
 //! Counting is one relaxed addition per call. Of calls that end at once, only one in [`SAMPLE`] is
 //! timed. Those that take time are all timed: for them, reading the clock costs nothing. While
 //! somebody reads the metrics of the node, all calls are timed, by method and error.
+//!
+//! The latest calls that have failed are kept.
 
+use super::failures::Failures;
 use crate::{
     call::CallError,
     measure::Methods,
@@ -26,6 +29,7 @@ pub(crate) struct Meter {
     buckets: Box<[AtomicU32]>,
     /// Records calls by method, unless the component's calls are the node's own.
     methods: Option<Methods>,
+    pub(super) failures: Failures,
 }
 
 /// A running call.
@@ -49,6 +53,7 @@ impl Meter {
             refused: AtomicU64::new(0),
             buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
             methods: None,
+            failures: Failures::default(),
         }
     }
 
@@ -135,6 +140,11 @@ impl Meter {
 }
 
 impl CallTimer {
+    /// When the call began.
+    pub(crate) fn began(self) -> Instant {
+        self.began
+    }
+
     /// Whether the clock is read for it.
     pub(crate) fn is_timed(self) -> bool {
         self.weight > 0

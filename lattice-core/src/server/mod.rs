@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `registration`, `registry` | puts components into service and takes them out |
 //! | `inbox`, `admission`, `wormhole_admission`, `host_rpc` | reads calls, checks them, finds the component |
-//! | `component`, `running`, `queue`, `waiting`, `link_admission`, `outcome`, `meter`, `blocking` | one component: its bounded queue, its links, its results |
+//! | `component`, `running`, `queue`, `waiting`, `link_admission`, `outcome`, `meter`, `failures`, `blocking` | one component: its bounded queue, its links, its results |
 //! | `link_updates`, `published`, `discovery` | keeps components informed of links, and others of components |
 //! | `life` | the start, the health and the stop of a service |
 //! | `drain` | an orderly end |
@@ -15,6 +15,7 @@ mod blocking;
 pub(crate) mod component;
 pub(crate) mod discovery;
 mod drain;
+mod failures;
 mod host_rpc;
 pub(crate) mod inbox;
 mod life;
@@ -49,6 +50,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use component::RunningComponent;
+use host_rpc::NodeRpc;
 use registry::Registry;
 use std::{
     any::Any,
@@ -68,8 +70,8 @@ pub(crate) struct Server {
     pub(crate) registry: Registry,
     /// Handles the calls that other hosts make in their own name.
     host_rpc: ArcSwapOption<RunningComponent>,
-    /// Handles those of them that are about handles.
-    handle_rpc: ArcSwapOption<RunningComponent>,
+    /// Handles those of them that every node does.
+    node_rpc: NodeRpc,
     wormholes: KnownWormholes,
     /// Calls that run here for others, and other tasks that end with the node.
     pub(crate) tasks: TaskGroup,
@@ -95,7 +97,7 @@ impl Server {
             connection,
             registry: Registry::default(),
             host_rpc: ArcSwapOption::default(),
-            handle_rpc: ArcSwapOption::default(),
+            node_rpc: NodeRpc::default(),
             tasks: TaskGroup::default(),
             conditions: Notify::new(),
             home: OnceLock::new(),
@@ -123,7 +125,8 @@ impl Server {
     /// Ends everything that runs here at once.
     pub(crate) fn cut_off(&self) {
         self.tasks.cancel();
-        for rpc in [&self.host_rpc, &self.handle_rpc] {
+        let own = self.node_rpc.all();
+        for rpc in own.into_iter().chain([&self.host_rpc]) {
             if let Some(rpc) = rpc.swap(None) {
                 rpc.cut_off();
             }

@@ -3,11 +3,10 @@
 //! Most calls end before they wait for anything. For those, nothing is set up to end a wait, and
 //! the clock is read once.
 
-use super::{component::RunningComponent, meter::CallTimer, waiting::Ended};
+use super::{component::RunningComponent, failures::Caller, meter::CallTimer, waiting::Ended};
 use crate::{
     auth::{SealedToken, TokenScope},
     call::{CallError, Context, Ran, Turn},
-    link::Link,
     panic::panic_text,
     serve::{Answer, Request},
     stream::Body,
@@ -23,7 +22,6 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
     task::{self, Poll},
 };
 use tokio::time::Instant;
@@ -48,7 +46,7 @@ pub(crate) struct RunningCall {
     /// Whether the work was polled, and the task that waits for it next is woken by it.
     is_polled: bool,
     function: FunctionKey,
-    link: Option<Arc<Link>>,
+    caller: Caller,
     context: Context,
     timer: CallTimer,
     _turn: Turn,
@@ -138,7 +136,9 @@ impl RunningComponent {
         let timer = self.meter.call(now, request.function);
         if now >= request.context.deadline {
             let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
-            return Progress::Done(self.meter.end(timer, late));
+            let ended = self.meter.end(timer, late);
+            let call = (&Caller::of(&request), request.function);
+            return Progress::Done(self.noted(call, timer, ended));
         }
         let is_open = match &request.link {
             Some(link) => self.links.is_open(link),
@@ -169,7 +169,9 @@ impl RunningComponent {
         match polled {
             Poll::Ready(result) => {
                 let result = self.result_of(call, result);
-                *progress = Progress::Done(self.meter.end_at(call.timer, now, result));
+                let ended = self.meter.end_at(call.timer, now, result);
+                *progress =
+                    Progress::Done(self.noted((&call.caller, call.function), call.timer, ended));
             }
             Poll::Pending => call.is_polled = true,
         }
@@ -207,28 +209,36 @@ impl RunningComponent {
                 Progress::Running(call) => self.wait_for(call).await,
                 progress => self.finish(progress).await,
             },
-            Err(error) => self.meter.end(timer, Err(error)),
+            Err(error) => {
+                let ended = self.meter.end(timer, Err(error));
+                let call = (&Caller::of(&request), request.function);
+                self.noted(call, timer, ended)
+            }
         }
     }
 
     fn start(&self, request: Request, timer: CallTimer, turn: Turn) -> Progress {
         let (function, context) = (request.function, request.context);
-        let link = request.link.clone();
+        let caller = Caller::of(&request);
         let call = || context.enter(|| self.pass_on(request));
         let work = match catch_unwind(AssertUnwindSafe(call)).map_err(panicked) {
             Ok(Answer::Ready(result)) => {
-                let result = self.checked(result.map(Body::from), link.as_deref());
-                return Progress::Done(self.meter.end(timer, result));
+                let result = self.checked(result.map(Body::from), caller.link());
+                let ended = self.meter.end(timer, result);
+                return Progress::Done(self.noted((&caller, function), timer, ended));
             }
             Ok(Answer::Later(work)) => Work::Plain(work),
             Ok(Answer::Passing(work)) => Work::Passing(work),
-            Err(error) => return Progress::Done(self.meter.end(timer, Err(error))),
+            Err(error) => {
+                let ended = self.meter.end(timer, Err(error));
+                return Progress::Done(self.noted((&caller, function), timer, ended));
+            }
         };
         Progress::Running(RunningCall {
             work: Some(work),
             is_polled: false,
             function,
-            link,
+            caller,
             context,
             timer: timer.waits(),
             _turn: turn,
@@ -290,19 +300,31 @@ impl RunningComponent {
             Ok(result) => {
                 let result = self.result_of(&call, result);
                 let now = polled_at.unwrap_or_else(Instant::now);
-                return self.meter.end_at(call.timer, now, result);
+                let ended = self.meter.end_at(call.timer, now, result);
+                return self.noted((&call.caller, call.function), call.timer, ended);
             }
             Err(Ended::Late) => CallError::DeadlineExceeded { ran: Ran::Maybe },
             Err(Ended::CutOff) => CallError::InstanceLost {
                 reason: "it was taken out of service".to_owned(),
             },
         };
-        self.meter.end(call.timer, Err(result))
+        let ended = self.meter.end(call.timer, Err(result));
+        self.noted((&call.caller, call.function), call.timer, ended)
     }
 
     fn result_of(&self, call: &RunningCall, result: Outcome) -> Outcome {
-        let result = self.checked(result, call.link.as_deref())?;
+        let result = self.checked(result, call.caller.link())?;
         self.with_places(call.function, result)
+    }
+
+    /// Keeps a call that has failed, and returns its outcome.
+    #[inline]
+    fn noted(&self, call: (&Caller, FunctionKey), timer: CallTimer, outcome: Outcome) -> Outcome {
+        if let Err(error) = &outcome {
+            let failures = &self.meter.failures;
+            failures.keep(call, error, timer.began().elapsed());
+        }
+        outcome
     }
 }
 

@@ -1,6 +1,7 @@
-//! What is known of a node while it runs: its [metrics], and what it sends to watchers, which are
-//! reports of its components and their log lines.
+//! What is known of a node while it runs: its [metrics], what it sends to watchers, which are
+//! reports of its components and their log lines, and which calls have failed on it.
 
+pub(crate) mod failures;
 pub(crate) mod logs;
 pub mod metrics;
 pub(crate) mod report;

@@ -8,6 +8,7 @@ mod calls;
 mod constellation;
 mod crowded;
 mod dropped;
+mod failures;
 mod hostile;
 mod leaf;
 mod links;

@@ -154,6 +154,18 @@ pub trait Provider: Sized + Send + Sync + 'static {
         async { None }
     }
 
+    /// Returns the JSON schema of [`Config`](Self::Config), as text, from which tools make a form.
+    /// None by default: people write the config as JSON then.
+    ///
+    /// A provider that returns one also exports `lattice:config/schema@0.1.0`, whose function
+    /// returns it for every interface of the [`World`](Self::World), to everyone who may call the
+    /// provider at all, operators without a [binding](Self::operator) included. A property that is
+    /// a secret should have `"writeOnly": true`. Nothing is checked by the schema: a config that
+    /// doesn't fit it is refused only if it doesn't deserialize, or by [`link`](Self::link).
+    fn config_schema() -> Option<String> {
+        None
+    }
+
     /// Decides whether a call is served, before its arguments are decoded. By default, every call
     /// is that a link or a binding allows. Must not block.
     ///

@@ -10,5 +10,6 @@ mod lives;
 // Public, so that its lints take it for a library.
 pub mod names;
 mod portable;
+mod schema;
 mod shapes;
 mod wormholes;

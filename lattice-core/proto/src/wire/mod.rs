@@ -11,6 +11,7 @@
 //! | discover, discovered, probe, probe ack | [`Discover`], [`Discovered`], [`Probe`], [`ProbeAck`] | `ask.rs` |
 //! | report, report wanted | [`Report`], [`ReportWanted`] | `report.rs` |
 //! | logs, logs wanted | [`Logs`], [`LogsWanted`] | `logs.rs` |
+//! | in host RPC | [`HandleRequest`], [`HandleAnswer`]; [`FailedCalls`] | `handle.rs`, `failed.rs` |
 //!
 //! Integers are little endian. Names are length-prefixed text and are checked against their rule.
 //! Decoders accept any bytes: they fail with a typed error, take memory for at most twice their
@@ -22,6 +23,7 @@ mod call;
 mod cancel;
 mod chain;
 mod error;
+mod failed;
 mod frame;
 mod handle;
 mod kind;
@@ -43,6 +45,7 @@ pub use call::{CallEnvelope, CallParts};
 pub use cancel::Cancel;
 pub use chain::{ChainMark, MAX_MARKS};
 pub use error::EnvelopeError;
+pub use failed::{FailedCall, FailedCalls};
 pub use frame::{Envelopes, Frame, FrameError, MAX_COALESCED, VERSION};
 pub use handle::{HandleAnswer, HandleAsk, HandleRequest, ResourceName};
 pub use kind::{Kind, Lane};

@@ -1,6 +1,7 @@
 //! Telemetry of hosts: the whole trace of one request.
 
 mod pages;
+mod web;
 
 use crate::{
     host::support::{actor, link, started},
@@ -175,5 +176,7 @@ async fn one_trace_leads_from_a_wormhole_to_the_backend_of_a_provider() {
     let all = sink.spans();
     let roots = all.iter().filter(|span| span.name == "GET /");
     assert_eq!(roots.count(), 3, "{all:#?}");
+
+    web::a_request_carries_its_span(&here, &sink, &telemetry).await;
     telemetry.shutdown(TIME).await.expect("the sink takes it");
 }

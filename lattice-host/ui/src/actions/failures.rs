@@ -1,58 +1,41 @@
 //! Recent failed calls, as far as the lattice knows them.
 //!
-//! Hosts report how many calls of a component failed, and not which. So the failures here are
-//! numbers by component and host, from the reports since somebody asked first, and the calls that
-//! were tried on this page, with what went wrong.
+//! The host of a callee keeps the latest that have failed, and is asked when somebody looks. Calls
+//! that were tried on this page are kept here, because some of them never reach a host. Neither has
+//! anything of the arguments, apart from what the text of an error says.
 
-use super::{Actions, parse, undo::now_ms};
+use super::{Actions, parse, undo::now_ms, within};
 use crate::{problem::Problem, request::Query};
 use axum::{Json, extract::State};
-use futures_util::StreamExt as _;
+use http::StatusCode;
 use lattice_core::{
-    Lattice,
-    constellation::{Constellation, Delta, ItemChange, ReplicaKey, ReplicaView, View},
+    error::chain,
+    failures::{FailedCall, FailuresError, HostFailures},
     name::{ComponentId, FunctionName, HostId, InterfaceName},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
-    collections::{HashMap, VecDeque},
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    cmp::Reverse,
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// Most failures that are kept.
+/// Most failures that are kept, and sent at once.
 const KEPT: usize = 256;
-/// How long reports are followed after somebody has asked last. An open page asks more often.
-const LEASE: Duration = Duration::from_secs(60);
 /// Longest message in bytes.
 const MAX_MESSAGE: usize = 1024;
 
-/// The failures that are known, the latest last.
+/// The calls that were tried on this page and failed, the latest last.
 #[derive(Debug, Default)]
-pub(super) struct Failures {
-    ring: Arc<Mutex<VecDeque<Failure>>>,
-    following: Mutex<Option<Following>>,
-}
-
-/// What follows the reports of hosts, for as long as somebody asks.
-#[derive(Debug)]
-struct Following {
-    since_ms: u64,
-    asked: watch::Sender<()>,
-    task: AbortOnDropHandle<()>,
-}
+pub(super) struct Failures(Mutex<VecDeque<Failure>>);
 
 #[derive(Debug, Clone, Serialize)]
 struct Failure {
     at_ms: u64,
     component: ComponentId,
+    code: String,
+    message: String,
     #[serde(flatten)]
     what: What,
 }
@@ -60,15 +43,18 @@ struct Failure {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum What {
-    Counted {
+    /// A host has refused or ended it, and others that were alike.
+    Served {
         host: HostId,
-        errors: u64,
+        function: String,
+        caller: String,
+        took_ms: u64,
+        times: u64,
     },
+    /// It was tried on this page.
     Tried {
         interface: InterfaceName,
         function: FunctionName,
-        code: &'static str,
-        message: String,
         ran: &'static str,
     },
 }
@@ -96,13 +82,52 @@ pub(super) async fn failures(
     Query(Whose { component }): Query<Whose>,
 ) -> Result<Json<Value>, Problem> {
     let component = component.as_deref().map(parse::component).transpose()?;
-    let failures = &actions.0.failures;
-    let since = failures.follow(actions.lattice(), actions.0.state.in_service());
-    let is_wanted =
-        |failure: &&Failure| component.as_ref().is_none_or(|id| *id == failure.component);
-    let ring = failures.ring.lock().unwrap_or_else(PoisonError::into_inner);
-    let wanted: Vec<&Failure> = ring.iter().rev().filter(is_wanted).collect();
-    Ok(Json(json!({ "since_ms": since, "failures": wanted })))
+    let answers = within(actions.lattice().failed_calls(component.clone())).await?;
+    let answers = answers.map_err(|error| {
+        let what = "hosts can't be asked for failed calls";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", what)
+            .why(chain(&error))
+            .next("try again when the bus is back")
+    })?;
+    let mut failures = actions.0.failures.tried_on(component.as_ref());
+    let mut unknown = Vec::new();
+    for HostFailures { host, calls, .. } in answers {
+        match calls {
+            Ok(calls) => failures.extend(calls.into_iter().map(|call| served(&host, call))),
+            Err(error) => unknown.push(json!({
+                "host": host,
+                "code": code(&error),
+                "message": error.to_string(),
+            })),
+        }
+    }
+    failures.sort_by_key(|failure| Reverse(failure.at_ms));
+    failures.truncate(KEPT);
+    Ok(Json(json!({ "failures": failures, "unknown": unknown })))
+}
+
+fn served(host: &HostId, call: FailedCall) -> Failure {
+    Failure {
+        at_ms: call.failed_ms,
+        component: call.component,
+        code: call.error,
+        message: call.message,
+        what: What::Served {
+            host: host.clone(),
+            function: call.function,
+            caller: call.caller,
+            took_ms: call.took_us / 1_000,
+            times: call.times,
+        },
+    }
+}
+
+/// Returns the code of an error, which never changes.
+fn code(error: &FailuresError) -> &'static str {
+    match error {
+        FailuresError::TooOld { .. } => "too-old",
+        _ => "no-answer",
+    }
 }
 
 impl Failures {
@@ -113,127 +138,29 @@ impl Failures {
             message.truncate(message.floor_char_boundary(MAX_MESSAGE));
             message.push('…');
         }
-        let what = What::Tried {
-            interface: tried.interface,
-            function: tried.function,
-            code: tried.code,
+        let failure = Failure {
+            at_ms: now_ms(),
+            component: tried.component,
+            code: tried.code.to_owned(),
             message,
-            ran: tried.ran,
+            what: What::Tried {
+                interface: tried.interface,
+                function: tried.function,
+                ran: tried.ran,
+            },
         };
-        keep(&self.ring, tried.component, what);
-    }
-
-    /// Follows the reports of hosts from now on, if it doesn't yet. Returns since when.
-    fn follow(&self, lattice: &Lattice, end: CancellationToken) -> u64 {
-        let mut following = self
-            .following
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(following) = &*following
-            && !following.task.is_finished()
-        {
-            // A task that ends at this very moment is started again by the next request.
-            following.asked.send_replace(());
-            return following.since_ms;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
         }
-        let (asked, is_asked) = watch::channel(());
-        let reports = reports(lattice.constellation(), self.ring.clone(), is_asked);
-        let task = tokio::spawn(async move {
-            let _ = end.run_until_cancelled_owned(reports).await;
-        });
-        let since_ms = now_ms();
-        *following = Some(Following {
-            since_ms,
-            asked,
-            task: AbortOnDropHandle::new(task),
-        });
-        since_ms
-    }
-}
-
-/// Keeps what reports say of failed calls, until nobody has asked for a while.
-async fn reports(
-    constellation: Constellation,
-    ring: Arc<Mutex<VecDeque<Failure>>>,
-    mut asked: watch::Receiver<()>,
-) {
-    let mut changes = constellation.watch();
-    let mut counts = Counts::default();
-    let mut end = pin!(sleep(LEASE));
-    loop {
-        tokio::select! {
-            change = changes.next() => {
-                let Some(change) = change else { return };
-                for (component, what) in counts.take(&change) {
-                    keep(&ring, component, what);
-                }
-            }
-            asked = asked.changed() => {
-                if asked.is_err() {
-                    return;
-                }
-                end.as_mut().reset(Instant::now() + LEASE);
-            }
-            () = &mut end => return,
-        }
-    }
-}
-
-fn keep(ring: &Mutex<VecDeque<Failure>>, component: ComponentId, what: What) {
-    let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
-    if ring.len() == KEPT {
-        ring.pop_front();
-    }
-    ring.push_back(Failure {
-        at_ms: now_ms(),
-        component,
-        what,
-    });
-}
-
-/// How many calls of each replica have failed, by its last report.
-#[derive(Debug, Default)]
-struct Counts(HashMap<ReplicaKey, u64>);
-
-impl Counts {
-    /// Returns what failed since the last report.
-    fn take(&mut self, change: &Delta) -> Vec<(ComponentId, What)> {
-        match change {
-            Delta::Snapshot(view) => self.snapshot(view),
-            Delta::Replica(ItemChange::Is(replica)) => self.replica(replica).into_iter().collect(),
-            Delta::Replica(ItemChange::Gone(replica)) => {
-                self.0.remove(&key(replica));
-                Vec::new()
-            }
-            _ => Vec::new(),
-        }
+        kept.push_back(failure);
     }
 
-    fn snapshot(&mut self, view: &View) -> Vec<(ComponentId, What)> {
-        self.0.retain(|key, _| view.replicas.contains_key(key));
-        let replicas = view.replicas.values();
-        replicas
-            .filter_map(|replica| self.replica(replica))
-            .collect()
-    }
-
-    fn replica(&mut self, replica: &ReplicaView) -> Option<(ComponentId, What)> {
-        let count = replica.load?.errors;
-        let before = self.0.insert(key(replica), count)?;
-        // After a restart, a replica counts from 0 again.
-        let errors = if count < before {
-            count
-        } else {
-            count - before
-        };
-        let host = replica.host.clone();
-        (errors > 0).then(|| (replica.component.clone(), What::Counted { host, errors }))
-    }
-}
-
-fn key(replica: &ReplicaView) -> ReplicaKey {
-    ReplicaKey {
-        component: replica.component.clone(),
-        host: replica.host.clone(),
+    fn tried_on(&self, component: Option<&ComponentId>) -> Vec<Failure> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = kept
+            .iter()
+            .filter(|failure| component.is_none_or(|id| *id == failure.component));
+        wanted.cloned().collect()
     }
 }

@@ -4,6 +4,7 @@ pub(super) use crate::duration::duration;
 
 use super::backend::Failure;
 use lattice_core::quantity::ByteSize;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(super) fn timeout() -> Duration {
 /// ```text
 /// { "bucket-prefix": "shop-", "buckets": ["carts"], "read-only": true, "bucket": "carts" }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LinkConfig {
     /// What the names of all buckets of this link start with, in the backend. Empty by default.
@@ -187,5 +188,21 @@ mod tests {
     fn unknown_fields_are_refused() {
         let unknown = serde_json::from_str::<LinkConfig>(r#"{"readonly": true}"#);
         assert!(unknown.is_err_and(|error| error.to_string().contains("read-only")));
+    }
+
+    #[test]
+    fn the_schema_has_every_field_with_its_default() {
+        let schema = serde_json::to_value(schemars::schema_for!(LinkConfig)).expect("JSON");
+        assert_eq!(schema["additionalProperties"], false);
+        let fields = schema["properties"].as_object().expect("fields");
+        let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["bucket", "bucket-prefix", "buckets", "read-only"]);
+        for (name, field) in fields {
+            let one = serde_json::json!({ name: field["default"] });
+            let config: LinkConfig = serde_json::from_value(one).expect("it fits");
+            assert_eq!(config, LinkConfig::default(), "{name}");
+            assert!(field["description"].is_string(), "{name}");
+        }
     }
 }

@@ -122,6 +122,10 @@ impl<B: Backend> Provider for KeyValue<B> {
     fn portable() -> PortableTypes<Self> {
         PortableTypes::none().with::<Bucket<B>>()
     }
+
+    fn config_schema() -> Option<String> {
+        serde_json::to_string(&schemars::schema_for!(LinkConfig)).ok()
+    }
 }
 
 impl<B: Backend> Portable<KeyValue<B>> for Bucket<B> {

@@ -3,6 +3,7 @@
 use super::{
     Grant, Secret, SecretsLink,
     source::{Found, is_key},
+    spans,
     world::{
         self,
         wasmcloud::secrets::{
@@ -63,6 +64,10 @@ impl Provider for LatticeSecrets {
         Grant::of(config)
     }
 
+    fn config_schema() -> Option<String> {
+        SecretsLink::schema()
+    }
+
     /// A secret that was passed to another host isn't shown there. What `get` returns has a place
     /// for that, and this function hasn't.
     fn admit(&self, call: &Call<Self>) -> Result<(), Refusal> {
@@ -91,7 +96,10 @@ impl Store for LatticeSecrets {
                 "the provider has stopped".to_owned(),
             ));
         };
-        match secrets.open(&*key) {
+        // It is in this process's copy of the store.
+        let opened = async { secrets.open(&*key) };
+        let span = call.begin_span(|| spans::read("lattice"));
+        match span.attempt(opened).await {
             Ok(value) => Ok(Secret(Found::new(value.into_bytes()))),
             Err(SecretError::NotFound { .. } | SecretError::Name(_)) => Err(SecretsError::NotFound),
             Err(error) => Err(SecretsError::Io(error.to_string())),

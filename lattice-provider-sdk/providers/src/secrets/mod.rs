@@ -52,11 +52,13 @@
 
 mod lattice;
 mod source;
+mod spans;
 
 pub use lattice::{LatticeSecrets, LatticeSecretsConfig};
 
 use lattice_core::quantity::ByteSize;
 use lattice_provider_sdk::{Call, EnvPrefix, HostPath, Instance, Link, Provider, Refusal};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use source::{Failure, Found, Source, is_key};
 
@@ -106,12 +108,18 @@ impl Default for SecretsConfig {
 }
 
 /// The config of a link to a provider of secrets.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretsLink {
     /// The keys that the source of the link may read. One that ends with `*` stands for all keys
     /// that start with what is before it. None by default.
     pub keys: Vec<String>,
+}
+
+impl SecretsLink {
+    fn schema() -> Option<String> {
+        serde_json::to_string(&schemars::schema_for!(Self)).ok()
+    }
 }
 
 /// Serves secrets from files or from the environment.
@@ -196,6 +204,10 @@ impl Provider for Secrets {
     async fn link(&self, _: &Link, config: SecretsLink) -> Result<Grant, Refusal> {
         Grant::of(config)
     }
+
+    fn config_schema() -> Option<String> {
+        SecretsLink::schema()
+    }
 }
 
 impl Store for Secrets {
@@ -207,7 +219,9 @@ impl Store for Secrets {
         }
         let source = self.source();
         let source = source.map_err(|refusal| SecretsError::Upstream(refusal.to_string()))?;
-        match source.read(&key, self.config.max_value_size).await {
+        let read = source.read(&key, self.config.max_value_size);
+        let span = call.begin_span(|| spans::read(source.kind()));
+        match span.attempt(read).await {
             Ok(found) => Ok(Secret(found)),
             Err(Failure::Missing) => Err(SecretsError::NotFound),
             Err(Failure::Unreadable(reason)) => Err(SecretsError::Io(reason)),

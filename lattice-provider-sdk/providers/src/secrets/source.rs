@@ -40,6 +40,14 @@ pub(super) fn is_key(text: &str) -> bool {
 }
 
 impl Source {
+    /// Returns what traces call it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => "folder",
+            Self::Environment(_) => "environment",
+        }
+    }
+
     /// Reads the secret under a valid key, of at most this size.
     pub(super) async fn read(&self, key: &str, most: ByteSize) -> Result<Found, Failure> {
         match self {

@@ -1,10 +1,11 @@
 //! What links and instances can set, whatever the database.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The config of a link to a SQL database. A link without one may do everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LinkConfig {
     /// Refuses statements that write. `false` by default.
@@ -86,5 +87,21 @@ mod tests {
         let config = serde_json::from_str::<LinkConfig>(r#"{"readonly": true}"#);
         let error = config.expect_err("it is `read-only`").to_string();
         assert!(error.contains("unknown field `readonly`"), "{error}");
+    }
+
+    #[test]
+    fn the_schema_has_every_field_with_its_default() {
+        let schema = serde_json::to_value(schemars::schema_for!(LinkConfig)).expect("JSON");
+        assert_eq!(schema["additionalProperties"], false);
+        let fields = schema["properties"].as_object().expect("fields");
+        let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["max-bytes", "max-rows", "read-only", "schema"]);
+        for (name, field) in fields {
+            let one = serde_json::json!({ name: field["default"] });
+            let config: LinkConfig = serde_json::from_value(one).expect("it fits");
+            assert_eq!(config, LinkConfig::default(), "{name}");
+            assert!(field["description"].is_string(), "{name}");
+        }
     }
 }

@@ -122,6 +122,10 @@ impl<B: Backend> Provider for Sql<B> {
         PortableTypes::none().with::<Connection<B>>()
     }
 
+    fn config_schema() -> Option<String> {
+        serde_json::to_string(&schemars::schema_for!(LinkConfig)).ok()
+    }
+
     async fn start(&self, _: &Instance) -> Result<(), Refusal> {
         self.own.backend.start().await
     }
@@ -192,8 +196,14 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         parameters: Vec<Value>,
     ) -> Result<RowStream, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let lease = self.own.lease(call, &statement).await?;
-        rows::stream(lease, statement, &self.own.tasks).await
+        let request = request_of::<B>(&statement);
+        let tasks = &self.own.tasks;
+        // It ends when the rows begin: what streams after that is the caller's.
+        let begun = async {
+            let lease = self.own.lease(call, &statement).await?;
+            rows::stream(lease, statement, tasks).await
+        };
+        call.backend(request, begun).await
     }
 
     async fn execute(
@@ -222,9 +232,8 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
             ));
         }
         let until = until(call);
-        let mut session = self.own.session(scoped, until).await?;
-        let begun = timeout_at(until, session.begin(isolation, access, until)).await;
-        begun.unwrap_or_else(|_| Err(rows::out_of_time()))?;
+        let begun = self.own.begun(scoped, (isolation, access), until);
+        let session = call.backend(named::<B>("BEGIN"), begun).await?;
         Ok(Transaction::new(session, scoped.limits, &self.own.tasks))
     }
 }
@@ -237,6 +246,19 @@ impl<B: Backend> Own<B> {
     ) -> Result<Lease<B::Session>, Error> {
         let session = self.session(call.binding(), statement.until).await?;
         Ok(Lease::of(session))
+    }
+
+    /// Returns a session that has begun a transaction.
+    async fn begun(
+        &self,
+        scoped: &Scoped<B>,
+        (isolation, access): (Isolation, Access),
+        until: Instant,
+    ) -> Result<B::Session, Error> {
+        let mut session = self.session(scoped, until).await?;
+        let begun = timeout_at(until, session.begin(isolation, access, until)).await;
+        begun.unwrap_or_else(|_| Err(rows::out_of_time()))?;
+        Ok(session)
     }
 
     async fn session(&self, scoped: &Scoped<B>, until: Instant) -> Result<B::Session, Error> {
@@ -260,10 +282,15 @@ pub(super) fn until<B: Backend>(call: &Call<Sql<B>>) -> Instant {
 }
 
 /// Returns the request to the database that a statement is.
-fn request_of<B: Backend>(statement: &Statement) -> BackendRequest<'static> {
+pub(super) fn request_of<B: Backend>(statement: &Statement) -> BackendRequest<'static> {
+    named::<B>(statement.operation())
+}
+
+/// Returns the request to the database with this name.
+pub(super) fn named<B: Backend>(operation: &'static str) -> BackendRequest<'static> {
     BackendRequest {
         system: B::SYSTEM,
-        operation: statement.operation(),
+        operation,
         namespace: "",
     }
 }

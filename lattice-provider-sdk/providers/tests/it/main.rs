@@ -14,6 +14,8 @@ mod names;
 #[cfg(feature = "schedule")]
 mod schedule;
 mod secrets;
+#[cfg(feature = "all")]
+mod spans;
 #[cfg(feature = "sql")]
 mod sql;
 

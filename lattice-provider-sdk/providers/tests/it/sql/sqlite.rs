@@ -53,6 +53,18 @@ fn in_memory() -> Sqlite {
 }
 
 #[tokio::test]
+async fn tools_learn_what_the_config_of_a_link_may_have() {
+    let lattice = Lattice::in_memory("test").await.expect("in memory");
+    let _serving = serve(&lattice, "db", in_memory()).await.expect("served");
+    let asked = (INTERFACE.name().to_owned(),);
+    let operator = lattice.operator();
+    let told =
+        operator.call::<Option<String>>("db", "lattice:config/schema@0.1.0", "link-config", asked);
+    let told = told.await.expect("it is told").expect("there is one");
+    assert!(told.contains(r#""read-only""#), "{told}");
+}
+
+#[tokio::test]
 async fn a_database_in_memory_has_one_connection() {
     let served = served(in_memory()).await;
     served

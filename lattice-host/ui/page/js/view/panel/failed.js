@@ -1,4 +1,4 @@
-// Recent failed calls of a component: how many hosts counted, and those that were tried here.
+// Recent failed calls of a component: those that its hosts have kept, and those tried on this page.
 
 import { get } from "../../http.js";
 import { plural } from "../../model/format.js";
@@ -24,9 +24,7 @@ export function failedTab(app, selection, body) {
       const answer = await get("/api/failures", { component: selection.id });
       if (isClosed) return;
       list.replaceChildren(...answer.failures.map(rowOf));
-      note.textContent = answer.failures.length === 0
-        ? `No call has failed since ${timeOf(answer.since_ms)}. Hosts report how many calls failed, not which; the log says more.`
-        : `Since ${timeOf(answer.since_ms)}, the newest first.`;
+      note.textContent = noteOf(answer);
     } catch (problem) {
       if (!isClosed) list.replaceChildren(el("li", {}, problemParts(problem)));
     }
@@ -44,16 +42,35 @@ export function failedTab(app, selection, body) {
   };
 }
 
+/** What is said above the calls: which hosts have not said theirs, and what the list is. */
+export function noteOf({ failures, unknown }) {
+  const said = failures.length === 0
+    ? "The hosts of this component have kept no failed call."
+    : "The newest first. Each host keeps 32 of a component, those that failed alike as one.";
+  return [...unknown.map((host) => `${sentence(host.message)}.`), said].join(" ");
+}
+
+/** The text of a call that a host has kept, after the name of its function. */
+export function servedText({ caller, host, message, code, took_ms: took, times }) {
+  const last = times > 1 ? `${plural(times, "time")}, the last after ${took} ms` : `after ${took} ms`;
+  return ` from ${caller}, on host ${host}, ${last}: ${message} (${code})`;
+}
+
 function rowOf(failure) {
   const at = el("time", { text: timeOf(failure.at_ms) });
-  if (failure.kind === "counted") {
-    return el("li", {}, at, el("p", { text: `${plural(failure.errors, "call")} failed on host ${failure.host}` }));
+  if (failure.kind === "served") {
+    return el("li", {}, at, el("p", {}, el("code", { text: failure.function }), servedText(failure)));
   }
   const what = `${failure.interface} ${failure.function}`;
+  const { message, code, ran } = failure;
   return el(
     "li",
     {},
     at,
-    el("p", {}, el("code", { text: what }), ` ${failure.message} (${failure.code}; ${RAN[failure.ran] ?? failure.ran})`),
+    el("p", {}, el("code", { text: what }), ` tried here: ${message} (${code}; ${RAN[ran] ?? ran})`),
   );
+}
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

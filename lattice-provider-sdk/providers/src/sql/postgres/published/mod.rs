@@ -24,7 +24,7 @@ pub use wit::wasmcloud::postgres::{query, types};
 use super::PostgresBackend;
 use crate::sql::{
     database::{self, Error},
-    provider::Sql,
+    provider::{Sql, named},
     rows::out_of_time,
 };
 use lattice_provider_sdk::{
@@ -91,9 +91,13 @@ impl Query for Sql<PostgresBackend> {
                 "the link is read-only, and takes single queries alone".to_owned(),
             ));
         }
-        let (session, until) = self.session(call).await.map_err(failed)?;
-        let done = timeout_at(until, session.batch(&query)).await;
-        done.unwrap_or_else(|_| Err(out_of_time())).map_err(failed)
+        let done = async {
+            let (session, until) = self.session(call).await?;
+            let done = timeout_at(until, session.batch(&query)).await;
+            done.unwrap_or_else(|_| Err(out_of_time()))
+        };
+        let request = named::<PostgresBackend>("BATCH");
+        call.backend(request, done).await.map_err(failed)
     }
 }
 
