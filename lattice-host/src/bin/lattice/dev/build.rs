@@ -23,8 +23,8 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Builds these parts, those of one workspace at once. As soon as some are built, passes them to
-    /// `report`, with how long it took.
+    /// Builds these parts, those of one workspace at once. Passes them to `report` as soon as they
+    /// are built, with how long that took.
     ///
     /// # Errors
     /// Fails with the [`ToolError`] of the first tool that fails. What was built before that stays.
