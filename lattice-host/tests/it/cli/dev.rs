@@ -1,6 +1,8 @@
 //! `lattice dev`: a project is built, run, and swapped in again at each change.
 
 mod apps;
+mod page;
+mod programs;
 
 use super::{PATIENCE, bare, guest, new, of_the_root, text};
 use std::{
@@ -19,13 +21,15 @@ use tempfile::TempDir;
 /// that of the example, with another greeting.
 const PYPROJECT: &str = "[project]\nname = \"front\"\n[tool.lattice]\nbuild = [\"sh\", \"build.sh\"]\ncomponent = \"front.wasm\"\n";
 const BUILD: &str = "cp component.bin front.new\nmv front.new front.wasm\n";
-const GREETING: &[u8] = b"Hello from Rust";
+const GREETING: &str = "Hello from Rust";
 
 /// A project that `lattice dev` runs.
 struct Dev {
     folder: TempDir,
     child: Child,
     address: String,
+    /// The deadline of each wait.
+    patience: Duration,
 }
 
 impl Drop for Dev {
@@ -45,22 +49,27 @@ fn project() -> TempDir {
     let at = |name: &str| folder.path().join("project").join(name);
     fs::write(at("pyproject.toml"), PYPROJECT).expect("written");
     fs::write(at("build.sh"), BUILD).expect("written");
-    fs::write(at("component.bin"), component("Hello from Rust")).expect("written");
+    fs::write(at("component.bin"), component(GREETING)).expect("written");
     folder
 }
 
-/// Returns the component that says this in place of its greeting, which has the same length.
+/// Returns the component that says this in place of its greeting.
 fn component(greeting: &str) -> Vec<u8> {
-    assert_eq!(greeting.len(), GREETING.len());
-    let mut bytes = fs::read(guest("hello_http")).expect("a guest");
+    with("hello_http", GREETING, greeting)
+}
+
+/// Returns a guest with one text in place of another one, which has the same length.
+fn with(name: &str, before: &str, after: &str) -> Vec<u8> {
+    assert_eq!(before.len(), after.len());
+    let mut bytes = fs::read(guest(name)).expect("a guest");
     let mut found = 0;
-    for at in 0..bytes.len() - GREETING.len() {
-        if bytes[at..].starts_with(GREETING) {
-            bytes[at..at + GREETING.len()].copy_from_slice(greeting.as_bytes());
+    for at in 0..bytes.len() - before.len() {
+        if bytes[at..].starts_with(before.as_bytes()) {
+            bytes[at..at + after.len()].copy_from_slice(after.as_bytes());
             found += 1;
         }
     }
-    assert!(found > 0, "the guest has the greeting");
+    assert!(found > 0, "the guest has `{before}`");
     bytes
 }
 
@@ -74,15 +83,7 @@ impl Dev {
     /// Starts it, and waits until its wormhole is open.
     fn start_with(folder: TempDir, command: Command) -> Self {
         let mut dev = Self::begin(folder, command);
-        dev.until("the wormhole is open", |dev| {
-            let out = dev.out();
-            let mut lines = out.lines().filter(|line| !line.starts_with("page "));
-            dev.address = lines.find_map(|line| {
-                let (_, address) = line.split_once("http://")?;
-                Some(address.trim_end_matches('/').to_owned())
-            })?;
-            Some(())
-        });
+        dev.until_open();
         dev
     }
 
@@ -101,7 +102,21 @@ impl Dev {
             folder,
             child,
             address: String::new(),
+            patience: PATIENCE,
         }
+    }
+
+    /// Waits until its wormhole is open.
+    fn until_open(&mut self) {
+        self.until("the wormhole is open", |dev| {
+            let out = dev.out();
+            let mut lines = out.lines().filter(|line| !line.starts_with("page "));
+            dev.address = lines.find_map(|line| {
+                let (_, address) = line.split_once("http://")?;
+                Some(address.trim_end_matches('/').to_owned())
+            })?;
+            Some(())
+        });
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -123,7 +138,10 @@ impl Dev {
             let ended = self.child.try_wait().expect("a child");
             let log = self.log();
             assert!(ended.is_none(), "{what}: it has ended: {log}");
-            assert!(begun.elapsed() < PATIENCE, "{what}: not in time: {log}");
+            assert!(
+                begun.elapsed() < self.patience,
+                "{what}: not in time: {log}"
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -412,39 +430,6 @@ fn a_folder_without_a_project_and_a_missing_tool_are_explained() {
         assert_eq!(code, Some(1), "{message}");
         assert!(message.contains("pip install"), "{message}");
     }
-}
-
-/// A program runs in a process of its own, which needs a server of NATS.
-#[test]
-fn an_app_with_a_program_gets_a_server_which_ends_with_it() {
-    let folder = project();
-    let program = env!("CARGO_BIN_EXE_lattice-test-provider");
-    let manifest = format!("name = \"shop\"\nproviders.acts.image = \"file:{program}\"\n");
-    fs::write(folder.path().join("project/app.toml"), manifest).expect("written");
-    let mut dev = Dev::begin(folder, bare());
-    dev.until_said("  swap ", 1);
-    let log = dev.log();
-    let (_, options) = log
-        .split_once("reach its lattice with `")
-        .expect("the options");
-    let (options, _) = options.split_once('`').expect("their end");
-    // The program has just started, and may not have heard of the command yet.
-    let mut called = None;
-    dev.until("it is called", |_| {
-        let mut call = bare();
-        call.args(options.split(' '));
-        call.args(["call", "acts", "test:process/acts@0.1.0#pid"]);
-        let output = call.output().expect("it runs");
-        let is_served = output.status.success();
-        called = Some(output);
-        is_served.then_some(())
-    });
-    let called = called.expect("it was called");
-    let pid = text(&called.stdout).trim().to_owned();
-    assert!(is_running(&pid), "{pid}");
-    dev.interrupt();
-    dev.ends_well();
-    until_gone(&pid);
 }
 
 /// From the template to the first answer, and to the answers of two more versions.

@@ -11,13 +11,23 @@ use std::{
 };
 
 /// Makes a request for a path of the page, with the token of its address, and returns the response.
-fn get(url: &str, path: &str) -> String {
+pub(super) fn get(url: &str, path: &str) -> String {
+    ask(url, &format!("GET {path}"), "")
+}
+
+/// Sends JSON to a path of the page, and returns the response.
+pub(super) fn post(url: &str, path: &str, json: &str) -> String {
+    ask(url, &format!("POST {path}"), json)
+}
+
+fn ask(url: &str, what: &str, json: &str) -> String {
     let rest = url.strip_prefix("http://").expect("an address");
     let (address, token) = rest.split_once("/?token=").expect("a token");
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        "{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
     );
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut response = Vec::new();

@@ -23,8 +23,8 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Builds these parts, those of one workspace at once, and passes to `report` what was built
-    /// and how long it took.
+    /// Builds these parts, those of one workspace at once. Passes them to `report` as soon as they
+    /// are built, with how long that took.
     ///
     /// # Errors
     /// Fails with the [`ToolError`] of the first tool that fails. What was built before that stays.
@@ -34,7 +34,7 @@ impl Builder {
     pub(super) async fn build(
         &mut self,
         parts: &[&Part],
-        report: impl Fn(&str, Duration),
+        mut report: impl FnMut(&[&Part], Duration),
     ) -> Result<(), ToolError> {
         let mut workspaces: BTreeMap<(&Path, bool), Vec<&Part>> = BTreeMap::new();
         for part in parts {
@@ -51,7 +51,7 @@ impl Builder {
                 Recipe::Npm => npm(&part.folder).await?,
                 Recipe::Program(line) => program(&part.folder, line).await?,
             }
-            report(&part.name, begun.elapsed());
+            report(&[*part], begun.elapsed());
         }
         for ((workspace, is_actor), parts) in workspaces {
             let begun = Instant::now();
@@ -60,8 +60,7 @@ impl Builder {
                 self.checked.insert(workspace.into());
             }
             cargo(workspace, is_actor, &parts).await?;
-            let names: Vec<&str> = parts.iter().map(|part| &*part.name).collect();
-            report(&names.join(", "), begun.elapsed());
+            report(&parts, begun.elapsed());
         }
         Ok(())
     }
@@ -121,7 +120,7 @@ async fn program(folder: &Path, line: &[String]) -> Result<(), ToolError> {
 async fn run(tool: &str, command: &mut Command, missing: ToolError) -> Result<(), ToolError> {
     let ended = told_of(child::run(command), |minutes| {
         note(&format!(
-            "`{tool}` has run for {minutes} min; what changes meanwhile is built after it, and ctrl-c ends it"
+            "`{tool}` has run for {minutes} min; a change ends it and begins again, and ctrl-c ends all"
         ));
     });
     let ended = ended.await;
@@ -165,7 +164,10 @@ mod tests {
 
     async fn build(part: &Part) -> Result<Vec<String>, ToolError> {
         let built = Mutex::new(Vec::new());
-        let report = |name: &str, _| built.lock().expect("no panic").push(name.to_owned());
+        let report = |parts: &[&Part], _: Duration| {
+            let names = parts.iter().map(|part| part.name.clone());
+            built.lock().expect("no panic").extend(names);
+        };
         Builder::default().build(&[part], report).await?;
         Ok(built.into_inner().expect("no panic"))
     }

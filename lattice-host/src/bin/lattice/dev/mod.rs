@@ -33,10 +33,10 @@ use lattice_core::{
 };
 use lattice_host::{artifact::Artifacts, ui::UiServer};
 use place::Place;
-use round::{Reading, RoundError, Work};
+use round::{Built, Reading, RoundError, Work};
 use server::Server;
 use session::{Session, Settings};
-use sources::Sources;
+use sources::{Changes, Sources, SourcesError};
 use stage::Stage;
 use std::{
     collections::BTreeSet,
@@ -63,6 +63,9 @@ name a lattice aren't used. An app with programs gets a nats-server of its own."
 const GRACE: Duration = Duration::from_secs(2);
 /// The folder of a project for the files of its providers.
 const DATA: &str = ".lattice/data";
+/// How long a build may go on before a change ends it. What was begun before is completed, so that
+/// somebody who saves all the time sees something.
+const LONG: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -239,6 +242,15 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::Failed(chain(error))
 }
 
+/// How a round has ended that didn't fail.
+enum Ended {
+    /// This was changed.
+    Swapped(Plan),
+    /// Its build went on for long, and these changes have ended it. Or sources can't be watched any
+    /// more.
+    Overtaken(Result<Changes, SourcesError>),
+}
+
 /// A project that runs.
 struct Project<'a> {
     session: &'a Session,
@@ -255,20 +267,30 @@ struct Project<'a> {
 
 impl Project<'_> {
     /// Swaps in what was read first, and again what has changed. Changes during a round are the
-    /// next one: what was begun is completed, so that somebody who saves all the time sees
-    /// something.
+    /// next one.
     async fn follow(&mut self, first: Result<Reading, RoundError>) -> Result<(), Failure> {
         let mut reading = first;
         let mut is_first = true;
         loop {
-            match self.round(reading).await {
-                Ok(plan) => self.show(&plan)?,
-                Err(error) if is_first => self.report(&not_mended(error)?),
-                Err(error) => self.report(&error),
-            }
+            let overtaken = match self.round(reading).await {
+                Ok(Ended::Overtaken(changes)) => Some(changes),
+                Ok(Ended::Swapped(plan)) => {
+                    self.show(&plan)?;
+                    None
+                }
+                Err(error) => {
+                    let error = if is_first { not_mended(error)? } else { error };
+                    self.report(&error);
+                    None
+                }
+            };
             is_first = false;
-            self.sources.accept_locks();
-            let changes = self.sources.changed().await;
+            let changes = if let Some(changes) = overtaken {
+                changes
+            } else {
+                self.sources.accept_locks();
+                self.sources.changed().await
+            };
             let changes = changes.map_err(|error| failed(&error))?;
             let shown = changes.shown(self.work.root());
             note(&format!("changed: {}", on_one_line(&shown)));
@@ -276,7 +298,7 @@ impl Project<'_> {
         }
     }
 
-    async fn round(&mut self, reading: Result<Reading, RoundError>) -> Result<Plan, RoundError> {
+    async fn round(&mut self, reading: Result<Reading, RoundError>) -> Result<Ended, RoundError> {
         let reading = reading?;
         let named = self.sources.name(self.work.name_files(&reading));
         named.map_err(|error| failed(&error))?;
@@ -290,9 +312,13 @@ impl Project<'_> {
         {
             make_data(data)?;
         }
-        self.work
-            .swap_in(reading, self.session, self.artifacts)
-            .await
+        let built = self.work.build(&reading, self.sources, LONG);
+        if let Built::Overtaken(changes) = built.await? {
+            return Ok(Ended::Overtaken(changes));
+        }
+        let (session, artifacts) = (self.session, self.artifacts);
+        let plan = self.work.swap_in(reading, session, artifacts);
+        plan.await.map(Ended::Swapped)
     }
 
     /// Prints what has changed, and where new wormholes are reached.

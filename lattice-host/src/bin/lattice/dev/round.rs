@@ -6,7 +6,7 @@ use super::{
     parts::{self, Part, PartsError, Recipe},
     place::Place,
     session::Session,
-    sources::{Change, Changes},
+    sources::{Change, Changes, Sources, SourcesError},
     stage::Stage,
     swap::swap,
     tool::ToolError,
@@ -23,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use tokio::time::sleep;
 
 /// The files that say which parts there are.
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
@@ -59,6 +60,15 @@ impl RoundError {
             error => chain(error),
         }
     }
+}
+
+/// How a build has ended that didn't fail.
+#[derive(Debug)]
+pub(super) enum Built {
+    /// All that had changed is built.
+    All,
+    /// It went on for long, and these changes have ended it. Or sources can't be watched any more.
+    Overtaken(Result<Changes, SourcesError>),
 }
 
 /// A project as it was last read, and what was built of it.
@@ -169,32 +179,60 @@ impl Work {
         reading.declared.has_providers(&self.parts)
     }
 
-    /// Builds what has changed, checks the app, and swaps it in. Returns what was changed.
+    /// Builds what has changed. A change ends a build that has gone on for `long`, with all that it
+    /// has started: it may hang.
     ///
     /// # Errors
-    /// Fails with a [`RoundError`]. What was in service before goes on.
+    /// Fails with a [`RoundError`]. What was built before a part that fails isn't built again.
     ///
     /// # Cancel safety
     /// Dropping the future kills the tools that it runs.
+    pub(super) async fn build(
+        &mut self,
+        reading: &Reading,
+        sources: &mut Sources,
+        long: Duration,
+    ) -> Result<Built, RoundError> {
+        let overtaken = async {
+            sleep(long).await;
+            // The tools have written their own by now.
+            sources.accept_locks();
+            sources.changed().await
+        };
+        tokio::select! {
+            built = self.build_all(reading) => built.map(|()| Built::All),
+            changes = overtaken => Ok(Built::Overtaken(changes)),
+        }
+    }
+
+    async fn build_all(&mut self, reading: &Reading) -> Result<(), RoundError> {
+        let wanted = reading.declared.parts(&self.place.root, &self.parts)?;
+        let is_due = |part: &&Part| self.stale.contains(&part.output) || !part.output.is_file();
+        let due: Vec<&Part> = wanted.into_iter().filter(is_due).collect();
+        let stale = &mut self.stale;
+        let report = |parts: &[&Part], took: Duration| {
+            for part in parts {
+                stale.remove(&part.output);
+            }
+            let names: Vec<&str> = parts.iter().map(|part| &*part.name).collect();
+            step("build", &names.join(", "), took);
+        };
+        Ok(self.builder.build(&due, report).await?)
+    }
+
+    /// Checks the app as it was built, and swaps it in. Returns what was changed.
+    ///
+    /// # Errors
+    /// Fails with a [`RoundError`]. What was in service before goes on.
     pub(super) async fn swap_in(
         &mut self,
         reading: Reading,
         session: &Session,
         artifacts: &Artifacts,
     ) -> Result<Plan, RoundError> {
-        let root = self.place.root.clone();
-        let wanted = reading.declared.parts(&root, &self.parts)?;
-        let is_due = |part: &&Part| self.stale.contains(&part.output) || !part.output.is_file();
-        let due: Vec<&Part> = wanted.into_iter().filter(is_due).collect();
-        let built: Vec<PathBuf> = due.iter().map(|part| part.output.clone()).collect();
-        self.builder
-            .build(&due, |what, took| step("build", what, took))
-            .await?;
-        for output in built {
-            self.stale.remove(&output);
-        }
         let begun = Instant::now();
-        let app = reading.declared.app(&root, &self.parts, &mut self.stage)?;
+        let root = &self.place.root;
+        let app = reading.declared.app(root, &self.parts, &mut self.stage)?;
         let told = |text: &str| note(&format!("  note: {}", in_one_line(text)));
         let app = pinned(app, artifacts, told).await?;
         let name = app.manifest().name.to_string();
@@ -234,23 +272,115 @@ fn step(what: &str, of: &str, took: Duration) {
 mod tests {
     use super::*;
     use std::fs;
+    use tempfile::TempDir;
+    use tokio::time::timeout;
+
+    /// No test takes so long.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A folder for a project, and its full path.
+    fn folder() -> (TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("its path");
+        (folder, root)
+    }
+
+    fn work(root: &Path) -> Work {
+        let place = Place::of(root).expect("a project");
+        Work::new(place, Stage::new().expect("a folder"))
+    }
+
+    fn write(root: &Path, file: &str, text: &str) -> Changes {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(&path, text).expect("written");
+        Changes::of(path, Change::Added)
+    }
+
+    /// Writes an actor that a script builds.
+    fn actor(root: &Path, name: &str, script: &str) {
+        let described = format!(
+            "[tool.lattice]\nbuild = [\"sh\", \"build.sh\"]\ncomponent = \"{name}.wasm\"\n"
+        );
+        write(root, &format!("{name}/pyproject.toml"), &described);
+        write(root, &format!("{name}/build.sh"), script);
+    }
+
+    #[tokio::test]
+    async fn a_change_ends_a_build_that_goes_on_for_long() {
+        let (_folder, root) = folder();
+        let hangs = "sleep 1000 &\necho $! > pid.tmp\nwait\n";
+        actor(&root, "py", hangs);
+        let mut sources = Sources::watch(&root).expect("watched");
+        let mut work = work(&root);
+        let reading = work.read(None).await.expect("one part");
+        let pid = || fs::read_to_string(root.join("py/pid.tmp")).unwrap_or_default();
+        let change = async {
+            while !pid().ends_with('\n') {
+                sleep(Duration::from_millis(5)).await;
+            }
+            write(&root, "py/build.sh", "touch py.wasm\n");
+        };
+        let build = work.build(&reading, &mut sources, Duration::ZERO);
+        let both = async { tokio::join!(build, change).0 };
+        let built = timeout(PATIENCE, both).await.expect("it doesn't go on");
+        let Ok(Built::Overtaken(Ok(changes))) = built else {
+            panic!("{built:?}");
+        };
+        assert_eq!(changes.shown(&root), "py/build.sh");
+        let stat = format!("/proc/{}/stat", pid().trim());
+        let is_running = || {
+            let stat = fs::read_to_string(&stat).unwrap_or_default();
+            // One that was killed may stay a zombie for a moment.
+            let state = stat.rsplit_once(") ").map_or("Z", |(_, rest)| rest);
+            !state.starts_with('Z')
+        };
+        let ended = async {
+            while is_running() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, ended).await.expect("it is killed");
+
+        let reading = work.read(Some(&changes)).await.expect("one part");
+        let built = work.build(&reading, &mut sources, PATIENCE).await;
+        assert!(matches!(built, Ok(Built::All)), "{built:?}");
+        assert!(root.join("py/py.wasm").is_file());
+    }
+
+    #[tokio::test]
+    async fn what_is_built_is_not_built_again_because_another_part_fails() {
+        let (_folder, root) = folder();
+        actor(&root, "a", "echo built >> times.tmp\ntouch a.wasm\n");
+        actor(&root, "b", "exit 1\n");
+        let mut sources = Sources::watch(&root).expect("watched");
+        let mut work = work(&root);
+        let reading = work.read(None).await.expect("two parts");
+        let built = work.build(&reading, &mut sources, PATIENCE).await;
+        built.expect_err("the second one fails");
+        let changes = write(&root, "b/build.sh", "touch b.wasm\n");
+        let reading = work.read(Some(&changes)).await.expect("two parts");
+        let built = work.build(&reading, &mut sources, PATIENCE).await;
+        assert!(matches!(built, Ok(Built::All)), "{built:?}");
+        let times = || fs::read_to_string(root.join("a/times.tmp")).expect("built");
+        assert_eq!(times(), "built\n");
+        // Its own change is still one to build for.
+        let changes = write(&root, "a/more.py", "");
+        let reading = work.read(Some(&changes)).await.expect("two parts");
+        let built = work.build(&reading, &mut sources, PATIENCE).await;
+        assert!(matches!(built, Ok(Built::All)), "{built:?}");
+        assert_eq!(times(), "built\nbuilt\n");
+    }
 
     #[tokio::test]
     async fn parts_that_could_not_be_read_are_read_again_at_any_change() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().canonicalize().expect("its path");
-        let write = |file: &str, text: &str| {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            fs::write(&path, text).expect("written");
-            Changes::of(path, Change::Added)
-        };
+        let (_folder, root) = folder();
+        let write = |file: &str, text: &str| write(&root, file, text);
         write(
             "py/pyproject.toml",
             "[tool.lattice]\nbuild = [\"make\"]\ncomponent = \"py.wasm\"\n",
         );
-        let place = Place::of(&root).expect("a project");
-        let mut work = Work::new(place, Stage::new().expect("a folder"));
+        let mut work = work(&root);
         work.read(None).await.expect("one part");
         assert_eq!(work.parts.len(), 1);
 

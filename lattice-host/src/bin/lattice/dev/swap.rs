@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// How long a start may take before it is reported as slow. A component in Python or JavaScript is
-/// compiled for some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// compiled for some seconds, and for a minute on a small and busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long a component may fail, or run nowhere, until that is the result. Right after an app was
 /// applied, the state of the host may still be the one of before.
 const FAILS: Duration = Duration::from_secs(2);

@@ -157,6 +157,7 @@ fn packages(lang: Language) -> impl Iterator<Item = File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     const KINDS: [Kind; 7] = [
         Kind::Actor(Language::Rust),
@@ -224,25 +225,36 @@ mod tests {
             let manifest = text(Path::new("app.toml")).expect("a manifest");
             assert!(manifest.contains("\"file:front/front.wasm\""), "{manifest}");
 
-            // Its world is valid, and imports the store.
-            let folder = tempfile::tempdir().expect("a folder");
-            for (path, text) in &app {
-                let path = folder.path().join(path);
-                std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-                std::fs::write(path, text).expect("written");
-            }
-            let mut resolve = wit_parser::Resolve::new();
-            let pushed = resolve.push_dir(folder.path().join("front/wit"));
-            let (package, _) = pushed.unwrap_or_else(|error| panic!("{lang:?}: {error:?}"));
-            let world = resolve.select_world(&[package], Some("actor")).expect("it");
-            let mut imports = resolve.worlds[world].imports.keys();
-            let is_store = |import| {
-                resolve
-                    .name_world_key(import)
-                    .starts_with("lattice:keyvalue/")
-            };
-            assert!(imports.any(is_store), "{lang:?}");
+            // Its world is valid, and all that it has more is the store: so what builds the one
+            // builds the other.
+            let (alone, mut of_app) = (world(&alone, "wit"), world(&app, "front/wit"));
+            let imports = of_app.0.len();
+            of_app
+                .0
+                .retain(|import| !import.starts_with("lattice:keyvalue/"));
+            assert!(of_app.0.len() < imports, "{lang:?}: {of_app:?}");
+            assert_eq!(alone, of_app, "{lang:?}");
         }
+    }
+
+    /// Returns what the world of an actor imports and exports.
+    fn world(files: &[File], wit: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        let mut resolve = wit_parser::Resolve::new();
+        let pushed = resolve.push_dir(folder.path().join(wit));
+        let (package, _) = pushed.unwrap_or_else(|error| panic!("{wit}: {error:?}"));
+        let world = resolve.select_world(&[package], Some("actor")).expect("it");
+        let world = &resolve.worlds[world];
+        let [imports, exports] = [&world.imports, &world.exports].map(|items| {
+            let names = items.keys().map(|item| resolve.name_world_key(item));
+            names.collect()
+        });
+        (imports, exports)
     }
 
     #[test]

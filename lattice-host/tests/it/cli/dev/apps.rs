@@ -1,6 +1,6 @@
 //! `lattice dev` with new apps in Python and JavaScript: their actors are built by the tools of
-//! these languages, run, and call the provider that the manifest names. Run them with
-//! `sh .ci/nextest.sh --run-ignored only counts_visits`.
+//! these languages, run, and call the provider that the manifest names. The engine of the language
+//! is compiled twice for each, by its tool and by the host, which takes most of their time.
 
 use super::Dev;
 use crate::cli::{PATIENCE, bare, new, of_the_root, text};
@@ -9,8 +9,12 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::fs::symlink,
+    time::Duration,
 };
 use tempfile::TempDir;
+
+/// The deadline of a wait for the build, and of one for the start.
+const LONG: Duration = Duration::from_mins(2);
 
 /// Makes an app, as the project that `Dev` runs.
 fn app(lang: &str) -> TempDir {
@@ -27,7 +31,10 @@ fn app(lang: &str) -> TempDir {
 fn counts_visits(folder: TempDir) {
     let mut command = bare();
     new::cleaned(&mut command);
-    let dev = Dev::start_with(folder, command);
+    let mut dev = Dev::begin(folder, command);
+    dev.patience = LONG;
+    dev.until_said("  build ", 1);
+    dev.until_open();
     let (host, port) = dev.address.rsplit_once(':').expect("a port");
     assert_eq!(host, "project.localhost");
     for visit in 1..=2 {
@@ -46,7 +53,6 @@ fn counts_visits(folder: TempDir) {
 }
 
 #[test]
-#[ignore = "the engine of the language is compiled twice, which takes a minute on two free cores"]
 fn a_new_app_in_python_is_built_and_counts_visits() {
     let tools = of_the_root("target/tools/componentize-py");
     if !tools.join("bin/componentize-py").is_file() {
@@ -59,7 +65,6 @@ fn a_new_app_in_python_is_built_and_counts_visits() {
 }
 
 #[test]
-#[ignore = "the engine of the language is compiled twice, which takes a minute on two free cores"]
 fn a_new_app_in_javascript_is_built_and_counts_visits() {
     let modules = of_the_root("target/tools/jco/node_modules");
     if !modules.join(".bin/jco").exists() {
