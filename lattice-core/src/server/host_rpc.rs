@@ -86,7 +86,7 @@ impl Server {
                 let own = self.node_rpc.all();
                 let about_node = own
                     .into_iter()
-                    .filter_map(|rpc| rpc.load_full())
+                    .filter_map(arc_swap::ArcSwapAny::load_full)
                     .find(|rpc| rpc.exports.interface_of(call.function).is_some());
                 let peers = self.connection.presence.current();
                 let is_known = about_node.is_some() || peers.contains(sender);
