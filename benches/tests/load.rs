@@ -58,6 +58,32 @@ fn rows(summary: &Path) -> Vec<Value> {
     serde_json::from_str(&text).expect("a list of rows")
 }
 
+/// Checks that a row has all of its fields, and figures that can be.
+fn check(row: &Value) {
+    let number = |field: &str| {
+        row[field]
+            .as_f64()
+            .unwrap_or_else(|| panic!("`{field}` of {row}"))
+    };
+    assert!(row["row"].is_string() && row["unit"].is_string(), "{row}");
+    assert_eq!(row.as_object().map(serde_json::Map::len), Some(5), "{row}");
+    if row["baseline"].is_null() {
+        let mut alone = OTHERS[..ALONE].iter().chain(&ON_SERVERS);
+        assert!(alone.any(|other| row["row"] == *other), "{row}");
+        // A short body makes no process grow.
+        assert!(number("ours") >= 0.0, "{row}");
+        return;
+    }
+    // The kernel may count no CPU time at all for such a short run.
+    if row["unit"] != "µs/call" && row["row"] != "ui.idle.cpu" {
+        assert!(number("ours") > 0.0 && number("baseline") > 0.0, "{row}");
+        assert!(
+            (number("ratio") - number("ours") / number("baseline")).abs() < 1e-6,
+            "{row}"
+        );
+    }
+}
+
 #[test]
 fn a_quick_run_measures_one_cell_of_each_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -98,30 +124,7 @@ fn a_quick_run_measures_one_cell_of_each_path() {
         paths.len() * 4 + OTHERS.len() + on_servers.len(),
         "rate, p50, p99 and CPU time of each, and the others: {rows:#?}"
     );
-    for row in &rows {
-        let number = |field: &str| {
-            row[field]
-                .as_f64()
-                .unwrap_or_else(|| panic!("`{field}` of {row}"))
-        };
-        assert!(row["row"].is_string() && row["unit"].is_string(), "{row}");
-        assert_eq!(row.as_object().map(serde_json::Map::len), Some(5), "{row}");
-        if row["baseline"].is_null() {
-            let mut alone = OTHERS[..ALONE].iter().chain(&ON_SERVERS);
-            assert!(alone.any(|other| row["row"] == *other), "{row}");
-            // A short body makes no process grow.
-            assert!(number("ours") >= 0.0, "{row}");
-            continue;
-        }
-        // The kernel may count no CPU time at all for such a short run.
-        if row["unit"] != "µs/call" && row["row"] != "ui.idle.cpu" {
-            assert!(number("ours") > 0.0 && number("baseline") > 0.0, "{row}");
-            assert!(
-                (number("ratio") - number("ours") / number("baseline")).abs() < 1e-6,
-                "{row}"
-            );
-        }
-    }
+    rows.iter().for_each(check);
     for name in [
         "local.provider.16B",
         "local.actor.warm",

@@ -8,8 +8,8 @@ use lattice_core::{
     types::Digest,
     wire::{
         Beat, Body as _, CancelReason, ComponentReport, Discover, Discovered, Goodbye, Item,
-        KeepAlive, LogLevel, LogLine, Logs, LogsWanted, Opening, Probe, ProbeAck, ReplyEnvelope,
-        Report, ReportWanted, Served, SessionItem, SessionName, Versions,
+        KeepAlive, LogLevel, LogLine, Logs, LogsWanted, Opening, Probe, ProbeAck, Program,
+        ReplyEnvelope, Report, ReportWanted, Served, SessionItem, SessionName, Versions,
     },
 };
 use std::{collections::BTreeMap, sync::Once};
@@ -287,6 +287,7 @@ fn report() -> Report {
         left_out: 0,
         components: vec![component],
         processes: Vec::new(),
+        program: Program::default(),
     }
 }
 

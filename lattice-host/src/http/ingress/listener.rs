@@ -118,13 +118,11 @@ impl Ingresses {
                 let _ = (&mut listening.task).await;
             }
         };
-        match timeout(grace, ended).await {
-            Ok(()) => Drained::Clean,
-            Err(_) => {
-                let open = running.iter().map(Listening::open);
-                Drained::CutOff(CutOff::of_requests(open.sum()))
-            }
+        if timeout(grace, ended).await.is_ok() {
+            return Drained::Clean;
         }
+        let open = running.iter().map(Listening::open);
+        Drained::CutOff(CutOff::of_requests(open.sum()))
     }
 
     /// Cuts everything off.

@@ -1,6 +1,7 @@
 //! The spans of requests to backends. Those of blobs and messages are with their own tests.
 
 use crate::log::Log;
+use futures_util::StreamExt as _;
 use lattice_provider_sdk::{Caller, IntoService, Lattice, Link, ServeHandle, serve};
 use lattice_providers::{
     keyvalue::{MemoryConfig, MemoryKeyValue},
@@ -94,9 +95,8 @@ async fn statements_of_transactions_and_streams_have_spans() {
     let provider = Sqlite::new(SqliteConfig::default());
     let interface = "lattice:sql/database@0.1.0";
     let (caller, _lattice, _serving) = served(provider, interface, None).await;
-    let made = DatabaseClient::new(caller)
-        .new_connection()
-        .timeout(PATIENCE);
+    let database = DatabaseClient::new(caller);
+    let made = database.new_connection().timeout(PATIENCE);
     let connection = made.await.expect("it opens nothing");
     let log = Log::default();
     let captured = log.capture_spans();

@@ -298,7 +298,7 @@ impl Flows for Origin {
 fn counting(count: u64, size: u32) -> ByteReader {
     let chunks = (0..count).step_by(size as usize).map(move |start| {
         let end = count.min(start + u64::from(size));
-        Bytes::from_iter((start..end).map(|at| at as u8))
+        (start..end).map(|at| at as u8).collect::<Bytes>()
     });
     ByteReader::new(stream::iter(chunks))
 }

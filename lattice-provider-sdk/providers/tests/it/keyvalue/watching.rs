@@ -185,7 +185,8 @@ async fn a_link_to_a_watcher_is_in_the_health_as_long_as_its_config_does_not_fit
     let put = async |config: serde_json::Value| {
         let link = Link::new("kv", watching, "watcher").expect("valid");
         let link = link.config(&config).expect("JSON");
-        lattice.links().replace(link).await.expect("it is put").key
+        let put = lattice.links().replace(link).await;
+        put.expect("it is put").key.clone()
     };
     let fits = json!({ "bucket": "carts" });
     for (config, expected) in [
