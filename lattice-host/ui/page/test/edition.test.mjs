@@ -69,7 +69,7 @@ test("something is read again when another edition is there, once, and not after
   pending[0].resolve("old");
   await settled();
   assert.equal(pending.length, 2, "it has changed meanwhile");
-  pending[1].reject(new Error("late"));
+  pending[1].resolve("newer");
   await settled();
   edition = null;
   part.paint();
@@ -79,10 +79,37 @@ test("something is read again when another edition is there, once, and not after
   edition = "3";
   part.paint();
   part.close();
-  pending[2].resolve("new");
+  pending[2].resolve("newest");
   await settled();
   edition = "4";
   part.paint();
-  assert.deepEqual(shown, ["old", "late"]);
+  assert.deepEqual(shown, ["old", "newer"]);
   assert.equal(pending.length, 3);
+});
+
+test("what couldn't be read is read again with the next paint, and not by itself", async () => {
+  let edition = "1";
+  const [shown, pending] = [[], []];
+  const part = reread({
+    edition: () => edition,
+    read: () => new Promise((resolve, reject) => pending.push({ resolve, reject })),
+    show: (answer) => shown.push(answer),
+    fail: (problem) => shown.push(problem.message),
+  });
+  part.paint();
+  pending[0].reject(new Error("late"));
+  await settled();
+  assert.equal(pending.length, 1, "not by itself");
+  part.paint();
+  part.paint();
+  assert.equal(pending.length, 2, "once");
+  edition = "2";
+  pending[1].reject(new Error("late again"));
+  await settled();
+  assert.equal(pending.length, 3, "it has changed meanwhile");
+  pending[2].resolve("there");
+  await settled();
+  part.paint();
+  assert.equal(pending.length, 3, "it was read");
+  assert.deepEqual(shown, ["late", "late again", "there"]);
 });

@@ -16,10 +16,18 @@ export function failedTab(app, selection, body) {
   const note = el("p", { class: "hint", role: "status" });
   body.append(el("div", { class: "panel-buttons" }, button("Read again", () => load())), note, list);
   let timer = null;
+  let isReading = false;
   let isClosed = false;
 
+  /** One at a time: an older answer must not replace a newer one. */
   async function load() {
+    clearTimeout(timer);
     timer = null;
+    if (isReading) {
+      paint();
+      return;
+    }
+    isReading = true;
     try {
       const answer = await get("/api/failures", { component: selection.id });
       if (isClosed) return;
@@ -27,14 +35,18 @@ export function failedTab(app, selection, body) {
       note.textContent = noteOf(answer);
     } catch (problem) {
       if (!isClosed) list.replaceChildren(el("li", {}, problemParts(problem)));
+    } finally {
+      isReading = false;
     }
+  }
+
+  function paint() {
+    if (timer === null) timer = setTimeout(load, PAUSE);
   }
 
   load();
   return {
-    paint() {
-      if (timer === null) timer = setTimeout(load, PAUSE);
-    },
+    paint,
     close() {
       isClosed = true;
       clearTimeout(timer);

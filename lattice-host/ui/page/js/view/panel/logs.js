@@ -1,5 +1,6 @@
 // The log as it comes: of a component, or the lines of one host. A connection of its own, which
-// ends when the tab is closed.
+// ends when the tab is closed. A hidden page has none, as in `stream.js`. A log that is paused then
+// stays as it is until it is resumed.
 
 import { relative } from "../../http.js";
 import { button, el, setText, show } from "../dom.js";
@@ -19,7 +20,9 @@ export function logsTab(app, selection, body) {
     isPaused = !isPaused;
     setText(pause, isPaused ? "Resume" : "Pause");
     pause.setAttribute("aria-pressed", String(isPaused));
-    if (!isPaused) flush();
+    if (isPaused) return;
+    if (source === null) open();
+    flush();
   }, { "aria-pressed": "false" });
   body.append(
     el("div", { class: "panel-buttons" }, el("label", {}, "Least level ", level), pause,
@@ -33,7 +36,8 @@ export function logsTab(app, selection, body) {
   let isScheduled = false;
 
   function open() {
-    source?.close();
+    close();
+    if (document.hidden) return;
     const query = new URLSearchParams({ recent: "200", level: level.value });
     if (selection.kind === "component") query.set("component", selection.id);
     source = new EventSource(`${relative("/api/logs")}?${query}`);
@@ -66,6 +70,19 @@ export function logsTab(app, selection, body) {
     });
   }
 
+  function close() {
+    source?.close();
+    source = null;
+  }
+
+  function turn() {
+    if (document.hidden) {
+      close();
+    } else if (source === null && !isPaused) {
+      open();
+    }
+  }
+
   function note(text) {
     return { level: "warn", text, said_ms: Date.now(), component: "", host: "" };
   }
@@ -94,8 +111,14 @@ export function logsTab(app, selection, body) {
     lines.replaceChildren();
     open();
   });
+  document.addEventListener("visibilitychange", turn);
   open();
-  return { close: () => source.close() };
+  return {
+    close() {
+      document.removeEventListener("visibilitychange", turn);
+      close();
+    },
+  };
 }
 
 function lineOf({ level, text, said_ms: at, component, host }, kind) {
