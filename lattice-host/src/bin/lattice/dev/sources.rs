@@ -192,6 +192,23 @@ impl Sources {
         }
     }
 
+    /// Waits as [`changed`](Self::changed) does, and takes what changes only the files that tools
+    /// write while they build.
+    ///
+    /// # Errors
+    /// Fails with a [`SourcesError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no change of other files.
+    pub(super) async fn changed_besides_locks(&mut self) -> Result<Changes, SourcesError> {
+        loop {
+            let changes = self.changed().await?;
+            if !changes.paths().all(is_lock) {
+                return Ok(changes);
+            }
+        }
+    }
+
     /// Compares what was reported with what is known.
     fn take(&mut self) -> Result<Changes, SourcesError> {
         let reported = std::mem::take(&mut *self.inbox.lock());
@@ -363,6 +380,12 @@ impl Inbox {
         drop(reported);
         self.came.notify_one();
     }
+}
+
+/// Whether a tool writes a file while it builds.
+fn is_lock(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| LOCKS.contains(&name))
 }
 
 /// Whether an event changes nothing. Building reads all files, which is reported too.
