@@ -146,11 +146,16 @@ impl Open {
                     changes.check(&id, &spec)?;
                 }
                 note_owned(&spec);
+                // Another operator may have removed a name since it was checked.
+                let mut made = Ok(());
                 let change = |spec: &mut WormholeSpec| {
-                    changes.make(spec);
-                    spec.state = WormholeState::Open;
+                    made = changes.make_named(&id, spec);
+                    if made.is_ok() {
+                        spec.state = WormholeState::Open;
+                    }
                 };
                 let spec = lattice.wormholes().update(&id, change).await?;
+                made?;
                 (id, spec)
             }
             (id, _) => {

@@ -164,6 +164,18 @@ impl Changes {
                 "wormhole `{id}` has no domain `{domain}`{advice}"
             )));
         }
+        self.make_named(id, &mut spec.clone())
+    }
+
+    /// Makes the changes, as [`make`](Self::make), unless the wormhole would lose its last name.
+    ///
+    /// # Errors
+    /// Refuses to remove the last name, and changes nothing then.
+    pub(super) fn make_named(
+        &self,
+        id: &WormholeId,
+        spec: &mut WormholeSpec,
+    ) -> Result<(), Failure> {
         let mut after = spec.clone();
         self.make(&mut after);
         if after.serves_any_host() && !spec.serves_any_host() && !self.any_host {
@@ -171,11 +183,12 @@ impl Changes {
                 "without its last host name, wormhole `{id}` would serve requests for every host name; give it another one with --host or --domain, or use --any-host if that is wanted"
             )));
         }
+        *spec = after;
         Ok(())
     }
 
-    /// Makes the changes. Users and domains are added, domains are removed, and everything else is
-    /// replaced.
+    /// Makes the changes. Domains, users and tokens are added, domains are removed, and everything
+    /// else is replaced.
     pub(super) fn make(&self, spec: &mut WormholeSpec) {
         if let Some(actor) = &self.actor {
             spec.actor = actor.clone();
@@ -346,6 +359,18 @@ mod tests {
         nameless.host = None;
         let refused = less.check(&id, &nameless).expect_err("its last name");
         assert!(refused.to_string().contains("--any-host"), "{refused}");
+        // Each of two operators removes one of the last two domains. The second one is refused.
+        nameless.domains.insert("shop.example".to_owned());
+        assert_eq!(less.check(&id, &nameless), Ok(()));
+        let other = Changes {
+            no_domains: vec!["shop.example".parse().expect("a name")],
+            ..nothing.clone()
+        };
+        assert_eq!(other.make_named(&id, &mut nameless), Ok(()));
+        let left = nameless.clone();
+        let refused = less.make_named(&id, &mut nameless);
+        refused.expect_err("its last name");
+        assert_eq!(nameless, left);
         less.make(&mut spec);
         assert_eq!(spec, before);
         assert!(less.check(&id, &spec).is_err(), "it has no such domain");
