@@ -31,6 +31,8 @@ done
 host=
 folder=$(mktemp -d)
 trap '[ -z "$host" ] || kill "$host" 2>/dev/null || true; rm -rf "$folder"' EXIT
+# Not every shell runs the trap above when a signal ends it.
+trap 'exit 130' INT TERM HUP
 
 main() {
     serve

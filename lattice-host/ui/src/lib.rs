@@ -1,7 +1,7 @@
 //! The constellation of a lattice in a browser: a page to look at it and to change it.
 //!
 //! ```
-//! use lattice_core::Lattice;
+//! use lattice_core::{Drained, Lattice};
 //! use lattice_ui::Ui;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -10,7 +10,9 @@
 //! println!("open {}", page.url()); // http://127.0.0.1:40123/?token=…
 //!
 //! // When the program ends:
-//! assert!(page.shutdown().await.is_clean());
+//! if let Drained::CutOff(cut_off) = page.shutdown().await {
+//!     eprintln!("cut off: {cut_off}");
+//! }
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())

@@ -1,8 +1,9 @@
 """Runs moto, a server of S3: s3.py PORT FILE [signed]
 
 It takes requests of Google's client too, if they have a bearer token: the XML API of Google Cloud
-Storage is that of S3, but for the names of some headers. Writes `ready` to FILE once it listens. With `signed`, it has a bucket `signed`, checks the signature
-of each request, and writes the id and the secret of a key of its only user to FILE.
+Storage is that of S3, but for the names of some headers. Writes `ready` to FILE once it listens.
+With `signed`, it has a bucket `signed`, checks the signature of each request, and writes the id and
+the secret of a key of its only user to FILE.
 """
 import json
 import os
