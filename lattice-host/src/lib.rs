@@ -66,7 +66,8 @@
 //!   `internal`, `internal-error` or `unavailable` that holds a text). Otherwise it traps the
 //!   actor. In the same way, a stream that breaks, because its writer or its host is lost, ends
 //!   with an `err`, and a future that never comes is one, where the type of the elements is a
-//!   `result` with such an error or with one without a value. Otherwise reading it traps the actor.
+//!   `result` with such an error or with one without a value. Otherwise reading it traps the actor,
+//!   and so does reading on after that `err`.
 //! * **WASI 0.2**: clocks, random numbers, the environment and arguments that were
 //!   [set](Actor::env), and output that goes to `tracing` with the target `lattice::actor`. There
 //!   are no files and no sockets. WASI 0.3 needs the feature `p3`.

@@ -73,15 +73,16 @@ pub struct Limits {
 ///
 /// let one_by_one = Reuse::default().concurrent(NonZeroUsize::MIN);
 /// let limits = Limits::default().reuse(one_by_one.requests(NonZeroUsize::new(1_000)));
-/// assert_eq!(limits.reuse.concurrent.get(), 1);
+/// assert_eq!(limits.reuse.concurrent, Some(NonZeroUsize::MIN));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reuse {
-    /// Requests that one instance serves at once, until their bodies are over. 16 by default. When
-    /// all instances that there may be ([`Instances::Warm`](crate::Instances::Warm)) have so many,
-    /// further requests wait, until their deadline.
-    pub concurrent: NonZeroUsize,
+    /// Requests that one instance serves at once, until their bodies are over. When all instances
+    /// that there may be ([`Instances::Warm`](crate::Instances::Warm)) have so many, further
+    /// requests wait, until their deadline. By default it is 16, and a request that finds all
+    /// instances full doesn't wait: the one with the fewest requests gets it.
+    pub concurrent: Option<NonZeroUsize>,
     /// Requests that one instance serves before another one takes its place. By default 128 of an
     /// actor whose instances are [fresh](crate::Instances::Fresh), and no limit of a warm one.
     pub requests: Option<NonZeroUsize>,
@@ -91,20 +92,10 @@ pub struct Reuse {
     pub idle: Option<Duration>,
 }
 
-impl Default for Reuse {
-    fn default() -> Self {
-        Self {
-            concurrent: NonZeroUsize::MIN.saturating_add(15),
-            requests: None,
-            idle: None,
-        }
-    }
-}
-
 impl Reuse {
     /// Sets the number of requests that one instance serves at once.
-    pub fn concurrent(mut self, requests: NonZeroUsize) -> Self {
-        self.concurrent = requests;
+    pub fn concurrent(mut self, requests: impl Into<Option<NonZeroUsize>>) -> Self {
+        self.concurrent = requests.into();
         self
     }
 
@@ -238,6 +229,6 @@ mod tests {
             requests,
             idle,
         } = limits.reuse;
-        assert_eq!((concurrent.get(), requests, idle), (16, None, None));
+        assert_eq!((concurrent, requests, idle), (None, None, None));
     }
 }

@@ -330,7 +330,7 @@ fn with(host: Limits, app: &LimitOverrides) -> Limits {
         handles: app.handles.map_or(host.handles, count),
         kept: app.kept.unwrap_or(host.kept),
         reuse: Reuse {
-            concurrent: app.reuse.concurrent.map_or(host.reuse.concurrent, count),
+            concurrent: app.reuse.concurrent.map(count).or(host.reuse.concurrent),
             requests: app.reuse.requests.map(count).or(host.reuse.requests),
             idle: app.reuse.idle.or(host.reuse.idle),
         },

@@ -9,7 +9,7 @@
 //!
 //! A task that is to end is told so, and has [`GRACE`] to finish what it has begun.
 
-use crate::problems::Problems;
+use crate::problems::{Problems, Topic};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lattice_core::{
     link::{Link, LinkChange, LinkEntry, LinkKey},
@@ -51,7 +51,7 @@ pub(crate) struct OutgoingLink {
 /// Where the task of a link says what is wrong with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    link: LinkKey,
+    about: (LinkKey, Topic),
     problems: Problems,
     /// Once it is cancelled, the problems of the link are those of its next task.
     ending: CancellationToken,
@@ -185,11 +185,7 @@ impl<F> Tasks<F> {
         R: Future<Output = Result<(), Refusal>> + Send + 'static,
     {
         let ending = CancellationToken::new();
-        let problem = Problem {
-            link: LinkKey::clone(&entry.key),
-            problems: self.problems.clone(),
-            ending: ending.clone(),
-        };
+        let problem = Problem::new(LinkKey::clone(&entry.key), &self.problems, &ending);
         let parsed = link_config::<C>(&entry.link).and_then(|config| {
             let caller = self.instance.caller().via(entry.link.name.clone())?;
             Ok((config, caller))
@@ -229,17 +225,34 @@ impl<F> Tasks<F> {
 }
 
 impl Problem {
+    /// A problem with what the task does for its link. It is noted until `ending`.
+    pub(crate) fn new(link: LinkKey, problems: &Problems, ending: &CancellationToken) -> Self {
+        Self {
+            about: (link, Topic::Work),
+            problems: problems.clone(),
+            ending: ending.clone(),
+        }
+    }
+
+    /// Returns the problem of the same link with something else.
+    #[cfg(feature = "messaging")]
+    pub(crate) fn about(&self, topic: Topic) -> Self {
+        let mut other = self.clone();
+        other.about.1 = topic;
+        other
+    }
+
     /// Notes what is wrong, in place of what was wrong before, and logs it when it is new.
     pub(crate) fn set(&self, reason: impl Into<String>) {
         if !self.ending.is_cancelled() {
-            self.problems.work(&self.link, reason.into());
+            self.problems.set(self.about.clone(), reason.into());
         }
     }
 
     /// Notes that nothing is wrong any more.
     pub(crate) fn clear(&self) {
         if !self.ending.is_cancelled() {
-            self.problems.works(&self.link);
+            self.problems.clear(&self.about);
         }
     }
 }

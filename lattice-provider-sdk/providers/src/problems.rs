@@ -16,11 +16,14 @@ pub(crate) struct Problems(Arc<Mutex<BTreeMap<(LinkKey, Topic), String>>>);
 
 /// What a problem is about: each has at most one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Topic {
+pub(crate) enum Topic {
     /// The target refuses the link.
     Target,
     /// What the provider does for the link.
     Work,
+    /// Messages of the link that were not handled, and can't be set aside.
+    #[cfg(feature = "messaging")]
+    Aside,
 }
 
 impl Problems {
@@ -34,17 +37,6 @@ impl Problems {
             }
             _ => self.clear(&target),
         }
-    }
-
-    /// Notes what is wrong with what the provider does for a link, in place of what was wrong with
-    /// that before, and logs it when it is new.
-    pub(crate) fn work(&self, link: &LinkKey, reason: String) {
-        self.set((link.clone(), Topic::Work), reason);
-    }
-
-    /// Notes that nothing is wrong any more with what the provider does for a link.
-    pub(crate) fn works(&self, link: &LinkKey) {
-        self.clear(&(link.clone(), Topic::Work));
     }
 
     /// Forgets the problems of links that were changed or deleted.
@@ -69,7 +61,9 @@ impl Problems {
         }
     }
 
-    fn set(&self, about: (LinkKey, Topic), reason: String) {
+    /// Notes what is wrong with something of a link, in place of what was wrong with that before,
+    /// and logs it when it is new.
+    pub(crate) fn set(&self, about: (LinkKey, Topic), reason: String) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.get(&about) != Some(&reason) {
             tracing::warn!(link = %about.0, %reason, "a link of this provider doesn't work");
@@ -77,10 +71,11 @@ impl Problems {
         }
     }
 
-    fn clear(&self, about: &(LinkKey, Topic)) {
+    /// Notes that nothing is wrong any more with something of a link.
+    pub(crate) fn clear(&self, about: &(LinkKey, Topic)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.remove(about).is_some() {
-            tracing::info!(link = %about.0, "a link of this provider works again");
+        if let Some(reason) = all.remove(about) {
+            tracing::info!(link = %about.0, %reason, "a problem of a link of this provider is over");
         }
     }
 }

@@ -137,12 +137,9 @@ impl<C: Carrier> In<C> {
         }
     }
 
-    /// Waits until there are elements. What breaks ends with an element that says so, if its type
-    /// can hold that.
+    /// Waits until there are elements. What breaks gets an element that says so, if its type can
+    /// hold that. A guest that reads on fails, so that it can't take what it has read for all.
     fn poll(&mut self, cx: &mut Context<'_>, (room, finish): (usize, bool)) -> Poll<Result<Come>> {
-        if self.has_failed && self.inlet.rest.count == 0 {
-            return Poll::Ready(Ok(Come::Ended));
-        }
         let (tree, element) = (&self.tree, self.element);
         let room = (room.min(self.most), finish);
         let come = ready!(self.inlet.poll(cx, room, |chunk| {
@@ -163,10 +160,11 @@ impl<C: Carrier> In<C> {
     /// Makes an element of the reason for which there won't be any more.
     ///
     /// # Errors
-    /// Fails with the reason when the type of the elements can't hold it. The guest then traps.
+    /// Fails with the reason when the type of the elements can't hold it, and when one of them has
+    /// held it. The guest then traps.
     fn fail(&mut self, broken: Broken) -> Result<Come> {
         let failure = self.element.and_then(|element| self.tree.failure(element));
-        let Some(failure) = failure else {
+        let Some(failure) = failure.filter(|_| !self.has_failed) else {
             return Err(Error::new(broken));
         };
         self.inlet.rest = Chunk {

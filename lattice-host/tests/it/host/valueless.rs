@@ -89,15 +89,28 @@ async fn read_fallible(flow: &Flow, is_ended: bool) {
     }
 }
 
-/// Has the guest read a stream with one element, of these bytes. Returns what it has read.
+/// Has the guest read a stream with one element, of these bytes, up to its end or its first error.
+/// Returns what it has read.
 async fn read_stream(
     flow: &Flow,
     bytes: &'static [u8],
     is_ended: bool,
 ) -> Vec<Result<u32, String>> {
+    let outcomes = outcomes(flow, bytes, is_ended, false).await;
+    outcomes.expect("the guest goes on")
+}
+
+/// The same, past errors if it is to.
+async fn outcomes(
+    flow: &Flow,
+    bytes: &'static [u8],
+    is_ended: bool,
+    past_errors: bool,
+) -> Result<Vec<Result<u32, String>>, CallError> {
     let (mut writer, sent) = channel();
     let sent = vec![Handle::Stream(sent)];
-    let outcomes = flow.give((TROUBLE, "outcomes"), PLACE, sent);
+    let arguments = [PLACE, &[u8::from(past_errors)]].concat();
+    let outcomes = flow.give((TROUBLE, "outcomes"), arguments, sent);
     let write = async move {
         writer.room().await.expect("the guest reads it");
         let chunk = Chunk {
@@ -111,7 +124,7 @@ async fn read_stream(
         }
     };
     let (outcomes, ()) = tokio::join!(outcomes, write);
-    from_bytes(&outcomes.expect("the guest goes on").bytes).expect("results")
+    Ok(from_bytes(&outcomes?.bytes).expect("results"))
 }
 
 /// Has the guest read a stream whose elements can hold an error.
@@ -121,6 +134,10 @@ async fn read_fallible_stream(flow: &Flow) {
     let [Ok(7), Err(text)] = &broken[..] else {
         panic!("it isn't the element and an error: {broken:?}");
     };
+    assert!(text.contains(LOST), "{text}");
+    // Whoever skips errors does not take it for the whole.
+    let past = outcomes(flow, &[0, 7], false, true).await;
+    let text = past.expect_err("the stream has no end").to_string();
     assert!(text.contains(LOST), "{text}");
 }
 

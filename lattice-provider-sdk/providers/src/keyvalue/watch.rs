@@ -16,7 +16,7 @@ use super::{
     },
     write::Write,
 };
-use crate::problems::Problems;
+use crate::problems::{Problems, Topic};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lattice_core::{
@@ -263,7 +263,8 @@ async fn follow<B: Backend>(shared: Weak<Shared<B>>, instance: Instance) {
                 Ok(watch) => watchers.put(watch),
                 Err(reason) => {
                     watchers.remove(&entry.key);
-                    watchers.problems.work(&entry.key, reason);
+                    let about = (LinkKey::clone(&entry.key), Topic::Work);
+                    watchers.problems.set(about, reason);
                 }
             },
         }

@@ -95,6 +95,7 @@
 #[cfg(feature = "messaging-amqp")]
 pub mod amqp;
 mod delivery;
+mod kept;
 pub mod lattice;
 #[cfg(feature = "messaging-nats")]
 pub mod nats;

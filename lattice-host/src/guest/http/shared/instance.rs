@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, response};
 use http_body::Frame;
 use lattice_core::{
-    call::{CallError, Context},
+    call::{CallError, Context, Turn},
     sync::Mutex,
 };
 use std::{
@@ -16,7 +16,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, SetOnce, mpsc, oneshot};
+use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
@@ -104,7 +104,7 @@ pub(super) struct Slot {
     begun: Arc<AtomicBool>,
     is_answered: bool,
     /// Returned after the instance has one request less.
-    _place: Option<OwnedSemaphorePermit>,
+    _turn: Option<Turn>,
 }
 
 impl SharedInstance {
@@ -188,7 +188,7 @@ impl State {
 impl Slot {
     /// Takes a slot. Call this with the list of instances locked, so that the load on which the
     /// choice was based is the current one.
-    pub(super) fn new(instance: Arc<SharedInstance>, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(instance: Arc<SharedInstance>, turn: Option<Turn>) -> Self {
         instance.state.load.fetch_add(1, Ordering::AcqRel);
         let id = instance.state.started.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -196,7 +196,7 @@ impl Slot {
             id,
             begun: Arc::default(),
             is_answered: false,
-            _place: place,
+            _turn: turn,
         }
     }
 

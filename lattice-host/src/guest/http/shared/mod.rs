@@ -30,13 +30,14 @@ use http::{Request, Response, response};
 use http_body_util::BodyExt;
 use instance::{Answer, Collected, Job, SharedInstance, Slot};
 use lattice_core::{
-    call::{CallError, Context},
+    call::{CallError, Context, Turn, Turns},
     sync::Mutex,
 };
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use streaming::Streaming;
-use tokio::sync::Semaphore;
 
+/// Requests that one instance serves at once by default. As in `wasmtime serve`.
+const AT_ONCE: usize = 16;
 /// Requests that one instance serves by default, of an actor whose instances aren't warm. As in
 /// `wasmtime serve`.
 const IN_ALL: u64 = 128;
@@ -49,8 +50,9 @@ const ATTEMPTS: usize = 3;
 pub(super) struct SharedPool {
     actor: Arc<HostedActor>,
     limits: PoolLimits,
-    /// One place for each request that the instances that there may be serve at once.
-    places: Arc<Semaphore>,
+    /// One turn for each request that the instances that there may be serve at once. `None` when
+    /// requests don't wait for each other.
+    turns: Option<Turns>,
     open: Mutex<Vec<Arc<SharedInstance>>>,
     tasks: Arc<Tasks>,
 }
@@ -58,10 +60,12 @@ pub(super) struct SharedPool {
 /// How requests share instances.
 #[derive(Debug, Clone, Copy)]
 struct PoolLimits {
-    /// Instances that there may be. More requests than they serve at once wait.
+    /// Instances that there may be.
     most: usize,
-    /// Requests that an instance serves at once.
+    /// Requests that an instance serves at once, if there may be another instance for more.
     at_once: usize,
+    /// More requests than all instances that there may be serve at once wait.
+    waits: bool,
     /// Requests that an instance serves before it is replaced.
     in_all: u64,
     idle: Duration,
@@ -76,16 +80,17 @@ impl PoolLimits {
         let count = |count: NonZeroUsize| u64::try_from(count.get()).unwrap_or(u64::MAX);
         Self {
             most,
-            at_once: reuse.concurrent.get(),
+            at_once: reuse.concurrent.map_or(AT_ONCE, NonZeroUsize::get),
+            waits: reuse.concurrent.is_some() && most < usize::MAX,
             in_all: reuse.requests.map_or(in_all, count),
             idle: reuse.idle.unwrap_or(idle),
         }
     }
 
-    /// Returns how many requests all instances together serve at once.
-    fn places(self) -> usize {
-        let places = self.most.saturating_mul(self.at_once);
-        places.min(Semaphore::MAX_PERMITS)
+    /// Returns how many requests all instances together serve at once, if further ones wait.
+    fn turns(self) -> Option<usize> {
+        let all = self.most.saturating_mul(self.at_once);
+        self.waits.then_some(all)
     }
 }
 
@@ -96,7 +101,7 @@ impl SharedPool {
         Arc::new(Self {
             actor,
             limits,
-            places: Arc::new(Semaphore::new(limits.places())),
+            turns: limits.turns().map(Turns::new),
             open: Mutex::default(),
             tasks,
         })
@@ -111,15 +116,13 @@ impl SharedPool {
     }
 
     /// Returns a slot in the instance with the fewest requests, or in a new one that is started for
-    /// the request with this context. Waits while all instances that there may be are full.
-    async fn slot(&self, context: Context) -> Slot {
-        // It is never closed.
-        let place = self.places.clone().acquire_owned().await.ok();
+    /// the request with this context, which holds this turn.
+    fn slot(&self, context: Context, turn: Option<Turn>) -> Slot {
         let mut open = self.open.lock();
         open.retain(|instance| instance.is_open(self.limits.in_all));
         let emptiest = open.iter().min_by_key(|instance| instance.load());
         let instance = match emptiest {
-            // With a place, one of them isn't full if there may be no further one.
+            // With a turn, one of them isn't full if there may be no further one.
             Some(instance)
                 if instance.load() < self.limits.at_once || open.len() >= self.limits.most =>
             {
@@ -132,7 +135,18 @@ impl SharedPool {
                 instance
             }
         };
-        Slot::new(instance, place)
+        Slot::new(instance, turn)
+    }
+
+    /// Waits for a turn for the request with this context, if requests wait.
+    ///
+    /// # Errors
+    /// Fails at once if the requests that hold all turns wait for this one.
+    async fn turn(&self, context: &mut Context) -> Result<Option<Turn>, CallError> {
+        match &self.turns {
+            Some(turns) => Ok(Some(turns.take(&self.actor.context.id, context).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Answers a request.
@@ -152,7 +166,9 @@ impl SharedPool {
         };
         let flow = job.flow.clone();
         for _ in 0..ATTEMPTS {
-            let mut slot = self.slot(context).await;
+            job.context = context;
+            let turn = self.turn(&mut job.context).await?;
+            let mut slot = self.slot(job.context, turn);
             let answered = match slot.send(job).await {
                 Answer::Done(answered) => *answered,
                 Answer::NotTaken(back) => {
@@ -223,14 +239,13 @@ mod tests {
                 idle,
                 ..
             } = limits;
-            (at_once, in_all, idle, limits.places())
+            (at_once, in_all, idle, limits.turns())
         };
-        let all = Semaphore::MAX_PERMITS;
         let none = Reuse::default();
-        assert_eq!(of(Instances::Fresh, none), (16, 128, secs(1), all));
-        assert_eq!(of(warm, none), (16, u64::MAX, secs(60), 48));
+        assert_eq!(of(Instances::Fresh, none), (16, 128, secs(1), None));
+        assert_eq!(of(warm, none), (16, u64::MAX, secs(60), None));
         let set = none.concurrent(count(2)).requests(count(5)).idle(secs(7));
-        assert_eq!(of(Instances::Fresh, set), (2, 5, secs(7), all));
-        assert_eq!(of(warm, set), (2, 5, secs(7), 6));
+        assert_eq!(of(Instances::Fresh, set), (2, 5, secs(7), None));
+        assert_eq!(of(warm, set), (2, 5, secs(7), Some(6)));
     }
 }

@@ -401,10 +401,17 @@ impl trouble::Guest for Giver {
     async fn bare_outcome(of: FutureReader<Result<u32, ()>>) -> Result<u32, ()> {
         of.await
     }
-    async fn outcomes(mut of: StreamReader<Result<u32, String>>) -> Vec<Result<u32, String>> {
+    async fn outcomes(
+        mut of: StreamReader<Result<u32, String>>,
+        past_errors: bool,
+    ) -> Vec<Result<u32, String>> {
         let mut outcomes = Vec::new();
         while let Some(outcome) = of.next().await {
+            let is_last = outcome.is_err() && !past_errors;
             outcomes.push(outcome);
+            if is_last {
+                break;
+            }
         }
         outcomes
     }

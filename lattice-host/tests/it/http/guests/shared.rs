@@ -315,6 +315,24 @@ async fn a_middleware_passes_requests_on_over_its_links() {
     assert_eq!(fetch(&lattice, GUEST, "/next/next/hello").await.1, "hello");
 }
 
+#[tokio::test]
+async fn a_request_that_waits_for_the_instance_of_its_own_caller_is_refused_at_once() {
+    let lattice = lattice().await;
+    let one = Instances::Warm {
+        most: NonZeroUsize::MIN,
+        idle: Duration::from_secs(600),
+    };
+    let limited = |actor: Actor| actor.limits(reuse(1, 100)).instances(one);
+    let _host = serving(&lattice, GUEST, limited).await;
+    link_to_itself(&lattice).await;
+    let began = Instant::now();
+    let refused = send_within(&lattice, GUEST, get("/next/hello"), PATIENCE).await;
+    let refused = refused.expect("the outer one is answered");
+    refused.map(drop).expect_err("the inner one is not");
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert_eq!(fetch(&lattice, GUEST, "/hello").await.1, "hello");
+}
+
 async fn link_to_itself(lattice: &Lattice) {
     let link = lattice_core::link::Link::new(GUEST, "wasi:http/handler@0.3.0", GUEST);
     let link = link.expect("a link");

@@ -14,6 +14,7 @@ use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver, pause},
+        kept::Kept,
         spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
@@ -48,6 +49,7 @@ pub(super) async fn run(
 ) {
     let worker = Arc::new(Worker {
         servers,
+        kept: Kept::of(&link.problem),
         link,
         subscription,
         source,
@@ -73,6 +75,7 @@ pub(super) async fn run(
 struct Worker {
     servers: Arc<Servers>,
     link: OutgoingLink,
+    kept: Kept,
     subscription: Subscription,
     source: Source,
 }
@@ -275,14 +278,12 @@ impl Worker {
             deliveries: message.failures,
         };
         let properties = why.properties(&message.properties);
-        let mut again = Again::default();
+        let (mut kept, mut again) = (self.kept.message(), Again::default());
         loop {
             let Err(reason) = self.publish(&properties, &content.body).await else {
-                self.link.problem.clear();
                 return Answer::Handled;
             };
-            let problem = format!("a message can't be set aside to `{to}`: {reason}");
-            self.link.problem.set(problem);
+            kept.failed(format!("a message can't be set aside to `{to}`: {reason}"));
             tokio::select! {
                 () = self.link.ending.cancelled() => return Answer::Return,
                 () = sleep(again.pause(Duration::ZERO)) => {}

@@ -10,21 +10,18 @@ use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver, pause},
+        kept::Kept,
         spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
-    period::Period,
 };
-use lattice_core::id::TraceContext;
+use lattice_core::{backoff::Backoff, id::TraceContext};
 use lattice_provider_sdk::Refusal;
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 
 /// The pauses between attempts to set a message aside: the first, and the longest.
-const AGAIN: (Period, Duration) = (
-    Period::new(Duration::from_millis(100)),
-    Duration::from_secs(2),
-);
+const AGAIN: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Runs until the link ends, and then until its queue is empty.
 pub(super) async fn run(
@@ -37,6 +34,7 @@ pub(super) async fn run(
     let (subscribed, mut queue) = router.subscribe(link.link.key(), &subscription);
     let worker = Arc::new(Worker {
         router,
+        kept: Kept::of(&link.problem),
         link,
         subscription,
     });
@@ -64,6 +62,7 @@ pub(super) async fn run(
 struct Worker {
     router: Arc<Router>,
     link: OutgoingLink,
+    kept: Kept,
     subscription: Subscription,
 }
 
@@ -126,19 +125,13 @@ impl Worker {
         };
         let content = self.subscription.dead_letter_content;
         let message = aside.message(message, (to, content));
-        let OutgoingLink {
-            link,
-            problem,
-            ending,
-            ..
-        } = &self.link;
-        let mut failures = 0;
+        let OutgoingLink { link, ending, .. } = &self.link;
+        let (mut kept, mut failures) = (self.kept.message(), 0);
         loop {
             let is_last = ending.is_cancelled();
             let reason = match self.router.publish(&message, trace) {
                 Ok(0) => "no link receives it; link the messaging provider to an actor".to_owned(),
-                Ok(_) if failures == 0 => return,
-                Ok(_) => return problem.clear(),
+                Ok(_) => return,
                 Err(reason) => reason,
             };
             if is_last {
@@ -147,12 +140,11 @@ impl Worker {
                 tracing::error!(%link, %subject, reason, "a message was lost: it could not be set aside");
                 return;
             }
-            problem.set(format!("a message can't be set aside to `{to}`: {reason}"));
+            kept.failed(format!("a message can't be set aside to `{to}`: {reason}"));
             failures += 1;
-            let (first, longest) = AGAIN;
             tokio::select! {
                 () = ending.cancelled() => {}
-                () = sleep(pause(first, failures).min(longest)) => {}
+                () = sleep(AGAIN.after(failures)) => {}
             }
         }
     }

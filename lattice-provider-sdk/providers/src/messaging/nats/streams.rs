@@ -6,6 +6,7 @@ use crate::{
     messaging::{
         bindings::wasmcloud::messaging::types::BrokerMessage,
         delivery::{Delivered, deliver, pause},
+        kept::Kept,
         spans::{Arrival, Way},
     },
     outgoing::OutgoingLink,
@@ -45,6 +46,7 @@ pub(super) async fn run(
     let worker = Arc::new(Worker {
         connection,
         name,
+        kept: Kept::of(&link.problem),
         link,
         subscription,
     });
@@ -68,6 +70,7 @@ struct Worker {
     connection: Arc<Connection>,
     name: String,
     link: OutgoingLink,
+    kept: Kept,
     subscription: Subscription,
 }
 
@@ -242,7 +245,7 @@ impl Worker {
         headers: async_nats::HeaderMap,
         message: &jetstream::Message,
     ) -> AckKind {
-        let mut failures = 0;
+        let (mut kept, mut failures) = (self.kept.message(), 0);
         loop {
             let streams = self.connection.jetstream();
             let (headers, body) = (headers.clone(), message.payload.clone());
@@ -255,7 +258,7 @@ impl Worker {
                 Ok(Err(reason)) => reason,
                 Err(_) => "no answer in time".to_owned(),
             };
-            self.link.problem.set(format!(
+            kept.failed(format!(
                 "a message can't be set aside to `{to}`, which has to be a subject of a stream: \
                  {reason}"
             ));

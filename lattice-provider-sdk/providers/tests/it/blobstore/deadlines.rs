@@ -5,8 +5,9 @@ use futures_util::stream;
 use lattice_provider_sdk::{ByteReader, Bytes, CallError};
 use std::time::Duration;
 
-/// What a call has by default. The stores have far more.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// What a call has. The stores have far more. The provider ends it 250 ms earlier, which is enough
+/// for a busy machine to reply.
+const DEADLINE: Duration = Duration::from_secs(4);
 
 async fn is_out_of_time<T>(
     function: &str,
@@ -84,7 +85,7 @@ async fn a_nats_server_that_hangs_ends_no_call_late() {
     all_functions_are_out_of_time(&stage).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn data_that_does_not_come_is_told_in_time_and_not_stored() {
     let stage = super::memory().await;
     stage.create("c").await;

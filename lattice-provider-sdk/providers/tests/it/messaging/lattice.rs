@@ -42,7 +42,7 @@ async fn a_full_queue_refuses_messages_until_there_is_room() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_request_gets_its_reply_or_ends() {
     let scene = Scene::new(Backend::Lattice).await;
     let (_echo, mut echo) = scene.actor("echo", Behaviour::Reply).await;
@@ -280,8 +280,10 @@ async fn a_message_that_was_set_aside_says_why_and_can_be_replayed() {
 #[tokio::test]
 async fn a_message_that_cannot_be_set_aside_stays_and_is_shown() {
     let scene = Scene::new(Backend::Lattice).await;
-    let (_failing, mut failing) = scene.actor("failing", Behaviour::Fail).await;
-    let config = json!({ "subjects": "a.*", "max-deliver": 1, "dead-letter": "dead" });
+    let (_failing, mut failing) = scene.actor("failing", Behaviour::FailAt("bad")).await;
+    let config = json!({
+        "subjects": "a.*", "max-in-flight": 2, "max-deliver": 1, "dead-letter": "dead",
+    });
     scene.subscribe("failing", &config).await;
     scene.reaches("a.b", &mut failing).await;
     scene.publish("a.b", "bad").await.expect("published");
@@ -291,6 +293,13 @@ async fn a_message_that_cannot_be_set_aside_stays_and_is_shown() {
             "a message can't be set aside to `dead`: no link receives it",
         ))
         .await;
+    // The second of these comes once the first was handled, which says nothing about that message.
+    for body in ["good", "last"] {
+        scene.publish("a.b", body).await.expect("published");
+        assert_eq!(failing.next().await.body, body);
+    }
+    let health = scene.provider.health().await;
+    health.expect_err("the message is still kept");
 
     let (_aside, mut aside) = scene.actor("aside", Behaviour::Keep).await;
     scene

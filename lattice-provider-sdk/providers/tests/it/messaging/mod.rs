@@ -12,6 +12,11 @@ mod suite;
 
 use crate::wait::{eventually, soon};
 use scene::Backend;
+use std::time::Duration;
+
+/// What calls have that are to end with the error of the interface. The provider ends them 250 ms
+/// earlier, which is enough for a busy machine to reply.
+const DEADLINE: Duration = Duration::from_secs(4);
 
 /// Runs the tests of the suite on every backend.
 macro_rules! on_each_backend {

@@ -1,6 +1,7 @@
 //! What only `messaging-nats` has: streams, and a server that fails.
 
 use super::{
+    DEADLINE,
     actor::{Behaviour, ConsumerClient},
     eventually,
     scene::{Backend, Scene},
@@ -115,6 +116,7 @@ async fn a_message_that_cannot_be_set_aside_stays_and_is_shown() {
         dead.info().await.expect("its state").state.messages == 1
     })
     .await;
+    scene.health(None).await;
     scene.publish("a", "next").await.expect("published");
     assert_eq!(
         failing.next().await.body,
@@ -282,7 +284,10 @@ async fn a_server_that_hangs_ends_no_call_late() {
         body: "x".into(),
         reply_to: None,
     };
-    let (replied, stored) = tokio::join!(web.request("a", b"x", 60_000), store.publish(&message));
+    let (replied, stored) = tokio::join!(
+        web.request("a", b"x", 60_000).timeout(DEADLINE),
+        store.publish(&message).timeout(DEADLINE),
+    );
     let late = replied.expect("called").expect_err("no reply");
     assert!(late.starts_with("no reply within"), "{late}");
     let late = stored.expect("called").expect_err("it is not stored");
