@@ -110,7 +110,7 @@ fn a_secret_in_settings_may_be_elsewhere() {
     let refusal = parse::<Settings>(&missing).expect_err("it isn't set");
     assert_eq!(
         refusal.reason(),
-        "the setting `password` doesn't fit: the secret in the environment variable `NO_SUCH_VARIABLE_OF_A_PROVIDER` can't be read: it isn't set"
+        "the setting `password` doesn't fit: the secret in the environment variable `NO_SUCH_VARIABLE_OF_A_PROVIDER` can't be read: it isn't set; set it for the process of the host or provider, and start that again"
     );
 }
 

@@ -1,6 +1,6 @@
 """Runs moto, a server of S3: s3.py PORT FILE [signed]
 
-It takes requests of Google's client too, if they have a bearer token: the XML API of Google Cloud
+It takes requests of Google's client too: the XML API of Google Cloud
 Storage is that of S3, but for the names of some headers. Writes `ready` to FILE once it listens.
 With `signed`, it has a bucket `signed`, checks the signature of each request, and writes the id and
 the secret of a key of its only user to FILE.
@@ -27,7 +27,8 @@ def either(app):
     """Gives the headers of a request of Google's client the names and the form that S3 has."""
 
     def serve(request, start_response):
-        if request.get("HTTP_AUTHORIZATION", "").startswith("Bearer"):
+        # Without a token, that client leaves the header out, or says no more than its kind.
+        if request.get("HTTP_AUTHORIZATION", "Bearer").startswith("Bearer"):
             request["HTTP_AUTHORIZATION"] = SIGNED
             for name in [name for name in request if name.startswith("HTTP_X_GOOG_")]:
                 request[name.replace("_GOOG_", "_AMZ_")] = request.pop(name)
@@ -36,7 +37,9 @@ def either(app):
     return serve
 
 
-app = either(DomainDispatcherApplication(create_backend_app))
+app = DomainDispatcherApplication(create_backend_app)
+if "signed" not in sys.argv:
+    app = either(app)
 server = make_server("127.0.0.1", port, app, threaded=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 ready = "ready"

@@ -4,6 +4,5 @@ use lattice_actor_sdk::http::{Body, Request, Response};
 
 #[lattice_actor_sdk::http]
 async fn handle(request: Request<Body>) -> Response<Body> {
-    let path = request.uri().path();
-    Response::new(format!("Hello from Rust, at {path}!\n").into())
+    Response::new(format!("Hello from Rust, at {}!\n", request.uri().path()).into())
 }

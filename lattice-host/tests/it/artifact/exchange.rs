@@ -27,6 +27,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// The size of an artifact of several ranges, the last of which isn't full.
 const SIZE: usize = 3_000_000;
@@ -195,7 +196,13 @@ async fn a_host_delivers_only_what_is_assigned_to_the_requesting_host() {
         let answer = map(asks, has.node().origin(), component, digest).await;
         assert_eq!(answer, Ok(given), "{component} {digest}");
     }
-    let refused = map(has.node(), stranger.origin(), "big", artifact.digest).await;
+    let asks = || map(has.node(), stranger.origin(), "big", artifact.digest);
+    let mut refused = asks().await;
+    let until = Instant::now() + PATIENCE;
+    // It may not know the other host yet, which it has just heard of.
+    while matches!(refused, Err(CallError::Unrecognised { .. })) && Instant::now() < until {
+        refused = asks().await;
+    }
     assert!(
         matches!(refused, Err(CallError::NotServed { .. })),
         "the stranger isn't a host: {refused:?}"

@@ -4,6 +4,7 @@ use super::{
     registry::{PASSWORD, Registry, USER},
     support::{PATIENCE, component, error_chain, image, plain},
 };
+use crate::wait::until;
 use lattice_host::artifact::{
     Artifacts, Credentials, FetchError, ImageDigest, PushError, RegistryError,
 };
@@ -160,10 +161,14 @@ async fn credentials_of_docker_are_used() {
         pushes(registry.address(), logged_in, &variables);
     }
     let pid = std::fs::read_to_string(pid).unwrap();
-    // A killed process may remain a zombie until its new parent has reaped it.
-    let status = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
-    let lives = status.is_ok_and(|status| !status.contains("State:\tZ"));
-    assert!(!lives, "a helper that hangs is killed");
+    let status = Path::new("/proc").join(pid.trim()).join("status");
+    // A killed process takes a moment to end, and may remain a zombie until its new parent has
+    // reaped it.
+    let lives = || {
+        let status = std::fs::read_to_string(&status);
+        status.is_ok_and(|status| !status.contains("State:\tZ"))
+    };
+    until("a helper that hangs is killed", || !lives()).await;
 }
 
 /// Podman, Buildah and Skopeo keep logins in `auth.json`, in one of several folders.

@@ -7,6 +7,7 @@ use super::{
     support::*,
 };
 use lattice_core::{
+    call::CallError,
     stream::{Body, Broken, Chunk, Handle, Handles, Reader, Writer, channel},
     value::from_bytes,
 };

@@ -14,7 +14,7 @@ const LIBRARY: [&str; 3] = ["../lattice-core/src", "../lattice-core/proto/src", 
 const PROVIDERS: &str = "../lattice-provider-sdk/src";
 /// Names in backticks that look like those of Rust and aren't: settings of NATS, functions of WIT,
 /// fields of manifests and of their values, values of attributes of metrics, and ends of names.
-const OTHERS: [&str; 29] = [
+const OTHERS: [&str; 30] = [
     "allow_atomic",
     "max_consumers",
     "max_file_store",
@@ -36,6 +36,7 @@ const OTHERS: [&str; 29] = [
     "verifier",
     "commit",
     "held",
+    "idle",
     "kept",
     "lease",
     "read",
