@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long a pointer takes from one end of a drag to the other.
 const DRAG: Duration = Duration::from_millis(120);
+/// An element that moves has another place after this time.
+const MOVING: Duration = Duration::from_millis(50);
 /// More elements than a page of a test has for the tab key.
 const STOPS: usize = 300;
 
@@ -118,6 +120,7 @@ impl Browser {
     pub async fn hold(&self, from: &str, to: &str) {
         self.repeat(&format!("a drag from {from} to {to}"), async || {
             let (from, to) = (self.find(from).await?, self.find(to).await?);
+            rests(&from).await?;
             let actions = mouse()
                 .then(onto(from, Duration::ZERO))
                 .then(PointerAction::Down {
@@ -176,6 +179,19 @@ impl Browser {
             }
             sleep(LOOK).await;
         }
+    }
+}
+
+/// Waits until an element stays where it is: a pointer would miss one that moves.
+async fn rests(element: &Element) -> Result<(), CmdError> {
+    let mut place = element.rectangle().await?;
+    loop {
+        sleep(MOVING).await;
+        let now = element.rectangle().await?;
+        if now == place {
+            return Ok(());
+        }
+        place = now;
     }
 }
 
