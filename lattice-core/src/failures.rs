@@ -25,9 +25,10 @@
 //! ```
 //!
 //! A host keeps the latest 32 of each component, for as long as it has the component in service.
-//! Calls that fail alike count as one of these. It keeps nothing of their arguments. Calls that
-//! never reach a host, or that their callee's host refuses because nothing grants them, are only
-//! known to their callers.
+//! Calls that fail alike count as one of these. It keeps nothing of their arguments, apart from
+//! what an error says: the message of an actor that panicked, for example. Calls that never reach a
+//! host, or that their callee's host refuses because nothing grants them, are only known to their
+//! callers.
 
 #[doc(inline)]
 pub use crate::wire::FailedCall;

@@ -26,7 +26,7 @@ use crate::{
     wire::{Beat, Origin},
 };
 use futures_util::StreamExt as _;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -34,6 +34,8 @@ use tokio::{
 
 /// The number of lease events that can be queued.
 const EVENTS: usize = 1_024;
+/// What a replica that takes all of its time to end still needs to be counted.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// A command from the owner of an agent.
 #[derive(Debug)]
@@ -173,7 +175,7 @@ impl Task {
         // A handover that was started before ends here, and this one goes on with it.
         let drained = self.leaving.take().map_or(Drained::Clean, Leaving::end);
         self.leaving = Some(Leaving {
-            ends: until + ENDING,
+            ends: until + ENDING + SLACK,
             drained,
             done,
         });

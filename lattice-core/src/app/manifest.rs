@@ -252,7 +252,8 @@ pub struct LimitsManifest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ReuseManifest {
-    /// How many requests one instance serves at once. 16 by default.
+    /// How many requests one instance serves at once; further ones wait if there may be no further
+    /// instance. By default 16, and none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<NonZeroU32>,
     /// How many requests one instance serves before another one takes its place. 128 by default,
