@@ -6,7 +6,7 @@ use super::{
     chunk::Chunk,
     gone::{OutgoingEnd, Taken},
     item_of,
-    outgoing::{Outgoing, Part},
+    outgoing::{Outgoing, Part, Room},
     pace::{Overdue, Way},
     session::Session,
 };
@@ -53,29 +53,27 @@ impl Machine {
         Ok(channel)
     }
 
-    /// Waits until a chunk may be sent. Returns how many elements it may have; it may have
-    /// [`MAX_CHUNK`](super::MAX_CHUNK) bytes.
+    /// Waits until a chunk may be sent. Returns what it may have.
     pub(crate) fn poll_room(
         &mut self,
         (key, channel): ChannelKey,
         waker: &Waker,
-    ) -> Poll<Result<u64, Broken>> {
+    ) -> Poll<Result<Room, Broken>> {
         let outgoing = match self.sending(key, channel) {
             Ok(outgoing) => outgoing,
             Err(broken) => return Poll::Ready(Err(broken)),
         };
-        if let Some(elements) = outgoing.room() {
-            return Poll::Ready(Ok(elements));
+        if let Some(room) = outgoing.room() {
+            return Poll::Ready(Ok(room));
         }
         outgoing.waiting = Some(waker.clone());
         Poll::Pending
     }
 
-    /// Whether there is room for a chunk now.
-    pub(crate) fn has_room(&self, (key, channel): ChannelKey) -> bool {
-        let session = self.sessions.get(&key);
-        let outgoing = session.and_then(|session| session.outgoing.get(&channel));
-        outgoing.is_some_and(|outgoing| outgoing.room().is_some())
+    /// The room for a chunk, if there is any now.
+    pub(crate) fn room(&self, (key, channel): ChannelKey) -> Option<Room> {
+        let session = self.sessions.get(&key)?;
+        session.outgoing.get(&channel)?.room()
     }
 
     /// Wakes a task when something changes for a channel, or with the next [tick](Self::tick).
