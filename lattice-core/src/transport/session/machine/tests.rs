@@ -87,7 +87,8 @@ impl Ends {
     }
 
     pub(super) fn room(&mut self) -> Poll<Result<u64, Broken>> {
-        self.one.poll_room((self.own, 0), Waker::noop())
+        let room = self.one.poll_room((self.own, 0), Waker::noop());
+        room.map_ok(|room| room.elements)
     }
 
     pub(super) fn next(&mut self) -> Poll<Result<Option<Chunk>, Broken>> {
