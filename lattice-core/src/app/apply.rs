@@ -105,6 +105,15 @@ pub enum ApplyError {
         /// The key in the store, if the store reports it.
         key: StoreKey,
     },
+    /// What would be done is not what the caller agreed to, because something was changed since.
+    /// Nothing was written.
+    #[error(
+        "app `{app}` was not written, because that would not do any more what its plan said; plan it again, then apply it"
+    )]
+    PlanChanged {
+        /// The app.
+        app: AppName,
+    },
     /// This process's copy of the store is behind it, so that other processes might refuse what it
     /// writes. Nothing was written.
     #[error(
@@ -207,11 +216,35 @@ impl Lattice {
     /// # Cancel safety
     /// If the future is dropped, the app is applied as a whole or not at all.
     pub async fn apply(&self, app: &App) -> Result<Applied, ApplyError> {
+        self.apply_if(app, |_| true).await
+    }
+
+    /// Makes an app what its manifest declares, as [`apply`](Self::apply) does, if `agrees` returns
+    /// true for what this would do.
+    ///
+    /// `agrees` is asked right before each attempt to write, and gets the plan of that attempt. A
+    /// caller that compares it with a [`plan`](Self::plan) which a person has seen applies exactly
+    /// that plan, or nothing: a later change of what the attempt writes is a conflict.
+    ///
+    /// # Errors
+    /// Fails with an [`ApplyError`]: [`ApplyError::PlanChanged`] when `agrees` returned false.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the app is applied as a whole or not at all.
+    pub async fn apply_if(
+        &self,
+        app: &App,
+        mut agrees: impl FnMut(&Plan) -> bool + Send,
+    ) -> Result<Applied, ApplyError> {
         let connection = self.connection();
         let mut attempts = 0..PLANS;
         loop {
             let seen = Observed::now(connection);
             let draft = draft(connection, &seen, app).await?;
+            if !agrees(&draft.plan) {
+                let app = draft.plan.app;
+                return Err(ApplyError::PlanChanged { app });
+            }
             let applied = carry_out(connection, &seen, draft).await;
             if attempts.next().is_none() || !is_worth_another_plan(&applied) {
                 return applied;
@@ -227,6 +260,23 @@ impl Lattice {
     /// # Cancel safety
     /// If the future is dropped, the app is deleted as a whole or not at all.
     pub async fn delete_app(&self, app: impl IntoName<AppName>) -> Result<Applied, ApplyError> {
+        self.delete_app_if(app, |_| true).await
+    }
+
+    /// Deletes an app and everything that it owns, as [`delete_app`](Self::delete_app) does, if
+    /// `agrees` returns true for what this would do. It is asked as by
+    /// [`apply_if`](Self::apply_if).
+    ///
+    /// # Errors
+    /// Fails with an [`ApplyError`]: [`ApplyError::PlanChanged`] when `agrees` returned false.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the app is deleted as a whole or not at all.
+    pub async fn delete_app_if(
+        &self,
+        app: impl IntoName<AppName>,
+        mut agrees: impl FnMut(&Plan) -> bool + Send,
+    ) -> Result<Applied, ApplyError> {
         let app = &app.into_name()?;
         let connection = self.connection();
         connection.replica.check_key().map_err(PlanError::from)?;
@@ -240,6 +290,10 @@ impl Lattice {
                 })?;
             if let Some(problems) = App::nameless(draft.found.clone()) {
                 return Err(PlanError::Problems(problems).into());
+            }
+            if !agrees(&draft.plan) {
+                let app = app.clone();
+                return Err(ApplyError::PlanChanged { app });
             }
             let deleted = carry_out(connection, &seen, draft).await;
             if attempts.next().is_none() || !is_worth_another_plan(&deleted) {

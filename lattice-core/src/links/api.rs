@@ -75,6 +75,16 @@ pub enum DeleteError {
         /// The given key.
         key: LinkKey,
     },
+    /// The link was changed since it was read.
+    #[error("the link {key} is not as it was at revision {}; read it again before you delete it", expected.0)]
+    Changed {
+        /// The key of the link.
+        key: LinkKey,
+        /// The revision that was expected.
+        expected: Revision,
+        /// The link as it is now; `None` when its record can't be used.
+        found: Option<Arc<LinkEntry>>,
+    },
     /// The store did not accept the write.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -181,7 +191,7 @@ impl Links {
         .boxed()
     }
 
-    /// Deletes a link and its status.
+    /// Deletes a link and its status, whatever it is by now.
     ///
     /// # Errors
     /// Fails with [`DeleteError`]; with [`DeleteError::NotFound`] when there is no such link.
@@ -189,15 +199,36 @@ impl Links {
     /// # Cancel safety
     /// Dropping the future leaves it unknown whether the link was deleted.
     pub async fn delete(&self, key: &LinkKey) -> Result<(), DeleteError> {
+        self.remove(key, None).await
+    }
+
+    /// Deletes a link and its status, if it is still at the revision `expected`.
+    ///
+    /// # Errors
+    /// Fails with [`DeleteError`]; with [`DeleteError::Changed`] when the link is no longer at that
+    /// revision, and with [`DeleteError::NotFound`] when there is no such link.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves it unknown whether the link was deleted.
+    pub async fn delete_at(&self, key: &LinkKey, expected: Revision) -> Result<(), DeleteError> {
+        self.remove(key, Some(expected)).await
+    }
+
+    async fn remove(&self, key: &LinkKey, expected: Option<Revision>) -> Result<(), DeleteError> {
         let mut attempts = Attempts::new();
-        let deleted = self.take_away(key, &mut attempts).await;
+        let deleted = self.take_away(key, expected, &mut attempts).await;
         deleted.map_err(|error| match error {
             DeleteError::Write(error) => DeleteError::Write(attempts.truth(key, error)),
             error => error,
         })
     }
 
-    async fn take_away(&self, key: &LinkKey, attempts: &mut Attempts) -> Result<(), DeleteError> {
+    async fn take_away(
+        &self,
+        key: &LinkKey,
+        expected: Option<Revision>,
+        attempts: &mut Attempts,
+    ) -> Result<(), DeleteError> {
         let (at, status_at) = (store_key(key), status_key(key));
         loop {
             let slot = self.slot(key, attempts).await?;
@@ -216,6 +247,19 @@ impl Links {
             }
             if is_deleted {
                 return Err(DeleteError::NotFound { key: key.clone() });
+            }
+            // A link that the store lost is still the one that was read.
+            let found = slot.table.entry(key);
+            let is_ours = found.is_none() && attempts.may_have_written();
+            if let Some(expected) = expected
+                && found.map(|found| found.revision) != Some(expected)
+                && !is_ours
+            {
+                return Err(DeleteError::Changed {
+                    key: key.clone(),
+                    expected,
+                    found: found.cloned(),
+                });
             }
             let status = self.read(&status_at).await?;
             let mut ops = Vec::with_capacity(2);

@@ -147,3 +147,34 @@ async fn two_apps_that_adopt_a_link_concurrently_do_not_both_own_it() {
         assert_eq!(owner, Some(name(if a.is_ok() { "one" } else { "two" })));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_app_is_applied_and_deleted_only_if_the_caller_agrees_to_its_plan() {
+    let lattice = join(&MemoryStore::new()).await;
+    let shop = actors("shop", &["a", "b"]);
+    let seen = lattice.plan(&shop).await.expect("planned");
+    let earlier = actors("shop", &["a"]);
+    lattice.apply(&earlier).await.expect("applied");
+    let refused = lattice.apply_if(&shop, |plan| *plan == seen).await;
+    let refused = refused.expect_err("the plan is another one");
+    assert!(
+        matches!(&refused, ApplyError::PlanChanged { app } if *app == name("shop")),
+        "{refused}"
+    );
+    assert!(!refused.is_retryable());
+    assert_eq!(lattice.desired().actors.len(), 1);
+    let seen = lattice.plan(&shop).await.expect("planned");
+    let applied = lattice.apply_if(&shop, |plan| *plan == seen).await;
+    assert_eq!(applied.expect("applied").plan, seen);
+
+    let refused = lattice.delete_app_if("shop", |_| false).await;
+    let refused = refused.expect_err("the caller doesn't agree");
+    assert!(
+        matches!(refused, ApplyError::PlanChanged { .. }),
+        "{refused}"
+    );
+    assert_eq!(lattice.desired().actors.len(), 2);
+    let deleted = lattice.delete_app_if("shop", |plan| !plan.delete.is_empty());
+    deleted.await.expect("deleted");
+    assert!(lattice.desired().apps.is_empty());
+}

@@ -81,6 +81,45 @@ async fn an_app_that_no_process_accepts_is_not_reported_as_applied() {
     assert_eq!(lattice.desired().actors.len(), 1);
 }
 
+/// Between the plan that a person has seen and the write, the process finds that its copy is too
+/// old, and plans again.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_was_changed_where_this_process_was_behind_is_not_applied_over() {
+    let store = MemoryStore::new();
+    let (lattice, way, late) = processes(&store).await;
+    let first = late.apply(&actors("shop", &["a"])).await.expect("applied");
+    sees(&lattice, first.revision.expect("changes")).await;
+    let wanted = actors("shop", &["a", "mine"]);
+    let seen = late.plan(&wanted).await.expect("planned");
+    way.set(Delivery::Lags);
+    let theirs = lattice.apply(&actors("shop", &["a", "theirs"])).await;
+    theirs.expect("applied");
+    write_a_lot(&store).await;
+    let applying = tokio::spawn({
+        let late = late.clone();
+        async move {
+            let mut asked = 0;
+            let applied = late.apply_if(&wanted, |plan| {
+                asked += 1;
+                *plan == seen
+            });
+            let applied = applied.await;
+            (applied, asked)
+        }
+    });
+    sleep(Duration::from_millis(700)).await;
+    way.set(Delivery::Works);
+    let (applied, asked) = applying.await.expect("no panic");
+    let refused = applied.expect_err("something else was applied meanwhile");
+    assert!(
+        matches!(refused, ApplyError::PlanChanged { .. }),
+        "{refused:?}"
+    );
+    assert!(asked > 1, "the first plan was the one that was seen");
+    let actors: Vec<_> = lattice.desired().actors.keys().cloned().collect();
+    assert_eq!(actors, [id("a"), id("theirs")]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stays_behind_does_not_write() {
     for delivery in [Delivery::Lags, Delivery::Lost] {

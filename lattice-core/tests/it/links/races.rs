@@ -50,6 +50,31 @@ async fn concurrent_replaces_of_one_link_all_succeed_in_turn() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_a_change_and_a_deletion_of_one_revision_only_one_succeeds() {
+    let store = MemoryStore::new();
+    let (one, other) = (Node::join(&store).await, Node::join(&store).await);
+    for round in 0..20 {
+        let source = format!("s{round}");
+        let read = one.links.put(link(&source, "a")).await.expect("put");
+        other.sees(read.revision).await;
+        let (deleted, changed) = tokio::join!(
+            one.links.delete_at(&read.key, read.revision),
+            other.links.update(link(&source, "b"), read.revision)
+        );
+        match (deleted, changed) {
+            (Ok(()), Err(LinkError::Changed { found: None, .. })) => {}
+            (
+                Err(DeleteError::Changed {
+                    found: Some(found), ..
+                }),
+                Ok(changed),
+            ) => assert_eq!(found, changed),
+            both => panic!("one of them should succeed: {both:?}"),
+        }
+    }
+}
+
 /// Loses every other response to a commit, and works normally otherwise.
 #[derive(Debug)]
 struct Lossy {
@@ -127,6 +152,11 @@ async fn a_lost_response_is_looked_up_and_nothing_is_written_twice() {
         .delete(&put.key)
         .await
         .expect("deleted, not unknown");
+    assert_eq!((commits(), node.links.list()), (1, vec![]));
+    let put = node.links.put(link("front", "back")).await.expect("put");
+    lose_next();
+    let deleted = node.links.delete_at(&put.key, put.revision).await;
+    deleted.expect("deleted, not changed by another");
     assert_eq!((commits(), node.links.list()), (1, vec![]));
     lose_next();
     let types = exporting("get", "func()");

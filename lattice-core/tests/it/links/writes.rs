@@ -96,6 +96,30 @@ async fn an_update_replaces_only_the_revision_that_was_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deletion_at_a_revision_leaves_a_link_that_was_changed_since() {
+    let store = MemoryStore::new();
+    let (one, other) = (Node::join(&store).await, Node::join(&store).await);
+    let read = one.links.put(link("front", "a")).await.expect("put");
+    let change = other.links.update(link("front", "b"), read.revision).await;
+    let changed = change.expect("as read");
+    let error = one.links.delete_at(&read.key, read.revision).await;
+    let error = error.expect_err("changed");
+    assert!(
+        matches!(&error, DeleteError::Changed { found: Some(found), expected, .. } if *found == changed && *expected == read.revision),
+        "{error}"
+    );
+    assert!(error.to_string().contains("before you delete it"));
+    assert_eq!(one.links.list(), [changed.clone()]);
+
+    let deleted = one.links.delete_at(&read.key, changed.revision).await;
+    deleted.expect("as read");
+    assert_eq!(one.links.list(), []);
+    let error = one.links.delete_at(&read.key, changed.revision).await;
+    let error = error.expect_err("gone");
+    assert!(matches!(error, DeleteError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn links_that_cannot_work_are_rejected_with_a_reason() {
     let node = Node::join(&MemoryStore::new()).await;
     node.types

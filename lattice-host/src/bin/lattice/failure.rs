@@ -185,7 +185,9 @@ impl From<ApplyError> for Failure {
         let text = chain(&error);
         match error {
             ApplyError::Plan(error) => error.into(),
-            ApplyError::Conflict { .. } | ApplyError::Refused { .. } => Self::Refused(text),
+            ApplyError::Conflict { .. }
+            | ApplyError::PlanChanged { .. }
+            | ApplyError::Refused { .. } => Self::Refused(text),
             ApplyError::Store { source, .. } => Self::of_store(&source, text),
             _ => Self::Failed(text),
         }

@@ -72,17 +72,17 @@ pub(super) async fn apply(
     let (app, notes) = manifest.app(&actions).await?;
     let lattice = actions.lattice();
     let mut changes = actions.turn().await?;
-    if let Some(seen) = &manifest.seen
-        && *seen != digest(&planned(lattice, &app).await?)
-    {
-        let what = "the app would not do any more what its plan said";
-        return Err(Problem::new(StatusCode::CONFLICT, "plan-changed", what)
-            .why("something was changed since it was planned")
-            .next("plan it again, then apply it"));
+    if manifest.seen.is_some() {
+        hear_hosts(lattice).await;
     }
     let name = app.manifest().name.clone();
-    let before = lattice.export_app(&name);
-    let applied = lattice.apply(&app).await;
+    let mut before = None;
+    let agrees = |plan: &Plan| {
+        before = lattice.export_app(&name);
+        let seen = manifest.seen.as_ref();
+        seen.is_none_or(|seen| *seen == digest(plan))
+    };
+    let applied = lattice.apply_if(&app, agrees).await;
     let applied = applied.map_err(|error| failed::apply("the app was not applied", &error))?;
     let undo = applied.revision.map(|_| {
         changes.made(Change::App {
@@ -104,8 +104,12 @@ pub(super) async fn delete(
     let name = named(AppName::new(&app))?;
     let lattice = actions.lattice();
     let mut changes = actions.turn().await?;
-    let before = lattice.export_app(&name);
-    let deleted = lattice.delete_app(name.clone()).await;
+    let mut before = None;
+    let agrees = |_: &Plan| {
+        before = lattice.export_app(&name);
+        true
+    };
+    let deleted = lattice.delete_app_if(name.clone(), agrees).await;
     let deleted = deleted.map_err(|error| failed::apply("the app was not deleted", &error))?;
     let undo = before.map(|before| {
         changes.made(Change::App {
@@ -175,11 +179,15 @@ impl Manifest {
     }
 }
 
-async fn planned(lattice: &Lattice, app: &App) -> Result<Plan, Problem> {
+/// Waits until this process has heard of the hosts, on which the warnings of a plan depend.
+async fn hear_hosts(lattice: &Lattice) {
     if !lattice.is_in_process() {
-        // Its warnings depend on the hosts that this process has heard of.
         lattice.constellation().settled().await;
     }
+}
+
+async fn planned(lattice: &Lattice, app: &App) -> Result<Plan, Problem> {
+    hear_hosts(lattice).await;
     let planned = lattice.plan(app).await;
     planned.map_err(|error| failed::plan("the app can't be planned", &error))
 }
@@ -206,20 +214,29 @@ pub(super) async fn undo(
     after: Option<&Export>,
 ) -> Undoable {
     let what = "the change of the app can't be undone";
-    if lattice.export_app(name).as_ref() != after {
+    let changed = || {
         let why = format!("somebody has changed app `{name}`, or something of it, since");
-        return Err(NotUndone::changed_since(failed::changed_since(what, why)));
+        NotUndone::changed_since(failed::changed_since(what, why))
+    };
+    // This comes first, because what was changed since may have problems of its own.
+    if lattice.export_app(name).as_ref() != after {
+        return Err(changed());
     }
-    let not_done = |error: ApplyError| failed::apply(what, &error);
-    match before {
+    let is_as_left = |_: &Plan| lattice.export_app(name).as_ref() == after;
+    let (done, says) = match before {
         None => {
-            lattice.delete_app(name.clone()).await.map_err(not_done)?;
-            Ok(format!("app `{name}` is deleted"))
+            let deleted = lattice.delete_app_if(name.clone(), is_as_left).await;
+            (deleted, format!("app `{name}` is deleted"))
         }
         Some(before) => {
             let app = before.clone().into_app();
-            lattice.apply(&app).await.map_err(not_done)?;
-            Ok(format!("app `{name}` is as it was"))
+            let applied = lattice.apply_if(&app, is_as_left).await;
+            (applied, format!("app `{name}` is as it was"))
         }
+    };
+    match done {
+        Ok(_) => Ok(says),
+        Err(ApplyError::PlanChanged { .. }) => Err(changed()),
+        Err(error) => Err(failed::apply(what, &error).into()),
     }
 }

@@ -106,6 +106,9 @@ pub(super) fn delete(error: &DeleteError) -> Problem {
         DeleteError::NotFound { .. } => {
             problem((StatusCode::NOT_FOUND, "no-such-link"), what, error)
         }
+        DeleteError::Changed { .. } => {
+            problem(CHANGED, what, error).next("look at the link as it is now, then decide again")
+        }
         DeleteError::Write(error) => write(what, error),
         _ => problem(REFUSED, what, error),
     }
@@ -151,6 +154,7 @@ pub(super) fn apply(what: &str, error: &ApplyError) -> Problem {
         ApplyError::Name(error) => return name(error),
         ApplyError::Plan(error) => return plan(what, error),
         ApplyError::Conflict { .. } => CHANGED,
+        ApplyError::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
         ApplyError::Behind { .. } | ApplyError::Outdated { .. } | ApplyError::NotSeen { .. } => {
             BUSY
         }

@@ -126,14 +126,13 @@ pub(super) async fn delete(
     let key = parse::key(&text.source, &text.interface, &text.name)?;
     let mut changes = actions.turn().await?;
     let before = lattice.links().get(&key);
-    if let (Some(expected), Some(before)) = (text.revision, &before)
-        && before.revision.0 != expected
-    {
-        let why = format!("it is at revision {} by now", before.revision.0);
-        return Err(failed::changed_since("the link was not deleted", why));
-    }
     refuse_owned(lattice, &key, text.force)?;
-    let deleted = lattice.links().delete(&key).await;
+    let seen = before.as_ref().map(|before| before.revision);
+    // Undoing it puts back what was deleted, so that has to be what is known here.
+    let deleted = match text.revision.map(Revision).or(seen) {
+        Some(expected) => lattice.links().delete_at(&key, expected).await,
+        None => lattice.links().delete(&key).await,
+    };
     deleted.map_err(|error| failed::delete(&error))?;
     let undo = before.map(|before| {
         changes.made(Change::Link {
@@ -281,11 +280,12 @@ pub(super) async fn undo(
         return Err(NotUndone::changed_since(failed::changed_since(what, why)));
     }
     let done = match (before, now) {
-        (None, _) => {
-            let deleted = lattice.links().delete(key).await;
+        (None, Some(now)) => {
+            let deleted = lattice.links().delete_at(key, now.revision).await;
             deleted.map_err(|error| failed::delete(&error))?;
             return Ok(format!("the link {key} is deleted"));
         }
+        (None, None) => return Ok(format!("the link {key} is deleted")),
         (Some(before), None) => lattice.links().put(Link::clone(before)).await,
         (Some(before), Some(now)) => {
             let links = lattice.links();
