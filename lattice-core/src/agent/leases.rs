@@ -7,6 +7,7 @@
 //! call and again before it returns the result, so a process that was paused returns nothing under
 //! a lease that has ended in the meantime.
 
+mod permission;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -14,12 +15,14 @@ mod tests;
 use crate::{
     id::Fence,
     name::ComponentId,
+    ordered_watch,
     place::plan::{Event, once::KEEP},
     replica::Replica,
     serve::{LeaseDeadline, Leased, Service},
     store::{StoreKey, record::Records},
     wire::Origin,
 };
+use permission::{Denial, LeasePermission};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use task::LeaseTask;
@@ -54,6 +57,10 @@ pub struct Leases {
     held: HashMap<ComponentId, HeldLease>,
     /// The leases that are being given back.
     ending: JoinSet<()>,
+    permission: LeasePermission,
+    permission_changes: ordered_watch::Receiver<Option<Denial>>,
+    /// While the store doesn't permit this host to write leases.
+    probe: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -72,6 +79,7 @@ impl Leases {
         origin: Origin,
         events: mpsc::Sender<Event>,
     ) -> Self {
+        let permission = LeasePermission::default();
         Self {
             records,
             replica,
@@ -79,6 +87,9 @@ impl Leases {
             events,
             held: HashMap::new(),
             ending: JoinSet::new(),
+            permission_changes: permission.changes(),
+            permission,
+            probe: None,
         }
     }
 
@@ -94,6 +105,7 @@ impl Leases {
             events: self.events.clone(),
             until: until.clone(),
             release: release.clone(),
+            permission: self.permission.clone(),
         };
         let lease = HeldLease {
             until,
@@ -113,9 +125,26 @@ impl Leases {
         }
     }
 
-    /// Waits until a lease has been given back. Returns `None` if none is being given back.
-    pub(super) async fn given_back(&mut self) -> Option<()> {
-        self.ending.join_next().await.map(drop)
+    /// Waits until a lease has been given back, or the store has begun or ceased to refuse the
+    /// leases of this host.
+    pub(super) async fn changed(&mut self) {
+        tokio::select! {
+            biased;
+            Some(_) = self.ending.join_next() => {}
+            Ok(()) = self.permission_changes.changed() => {
+                self.probe = self.permission.denial().map(|denial| {
+                    let probe = self.permission.clone().probe(self.records.clone(), denial.key);
+                    AbortOnDropHandle::new(tokio::spawn(probe))
+                });
+            }
+            // The sender of changes is a part of this.
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Returns why the store doesn't permit this host to write leases, if it doesn't.
+    pub(super) fn denial(&self) -> Option<String> {
+        self.permission.denial().map(|denial| denial.reason)
     }
 
     /// Returns whether no lease is being given back.

@@ -80,7 +80,8 @@ const LONGEST: Duration = Duration::from_hours(365 * 24);
 pub struct ComponentState {
     /// The phase of the component on this host, and its serving replicas.
     pub status: Status,
-    /// Why it failed the last time, if it did.
+    /// Why it failed the last time, if it did. While it waits for its lease: why the store doesn't
+    /// permit this host to write it, if it doesn't.
     pub reason: Option<String>,
 }
 

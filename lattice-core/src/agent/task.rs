@@ -2,7 +2,7 @@
 //! actions.
 
 use super::{
-    AgentOptions, AgentState, ComponentState, Runtime,
+    AgentOptions, AgentState, ComponentState, Phase, Runtime,
     figures::Figures,
     hosts::HostTable,
     leases::Leases,
@@ -151,7 +151,10 @@ impl Task {
                 }
                 Some(event) = self.events.recv() => self.handle(event),
                 done = self.replicas.next() => self.take_end(done),
-                Some(()) = self.leases.given_back() => {}
+                () = self.leases.changed() => {
+                    let takes_leases = self.leases.denial().is_none();
+                    self.node.membership.set_takes_leases(takes_leases);
+                }
                 Some(()) = self.rejections.written() => {}
                 desired = desired.next() => match desired {
                     Some(desired) => self.take_desired(desired),
@@ -318,10 +321,14 @@ impl Task {
 
     /// Publishes the changes.
     fn publish_state(&mut self) {
+        let denial = self.leases.denial();
         let kept = |(id, status): (&ComponentId, &place::plan::Status)| {
             let kept = ComponentState {
                 status: status.clone(),
-                reason: self.rejections.reason(id).cloned(),
+                reason: match status.phase {
+                    Phase::WaitingForLease => denial.clone(),
+                    _ => self.rejections.reason(id).cloned(),
+                },
             };
             (id.clone(), kept)
         };

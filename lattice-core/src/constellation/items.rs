@@ -236,8 +236,8 @@ pub struct HostView {
     pub is_leaving: bool,
     /// Whether it takes no part in placement.
     pub is_apart: bool,
-    /// The incarnation of the store that its last heartbeat names; `None` if it follows none, which
-    /// is zero in JSON.
+    /// The incarnation of the store that its last heartbeat names; `None` if it follows none or may
+    /// not write leases there, which is zero in JSON.
     #[serde(with = "json::store")]
     pub store: Option<Incarnation>,
     /// Whether the host uses a different store than this process, so that it runs nothing of what

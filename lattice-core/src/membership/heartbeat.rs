@@ -62,8 +62,9 @@ pub(crate) async fn run(membership: Arc<Membership>, roster: Arc<impl Roster>, r
 impl Membership {
     fn next_beat(&self, roster: &impl Roster, replica: &Replica, interval: Duration) -> Beat {
         let table = replica.links();
-        // Another host takes the leases of one that doesn't follow the store.
-        let follows = replica.health().state.is_live();
+        // Another host takes the leases of one that doesn't follow the store, or may not write to
+        // it.
+        let follows = replica.health().state.is_live() && self.takes_leases();
         let follows = follows.then(|| table.incarnation());
         Beat {
             sent_ms: entropy::since_1970().as_millis() as u64,

@@ -59,6 +59,8 @@ pub(crate) struct Membership {
     announce: Announce,
     /// Whether it takes more replicas.
     duty: AtomicU8,
+    /// Whether it takes leases, if it follows the store.
+    takes_leases: AtomicBool,
     /// The replicas that its apps run.
     replica_counts: ArcSwap<ReplicaCounts>,
     /// The next beat is due soon.
@@ -79,6 +81,7 @@ impl Membership {
             labels,
             announce,
             duty: AtomicU8::new(Duty::Apart as u8),
+            takes_leases: AtomicBool::new(true),
             replica_counts: ArcSwap::default(),
             changed: Notify::new(),
             leaving: AtomicBool::new(false),
@@ -114,6 +117,17 @@ impl Membership {
         let known = [Duty::Works, Duty::Leaves];
         let found = known.into_iter().find(|known| *known as u8 == duty);
         found.unwrap_or(Duty::Apart)
+    }
+
+    /// Sets whether this node takes leases while it follows the store, and announces it.
+    pub(crate) fn set_takes_leases(&self, takes: bool) {
+        if self.takes_leases.swap(takes, Ordering::AcqRel) != takes {
+            self.announce_changes();
+        }
+    }
+
+    fn takes_leases(&self) -> bool {
+        self.takes_leases.load(Ordering::Acquire)
     }
 
     /// Sends a whole beat soon.

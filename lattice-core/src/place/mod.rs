@@ -73,7 +73,7 @@ pub struct Candidate<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Whether it takes work.
     pub duty: Duty,
-    /// Whether it follows the store, without which it can't take a lease.
+    /// Whether it follows the store and may write to it, without which it can't take a lease.
     pub follows_store: bool,
 }
 

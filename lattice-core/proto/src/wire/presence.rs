@@ -38,7 +38,8 @@ pub struct Beat {
     pub interval_ms: u32,
     /// The versions of frames that the host reads.
     pub versions: Versions,
-    /// The number of [the store that it follows](Self::follows); zero while it follows none.
+    /// The number of [the store that it follows](Self::follows); zero while it follows none, or
+    /// may not write leases there.
     pub incarnation: Incarnation,
     /// The last write of that store that the host has seen.
     pub revision: Revision,

@@ -1,6 +1,6 @@
 //! One lease, from the attempt to take it to its end.
 
-use super::{Holder, MARGIN, RENEW, TERM};
+use super::{Holder, MARGIN, RENEW, TERM, permission::LeasePermission};
 use crate::{
     link::LinkTable,
     name::ComponentId,
@@ -40,6 +40,7 @@ pub(super) struct LeaseTask {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) until: LeaseDeadline,
     pub(super) release: CancellationToken,
+    pub(super) permission: LeasePermission,
 }
 
 /// What this host last wrote, or what it would replace.
@@ -198,7 +199,9 @@ impl LeaseTask {
             .encode(incarnation, &self.key, generation, &holder)
             .ok()?;
         let written = store.lease(self.key.clone(), value.clone(), TERM, last.expect);
-        match written.await {
+        let written = written.await;
+        self.permission.learn(&self.key, &written);
+        match written {
             Ok(_) => {}
             Err(CommitError::Conflict { .. }) => return None,
             Err(error) => {

@@ -210,10 +210,17 @@ impl Inquiry<'_> {
             },
             Phase::WaitingForLease => {
                 let holders = self.serving(&component);
-                Finding::WaitingForLease {
-                    component,
-                    host,
-                    holders,
+                match reason.filter(|_| holders.is_empty()) {
+                    Some(reason) => Finding::LeaseDenied {
+                        component,
+                        host,
+                        reason,
+                    },
+                    None => Finding::WaitingForLease {
+                        component,
+                        host,
+                        holders,
+                    },
                 }
             }
             Phase::CrashLooping { failures } => Finding::CrashLooping {

@@ -148,6 +148,19 @@ pub enum Finding {
         /// The hosts that serve it.
         holders: Vec<HostId>,
     },
+    /// The store doesn't permit a host to write the lease of a component that runs once, and no
+    /// other host runs it.
+    #[error(
+        "host `{host}` can't take the lease of `{component}`, which runs once, because the store doesn't permit it ({reason}); let that host's user write to the store"
+    )]
+    LeaseDenied {
+        /// The component.
+        component: ComponentId,
+        /// The host that may not write the lease.
+        host: HostId,
+        /// What the store answers.
+        reason: String,
+    },
     /// The component keeps failing.
     #[error(
         "`{component}` failed {failures} times in a row on host `{host}`{}; fix the cause, and it restarts by itself, or apply a version that starts",

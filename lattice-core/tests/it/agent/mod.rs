@@ -3,6 +3,7 @@
 
 mod apps;
 mod cut;
+mod denied;
 mod hosts;
 mod leases;
 mod lost_leases;
