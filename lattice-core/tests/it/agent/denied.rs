@@ -47,7 +47,7 @@ impl Store for Guarded {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         if self.denies.load(Ordering::SeqCst) {
             let denied = StoreError::Forbidden("the user may not publish there".to_owned());
-            return Box::pin(async { Err(denied.into()) });
+            return Box::pin(async move { Err(denied.into()) });
         }
         self.store.lease(key, value, ttl, expect)
     }
