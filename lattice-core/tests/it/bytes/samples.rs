@@ -10,8 +10,8 @@ use lattice_core::{
     types::Digest,
     wire::{
         Beat, CallEnvelope, ChainMark, ComponentReport, Discovered, Duty, FunctionKey, Latency,
-        LinkCalls, LogLevel, LogLine, Logs, MemoryUse, Origin, ProcessReport, Program,
-        RecentCalls, ReplicaCount, Report, Served, Source, TraceContext, Versions,
+        LinkCalls, LogLevel, LogLine, Logs, MemoryUse, Origin, ProcessReport, Program, RecentCalls,
+        ReplicaCount, Report, Served, Source, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
