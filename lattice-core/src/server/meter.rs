@@ -78,7 +78,7 @@ impl Tally {
     }
 
     /// Counts a call that was refused before it began.
-    pub(super) fn refused(&self) {
+    pub(crate) fn refused(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.failed();
     }

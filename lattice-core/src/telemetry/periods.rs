@@ -83,9 +83,14 @@ impl Periods {
         }
     }
 
+    /// When the present interval is over.
+    pub(super) fn end(&self, interval: Duration) -> Instant {
+        self.newer + interval
+    }
+
     /// Handles the end of an interval, if it is over. Forgets the tallies that are gone.
     pub(super) fn turn(&mut self, now: Instant, interval: Duration) {
-        if now.saturating_duration_since(self.newer) < interval {
+        if now < self.end(interval) {
             return;
         }
         self.older = std::mem::replace(&mut self.newer, now);
@@ -112,5 +117,54 @@ impl Mark {
             counts: tally.counts(),
             times: tally.times(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    fn calls(periods: &mut Periods, tally: &Arc<Tally>) -> (u64, u64) {
+        let recent = periods.recent(tally);
+        (recent.calls, recent.errors)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_recent_for_one_or_two_intervals() {
+        let start = Instant::now();
+        let (mut periods, tally) = (Periods::since(start), Arc::<Tally>::default());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(periods.covered(after(0)), None, "too short");
+        tally.refused();
+        assert_eq!(calls(&mut periods, &tally), (1, 1));
+        assert_eq!(periods.covered(after(4)), Some(Duration::from_secs(4)));
+        periods.turn(after(4), INTERVAL);
+        tally.refused();
+        assert_eq!(calls(&mut periods, &tally), (2, 2), "no interval is over");
+        periods.turn(after(5), INTERVAL);
+        tally.refused();
+        assert_eq!(calls(&mut periods, &tally), (3, 3));
+        assert_eq!(periods.covered(after(9)), Some(Duration::from_secs(9)));
+        // The first two were before the interval that has ended now.
+        periods.turn(after(10), INTERVAL);
+        assert_eq!(calls(&mut periods, &tally), (1, 1));
+        assert_eq!(periods.covered(after(10)), Some(INTERVAL));
+        periods.turn(after(15), INTERVAL);
+        assert_eq!(calls(&mut periods, &tally), (0, 0));
+        assert_eq!(periods.recent(&tally).latency, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tallies_that_are_gone_are_forgotten_and_new_ones_begin_at_zero() {
+        let mut periods = Periods::since(Instant::now());
+        for number in 1..=100 {
+            let tally = Arc::<Tally>::default();
+            tally.refused();
+            assert_eq!(calls(&mut periods, &tally), (1, 1), "number {number}");
+        }
+        periods.turn(Instant::now() + INTERVAL, INTERVAL);
+        assert!(periods.of.is_empty());
     }
 }

@@ -102,7 +102,7 @@ pub(crate) async fn run(telemetry: Arc<Telemetry>) {
         if membership.speaks(&*telemetry.server) && !membership.is_leaving() {
             telemetry.send_report(&mut periods, interval).await;
         }
-        let (due, soonest) = (Instant::now() + interval, Instant::now() + SOONEST);
+        let (due, soonest) = (periods.end(interval), Instant::now() + SOONEST);
         tokio::select! {
             biased;
             () = sleep_until(due) => {}
