@@ -129,8 +129,9 @@ pub struct LinkView {
     pub load: Option<LinkLoad>,
 }
 
-/// The recent calls over a link, in the last one or two intervals between reports: as the hosts of
-/// its target have served or refused them, together. A call that reaches none of them isn't counted.
+/// The recent calls over a link, in the last one or two intervals between reports: those that the
+/// hosts of its target have served or refused, together. A call that reaches none of them isn't
+/// counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LinkLoad {

@@ -227,7 +227,8 @@ fn floods_of_beats() {
     }
 }
 
-/// Reports of as many components, processes and links with the shortest names as their counts state.
+/// Reports of as many components, processes and links with the shortest names as their counts
+/// state.
 #[test]
 fn floods_of_reports() {
     let whole = report(0).encode().expect("in bounds");

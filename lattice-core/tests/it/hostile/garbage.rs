@@ -9,7 +9,8 @@ use lattice_core::{
     wire::{
         Beat, Body as _, CancelReason, ComponentReport, Discover, Discovered, Goodbye, Item,
         KeepAlive, LogLevel, LogLine, Logs, LogsWanted, Opening, Probe, ProbeAck, Program,
-        RecentCalls, ReplyEnvelope, Report, ReportWanted, Served, SessionItem, SessionName, Versions,
+        RecentCalls, ReplyEnvelope, Report, ReportWanted, Served, SessionItem, SessionName,
+        Versions,
     },
 };
 use std::{collections::BTreeMap, sync::Once};
