@@ -281,6 +281,7 @@ impl Telemetry {
         }
         reports
     }
+
     /// Reports on the links over which components in service were called recently, those with most
     /// calls first.
     fn recent_calls(&self, periods: &mut Periods) -> RecentCalls {
