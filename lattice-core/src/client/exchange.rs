@@ -42,8 +42,11 @@ impl Client {
         }
         let arguments = Arguments::of_this_process(&call.args);
         let function = call.function;
-        let _slot = RunningComponent::admit(component, &call.context, arguments)
-            .inspect_err(|error| component.note_refused(call.source, function.key(), error))?;
+        let _slot =
+            RunningComponent::admit(component, &call.context, arguments).inspect_err(|error| {
+                let link = call.permission.link().map(|grant| &grant.link);
+                component.note_refused((call.source, link), function.key(), error);
+            })?;
         if component.exports.interface_of(function.key()).is_none() {
             return Err(CallError::not_exported(
                 call.target,

@@ -103,7 +103,7 @@ pub enum ComponentKind {
 }
 
 /// A link and its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LinkView {
     /// Its key: source, interface with its compatible version, name.
@@ -124,6 +124,25 @@ pub struct LinkView {
     pub app: Option<AppName>,
     /// The write that put it.
     pub revision: Revision,
+    /// The calls over it; `None` while no host of its target reports any.
+    #[serde(flatten)]
+    pub load: Option<LinkLoad>,
+}
+
+/// The recent calls over a link, in the last one or two intervals between reports: those that the
+/// hosts of its target have served or refused, together. A call that reaches none of them isn't
+/// counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LinkLoad {
+    /// Calls per second.
+    pub calls_per_second: f64,
+    /// Calls per second that ended in an error.
+    pub errors_per_second: f64,
+    /// The 99th percentile of their latency on the host where it is worst; `None` if none was
+    /// timed. In JSON in microseconds.
+    #[serde(rename = "p99_us", with = "json::micros")]
+    pub p99: Option<Duration>,
 }
 
 /// The state of a link.
@@ -419,7 +438,7 @@ impl StoreView {
 }
 
 impl LinkView {
-    pub(super) fn of(entry: &LinkEntry, app: Option<AppName>) -> Self {
+    pub(super) fn of(entry: &LinkEntry, app: Option<AppName>, load: Option<LinkLoad>) -> Self {
         let (state, reason) = match &entry.status {
             LinkStatus::Pending => (LinkState::Pending, None),
             LinkStatus::Active => (LinkState::Active, None),
@@ -434,6 +453,7 @@ impl LinkView {
             reason,
             app,
             revision: entry.revision,
+            load,
         }
     }
 }

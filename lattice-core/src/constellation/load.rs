@@ -1,7 +1,11 @@
 //! The last report of a host, and the rates of its counters. Pure.
 
-use super::items::{GuestMemoryView, HostLoad, ProcessView, ReplicaLoad};
+use super::{
+    items::{GuestMemoryView, HostLoad, ProcessView, ReplicaLoad},
+    link_loads::{self, Called},
+};
 use crate::{
+    link::LinkKey,
     name::ComponentId,
     wire::{ComponentReport, Origin, ProcessReport, Report},
 };
@@ -13,6 +17,8 @@ pub(super) struct Reported {
     pub(super) origin: Origin,
     pub(super) load: HostLoad,
     pub(super) components: BTreeMap<ComponentId, ComponentReport>,
+    /// The links over which its components were called recently.
+    pub(super) links: BTreeMap<LinkKey, Called>,
     processes: BTreeMap<ComponentId, ProcessReport>,
     /// Calls and errors per second.
     rates: BTreeMap<ComponentId, (f64, f64)>,
@@ -37,6 +43,7 @@ impl Reported {
             }),
         };
         let (mut components, mut processes) = (BTreeMap::new(), BTreeMap::new());
+        let mut links = BTreeMap::new();
         for part in parts {
             components.extend(
                 part.components
@@ -45,11 +52,13 @@ impl Reported {
             );
             let of = |said: ProcessReport| (said.component.clone(), said);
             processes.extend(part.processes.into_iter().map(of));
+            links.extend(link_loads::rates(part.recent));
         }
         let mut report = Self {
             origin: from,
             load,
             components,
+            links,
             processes,
             rates: BTreeMap::new(),
         };

@@ -45,6 +45,7 @@ mod follow;
 pub mod graph;
 mod items;
 mod json;
+mod link_loads;
 mod load;
 mod projection;
 mod view;
@@ -55,9 +56,9 @@ pub use coalesced::CoalescedDeltas;
 pub use explain::{Explanation, Finding, Mismatches, Severity, Subject, explain};
 pub use graph::GraphKind;
 pub use items::{
-    AppView, ComponentKind, ComponentView, GuestMemoryView, HostLoad, HostView, Item, LinkState,
-    LinkView, LostHostView, ProcessView, ReplicaKey, ReplicaLoad, ReplicaView, StoreState,
-    StoreView, UnreadableView, WormholeView,
+    AppView, ComponentKind, ComponentView, GuestMemoryView, HostLoad, HostView, Item, LinkLoad,
+    LinkState, LinkView, LostHostView, ProcessView, ReplicaKey, ReplicaLoad, ReplicaView,
+    StoreState, StoreView, UnreadableView, WormholeView,
 };
 pub use view::{Delta, ItemChange, View};
 

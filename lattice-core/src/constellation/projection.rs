@@ -7,12 +7,13 @@ use super::{
         AppView, ComponentKind, ComponentView, Item, LinkView, StoreView, UnreadableView,
         WormholeView,
     },
+    link_loads::LinkLoads,
     load::Reported,
     view::{Delta, ItemChange, View, differences},
 };
 use crate::{
     desired::{Declared, Desired, ProviderKind, Run, WormholeSpec},
-    link::{LinkChange, LinkKey, LinkTable},
+    link::{LinkChange, LinkEntry, LinkKey, LinkTable},
     liveness::RivalBoot,
     membership::{Peer, Peers},
     name::{AppName, ComponentId, ConfigName, HostId, WormholeId},
@@ -52,6 +53,8 @@ pub(super) struct Projection {
     owners: HashMap<StoreKey, AppName>,
     peers: HashMap<HostId, Arc<Peer>>,
     reported: HashMap<HostId, Reported>,
+    /// The calls over links that the hosts in `peers` have reported.
+    link_loads: LinkLoads,
     rivals: HashMap<HostId, RivalBoot>,
     /// When the lost hosts that are shown were last heard.
     lost: HashMap<HostId, Instant>,
@@ -161,10 +164,7 @@ impl Projection {
         }
         self.owners = owners;
         let links = self.links.clone();
-        let links: Vec<_> = links
-            .entries()
-            .map(|entry| LinkView::of(entry, self.owner(&entry.key)))
-            .collect();
+        let links: Vec<_> = links.entries().map(|entry| self.link_view(entry)).collect();
         self.show(|view| &view.links, links.into_iter(), Delta::Link, out);
     }
 
@@ -173,9 +173,13 @@ impl Projection {
         self.owners.get(&key).cloned()
     }
 
+    fn link_view(&self, entry: &LinkEntry) -> LinkView {
+        let load = self.link_loads.of(&entry.key, &entry.link.target);
+        LinkView::of(entry, self.owner(&entry.key), load)
+    }
+
     fn link(&mut self, change: &LinkChange, out: &mut Vec<Delta>) {
-        let entry = change.entry();
-        let link = Arc::new(LinkView::of(entry, self.owner(&entry.key)));
+        let link = Arc::new(self.link_view(change.entry()));
         let change = match change {
             LinkChange::Removed(_) => ItemChange::Gone(link),
             _ => ItemChange::Is(link),

@@ -53,8 +53,12 @@ impl Server {
         if !component.is_meant_by(Fence::new(call.fence)) {
             return Err(component.stopping());
         }
-        let slot = RunningComponent::admit(component.clone(), &context, arguments)
-            .inspect_err(|error| component.note_refused(&call.source, call.function, error))?;
+        let slot = RunningComponent::admit(component.clone(), &context, arguments).inspect_err(
+            |error| {
+                let link = self.link_of(&component, &call);
+                component.note_refused((&call.source, link.as_ref()), call.function, error);
+            },
+        )?;
         Ok(Admitted {
             chain: ReceivedChain::of(&call.marks, &mut context),
             slot,
@@ -131,13 +135,9 @@ impl Server {
                 });
             }
         };
-        let table = self.connection.replica.links();
-        let grant = table
-            .resolve(source, interface, &call.link)
-            .filter(|grant| grant.link.target == component.id);
-        match grant {
-            Some(grant) => Ok(Granted {
-                link: Some(grant.link.clone()),
+        match self.link_to(component, (source, interface, &call.link)) {
+            Some(link) => Ok(Granted {
+                link: Some(link),
                 wormhole_link: None,
             }),
             None => Err(CallError::NotLinked {
@@ -146,6 +146,26 @@ impl Server {
                 link: call.link.clone(),
             }),
         }
+    }
+
+    /// Returns the link of a call that is refused before its grant is checked, if it has one.
+    fn link_of(&self, component: &RunningComponent, call: &CallEnvelope) -> Option<Arc<Link>> {
+        let Source::Component(source) = &call.source else {
+            return None;
+        };
+        let interface = component.exports.interface_of(call.function)?;
+        self.link_to(component, (source, interface, &call.link))
+    }
+
+    /// Returns the link to `component` with this source, interface and name.
+    fn link_to(
+        &self,
+        component: &RunningComponent,
+        (source, interface, name): (&ComponentId, &str, &LinkName),
+    ) -> Option<Arc<Link>> {
+        let table = self.connection.replica.links();
+        let grant = table.resolve(source, interface, name)?;
+        (grant.link.target == component.id).then(|| grant.link.clone())
     }
 
     /// Checks that operators may call. Operator calls are always logged and can be disabled.

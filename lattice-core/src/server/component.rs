@@ -8,7 +8,7 @@ use super::{
     life::Life,
     limits::ServeLimits,
     link_admission::{LinkAdmission, LinkState},
-    meter::Meter,
+    meter::{Meter, Tally},
     queue::{Arguments, CallQueue, QueueSlot},
 };
 use crate::{
@@ -283,6 +283,11 @@ impl RunningComponent {
     /// Every link that was passed to the service.
     pub(crate) fn links(&self) -> Vec<(LinkKey, Arc<Link>)> {
         self.links.all()
+    }
+
+    /// Every link that was passed to the service, and the calls that came over it.
+    pub(crate) fn calls_by_link(&self) -> Vec<(Arc<Link>, Arc<Tally>)> {
+        self.links.calls()
     }
 
     /// Informs the service that a link is gone.

@@ -108,8 +108,17 @@ impl Failure {
 }
 
 impl RunningComponent {
-    /// Keeps a call that was refused before it began.
-    pub(crate) fn note_refused(&self, source: &Source, function: FunctionKey, error: &CallError) {
+    /// Keeps a call that was refused before it began, and counts it among those over its link.
+    #[cold]
+    pub(crate) fn note_refused(
+        &self,
+        (source, link): (&Source, Option<&Arc<Link>>),
+        function: FunctionKey,
+        error: &CallError,
+    ) {
+        if let Some(calls) = link.and_then(|link| self.links.calls_over(link)) {
+            calls.refused();
+        }
         let caller = Caller::Unlinked(source.clone());
         let failures = &self.meter.failures;
         failures.keep((&caller, function), error, Duration::ZERO);

@@ -1,8 +1,10 @@
 //! The links that lead to a component in service, and whether its service accepts them.
 //!
 //! A call over a link waits until the service has accepted the link. For every later call that is
-//! one lookup in a map of accepted links, without a lock.
+//! one lookup in a map of accepted links, without a lock. The same lookup finds the tally that
+//! counts the calls over the link, which lasts as long as the link leads here.
 
+use super::meter::Tally;
 use crate::{
     call::{CallError, Ran},
     link::{Link, LinkKey},
@@ -38,7 +40,7 @@ pub(crate) struct LinkAdmission {
     offered: watch::Sender<HashMap<usize, Offered>>,
     /// The accepted ones. The links are kept, so that none of these addresses can become another
     /// link's.
-    open: ArcSwap<HashMap<usize, Arc<Link>, RandomState>>,
+    open: ArcSwap<HashMap<usize, Accepted, RandomState>>,
     opening: Mutex<()>,
 }
 
@@ -47,6 +49,14 @@ struct Offered {
     key: LinkKey,
     link: Arc<Link>,
     state: watch::Receiver<LinkState>,
+    calls: Arc<Tally>,
+}
+
+/// A link that calls may pass, and the calls that did.
+#[derive(Debug)]
+struct Accepted {
+    _link: Arc<Link>,
+    calls: Arc<Tally>,
 }
 
 fn address(link: &Arc<Link>) -> usize {
@@ -54,9 +64,29 @@ fn address(link: &Arc<Link>) -> usize {
 }
 
 impl LinkAdmission {
-    /// Whether calls over `link` may pass without waiting.
-    pub(crate) fn is_open(&self, link: &Arc<Link>) -> bool {
-        self.open.load().contains_key(&address(link))
+    /// Whether calls over `link` may pass without waiting, and what counts them, if the link is
+    /// known.
+    pub(crate) fn look_up(&self, link: &Arc<Link>) -> (bool, Option<Arc<Tally>>) {
+        match self.open.load().get(&address(link)) {
+            Some(accepted) => (true, Some(accepted.calls.clone())),
+            None => (false, self.calls_over(link)),
+        }
+    }
+
+    /// Returns what counts the calls over `link`, if it is known.
+    pub(crate) fn calls_over(&self, link: &Arc<Link>) -> Option<Arc<Tally>> {
+        let offered = self.offered.borrow();
+        let known = offered.get(&address(link));
+        known.map(|known| known.calls.clone())
+    }
+
+    /// Returns every known link, with what counts the calls over it.
+    pub(crate) fn calls(&self) -> Vec<(Arc<Link>, Arc<Tally>)> {
+        let offered = self.offered.borrow();
+        offered
+            .values()
+            .map(|known| (known.link.clone(), known.calls.clone()))
+            .collect()
     }
 
     /// Waits until the service has decided on `link`.
@@ -102,9 +132,18 @@ impl LinkAdmission {
         let (sender, state) = watch::channel(LinkState::Pending);
         self.offered.send_modify(|all| {
             let key = link.key();
+            // A link that was put again is the same line in a view.
+            let before = all.values().find(|known| known.key == key);
+            let calls = before.map_or_else(Arc::default, |known| known.calls.clone());
             all.retain(|_, known| known.key != key);
             let link = link.clone();
-            all.insert(address(&link), Offered { key, link, state });
+            let offered = Offered {
+                key,
+                link: link.clone(),
+                state,
+                calls,
+            };
+            all.insert(address(&link), offered);
         });
         self.refresh();
         // Called at once, so that the service gets the changes of a link in order.
@@ -165,7 +204,13 @@ impl LinkAdmission {
         let open = all
             .iter()
             .filter(|(_, known)| *known.state.borrow() == LinkState::Accepted)
-            .map(|(address, known)| (*address, known.link.clone()))
+            .map(|(address, known)| {
+                let accepted = Accepted {
+                    _link: known.link.clone(),
+                    calls: known.calls.clone(),
+                };
+                (*address, accepted)
+            })
             .collect();
         self.open.store(Arc::new(open));
     }

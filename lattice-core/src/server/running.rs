@@ -133,25 +133,26 @@ impl RunningComponent {
 
     /// Runs an admitted call as far as it goes without waiting.
     pub(crate) fn begin(&self, mut request: Request, now: Instant) -> Progress {
-        let timer = self.meter.call(now, request.function);
+        let (is_open, over) = match &request.link {
+            Some(link) => self.links.look_up(link),
+            None => (true, None),
+        };
+        let timer = self.meter.call(now, request.function, over);
         if now >= request.context.deadline {
             let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
-            let ended = self.meter.end(timer, late);
+            let ended = self.meter.end(&timer, late);
             let call = (&Caller::of(&request), request.function);
-            return Progress::Done(self.noted(call, timer, ended));
+            return Progress::Done(self.noted(call, &timer, ended));
         }
-        let is_open = match &request.link {
-            Some(link) => self.links.is_open(link),
-            None => true,
-        };
         let turn = is_open
             .then(|| self.queue().try_turn(&mut request.context))
             .flatten();
         let Some(turn) = turn else {
             return Progress::Waiting(Box::new((request, timer.waits())));
         };
+        let is_timed = timer.is_timed();
         let progress = self.start(request, timer, turn);
-        if timer.is_timed() && matches!(progress, Progress::Done(_)) {
+        if is_timed && matches!(progress, Progress::Done(_)) {
             self.blocking.noticed(&self.id, now.elapsed());
         }
         progress
@@ -169,9 +170,9 @@ impl RunningComponent {
         match polled {
             Poll::Ready(result) => {
                 let result = self.result_of(call, result);
-                let ended = self.meter.end_at(call.timer, now, result);
-                *progress =
-                    Progress::Done(self.noted((&call.caller, call.function), call.timer, ended));
+                let ended = self.meter.end_at(&call.timer, now, result);
+                let noted = self.noted((&call.caller, call.function), &call.timer, ended);
+                *progress = Progress::Done(noted);
             }
             Poll::Pending => call.is_polled = true,
         }
@@ -189,7 +190,7 @@ impl RunningComponent {
         }
     }
 
-    async fn wait_and_run(&self, mut request: Request, timer: CallTimer) -> Outcome {
+    async fn wait_and_run(&self, mut request: Request, mut timer: CallTimer) -> Outcome {
         let deadline = request.context.deadline;
         let waits = async {
             // Before its turn, so that a link which its provider is slow to accept doesn't delay
@@ -204,15 +205,16 @@ impl RunningComponent {
             Err(Ended::Late) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
             Err(Ended::CutOff) => Err(self.stopping()),
         };
+        timer.goes_over(|| self.links.calls_over(request.link.as_ref()?));
         match turn {
             Ok(turn) => match self.start(request, timer, turn) {
                 Progress::Running(call) => self.wait_for(call).await,
                 progress => self.finish(progress).await,
             },
             Err(error) => {
-                let ended = self.meter.end(timer, Err(error));
+                let ended = self.meter.end(&timer, Err(error));
                 let call = (&Caller::of(&request), request.function);
-                self.noted(call, timer, ended)
+                self.noted(call, &timer, ended)
             }
         }
     }
@@ -224,14 +226,14 @@ impl RunningComponent {
         let work = match catch_unwind(AssertUnwindSafe(call)).map_err(panicked) {
             Ok(Answer::Ready(result)) => {
                 let result = self.checked(result.map(Body::from), caller.link());
-                let ended = self.meter.end(timer, result);
-                return Progress::Done(self.noted((&caller, function), timer, ended));
+                let ended = self.meter.end(&timer, result);
+                return Progress::Done(self.noted((&caller, function), &timer, ended));
             }
             Ok(Answer::Later(work)) => Work::Plain(work),
             Ok(Answer::Passing(work)) => Work::Passing(work),
             Err(error) => {
-                let ended = self.meter.end(timer, Err(error));
-                return Progress::Done(self.noted((&caller, function), timer, ended));
+                let ended = self.meter.end(&timer, Err(error));
+                return Progress::Done(self.noted((&caller, function), &timer, ended));
             }
         };
         Progress::Running(RunningCall {
@@ -300,16 +302,16 @@ impl RunningComponent {
             Ok(result) => {
                 let result = self.result_of(&call, result);
                 let now = polled_at.unwrap_or_else(Instant::now);
-                let ended = self.meter.end_at(call.timer, now, result);
-                return self.noted((&call.caller, call.function), call.timer, ended);
+                let ended = self.meter.end_at(&call.timer, now, result);
+                return self.noted((&call.caller, call.function), &call.timer, ended);
             }
             Err(Ended::Late) => CallError::DeadlineExceeded { ran: Ran::Maybe },
             Err(Ended::CutOff) => CallError::InstanceLost {
                 reason: "it was taken out of service".to_owned(),
             },
         };
-        let ended = self.meter.end(call.timer, Err(result));
-        self.noted((&call.caller, call.function), call.timer, ended)
+        let ended = self.meter.end(&call.timer, Err(result));
+        self.noted((&call.caller, call.function), &call.timer, ended)
     }
 
     fn result_of(&self, call: &RunningCall, result: Outcome) -> Outcome {
@@ -319,7 +321,7 @@ impl RunningComponent {
 
     /// Keeps a call that has failed, and returns its outcome.
     #[inline]
-    fn noted(&self, call: (&Caller, FunctionKey), timer: CallTimer, outcome: Outcome) -> Outcome {
+    fn noted(&self, call: (&Caller, FunctionKey), timer: &CallTimer, outcome: Outcome) -> Outcome {
         if let Err(error) = &outcome {
             let failures = &self.meter.failures;
             failures.keep(call, error, timer.began().elapsed());

@@ -4,6 +4,7 @@
 pub(crate) mod failures;
 pub(crate) mod logs;
 pub mod metrics;
+mod periods;
 pub(crate) mod report;
 
 pub use logs::LogSink;

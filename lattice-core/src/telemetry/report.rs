@@ -1,24 +1,25 @@
-//! Reports: the state and metrics of a host's components, sent every few seconds while there is a
-//! watcher.
+//! Reports: the state and metrics of a host's components, and of the links to them, sent every few
+//! seconds while there is a watcher.
 
-use super::Telemetry;
+use super::{Telemetry, periods::Periods};
 use crate::{
     bus::Subscription,
     name::ComponentId,
     serve::ProcessUsage,
-    server::{component::RunningComponent, meter::Times},
+    server::component::RunningComponent,
     sync::Mutex,
-    value,
+    value::{self, Encode},
     wire::{
-        Body as _, ComponentReport, ComponentStatus, Kind, Lane, Latency, Phase, ProcessReport,
-        Program, Report, ReportWanted, cut,
+        Body as _, ComponentReport, ComponentStatus, Kind, Lane, LinkCalls, Phase, ProcessReport,
+        Program, RecentCalls, Report, ReportWanted, cut,
     },
 };
 use bytes::{BufMut as _, Bytes};
 use futures_util::StreamExt as _;
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, MutexGuard, Weak},
+    cmp::Reverse,
+    collections::BTreeMap,
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 use tokio::{
@@ -34,8 +35,8 @@ const CROWD: usize = 200;
 const SOONEST: Duration = Duration::from_millis(500);
 /// Most envelopes of one report. With short reasons, it stays below the largest message of NATS.
 const MAX_PARTS: usize = 16;
-/// An upper bound for the bytes of an envelope in addition to its components.
-const HEAD: usize = 128;
+/// An upper bound for the bytes of an envelope in addition to its components and links.
+const HEAD: usize = 160;
 /// Most bytes of reasons in one report. Further reasons are left out.
 const MAX_REASONS: usize = 64 * 1024;
 /// The release of this program's Lattice.
@@ -89,7 +90,7 @@ impl Statuses {
 
 /// Reports every few seconds, and soon after a change or a request.
 pub(crate) async fn run(telemetry: Arc<Telemetry>) {
-    let mut periods = Periods::default();
+    let mut periods = Periods::since(telemetry.statuses.started);
     let mut wanted = None;
     let membership = telemetry.server.membership.clone();
     loop {
@@ -97,13 +98,14 @@ pub(crate) async fn run(telemetry: Arc<Telemetry>) {
             wanted = telemetry.subscribe_to_requests().await;
         }
         let interval = report_interval(membership.presence.peers().iter().count());
+        periods.turn(Instant::now(), interval);
         if membership.speaks(&*telemetry.server) && !membership.is_leaving() {
             telemetry.send_report(&mut periods, interval).await;
         }
-        let (due, soonest) = (Instant::now() + interval, Instant::now() + SOONEST);
+        let (due, soonest) = (periods.end(interval), Instant::now() + SOONEST);
         tokio::select! {
             biased;
-            () = sleep_until(due) => periods.turn(),
+            () = sleep_until(due) => {}
             () = telemetry.statuses.changed.notified() => sleep_until(soonest).await,
             () = telemetry.server.conditions.notified() => sleep_until(soonest).await,
             () = telemetry.requested(&mut wanted) => {
@@ -155,11 +157,23 @@ impl Telemetry {
     }
 
     async fn send_report(&self, periods: &mut Periods, interval: Duration) {
+        let mut room = self
+            .endpoint()
+            .max_message()
+            .saturating_sub(MAX_PARTS * HEAD);
         let mut components = self.component_reports(periods);
-        let most = (MAX_PARTS * Report::MAX_COMPONENTS).min(self.fitting_in_message(&components));
-        let left_out = components.len().saturating_sub(most) as u32;
-        components.truncate(most);
-        let Some(frame) = self.report_frame(components, left_out, interval) else {
+        let all = components.len();
+        keep_fitting(
+            &mut components,
+            MAX_PARTS * Report::MAX_COMPONENTS,
+            &mut room,
+        );
+        let left_out = (all - components.len()) as u32;
+        // After the components, whose states matter more.
+        let mut recent = self.recent_calls(periods);
+        keep_fitting(&mut recent.links, MAX_PARTS * Report::MAX_LINKS, &mut room);
+        let head = self.report_head(left_out, interval);
+        let Some(frame) = self.report_frame(&head, components, &recent) else {
             return;
         };
         let endpoint = self.endpoint();
@@ -169,42 +183,30 @@ impl Telemetry {
         }
     }
 
-    /// Returns how many of the components fit a message of the bus.
-    fn fitting_in_message(&self, components: &[Reported]) -> usize {
-        let mut room = self
-            .endpoint()
-            .max_message()
-            .saturating_sub(MAX_PARTS * HEAD);
-        let fits = |component: &&Reported| {
-            let size = value::to_bytes(component).map_or(usize::MAX, |bytes| bytes.len());
-            room.checked_sub(size)
-                .inspect(|left| room = *left)
-                .is_some()
-        };
-        components.iter().take_while(fits).count()
-    }
-
     fn report_frame(
         &self,
+        head: &Report,
         components: Vec<Reported>,
-        left_out: u32,
-        interval: Duration,
+        recent: &RecentCalls,
     ) -> Option<Bytes> {
         let mut writer = self.endpoint().writer(Kind::Report, Lane::Small);
         let mut parts: Vec<_> = components
             .chunks(Report::MAX_COMPONENTS)
             .map(<[_]>::to_vec)
             .collect();
-        if parts.is_empty() {
-            parts.push(Vec::new());
-        }
+        let mut links = recent.links.chunks(Report::MAX_LINKS);
+        parts.resize(parts.len().max(links.len()).max(1), Vec::new());
         for reported in parts {
             let (components, processes): (Vec<_>, Vec<_>) = reported.into_iter().unzip();
             let processes = processes.into_iter().flatten();
             let part = Report {
                 components,
                 processes: processes.take(Report::MAX_PROCESSES).collect(),
-                ..self.report_head(left_out, interval)
+                recent: RecentCalls {
+                    over_ms: recent.over_ms,
+                    links: links.next().unwrap_or_default().to_vec(),
+                },
+                ..head.clone()
             };
             let envelope = part.encode().ok()?;
             writer.push(|buf| buf.put_slice(&envelope)).ok()?;
@@ -231,6 +233,7 @@ impl Telemetry {
                 release: Some(RELEASE.to_owned()),
                 guest_memory: self.guest_memory(),
             },
+            recent: RecentCalls::default(),
         }
     }
 
@@ -239,12 +242,11 @@ impl Telemetry {
     fn component_reports(&self, periods: &mut Periods) -> Vec<Reported> {
         let running = self.server.registry.snapshot();
         let statuses = self.statuses.lock().clone();
-        periods.keep(|id| running.contains_key(id));
         let others = statuses.keys().filter(|id| !running.contains_key(*id));
         let mut reports: Vec<_> = running
             .values()
             .map(|component| {
-                let latency = periods.latency(component);
+                let latency = periods.recent(component.meter.all()).latency;
                 let (calls, errors) = component.meter.counts();
                 let status = statuses.get(&component.id);
                 let bare = bare(&component.id, status, phase_of(component));
@@ -279,6 +281,59 @@ impl Telemetry {
         }
         reports
     }
+
+    /// Reports on the links over which components in service were called recently, those with most
+    /// calls first.
+    fn recent_calls(&self, periods: &mut Periods) -> RecentCalls {
+        let Some(over) = periods.covered(Instant::now()) else {
+            return RecentCalls::default();
+        };
+        let mut links = Vec::new();
+        for component in self.server.registry.snapshot().values() {
+            for (link, tally) in component.calls_by_link() {
+                if tally.counts() == (0, 0) {
+                    continue;
+                }
+                let recent = periods.recent(&tally);
+                if recent.calls == 0 && recent.errors == 0 {
+                    continue;
+                }
+                links.push(LinkCalls {
+                    source: link.source.clone(),
+                    interface: link.interface.clone(),
+                    name: link.name.clone(),
+                    target: component.id.clone(),
+                    calls: recent.calls,
+                    errors: recent.errors,
+                    latency: recent.latency,
+                });
+            }
+        }
+        links.sort_by_cached_key(|link| {
+            let name = (
+                link.source.clone(),
+                link.interface.clone(),
+                link.name.clone(),
+            );
+            (Reverse(link.calls), name)
+        });
+        RecentCalls {
+            over_ms: u32::try_from(over.as_millis()).unwrap_or(u32::MAX),
+            links,
+        }
+    }
+}
+
+/// Keeps the first items: at most `most`, and as many as fit into `room`, which they take.
+fn keep_fitting<T: Encode>(items: &mut Vec<T>, most: usize, room: &mut usize) {
+    let fits = |item: &&T| {
+        let size = value::to_bytes(*item).map_or(usize::MAX, |bytes| bytes.len());
+        room.checked_sub(size)
+            .inspect(|left| *room = *left)
+            .is_some()
+    };
+    let fitting = items.iter().take(most).take_while(fits).count();
+    items.truncate(fitting);
 }
 
 fn phase_of(component: &RunningComponent) -> Phase {
@@ -323,54 +378,6 @@ fn process_report(component: &ComponentId, usage: ProcessUsage) -> ProcessReport
         memory: usage.memory,
         cpu_ms: usage.cpu.map(millis),
         last_exit: usage.last_exit.map(cut),
-    }
-}
-
-/// Each component's times one and two intervals ago. A report covers the calls since the latter.
-#[derive(Default)]
-struct Periods(HashMap<ComponentId, Period>);
-
-struct Period {
-    /// The component that these times belong to: a restarted component starts from zero. The
-    /// reference is weak, so that a stopped component isn't kept alive.
-    of: Weak<RunningComponent>,
-    older: Times,
-    newer: Times,
-}
-
-impl Periods {
-    fn keep(&mut self, is_running: impl Fn(&ComponentId) -> bool) {
-        self.0.retain(|id, _| is_running(id));
-    }
-
-    fn latency(&mut self, component: &Arc<RunningComponent>) -> Option<Latency> {
-        let period = self
-            .0
-            .entry(component.id.clone())
-            .or_insert_with(|| Period::new(component));
-        if period.of.as_ptr() != Arc::as_ptr(component) {
-            *period = Period::new(component);
-        }
-        component.meter.times().since(&period.older)
-    }
-
-    /// Handles the end of an interval.
-    fn turn(&mut self) {
-        for period in self.0.values_mut() {
-            if let Some(component) = period.of.upgrade() {
-                period.older = std::mem::replace(&mut period.newer, component.meter.times());
-            }
-        }
-    }
-}
-
-impl Period {
-    fn new(component: &Arc<RunningComponent>) -> Self {
-        Self {
-            of: Arc::downgrade(component),
-            older: Times::zero(),
-            newer: Times::zero(),
-        }
     }
 }
 

@@ -55,7 +55,8 @@ pub use passing::{HandleName, MAX_HANDLES, Passed};
 pub use presence::{Beat, BeatPart, Duty, Goodbye, KeepAlive, ReplicaCount, Served, Versions};
 pub use reply::ReplyEnvelope;
 pub use report::{
-    ComponentReport, Latency, MemoryUse, ProcessReport, Program, Report, ReportWanted,
+    ComponentReport, Latency, LinkCalls, MemoryUse, ProcessReport, Program, RecentCalls, Report,
+    ReportWanted,
 };
 pub use session::{
     CancelReason, Fault, Item, Opening, Parcel, SessionItem, SessionName, WHOLE_SESSION,

@@ -1,7 +1,8 @@
 //! Reports: the state and load of a host's components, sent every few seconds to those who watch.
 //!
 //! Bodies as in `body.rs`, with the fields of each struct below, in order. A host with many
-//! components sends several envelopes in one frame: each repeats the head, with other components.
+//! components or links sends several envelopes in one frame: each repeats the head, with other
+//! components and links.
 
 use super::{
     EnvelopeError, Kind,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     id::{Incarnation, Revision},
-    name::ComponentId,
+    name::{ComponentId, InterfaceName, LinkName},
     value::{self, ValueError, bounded},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -43,6 +44,9 @@ pub struct Report {
     /// The program of the host. Older hosts don't send it, so it is read apart from the rest.
     #[serde(skip_deserializing)]
     pub program: Program,
+    /// The recent calls over links to its components. They are read apart from the rest, too.
+    #[serde(skip_deserializing)]
+    pub recent: RecentCalls,
 }
 
 /// What is reported of the program of a host. Without anything in reports of older hosts.
@@ -62,6 +66,37 @@ pub struct MemoryUse {
     pub used: u64,
     /// What may be used.
     pub limit: u64,
+}
+
+/// The recent calls over links that lead to components of a host. Without any in reports of older
+/// hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentCalls {
+    /// The time up to the report in which they were made, in milliseconds.
+    pub over_ms: u32,
+    /// The links over which calls came in that time, those with most calls first. Less busy ones
+    /// that don't fit are left out.
+    #[serde(deserialize_with = "bounded::list::<_, _, { Report::MAX_LINKS }>")]
+    pub links: Vec<LinkCalls>,
+}
+
+/// The recent calls over one link, as the host of its target has served them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCalls {
+    /// The component that calls.
+    pub source: ComponentId,
+    /// The interface of the link, with its full version.
+    pub interface: InterfaceName,
+    /// The name of the link.
+    pub name: LinkName,
+    /// The component that was called. The link may lead to another one since.
+    pub target: ComponentId,
+    /// Calls that began, or were refused.
+    pub calls: u64,
+    /// Calls that ended in an error, including refused ones.
+    pub errors: u64,
+    /// How long calls took; `None` if none has ended that was timed.
+    pub latency: Option<Latency>,
 }
 
 /// A host's report of one component.
@@ -118,11 +153,19 @@ pub struct Latency {
 pub struct ReportWanted {}
 
 impl Report {
-    /// Most components in one envelope. So many, with their processes, take at most 64 KiB in
-    /// memory, however short they are in bytes.
+    /// Most components in one envelope. So many, with their processes and links, take at most
+    /// 64 KiB in memory beyond twice their bytes, however short these are.
     pub const MAX_COMPONENTS: usize = 400;
     /// Most processes in one envelope. Those of further components aren't reported.
     pub const MAX_PROCESSES: usize = 100;
+    /// Most links in one envelope. A host with more busy links sends more envelopes.
+    pub const MAX_LINKS: usize = 64;
+}
+
+impl LinkCalls {
+    /// Fewest bytes: an interface with three labels of one character, three names of one, and three
+    /// fields of one byte.
+    const SMALLEST: usize = 6 + 3 * 2 + 3;
 }
 
 impl Program {
@@ -138,13 +181,19 @@ impl Body for Report {
 
     fn check(&self) -> Result<(), EnvelopeError> {
         body::at_most("components", self.components.len(), Self::MAX_COMPONENTS)?;
-        body::at_most("processes", self.processes.len(), Self::MAX_PROCESSES)
+        body::at_most("processes", self.processes.len(), Self::MAX_PROCESSES)?;
+        body::at_most("links", self.recent.links.len(), Self::MAX_LINKS)
     }
 
     fn read(fields: &[u8]) -> Result<Self, ValueError> {
         let (mut report, rest) = value::read_front::<Self>(fields, Self::SMALLEST_ELEMENT)?;
+        if rest.is_empty() {
+            return Ok(report);
+        }
+        let (program, rest) = value::read_front(rest, 1)?;
+        report.program = program;
         if !rest.is_empty() {
-            report.program = value::read_prefix(rest, 1)?;
+            report.recent = value::read_prefix(rest, LinkCalls::SMALLEST)?;
         }
         Ok(report)
     }
@@ -195,6 +244,26 @@ mod tests {
             components: Vec::new(),
             processes: Vec::new(),
             program,
+            recent: RecentCalls::default(),
+        }
+    }
+
+    fn called(calls: u64) -> LinkCalls {
+        LinkCalls {
+            source: ComponentId::new("web").expect("an id"),
+            interface: InterfaceName::new("n:p/i@0.1.0").expect("a name"),
+            name: LinkName::default(),
+            target: ComponentId::new("kv").expect("an id"),
+            calls,
+            errors: 1,
+            latency: None,
+        }
+    }
+
+    fn recent(links: usize) -> RecentCalls {
+        RecentCalls {
+            over_ms: 10_000,
+            links: vec![called(300); links],
         }
     }
 
@@ -209,27 +278,72 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_an_older_host_has_no_program_and_one_that_is_cut_is_refused() {
-        let whole = report(program("0.1.0")).encode().expect("in bounds");
-        let bare = report(Program::default()).encode().expect("in bounds");
+    fn a_report_of_an_older_host_has_less_and_one_that_is_cut_is_refused() {
+        let whole = Report {
+            recent: recent(1),
+            ..report(program("0.1.0"))
+        };
+        let bytes = whole.encode().expect("in bounds");
+        // Without the recent calls, of which there are none there, in two bytes.
+        let before_calls = report(program("0.1.0")).encode().expect("in bounds").len() - 2;
         // Without its program, which is two absent options there.
-        let older = bare.len() - 2;
-        for length in 0..whole.len() {
-            let read = Report::decode(whole.slice(..length));
-            if length == older {
+        let before_program = report(Program::default())
+            .encode()
+            .expect("in bounds")
+            .len()
+            - 2
+            - 2;
+        for length in 0..bytes.len() {
+            let read = Report::decode(bytes.slice(..length));
+            if length == before_program {
                 assert_eq!(read, Ok(report(Program::default())));
+            } else if length == before_calls {
+                assert_eq!(read, Ok(report(program("0.1.0"))));
             } else {
                 assert!(read.is_err(), "{length}: {read:?}");
             }
         }
-        assert_eq!(Report::decode(whole), Ok(report(program("0.1.0"))));
+        assert_eq!(Report::decode(bytes), Ok(whole));
     }
 
     #[test]
-    fn a_report_of_a_newer_host_may_have_more_after_its_program() {
-        let newer = report(program("0.2.0")).encode().expect("in bounds");
+    fn a_report_of_a_newer_host_may_have_more_at_its_end() {
+        let known = Report {
+            recent: recent(2),
+            ..report(program("0.2.0"))
+        };
+        let newer = known.encode().expect("in bounds");
         let newer = [&newer[..], b"a field of a later version"].concat();
-        assert_eq!(Report::decode(newer.into()), Ok(report(program("0.2.0"))));
+        assert_eq!(Report::decode(newer.into()), Ok(known));
+    }
+
+    #[test]
+    fn a_report_has_a_bounded_number_of_links_with_valid_names() {
+        let with = |links| Report {
+            recent: recent(links),
+            ..report(program("0.1.0"))
+        };
+        let most = with(Report::MAX_LINKS).encode().expect("in bounds");
+        assert_eq!(Report::decode(most.clone()), Ok(with(Report::MAX_LINKS)));
+        let refused = with(Report::MAX_LINKS + 1).encode();
+        assert!(
+            matches!(refused, Err(EnvelopeError::TooMany { what: "links", .. })),
+            "{refused:?}"
+        );
+        // A sender that ignores the bound.
+        let count = most.len()
+            - value::to_bytes(&recent(Report::MAX_LINKS).links)
+                .expect("encodes")
+                .len();
+        let mut more = most.to_vec();
+        assert_eq!(usize::from(more[count]), Report::MAX_LINKS);
+        more[count] += 1;
+        more.extend(value::to_bytes(&called(300)).expect("encodes"));
+        assert!(Report::decode(more.into()).is_err(), "too many");
+        let mut wrong = with(1).encode().expect("in bounds").to_vec();
+        let source = wrong.windows(3).rposition(|text| text == b"web");
+        wrong[source.expect("its name")] = b'-';
+        assert!(Report::decode(wrong.into()).is_err(), "not a name");
     }
 
     #[test]

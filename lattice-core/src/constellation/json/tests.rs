@@ -1,8 +1,8 @@
 use crate::{
     constellation::{
         AppView, ComponentKind, ComponentView, Delta, GuestMemoryView, HostLoad, HostView,
-        LinkState, LinkView, LostHostView, Phase, ProcessView, ReplicaLoad, ReplicaView, SCHEMA,
-        StoreState, StoreView, UnreadableView, View, WormholeView,
+        LinkLoad, LinkState, LinkView, LostHostView, Phase, ProcessView, ReplicaLoad, ReplicaView,
+        SCHEMA, StoreState, StoreView, UnreadableView, View, WormholeView,
     },
     desired::{Placement, Replicas, Run, SpreadRule, WormholeState},
     link::{LinkKey, Locality},
@@ -111,8 +111,15 @@ fn logical_items_mean_what_they_say() {
         reason: Some("no bucket".to_owned()),
         app: Some(name("shop")),
         revision: Revision(9),
+        load: Some(LinkLoad {
+            calls_per_second: 2.5,
+            errors_per_second: 0.5,
+            p99: Some(Duration::from_micros(2_100)),
+        }),
     };
     assert_eq!(first(&view.links), link);
+    let idle = view.links.values().nth(1).expect("a second link");
+    assert_eq!(idle.load, None);
     let wormhole = WormholeView {
         id: name("shop"),
         actor: name("front"),
@@ -303,6 +310,15 @@ fn the_schema_describes_what_is_written() {
     assert!(
         schemas.validate(&half, delta).is_err(),
         "the load of a replica is whole"
+    );
+    let mut half = golden()[0].clone();
+    let link = half["snapshot"]["links"][0]
+        .as_object_mut()
+        .expect("an object");
+    link.remove("p99_us");
+    assert!(
+        schemas.validate(&half, delta).is_err(),
+        "that of a link, too"
     );
 }
 

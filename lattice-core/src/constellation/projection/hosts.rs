@@ -4,7 +4,7 @@ use super::Projection;
 use crate::{
     constellation::{
         Phase,
-        items::{HostView, Item as _, LostHostView, ReplicaKey, ReplicaView},
+        items::{HostView, Item as _, LinkView, LostHostView, ReplicaKey, ReplicaView},
         load::Reported,
         view::{Delta, ItemChange},
     },
@@ -14,7 +14,7 @@ use crate::{
     wire::{Duty, Origin, Report},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -198,7 +198,29 @@ impl Projection {
                 self.put(out, Delta::Replica(ItemChange::Is(Arc::new(replica))));
             }
         }
+        self.links_to(host, out);
         has_new || lost_some
+    }
+
+    /// Updates the calls over the links to components of a host.
+    fn links_to(&mut self, host: &HostId, out: &mut Vec<Delta>) {
+        let (none, peer) = (BTreeMap::new(), self.peers.get(host));
+        let report = self.reported.get(host);
+        let report = report.filter(|said| peer.is_some_and(|peer| peer.origin == said.origin));
+        let links = report.map_or(&none, |report| &report.links);
+        for key in self.link_loads.set(host, links) {
+            let Some(link) = self.view.links.get(&key) else {
+                continue;
+            };
+            let load = self.link_loads.of(&key, &link.target);
+            if load != link.load {
+                let link = LinkView {
+                    load,
+                    ..LinkView::clone(link)
+                };
+                self.put(out, Delta::Link(ItemChange::Is(Arc::new(link))));
+            }
+        }
     }
 
     fn host_view(&self, host: &HostId) -> Option<HostView> {

@@ -227,23 +227,32 @@ fn floods_of_beats() {
     }
 }
 
-/// Reports of as many components and processes with the shortest names as their counts state.
+/// Reports of as many components, processes and links with the shortest names as their counts
+/// state.
 #[test]
 fn floods_of_reports() {
     let whole = report(0).encode().expect("in bounds");
+    // A program, and recent calls over no links.
+    let end = whole.len() - 15 - 3;
     for components in [100, 399, 400, 401, 10_000_usize] {
         for processes in [0, 99, 100, 101, 10_000_usize] {
-            let program = 15;
-            let mut flood = whole[..whole.len() - program - 2].to_vec();
-            flood.extend(postcard::to_stdvec(&components).expect("encodes"));
-            for _ in 0..components {
-                flood.extend(b"\x01a\0\0\0\0\0\0\0");
+            for links in [0, 64, 65, 10_000_usize] {
+                let mut flood = whole[..end - 2].to_vec();
+                flood.extend(postcard::to_stdvec(&components).expect("encodes"));
+                for _ in 0..components {
+                    flood.extend(b"\x01a\0\0\0\0\0\0\0");
+                }
+                flood.extend(postcard::to_stdvec(&processes).expect("encodes"));
+                for _ in 0..processes {
+                    flood.extend(b"\x01a\0\0\0\0\0");
+                }
+                flood.extend(&whole[end..whole.len() - 1]);
+                flood.extend(postcard::to_stdvec(&links).expect("encodes"));
+                for _ in 0..links {
+                    flood.extend(b"\x01a\x05a:b/c\x01a\x01a\0\0\0");
+                }
+                bounded("report", [flood.into()], Report::decode);
             }
-            flood.extend(postcard::to_stdvec(&processes).expect("encodes"));
-            for _ in 0..processes {
-                flood.extend(b"\x01a\0\0\0\0\0");
-            }
-            bounded("report", [flood.into()], Report::decode);
         }
     }
 }

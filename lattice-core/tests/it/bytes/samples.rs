@@ -5,13 +5,13 @@ use lattice_core::{
     auth::{Auth, LatticeKey},
     call::{CallError, Limit, Part, Ran},
     constellation::Phase,
-    name::{ComponentId, HostId, LatticeName, LinkName, WormholeId},
+    name::{ComponentId, HostId, InterfaceName, LatticeName, LinkName, WormholeId},
     store::{Incarnation, Revision},
     types::Digest,
     wire::{
         Beat, CallEnvelope, ChainMark, ComponentReport, Discovered, Duty, FunctionKey, Latency,
-        LogLevel, LogLine, Logs, MemoryUse, Origin, ProcessReport, Program, ReplicaCount, Report,
-        Served, Source, TraceContext, Versions,
+        LinkCalls, LogLevel, LogLine, Logs, MemoryUse, Origin, ProcessReport, Program, RecentCalls,
+        ReplicaCount, Report, Served, Source, TraceContext, Versions,
     },
 };
 use proptest::prelude::*;
@@ -181,6 +181,25 @@ pub(crate) fn report(components: usize) -> Report {
                 limit: 1 << 21,
             }),
         },
+        recent: RecentCalls {
+            over_ms: 10_000,
+            links: vec![link_calls(); components.min(1)],
+        },
+    }
+}
+
+fn link_calls() -> LinkCalls {
+    LinkCalls {
+        source: component("web"),
+        interface: InterfaceName::new("n:p/i@0.1.0").expect("an interface"),
+        name: LinkName::default(),
+        target: component("kv"),
+        calls: 300,
+        errors: 1,
+        latency: Some(Latency {
+            p50_us: 10,
+            p99_us: 300,
+        }),
     }
 }
 

@@ -4,16 +4,20 @@ use super::*;
 use futures_util::{Stream, StreamExt as _, future::join_all};
 use lattice_core::{
     bus::{Bus, memory::MemoryNetwork},
-    call::Context,
-    constellation::{ComponentKind, ComponentStatus, Delta, LinkState, Phase, ReplicaKey, View},
+    call::{CallError, Context},
+    constellation::{
+        ComponentKind, ComponentStatus, Delta, LinkLoad, LinkState, Phase, ReplicaKey, View,
+    },
     name::{HostId, LatticeName},
     node::NodeOptions,
+    server::ServeLimits,
     store::MemoryStore,
     subject::Subjects,
 };
 use lattice_sim::fault::FaultBus;
 use std::{
     collections::BTreeSet,
+    num::NonZeroUsize,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, JoinHandle},
     time::Duration,
@@ -145,6 +149,98 @@ async fn call_costs_are_counted_and_reported() {
         "{load:?}"
     );
     assert!(load.p99 >= load.p50 && load.p99.is_some(), "{load:?}");
+}
+
+/// What a view shows of the calls of these components to `callee`.
+fn calls_by(view: &View, sources: [&str; 2]) -> [Option<LinkLoad>; 2] {
+    sources.map(|source| {
+        let link = view.links.get(&grant(source, "callee").key());
+        link.and_then(|link| link.load)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_over_two_links_to_one_component_are_shown_apart_until_there_are_none() {
+    let two = two().await;
+    link(&two.lattice, "local", "callee").await;
+    let (remote, local) = (&two.caller, two.b.caller("local").expect("valid"));
+    let constellation = two.lattice.constellation();
+    let (mut changes, mut view) = (constellation.watch(), View::default());
+    for _ in 0..40 {
+        say(remote).await.expect("a result");
+    }
+    for _ in 0..20 {
+        say(&local).await.expect("a result");
+    }
+    let failing = function("fail", "func()");
+    for _ in 0..10 {
+        let failed = two.call(&failing, bytes::Bytes::new(), Context::default());
+        failed.await.expect_err("it was told to");
+    }
+    let both = ["caller", "local"];
+    until(&mut changes, &mut view, "all calls are shown", |view| {
+        let [Some(remote), Some(local)] = calls_by(view, both) else {
+            return false;
+        };
+        // 50 and 20, in the same time.
+        (remote.calls_per_second / local.calls_per_second - 2.5).abs() < 1e-6
+    })
+    .await;
+    let [Some(remote), Some(local)] = calls_by(&view, both) else {
+        panic!("both have calls");
+    };
+    let share = remote.errors_per_second / remote.calls_per_second;
+    assert!((share - 0.2).abs() < 1e-6, "{remote:?}");
+    assert!(local.errors_per_second.abs() < 1e-6, "{local:?}");
+    assert!(
+        remote.p99.is_some() && local.p99.is_some(),
+        "{remote:?} {local:?}"
+    );
+    until(&mut changes, &mut view, "they are over", |view| {
+        calls_by(view, both) == [None, None]
+    })
+    .await;
+    assert_eq!(*constellation.snapshot(), view);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_refused_are_shown_as_errors_of_their_link() {
+    let lattice = lattice().await;
+    let (a, b) = (host(&lattice, "a").await, host(&lattice, "b").await);
+    let limits = ServeLimits::default()
+        .concurrent(NonZeroUsize::MIN)
+        .queued(0);
+    let (api, _serving) = serve_within(&b, "callee", limits).await;
+    for source in ["remote", "local"] {
+        link(&lattice, source, "callee").await;
+    }
+    let constellation = lattice.constellation();
+    let (mut changes, mut view) = (constellation.watch(), View::default());
+    let (remote, local) = (
+        a.caller("remote").expect("valid"),
+        b.caller("local").expect("valid"),
+    );
+    until(&mut changes, &mut view, "the links are known", |view| {
+        let mut links = view.links.values();
+        view.links.len() == 2 && links.all(|link| link.state == LinkState::Active)
+    })
+    .await;
+    // The only call that has room.
+    let busy = begin_wait(&remote, Context::new(Duration::from_secs(600)));
+    api.started.notified().await;
+    for caller in [&remote, &local] {
+        let refused = say(caller).await;
+        assert!(
+            matches!(refused, Err(CallError::Overloaded { .. })),
+            "{refused:?}"
+        );
+    }
+    until(&mut changes, &mut view, "they are shown", |view| {
+        let has_errors = |load: LinkLoad| load.errors_per_second > 0.0;
+        calls_by(view, ["remote", "local"]).map(|load| load.is_some_and(has_errors)) == [true; 2]
+    })
+    .await;
+    busy.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,8 @@ use lattice_core::{
     wire::{
         Beat, Body as _, CancelReason, ComponentReport, Discover, Discovered, Goodbye, Item,
         KeepAlive, LogLevel, LogLine, Logs, LogsWanted, Opening, Probe, ProbeAck, Program,
-        ReplyEnvelope, Report, ReportWanted, Served, SessionItem, SessionName, Versions,
+        RecentCalls, ReplyEnvelope, Report, ReportWanted, Served, SessionItem, SessionName,
+        Versions,
     },
 };
 use std::{collections::BTreeMap, sync::Once};
@@ -288,6 +289,7 @@ fn report() -> Report {
         components: vec![component],
         processes: Vec::new(),
         program: Program::default(),
+        recent: RecentCalls::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { bytes, count, latency, listed, plural, rate, uptime } from "../js/model/format.js";
-import { componentHealth, hostContext, hostProblems, isNewerRelease, linkLoadTexts } from "../js/model/health.js";
+import { componentHealth, hostContext, hostProblems, isNewerRelease, linkLoadText } from "../js/model/health.js";
 import { search } from "../js/model/search.js";
 import { applyEvent, createState, noChanges } from "../js/model/state.js";
 import { component, host, link, replica, view } from "./fixtures.mjs";
@@ -30,18 +30,12 @@ test("a component is what its replicas are", () => {
   }
 });
 
-test("a link has the figures of its target, and says if others call that as well", () => {
-  const loaded = replica("b", "h", { calls_per_second: 12.4, errors_per_second: 0.5, p99_us: 3_400 });
-  const only = link("a", "x:y/z@1", "b");
-  const alone = state({ links: [only], replicas: [loaded] });
-  const figures = "12.4/s · 0.5 errors/s · p99 3.4 ms";
-  assert.deepEqual(linkLoadTexts(alone, only), { short: figures, long: figures });
-  const shared = state({ links: [only, link("c", "x:y/z@1", "b")], replicas: [loaded] });
-  const total = { short: `total ${figures}`, long: `total of all callers of b: ${figures}` };
-  assert.deepEqual(linkLoadTexts(shared, only), total);
-  const open = { id: "w", actor: "b", host: null, domains: [], path: "/", state: "open" };
-  assert.deepEqual(linkLoadTexts(state({ links: [only], replicas: [loaded], wormholes: [open] }), only), total);
-  assert.deepEqual(linkLoadTexts(state({ links: [only], wormholes: [open] }), only), { short: "", long: "" });
+test("a link has the figures of the calls over it, whatever else calls its target", () => {
+  const called = (calls) => link("a", "x:y/z@1", "b", calls);
+  const busy = { calls_per_second: 12.4, errors_per_second: 0.5, p99_us: 3_400 };
+  assert.equal(linkLoadText(called(busy)), "12.4/s · 0.5 errors/s · p99 3.4 ms");
+  assert.equal(linkLoadText(called({ ...busy, errors_per_second: 0, p99_us: null })), "12.4/s");
+  assert.equal(linkLoadText(called({})), "");
 });
 
 test("every problem of a host is said", () => {

@@ -37,10 +37,24 @@ test("a change touches what is drawn with it", () => {
 
 test("a link that moves to another target leaves the index of the old one", () => {
   const state = started(view({ links: [link("a", "x:y/z@0.1", "b")] }));
-  const changes = changed(state, [{ link: { is: link("a", "x:y/z@0.1", "c") } }]);
+  const changes = changed(state, [{ link: { is: link("a", "x:y/z@0.1", "c", { revision: 2 }) } }]);
   assert.equal(state.linksOf.has("b"), false);
   assert.equal(state.linksOf.get("c").size, 1);
   assert.ok(changes.components.has("b"));
+});
+
+test("the calls over a link touch its line alone, and go with the next state", () => {
+  const state = started(view({ links: [link("a", "x:y/z@0.1", "b")] }));
+  const key = "a x:y/z@0.1 default";
+  const busy = { calls_per_second: 2, errors_per_second: 0, p99_us: null };
+  let changes = changed(state, [{ link: { is: link("a", "x:y/z@0.1", "b", busy) } }]);
+  assert.deepEqual([[...changes.links], changes.components.size], [[key], 0]);
+  assert.equal(state.links.get(key).calls_per_second, 2);
+  assert.equal(state.linksOf.get("b").get(key).calls_per_second, 2);
+  changes = changed(state, [{ link: { is: link("a", "x:y/z@0.1", "b") } }]);
+  assert.equal(state.links.get(key).calls_per_second, undefined);
+  changes = changed(state, [{ link: { is: link("a", "x:y/z@0.1", "c", { revision: 2 }) } }]);
+  assert.deepEqual([...changes.components].sort(), ["a", "b", "c"]);
 });
 
 test("what is gone leaves no trace in the indexes", () => {

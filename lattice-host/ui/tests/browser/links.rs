@@ -2,6 +2,7 @@
 //! target refuses them.
 
 use crate::scene::{API, REFUSAL, Scene, TIME, served};
+use lattice_core::call::CallError;
 use lattice_test_browser::{
     Browser, Key, browser,
     element::{self, inlet, link, outlet},
@@ -31,8 +32,16 @@ async fn a_link_is_drawn_by_mouse_or_keyboard_and_carries_calls() {
     by_mouse(&browser, &scene).await;
     undone(&browser, &scene).await;
     by_keyboard(&browser, &scene).await;
-    what_does_not_fit(&browser, &scene).await;
-    what_is_refused(&browser).await;
+    let walk = async {
+        what_does_not_fit(&browser, &scene).await;
+        what_is_refused(&browser).await;
+        // Hosts report every few seconds, which have passed by now.
+        what_is_called(&browser).await;
+    };
+    tokio::select! {
+        () = walk => {}
+        failed = calls(&scene) => panic!("the link grants it: {failed}"),
+    }
     a_call_of_the_panel(&browser).await;
     browser.image("links").await;
     browser.is_sound().await;
@@ -84,6 +93,27 @@ async fn by_keyboard(browser: &Browser, scene: &Scene) {
         .has(&link("front", API), "data-state", "active")
         .await;
     assert_eq!(scene.call().await.expect("the link grants it"), "hello");
+}
+
+/// Calls over the link again and again, until one fails.
+async fn calls(scene: &Scene) -> CallError {
+    loop {
+        if let Err(failed) = scene.call().await {
+            return failed;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn what_is_called(browser: &Browser) {
+    let line = link("front", API);
+    browser.reads(&format!("{line} .link-label"), "/s").await;
+    let named = format!("{line}[aria-label*='active; '][aria-label*='/s']");
+    browser.has(&named, "data-state", "active").await;
+    // Nothing calls over the one that is refused, although something calls its source.
+    let second = format!("[data-link^='front {API}@'][data-link$=' second']");
+    let idle = format!("{second}:not([aria-label*='/s'])");
+    browser.has(&idle, "data-state", "rejected").await;
 }
 
 async fn what_does_not_fit(browser: &Browser, scene: &Scene) {

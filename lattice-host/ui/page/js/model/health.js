@@ -86,36 +86,11 @@ export function componentLoad(state, id) {
 }
 
 /**
- * Returns the load of a link. Hosts count calls for each component, so a link has figures of its own
- * only where nothing else leads to its target. Otherwise they are those of all callers of the target,
- * and `isTotal` is true.
+ * Returns the load of a link in words, as [loadText]: the calls over it that the hosts of its target
+ * have served or refused. Empty without any.
  */
-function linkLoad(state, link) {
-  const isTotal = state.wormholesOf.has(link.target) || incoming(state, link.target, 2) > 1;
-  return { ...componentLoad(state, link.target), isTotal };
-}
-
-/**
- * Returns the load of a link in words: `short` for its line, and `long` for those who read more of
- * it. Both are empty without any calls.
- */
-export function linkLoadTexts(state, link) {
-  const load = linkLoad(state, link);
-  const text = loadText(load, rate);
-  if (text === "" || !load.isTotal) {
-    return { short: text, long: text };
-  }
-  return { short: `total ${text}`, long: `total of all callers of ${link.target}: ${text}` };
-}
-
-/** Returns how many links lead to a component, counted up to `most`. */
-export function incoming(state, id, most) {
-  let count = 0;
-  for (const link of state.linksOf.get(id)?.values() ?? []) {
-    count += link.target === id ? 1 : 0;
-    if (count >= most) break;
-  }
-  return count;
+export function linkLoadText(link) {
+  return loadText({ rate: link.calls_per_second, errors: link.errors_per_second, p99: link.p99_us }, rate);
 }
 
 /** Returns the sum of the loads of replicas. */

@@ -122,10 +122,20 @@ function put(state, kind, item, changes) {
   }
   state[items].set(key, item);
   index(state, kind, key, item);
+  if (kind === "link" && before && isOnlyLoad(before, item)) {
+    // Nothing but its line shows that, and reports bring it for many links at once.
+    changes.links.add(key);
+    return;
+  }
   touch(state, kind, key, item, changes);
   if (before) {
     touch(state, kind, key, before, changes);
   }
+}
+
+/** Returns whether two states of a link differ at most in its calls. A write has a revision of its own. */
+function isOnlyLoad(before, link) {
+  return ["revision", "state", "reason", "app"].every((field) => before[field] === link[field]);
 }
 
 function remove(state, kind, item, changes) {

@@ -1,7 +1,7 @@
 // Lines: links, what leads from a wormhole to its actor, and bundles of links between groups that
 // are collapsed. The label is text on the line; the reason of a refused link is there as well.
 
-import { linkLoadTexts } from "../model/health.js";
+import { linkLoadText } from "../model/health.js";
 import { setAttribute, setData, setText, svg } from "./dom.js";
 
 /** How many letters of a reason fit into a row, and how many rows there are. */
@@ -41,15 +41,15 @@ export function placeLine(element, path, { x, y }) {
 }
 
 /** Brings the line of a link up to date. */
-export function updateLinkLine(element, link, state) {
+export function updateLinkLine(element, link) {
   setData(element, "state", link.state);
   const named = link.name === "default" ? "" : `as ${link.name}`;
   const shown = link.state === "rejected" ? "refused" : link.state;
-  const load = link.state === "active" ? linkLoadTexts(state, link) : { short: "", long: "" };
+  const load = linkLoadText(link);
   const mark = { rejected: "✕ refused", pending: "◔ pending" }[link.state] ?? "";
-  setText(element.parts.label, [named, mark || load.short].filter(Boolean).join(" · "));
+  setText(element.parts.label, [named, mark, load].filter(Boolean).join(" · "));
   const why = link.reason ? `: ${link.reason}` : "";
-  const calls = load.long ? `; ${load.long}` : "";
+  const calls = load ? `; ${load}` : "";
   const name = `link ${link.source} to ${link.target} through ${link.version} (${link.name}), ${link.state}${why}${calls}`;
   setAttribute(element, "aria-label", name);
   setText(element.parts.title, `${link.version} (${link.name}): ${shown}${why}${calls}`);

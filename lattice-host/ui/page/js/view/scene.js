@@ -323,15 +323,14 @@ export class Scene {
       const group = this.graph.nodes.get(key)?.group;
       if (group !== undefined) groups.add(group);
     };
-    for (const id of changes.components) {
-      touch(`c:${id}`);
-      this.refreshLinesTo(id);
-    }
+    for (const id of changes.components) touch(`c:${id}`);
     for (const id of changes.wormholes) {
       touch(`w:${id}`);
       this.refreshLine(`w:${id}`);
     }
-    for (const key of changes.links) this.refreshLink(key);
+    // Each once: the figures of many links of a bundle change together.
+    const lines = new Set([...changes.links].map((link) => this.lineOf(link)));
+    for (const key of lines) this.refreshLine(key);
     for (const group of groups) this.refreshGroup(group);
   }
 
@@ -343,20 +342,13 @@ export class Scene {
     update(known.element, node, this.state);
   }
 
-  /** The figures of a link are those of its target. */
-  refreshLinesTo(id) {
-    for (const [key, link] of this.state.linksOf.get(id) ?? []) {
-      if (link.target === id && this.lines.has(`l:${key}`)) this.refreshLine(`l:${key}`);
-    }
-  }
-
-  refreshLink(key) {
-    const edge = this.graph.edges.get(`l:${key}`);
-    if (!edge) return;
-    const [from, to] = [this.graph.nodes.get(edge.from), this.graph.nodes.get(edge.to)];
-    if (!from || !to) return;
+  /** Returns the key of the line of a link: its own, or that of the bundle that it is in. */
+  lineOf(link) {
+    const edge = this.graph.edges.get(`l:${link}`);
+    const [from, to] = [this.graph.nodes.get(edge?.from), this.graph.nodes.get(edge?.to)];
+    if (!from || !to) return null;
     const [a, b] = [this.endOf(from), this.endOf(to)];
-    this.refreshLine(a === from.key && b === to.key ? edge.key : `${a}⇒${b}`);
+    return a === from.key && b === to.key ? edge.key : `${a}⇒${b}`;
   }
 
   refreshLine(key) {
@@ -368,7 +360,7 @@ export class Scene {
       updateBundle(element, links.filter(Boolean), edges.filter((edge) => edge.type === "wormhole").length);
     } else if (key.startsWith("l:")) {
       const link = this.state.links.get(key.slice(2));
-      if (link) updateLinkLine(element, link, this.state);
+      if (link) updateLinkLine(element, link);
     } else {
       const wormhole = this.state.wormholes.get(key.slice(2));
       if (wormhole) updateWormholeLine(element, wormhole);

@@ -1,7 +1,7 @@
 // The overview of what is selected: the explanation, facts, and what is connected to it.
 
 import { bytes, count, rate, uptime } from "../../model/format.js";
-import { componentHealth, guestMemoryText, isServing, linkLoadTexts, loadText, phaseText, wantedReplicas } from "../../model/health.js";
+import { componentHealth, guestMemoryText, isServing, linkLoadText, loadText, phaseText, wantedReplicas } from "../../model/health.js";
 import { post } from "../../http.js";
 import { openExport } from "../apply-dialog.js";
 import { confirmThat } from "../dialog.js";
@@ -144,7 +144,7 @@ function link(app, id) {
       ["Name", it.name],
       ["Locality", it.locality],
       ...(it.app ? [["App", it.app]] : []),
-      ["Load", linkLoadTexts(app.state, it).long || "no calls"],
+      ["Load", linkLoadText(it) || "no calls"],
     ],
     links: [{ title: "Ends", items: [it.source, it.target].map((end, at) => ({
       key: `${at} ${end}`,
