@@ -1,6 +1,6 @@
 //! One end of sessions without a bus, a task or a clock, for the simulator and for fuzzing.
 
-use super::machine::{Chunk, Limits, Machine, SMALL_CHUNK, SessionKey, Terms, Uplink, Window};
+use super::machine::{Chunk, Limits, MAX_CHUNK, Machine, SessionKey, Terms, Uplink, Window};
 use crate::{
     budget::{Budget, Share},
     wire::SessionItem,
@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of a chunk for which there is room whenever anything can be sent.
-pub const CHUNK: usize = SMALL_CHUNK;
+/// Most bytes of a chunk.
+pub const CHUNK: usize = MAX_CHUNK;
 
 /// One end of the sessions between two hosts. Times are since its start.
 #[derive(Debug)]

@@ -131,27 +131,6 @@ async fn chunks_and_elements_arrive_and_then_the_end() {
     assert_eq!(sending.await.expect("no panic"), Ok(()));
 }
 
-#[tokio::test(start_paused = true)]
-async fn chunks_are_smaller_while_there_are_small_calls() {
-    let window = Window {
-        bytes: 1 << 20,
-        ..SMALL
-    };
-    let (pair, mut sender, _receiver) = pair(window).await;
-    turns().await;
-    assert_eq!(sender.ready().await, Ok(MAX_CHUNK));
-    let conn = pair.one.transport.peer(pair.other.transport.origin());
-    let call = conn.send(
-        10,
-        |_| Some(()),
-        |(), buffer| buffer.extend_from_slice(b"call"),
-    );
-    call.expect("room");
-    assert_eq!(sender.ready().await, Ok(SMALL_CHUNK));
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(sender.ready().await, Ok(MAX_CHUNK));
-}
-
 #[tokio::test]
 async fn a_sender_that_is_dropped_breaks_the_channel() {
     let (_pair, mut sender, mut receiver) = pair(SMALL).await;

@@ -12,7 +12,7 @@ use lattice_core::{
     wire::{Fault, HandleName, Item, Parcel, ResourceName, WHOLE_SESSION},
 };
 
-/// Bytes of a chunk for which there is room in every window.
+/// Most bytes of a chunk.
 const FULL: usize = 32 * 1024;
 /// What such a chunk counts for.
 const COUNTED: u64 = FULL as u64 + 128;

@@ -14,10 +14,8 @@ use lattice_core::{
 };
 use tokio::sync::mpsc;
 
-/// Bytes of a chunk for which there is room in every window.
-const FULL: usize = 32 * 1024;
 /// Most bytes of a chunk.
-const LARGEST: usize = 64 * 1024;
+const FULL: usize = 32 * 1024;
 /// What such a chunk counts for.
 const COUNTED: u64 = FULL as u64 + 128;
 const BROKEN_OFF: (u32, CancelReason) = (WHOLE_SESSION, CancelReason::Violation);
@@ -72,7 +70,7 @@ async fn a_stream_beyond_its_credit_breaks_its_session_and_no_other() {
 async fn steps_that_no_sender_takes_break_their_session() {
     let mut reading = Reading::new().await;
     let forged = [
-        ("a larger chunk", 1, chunk(0, 1, vec![7; LARGEST + 1])),
+        ("a larger chunk", 1, chunk(0, 1, vec![7; FULL + 1])),
         ("a chunk without credit", 9, chunk(0, 1, "x")),
         ("an end without credit", 9, Item::End { number: 0 }),
         ("credit for all", WHOLE_SESSION, credit(0, 1 << 20)),

@@ -87,8 +87,7 @@ impl Ends {
     }
 
     pub(super) fn room(&mut self) -> Poll<Result<u64, Broken>> {
-        let room = self.one.poll_room((self.own, 0), Waker::noop());
-        room.map_ok(|room| room.elements)
+        self.one.poll_room((self.own, 0), Waker::noop())
     }
 
     pub(super) fn next(&mut self) -> Poll<Result<Option<Chunk>, Broken>> {

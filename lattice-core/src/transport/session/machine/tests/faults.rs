@@ -22,9 +22,9 @@ impl Transfer {
         let to_send = (0..chunks)
             .map(|number| {
                 let size = match random.next() % 3 {
-                    0 => SMALL_CHUNK as u64,
+                    0 => MAX_CHUNK as u64,
                     1 => random.next() % 50,
-                    _ => random.next() % SMALL_CHUNK as u64,
+                    _ => random.next() % MAX_CHUNK as u64,
                 };
                 Bytes::from(vec![number as u8; size as usize])
             })

@@ -75,9 +75,9 @@ fn a_chunk_beyond_the_credit_breaks_its_session_and_no_other() {
     let theirs = ends.other.accept(second.number, Terms::default(), now);
     let theirs = theirs.expect("room");
     ends.carry();
-    let first = about(own, true, 0, data(0, SMALL_CHUNK));
+    let first = about(own, true, 0, data(0, MAX_CHUNK));
     ends.other.take(first, now).expect("within the credit");
-    let beyond = about(own, true, 0, data(1, SMALL_CHUNK));
+    let beyond = about(own, true, 0, data(1, MAX_CHUNK));
     assert!(ends.other.take(beyond, now).is_err());
     assert_eq!(ends.next(), Poll::Ready(Err(Broken::Violation)));
     assert_eq!(ends.other.broken(theirs), None);
@@ -242,9 +242,9 @@ fn a_receiver_that_grants_everything_fills_no_memory() {
     ends.one.take(item, now).expect("allowed");
     let mut kept = 0;
     while ends.room().is_ready() {
-        let bytes = Bytes::from(vec![7; SMALL_CHUNK]);
+        let bytes = Bytes::from(vec![7; MAX_CHUNK]);
         ends.send(Chunk { bytes, elements: 1 }).expect("room");
-        kept += SMALL_CHUNK;
+        kept += MAX_CHUNK;
     }
     assert!(kept <= 4 << 20, "{kept}");
 }

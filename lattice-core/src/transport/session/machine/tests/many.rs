@@ -38,7 +38,7 @@ impl Many {
     fn fill(&mut self, chunks: usize) {
         for key in &self.own {
             for _ in 0..chunks {
-                let bytes = Bytes::from(vec![7; SMALL_CHUNK]);
+                let bytes = Bytes::from(vec![7; MAX_CHUNK]);
                 let chunk = Chunk { bytes, elements: 1 };
                 let sent = self.one.send((*key, 0), chunk, None, self.now);
                 sent.expect("credit");
@@ -296,8 +296,8 @@ fn a_channel_is_ready_once_however_often_it_is_queued() {
 
 #[test]
 fn a_small_part_of_a_frame_does_not_keep_the_frame() {
-    let frame = Bytes::from(vec![7; SMALL_CHUNK]);
-    for size in [10, 5_000, SMALL_CHUNK - 1] {
+    let frame = Bytes::from(vec![7; MAX_CHUNK]);
+    for size in [10, 5_000, MAX_CHUNK - 1] {
         let chunk = Chunk::received(frame.slice(..size), 1);
         assert_ne!(chunk.bytes.as_ptr(), frame.as_ptr(), "{size}");
     }

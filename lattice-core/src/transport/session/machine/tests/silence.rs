@@ -7,7 +7,7 @@ use crate::wire::Item;
 fn without_credit() -> Ends {
     let mut ends = Ends::new(window(40_000));
     ends.carry();
-    let bytes = Bytes::from(vec![7; SMALL_CHUNK]);
+    let bytes = Bytes::from(vec![7; MAX_CHUNK]);
     ends.send(Chunk { bytes, elements: 1 }).expect("credit");
     ends.carry();
     ends.wait(ms(60));

@@ -177,7 +177,7 @@ impl Peer {
         }
         for (at, key) in self.keys.iter().enumerate() {
             while self.unsent[at] > 0 && self.one.has_room((*key, 0)) {
-                let bytes = Bytes::from(vec![7; SMALL_CHUNK]);
+                let bytes = Bytes::from(vec![7; MAX_CHUNK]);
                 let chunk = Chunk { bytes, elements: 1 };
                 let sent = self.one.send((*key, 0), chunk, None, now);
                 sent.expect("room");
