@@ -101,8 +101,7 @@ impl FlowControl {
         }
     }
 
-    /// Whether this node makes small calls, to any peer.
-    pub(super) fn has_small_calls(&self, now: Instant) -> bool {
+    fn has_small_calls(&self, now: Instant) -> bool {
         let small = self.small.0.load(Ordering::Relaxed);
         let mut seen = self.seen.lock();
         if seen.0 != small {

@@ -1,7 +1,7 @@
 //! What a user of a session holds: the session itself, and a half of each of its channels.
 
 use super::{
-    Broken, PeerSessions, RESEND, Refused, Window,
+    Broken, MAX_CHUNK, PeerSessions, RESEND, Refused, Window,
     machine::{Chunk, Machine, SessionKey, Taken},
     shares::ComponentPlace,
 };
@@ -140,35 +140,29 @@ impl SendHalf {
         self
     }
 
-    /// Waits until a chunk may be sent. Returns how many bytes it may have: at least
-    /// [`small`](Self::small).
-    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
-        let Poll::Ready(room) = self.poll_credit(context)? else {
-            return Poll::Pending;
-        };
-        let Memory::Counted(held) = &mut self.memory else {
-            return Poll::Ready(Ok(room));
-        };
-        let sending = &self.half.peer.sending;
-        if held.is_none() {
-            let small = || sending.hold(self.half.peer.small());
-            *held = sending.hold(room).or_else(small);
-        }
-        if let Some(held) = held {
-            return Poll::Ready(Ok(room.min(held.bytes())));
-        }
-        self.half
-            .act(|machine, at, _| machine.wake_later(at, context.waker()));
-        Poll::Pending
-    }
-
-    /// Waits as [`poll_ready`](Self::poll_ready) does, but not for memory at this end.
-    pub(crate) fn poll_credit(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
-        let room = self
+    /// Waits until a chunk of [`MAX_CHUNK`] bytes may be sent. Returns how many elements it may
+    /// have.
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, Broken>> {
+        let elements = self
             .half
             .act(|machine, at, _| machine.poll_room(at, context.waker()));
-        let most = self.half.peer.most();
-        room.map_ok(|room| room.bytes.min(most))
+        if let (Poll::Ready(Ok(_)), Memory::Counted(held @ None)) = (&elements, &mut self.memory) {
+            *held = self.half.peer.sending.hold(MAX_CHUNK);
+            if held.is_none() {
+                self.half
+                    .act(|machine, at, _| machine.wake_later(at, context.waker()));
+                return Poll::Pending;
+            }
+        }
+        elements
+    }
+
+    /// Waits until a chunk of [`MAX_CHUNK`] bytes may be sent, as far as its receiver is concerned.
+    pub(crate) fn poll_credit(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let elements = self
+            .half
+            .act(|machine, at, _| machine.poll_room(at, context.waker()));
+        elements.map_ok(|_| ())
     }
 
     /// Waits until the channel is broken.
@@ -179,13 +173,13 @@ impl SendHalf {
         }
     }
 
-    /// So many bytes of a chunk can be sent whenever anything can.
-    pub(crate) fn small(&self) -> usize {
-        self.half.peer.small()
+    /// Most bytes of a chunk.
+    pub(crate) fn most(&self) -> usize {
+        self.half.peer.chunk
     }
 
     /// Waits as [`poll_ready`](Self::poll_ready) does.
-    pub(crate) async fn ready(&mut self) -> Result<usize, Broken> {
+    pub(crate) async fn ready(&mut self) -> Result<u64, Broken> {
         poll_fn(|context| self.poll_ready(context)).await
     }
 
@@ -217,16 +211,14 @@ impl SendHalf {
 
     /// Sends all of `bytes` in chunks without elements. They are not copied.
     pub(crate) async fn send_all(&mut self, mut bytes: Bytes) -> Result<(), Broken> {
+        let most = self.half.peer.chunk;
         while !bytes.is_empty() {
             self.ready().await?;
-            let most = self.half.peer.most();
             // As many as there is room for, in one go.
             self.half.act(|machine, at, now| {
-                while !bytes.is_empty()
-                    && let Some(room) = machine.room(at)
-                {
+                while !bytes.is_empty() && machine.has_room(at) {
                     let chunk = Chunk {
-                        bytes: bytes.split_to(bytes.len().min(room.bytes).min(most)),
+                        bytes: bytes.split_to(bytes.len().min(most)),
                         elements: 0,
                     };
                     machine.send(at, chunk, None, now)?;

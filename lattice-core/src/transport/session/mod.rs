@@ -41,11 +41,11 @@
 //!
 //! # Chunks
 //!
-//! A chunk has at most 64 KiB, and travels in a frame of its own in [`Lane::Bulk`]; credits and
+//! A chunk has at most 32 KiB, and travels in a frame of its own in [`Lane::Bulk`]; credits and
 //! cancels travel in [`Lane::Small`]. Chunks have a subscription and a task of their own at the
 //! receiver, so small calls never wait for more than the chunk that is being written. While this
-//! node makes small calls, a chunk has at most 32 KiB, and at most 128 KiB of chunks to a peer are
-//! unacknowledged, as for bulk calls (`flow_control`).
+//! node makes small calls, at most 128 KiB of chunks to a peer are unacknowledged, as for bulk
+//! calls (`flow_control`).
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -71,8 +71,6 @@ mod tests;
 
 pub(crate) use broken::{Broken, Refused};
 pub(crate) use handle::{RecvHalf, SendHalf, Session};
-pub(crate) use machine::{
-    MAX_CHUNK, Place, RESEND, Ranges, SMALL_CHUNK, Seen, Taken, Terms, Window,
-};
+pub(crate) use machine::{MAX_CHUNK, Place, RESEND, Ranges, Seen, Taken, Terms, Window};
 pub(crate) use peer::PeerSessions;
 pub(super) use peer::{LazySessions, SessionCount};

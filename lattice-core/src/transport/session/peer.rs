@@ -7,7 +7,7 @@ use super::{
         id::FrameId,
         send_queue::{Address, Destination, FlushGuard, SendQueue, Then},
     },
-    Broken, MAX_CHUNK, Refused, SMALL_CHUNK, Session,
+    Broken, MAX_CHUNK, Refused, Session,
     machine::{Limits, Machine, SessionKey, Terms, Uplink},
     shares::ComponentShares,
 };
@@ -44,8 +44,8 @@ pub(crate) struct PeerSessions {
     /// Credits and cancels.
     control: SendQueue,
     flow: FlowControl,
-    /// Most bytes of a message of the bus.
-    max_message: usize,
+    /// Most bytes of a chunk that this end sends: what fits a message of the bus.
+    pub(super) chunk: usize,
     /// The memory of chunks that are sent and not acknowledged.
     pub(super) sending: Share,
     /// The memory of results that are sent.
@@ -123,7 +123,7 @@ impl PeerSessions {
             parts: queue(Lane::Bulk),
             control: queue(Lane::Small),
             flow: FlowControl::new(small_calls),
-            max_message: endpoint.max_message().max(1),
+            chunk: endpoint.max_message().clamp(1, MAX_CHUNK),
             sending: Share::of(&budgets.sending),
             results: Share::of(&budgets.sending),
             shares: count.shares.clone(),
@@ -172,20 +172,6 @@ impl PeerSessions {
     /// some of it for chunks of streams, which would wait until results are delivered.
     pub(crate) fn hold_result(&self, size: usize) -> Option<Held> {
         self.results.hold_leaving_a_quarter(size)
-    }
-
-    /// Most bytes of a chunk that this end sends now.
-    pub(super) fn most(&self) -> usize {
-        if self.flow.has_small_calls(tokio::time::Instant::now()) {
-            self.small()
-        } else {
-            self.max_message.min(MAX_CHUNK)
-        }
-    }
-
-    /// Most bytes of one while there are small calls.
-    pub(super) fn small(&self) -> usize {
-        self.max_message.min(SMALL_CHUNK)
     }
 
     /// Works on the sessions, and does what follows from that.

@@ -22,6 +22,9 @@ use std::{
 /// Elements that are asked for first, when nothing is known of them: no more than a page of bytes,
 /// or half of the streams that may be open at once.
 const FIRST: usize = 512;
+/// Bytes of elements that are asked for at once: a chunk. More would wait in this process when the
+/// other host has no more room.
+const ASKED: usize = 32 * 1024;
 /// Elements that are asked for at once, of a stream whose elements have handles.
 const ASKED_WITH_HANDLES: usize = 64;
 /// Most streams in elements that were sent and that the other host has not taken yet. The others
@@ -33,10 +36,8 @@ pub(super) struct Outlet {
     shared: Arc<SharedSession>,
     half: SendHalf,
     reader: Reader,
-    /// Bytes of an element, as far as is known.
-    size: Option<usize>,
-    /// Whether elements have had handles.
-    has_handles: bool,
+    /// Elements to ask for.
+    asked: usize,
     /// Chunks that were sent.
     sent: u64,
     untaken: Untaken,
@@ -48,8 +49,7 @@ impl Outlet {
             shared,
             half,
             reader,
-            size: None,
-            has_handles: false,
+            asked: FIRST,
             sent: 0,
             untaken: Untaken::default(),
         }
@@ -65,10 +65,9 @@ impl Outlet {
 
     async fn send_all(&mut self) -> Result<(), session::Broken> {
         loop {
-            // Nothing is taken from the writer before the other host has room for it, and no more
-            // than that.
-            let room = poll_fn(|cx| self.poll_room(cx)).await?;
-            self.reader.ask(self.elements_in(room));
+            // Nothing is taken from the writer before the other host has room for it.
+            poll_fn(|cx| self.poll_room(cx)).await?;
+            self.reader.ask(self.asked);
             let sent = match self.next().await? {
                 Ok(Some(chunk)) => self.send(chunk).await?,
                 Ok(None) => break,
@@ -89,7 +88,7 @@ impl Outlet {
 
     /// Waits until the other host has room for more elements, and has taken most of the streams
     /// before.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, session::Broken>> {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), session::Broken>> {
         if self.untaken.streams() >= MOST_UNTAKEN {
             // From here on, this is woken when the other host takes some.
             let broken = self.half.poll_broken(cx);
@@ -100,16 +99,6 @@ impl Outlet {
         }
         self.settle();
         self.half.poll_credit(cx)
-    }
-
-    /// How many elements to ask for, when there is room for so many bytes.
-    fn elements_in(&self, room: usize) -> usize {
-        let elements = self.size.map_or(FIRST, |size| room / size).max(1);
-        if self.has_handles {
-            elements.min(ASKED_WITH_HANDLES)
-        } else {
-            elements
-        }
     }
 
     /// The next elements, unless the other end goes away first.
@@ -133,7 +122,8 @@ impl Outlet {
 
     /// Sends elements. Fails within the result if they can't be sent, and so the stream can't.
     async fn send(&mut self, chunk: Chunk) -> Result<Result<(), Broken>, session::Broken> {
-        self.size = Some(chunk.bytes.len().div_ceil(chunk.count.max(1)).max(1));
+        let size = chunk.bytes.len().div_ceil(chunk.count.max(1)).max(1);
+        self.asked = (ASKED / size).max(1);
         let Some(count) = u32::try_from(chunk.count)
             .ok()
             .filter(|count| *count <= Parcel::MAX)
@@ -141,11 +131,10 @@ impl Outlet {
             return Ok(Err(invalid("it has too many elements at once")));
         };
         if chunk.handles.is_empty() {
-            self.has_handles = false;
             self.put(chunk.bytes, Parcel::Elements(count)).await?;
             return Ok(Ok(()));
         }
-        self.has_handles = true;
+        self.asked = self.asked.min(ASKED_WITH_HANDLES);
         let mut parcel = Passing::default();
         let bytes = match self.name(chunk, &mut parcel) {
             Ok(bytes) => bytes,
@@ -154,7 +143,7 @@ impl Outlet {
                 return Ok(Err(broken));
             }
         };
-        let chunks = bytes.len().div_ceil(self.half.small()).max(1) as u64;
+        let chunks = bytes.len().div_ceil(self.half.most()).max(1) as u64;
         let last = self.sent + chunks;
         self.half.track(last);
         self.untaken.push(last, parcel);
@@ -183,17 +172,13 @@ impl Outlet {
     /// Sends a parcel in as many chunks as it needs.
     async fn put(&mut self, mut bytes: Bytes, parcel: Parcel) -> Result<(), session::Broken> {
         loop {
-            let mut most = self.half.ready().await?;
-            if matches!(parcel, Parcel::WithHandles(_)) {
-                // The number of its chunks is known before.
-                most = self.half.small();
-            }
-            let piece = bytes.split_to(bytes.len().min(most));
+            let piece = bytes.split_to(bytes.len().min(self.half.most()));
             let said = if bytes.is_empty() {
                 parcel
             } else {
                 Parcel::Partial
             };
+            self.half.ready().await?;
             self.half.send(piece, said.count())?;
             self.sent += 1;
             if bytes.is_empty() {

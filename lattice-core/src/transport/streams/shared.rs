@@ -5,16 +5,14 @@ use crate::{
     id::Origin,
     stream::{Broken, Reader, channel},
     sync::Mutex,
-    transport::session::{
-        Place, Ranges, RecvHalf, Refused, SMALL_CHUNK, SendHalf, Session, Window,
-    },
+    transport::session::{Place, Ranges, RecvHalf, Refused, SendHalf, Session, Window},
     wire::WHOLE_SESSION,
 };
 use std::sync::{Arc, atomic::AtomicUsize};
 
 /// How much a reader is sent ahead. A thousand readers that have stopped take 32 MiB.
 const WINDOW: Window = Window {
-    bytes: SMALL_CHUNK,
+    bytes: 32 * 1024,
     most: 1024 * 1024,
     elements: u64::MAX,
 };

@@ -2,12 +2,9 @@
 
 use bytes::Bytes;
 
-/// Most bytes of a chunk. Larger ones were not faster.
-pub(crate) const MAX_CHUNK: usize = 64 * 1024;
-/// Bytes that every channel has room for, or nothing is sent in it. While there are small calls, no
-/// chunk has more: it is as much as a frame of coalesced calls has, so that a small call waits no
+/// Most bytes of a chunk: as much as a frame of coalesced calls has, so that a small call waits no
 /// longer behind a chunk than behind other calls.
-pub(crate) const SMALL_CHUNK: usize = 32 * 1024;
+pub(crate) const MAX_CHUNK: usize = 32 * 1024;
 /// Bytes that a chunk counts for in addition to its own. It bounds the number of chunks in memory,
 /// for a sender of very small ones.
 pub(super) const CHUNK_COST: u64 = 128;
@@ -24,7 +21,7 @@ impl Chunk {
     /// A chunk that was received. It is copied unless it fills its frame: a slice would keep all of
     /// the frame in memory, with whatever else is in it, and only its own bytes would be counted.
     pub(super) fn received(bytes: Bytes, elements: u32) -> Self {
-        let bytes = if bytes.len() < SMALL_CHUNK {
+        let bytes = if bytes.len() < MAX_CHUNK {
             Bytes::copy_from_slice(&bytes)
         } else {
             bytes
@@ -49,8 +46,8 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// What a chunk of [`SMALL_CHUNK`] bytes counts for.
-    pub(super) const SMALL: u64 = SMALL_CHUNK as u64 + CHUNK_COST;
+    /// What the largest chunk counts for.
+    pub(super) const LARGEST: u64 = MAX_CHUNK as u64 + CHUNK_COST;
 
     pub(super) fn plus(self, other: Self) -> Self {
         Self {

@@ -116,7 +116,7 @@ pub(super) enum Arrived {
 impl Incoming {
     /// A channel with memory from `room`; `None` if there is not enough for a chunk.
     pub(super) fn new(window: Window, room: &Share, now: Instant) -> Option<Self> {
-        let least = Totals::SMALL as usize;
+        let least = Totals::LARGEST as usize;
         let mut bytes = window.bytes.min(room.largest()).max(least);
         let held = loop {
             match room.hold(bytes) {
@@ -301,7 +301,7 @@ impl Incoming {
         let (more, left) = (self.limit().minus(told), told.minus(self.arrived));
         let a_quarter = |more: u64, of: u64| more > 0 && more >= of / 4;
         let short_of_bytes = a_quarter(more.bytes, self.window.bytes)
-            || (more.bytes > 0 && left.bytes < Totals::SMALL);
+            || (more.bytes > 0 && left.bytes < Totals::LARGEST);
         let short_of_elements = a_quarter(more.elements, self.window.elements)
             || (more.elements > 0 && left.elements == 0);
         short_of_bytes || short_of_elements

@@ -23,10 +23,9 @@ mod tests;
 mod timing;
 mod uplink;
 
-pub(crate) use chunk::{Chunk, MAX_CHUNK, SMALL_CHUNK};
+pub(crate) use chunk::{Chunk, MAX_CHUNK};
 pub(crate) use gone::Taken;
 pub(crate) use incoming::Window;
-
 pub(crate) use place::Place;
 pub(crate) use ranges::Ranges;
 pub(crate) use seen::Seen;

@@ -1,7 +1,7 @@
 //! A channel in which this end sends.
 
 use super::{
-    chunk::{CHUNK_COST, Chunk, MAX_CHUNK, Totals},
+    chunk::{Chunk, Totals},
     pace::{Overdue, Pace, Sent, Way},
     timing::{ASK, SLOWEST_ASK},
 };
@@ -17,14 +17,6 @@ use std::{
 const MOST_KEPT: u64 = 4 * 1024 * 1024;
 /// Most chunks that it keeps.
 const MOST_CHUNKS: usize = 1_024;
-
-/// What the next chunk of a channel may have at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
-    /// At least [`SMALL_CHUNK`](super::SMALL_CHUNK).
-    pub(crate) bytes: usize,
-    pub(crate) elements: u64,
-}
 
 /// What comes next in a channel.
 #[derive(Debug)]
@@ -195,17 +187,16 @@ impl Outgoing {
         }
     }
 
-    /// What the next chunk may have, if it may have [`SMALL_CHUNK`](super::SMALL_CHUNK) bytes.
-    pub(super) fn room(&self) -> Option<Room> {
+    /// How many elements the next chunk may have, if it may have [`MAX_CHUNK`](super::MAX_CHUNK)
+    /// bytes.
+    pub(super) fn room(&self) -> Option<u64> {
         let left = self.amounts.credit?.minus(self.amounts.queued);
         let kept = self.amounts.queued.minus(self.amounts.acknowledged).bytes;
-        let bytes = left.bytes.min(MOST_KEPT.saturating_sub(kept));
-        let has_room =
-            bytes >= Totals::SMALL && left.elements > 0 && self.parts.len() < MOST_CHUNKS;
-        has_room.then(|| Room {
-            bytes: (bytes - CHUNK_COST).min(MAX_CHUNK as u64) as usize,
-            elements: left.elements,
-        })
+        let has_room = left.bytes >= Totals::LARGEST
+            && left.elements > 0
+            && kept + Totals::LARGEST <= MOST_KEPT
+            && self.parts.len() < MOST_CHUNKS;
+        has_room.then_some(left.elements)
     }
 
     /// Queues a chunk. Returns false if there is no room for it.

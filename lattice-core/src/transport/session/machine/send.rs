@@ -6,7 +6,7 @@ use super::{
     chunk::Chunk,
     gone::{OutgoingEnd, Taken},
     item_of,
-    outgoing::{Outgoing, Part, Room},
+    outgoing::{Outgoing, Part},
     pace::{Overdue, Way},
     session::Session,
 };
@@ -53,27 +53,29 @@ impl Machine {
         Ok(channel)
     }
 
-    /// Waits until a chunk may be sent. Returns what it may have.
+    /// Waits until a chunk may be sent. Returns how many elements it may have; it may have
+    /// [`MAX_CHUNK`](super::MAX_CHUNK) bytes.
     pub(crate) fn poll_room(
         &mut self,
         (key, channel): ChannelKey,
         waker: &Waker,
-    ) -> Poll<Result<Room, Broken>> {
+    ) -> Poll<Result<u64, Broken>> {
         let outgoing = match self.sending(key, channel) {
             Ok(outgoing) => outgoing,
             Err(broken) => return Poll::Ready(Err(broken)),
         };
-        if let Some(room) = outgoing.room() {
-            return Poll::Ready(Ok(room));
+        if let Some(elements) = outgoing.room() {
+            return Poll::Ready(Ok(elements));
         }
         outgoing.waiting = Some(waker.clone());
         Poll::Pending
     }
 
-    /// The room for a chunk, if there is any now.
-    pub(crate) fn room(&self, (key, channel): ChannelKey) -> Option<Room> {
-        let session = self.sessions.get(&key)?;
-        session.outgoing.get(&channel)?.room()
+    /// Whether there is room for a chunk now.
+    pub(crate) fn has_room(&self, (key, channel): ChannelKey) -> bool {
+        let session = self.sessions.get(&key);
+        let outgoing = session.and_then(|session| session.outgoing.get(&channel));
+        outgoing.is_some_and(|outgoing| outgoing.room().is_some())
     }
 
     /// Wakes a task when something changes for a channel, or with the next [tick](Self::tick).
