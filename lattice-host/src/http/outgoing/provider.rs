@@ -25,6 +25,7 @@ use http::{HeaderValue, Method, header};
 use lattice_core::{
     call::Context,
     link::{Link, LinkKey},
+    name::InterfaceName,
     serve::Service,
 };
 use lattice_provider_sdk::{Call, HostPath, Instance, IntoService, Provider, Refusal};
@@ -151,6 +152,17 @@ impl Provider for Web {
             timeouts: settings.timeouts,
             warnings: Warnings::default(),
         })
+    }
+
+    fn config_schema() -> Option<String> {
+        Some(LinkConfig::schema())
+    }
+
+    fn also_served_as() -> Vec<InterfaceName> {
+        let names = SERVED_AS.iter();
+        names
+            .filter_map(|name| InterfaceName::new(*name).ok())
+            .collect()
     }
 }
 

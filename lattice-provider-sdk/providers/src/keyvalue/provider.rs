@@ -4,13 +4,14 @@ use super::{
     backend::{Addition, Backend, Failure, KeyRange, Place, Seen},
     config::{Binding, Limits, LinkConfig, MAX_BATCH, MAX_KEY, PAGE},
     cursors::Cursors,
-    watch::Watchers,
+    watch::{self, Watchers},
     worlds::{World, spin, watched},
     write::{Write, Written},
 };
 use crate::patience::patience;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use lattice_core::name::InterfaceName;
 use lattice_provider_sdk::{
     BackendRequest, Both, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
 };
@@ -125,6 +126,10 @@ impl<B: Backend> Provider for KeyValue<B> {
 
     fn config_schema() -> Option<String> {
         serde_json::to_string(&schemars::schema_for!(LinkConfig)).ok()
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        watch::schema(interface)
     }
 }
 
