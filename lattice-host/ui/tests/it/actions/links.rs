@@ -231,7 +231,7 @@ async fn the_source_of_a_link_may_describe_its_config() {
         "lattice:config/schema@0.1.0",
         "outgoing-config",
         "func(interface: string) -> option<string>",
-        async |(interface,): (String,)| (interface == GREETER).then(|| "{}".to_owned()),
+        |(interface,): (String,)| async move { (interface == GREETER).then(|| "{}".to_owned()) },
     );
     let ticker = page.lattice.serve("ticker", describes.expect("valid"));
     let _ticker = ticker.await.expect("served");
@@ -251,7 +251,7 @@ async fn the_source_of_a_link_may_describe_its_config() {
         let missing = answer["missing"].as_str().expect("a reason");
         assert!(missing.contains("`greeter` doesn't describe"), "{missing}");
     }
-    page.denied(&ask("no%20name", GREETER), "bad-field").await;
+    page.denied(&ask("no%20name", GREETER), "bad-name").await;
 }
 
 #[tokio::test(start_paused = true)]
