@@ -16,7 +16,7 @@ mod instance;
 mod portable;
 mod span;
 
-pub use backend::BackendRequest;
+pub use backend::{BackendRequest, BackendServer};
 pub use both::Both;
 pub use call::Call;
 pub use instance::Instance;
