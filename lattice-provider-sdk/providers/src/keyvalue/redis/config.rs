@@ -76,8 +76,8 @@ impl RedisConfig {
         }
     }
 
-    /// Returns the number of the database and the server, as traces have them. Neither has a user or
-    /// a password in it.
+    /// Returns the number of the database and the server, as traces have them. Neither has a user
+    /// or a password in it.
     pub(super) fn place(&self) -> (String, Option<BackendServer>) {
         let Ok(info) = self.url.expose().into_connection_info() else {
             // It is refused when the provider starts.
