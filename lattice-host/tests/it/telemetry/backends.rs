@@ -9,21 +9,18 @@ use lattice_otel::{
 use lattice_provider_sdk::serve;
 use lattice_providers::{
     keyvalue::{MemoryConfig, MemoryKeyValue},
-    sql::{Sqlite, SqliteConfig},
+    sql::{
+        Sqlite, SqliteConfig,
+        database::{DatabaseClient, INTERFACE as DATABASE},
+    },
 };
 
 lattice_provider_sdk::client!({ inline: "
     package test:backends;
-    world app {
-        import lattice:keyvalue/store@0.1.0;
-        import lattice:sql/database@0.1.0;
-    }
+    world app { import lattice:keyvalue/store@0.1.0; }
 " });
 
-use lattice::{
-    keyvalue::store::{INTERFACE as STORE, StoreClient},
-    sql::database::{DatabaseClient, INTERFACE as DATABASE},
-};
+use lattice::keyvalue::store::{INTERFACE as STORE, StoreClient};
 
 /// What no span has: it is a key, a value and a part of statements.
 const SECRET: &str = "enigma-4711";
