@@ -439,8 +439,8 @@ pub use lattice_core::{
 pub use lattice_provider_macros::{client, provider};
 pub use place::read_places;
 pub use provider::{
-    BackendRequest, Both, Call, Dispatch, Instance, Portable, PortableTypes, Provider, Refusal,
-    Stateless, WorkSpan,
+    BackendRequest, BackendServer, Both, Call, Dispatch, Instance, Portable, PortableTypes,
+    Provider, Refusal, Stateless, WorkSpan,
 };
 pub use secret::Secret;
 pub use serve::{serve, serve_within};

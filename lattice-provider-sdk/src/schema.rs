@@ -12,60 +12,94 @@ use lattice_core::{
 };
 
 const INTERFACE: &str = "lattice:config/schema@0.1.0";
-const FUNCTION: &str = "link-config";
+/// Tells the schema of a link that leads to the provider.
+const LINK: &str = "link-config";
+/// Tells the schema of a link that leads from the provider to another component.
+const OUTGOING: &str = "outgoing-config";
 const SIGNATURE: &str = "func(interface: string) -> option<string>";
 
 /// What a provider says of the configs of its links.
 pub(crate) struct ConfigSchema {
+    link: Described,
+    outgoing: Described,
+}
+
+/// The links of one direction.
+struct Described {
     function: FunctionKey,
-    interfaces: Vec<InterfaceName>,
-    text: String,
+    /// The interfaces through which they lead, with the schemas of their configs.
+    schemas: Vec<(InterfaceName, String)>,
 }
 
 impl ConfigSchema {
     /// Returns what the provider says, and adds the interface to its exports. `None` if it says
     /// nothing, or exports the interface by itself.
     pub(crate) fn of<P: Provider>(types: &mut ComponentTypes) -> Option<Self> {
-        let text = P::config_schema()?;
-        let function = function().expect("the names are valid");
-        let interfaces: Vec<InterfaceName> = types.exports.keys().cloned().collect();
-        if interfaces.contains(function.interface()) {
+        let [link, outgoing] = [LINK, OUTGOING].map(|name| function(name).expect("valid names"));
+        let name = link.interface().clone();
+        if types.exports.contains_key(&name) {
             return None;
         }
+        let imported = types.imports.keys();
+        let leaving = imported
+            .filter_map(|interface| Some((interface.clone(), P::outgoing_schema(interface)?)));
+        let leaving: Vec<_> = leaving.collect();
+        let text = P::config_schema();
+        if text.is_none() && leaving.is_empty() {
+            return None;
+        }
+        let served = types.exports.keys().cloned().chain(P::also_served_as());
+        let arriving = served.filter_map(|interface| Some((interface, text.clone()?)));
+        let arriving = arriving.collect();
         let mut functions = InterfaceTypes::default();
-        let signature = function.signature().to_owned();
-        functions
-            .functions
-            .insert(function.function().clone(), signature);
-        types
-            .exports
-            .insert(function.interface().clone(), functions);
+        for function in [&link, &outgoing] {
+            let signature = function.signature().to_owned();
+            functions
+                .functions
+                .insert(function.function().clone(), signature);
+        }
+        types.exports.insert(name, functions);
         Some(Self {
-            function: function.key(),
-            interfaces,
-            text,
+            link: Described {
+                function: link.key(),
+                schemas: arriving,
+            },
+            outgoing: Described {
+                function: outgoing.key(),
+                schemas: leaving,
+            },
         })
     }
 
-    pub(crate) fn serves(&self, function: FunctionKey) -> bool {
-        self.function == function
+    /// Answers a call, unless it is one of another function: the schema for each interface through
+    /// which links can lead.
+    pub(crate) fn answer(
+        &self,
+        function: FunctionKey,
+        args: &Bytes,
+    ) -> Option<Result<Bytes, CallError>> {
+        let mut directions = [&self.link, &self.outgoing].into_iter();
+        let described = directions.find(|described| described.function == function)?;
+        Some(described.answer(args))
     }
+}
 
-    /// Answers a call: the schema for each interface to which links can lead.
-    pub(crate) fn answer(&self, args: &Bytes) -> Result<Bytes, CallError> {
+impl Described {
+    fn answer(&self, args: &Bytes) -> Result<Bytes, CallError> {
         let bad = |reason: String| CallError::BadArguments { reason };
         let (interface,): (String,) = from_bytes(args).map_err(|error| bad(error.to_string()))?;
         let asked = InterfaceName::new(&interface).map_err(|error| bad(error.to_string()))?;
-        let mut interfaces = self.interfaces.iter();
-        let is_served = interfaces.any(|served| served.compat() == asked.compat());
-        to_bytes(&is_served.then_some(&self.text)).map_err(|error| CallError::BadResult {
+        let mut schemas = self.schemas.iter();
+        let schema = schemas.find(|(interface, _)| interface.compat() == asked.compat());
+        let schema = schema.map(|(_, schema)| schema);
+        to_bytes(&schema).map_err(|error| CallError::BadResult {
             reason: error.to_string(),
         })
     }
 }
 
-fn function() -> Result<FunctionRef, NameError> {
+fn function(name: &str) -> Result<FunctionRef, NameError> {
     let interface = InterfaceName::new(INTERFACE)?;
-    let name = FunctionName::new(FUNCTION)?;
+    let name = FunctionName::new(name)?;
     Ok(FunctionRef::new(interface, name, SIGNATURE))
 }

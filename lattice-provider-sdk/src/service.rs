@@ -90,9 +90,9 @@ impl<P: Provider> Service for ProviderService<P> {
 
     fn call(&self, request: Request) -> Answer {
         if let Some(schema) = &self.schema
-            && schema.serves(request.function)
+            && let Some(answer) = schema.answer(request.function, &request.args)
         {
-            return Answer::Ready(schema.answer(&request.args));
+            return Answer::Ready(answer);
         }
         let provider = self.bound.provider.clone();
         let Some(link) = &request.link else {

@@ -13,6 +13,7 @@ use std::{
     },
     time::Instant,
 };
+use tokio::time::Instant as Moment;
 
 /// What a request is counted with that its client gave up.
 const ABANDONED: &str = lattice_core::trace::CANCELLED;
@@ -127,6 +128,15 @@ impl Drop for ReceivedRequest {
 /// Counts the requests that go out.
 pub(super) struct SentRequests(DurationSeries<SentKey, ()>);
 
+/// A request that goes out and has no outcome yet. Dropping it counts one that was given up.
+pub(super) struct SentRequest<'a> {
+    all: &'a SentRequests,
+    method: &'static str,
+    began: Moment,
+    deadline: Moment,
+    outcome: Option<Result<StatusCode, String>>,
+}
+
 /// The method, and the status or the error.
 type SentKey = (&'static str, Result<StatusCode, String>);
 
@@ -137,15 +147,15 @@ impl Default for SentRequests {
 }
 
 impl SentRequests {
-    /// Counts a request that has a response, or failed with this code.
-    pub(super) fn count(
-        &self,
-        method: &str,
-        began: tokio::time::Instant,
-        sent: Result<StatusCode, &dyn std::fmt::Debug>,
-    ) {
-        let key = (names::method(method), sent.map_err(variant));
-        self.0.record(&key, began.elapsed(), || ());
+    /// Begins to count a request, which is given up at the latest at the deadline of its call.
+    pub(super) fn begin(&self, method: &str, deadline: Moment) -> SentRequest<'_> {
+        SentRequest {
+            all: self,
+            method: names::method(method),
+            began: Moment::now(),
+            deadline,
+            outcome: None,
+        }
     }
 
     /// Adds the metrics of the requests.
@@ -169,6 +179,22 @@ impl SentRequests {
         if let Some(other) = recorded.other {
             family.add_other(other);
         }
+    }
+}
+
+impl SentRequest<'_> {
+    /// Counts the response, or the code of the error.
+    pub(super) fn end(mut self, sent: Result<StatusCode, &dyn std::fmt::Debug>) {
+        self.outcome = Some(sent.map_err(variant));
+    }
+}
+
+impl Drop for SentRequest<'_> {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take();
+        let given_up = || Err(names::given_up(self.deadline).to_owned());
+        let key = (self.method, outcome.unwrap_or_else(given_up));
+        self.all.0.record(&key, self.began.elapsed(), || ());
     }
 }
 
@@ -228,11 +254,12 @@ mod tests {
             Plain,
         }
         let requests = SentRequests::default();
-        let began = tokio::time::Instant::now();
+        let deadline = Moment::now() + std::time::Duration::from_mins(1);
         for error in [Error::Dns { code: 1 }, Error::Dns { code: 2 }, Error::Plain] {
-            requests.count("GET", began, Err(&error));
+            requests.begin("GET", deadline).end(Err(&error));
         }
-        requests.count("GET", began, Ok(StatusCode::NOT_FOUND));
+        let sent = requests.begin("GET", deadline);
+        sent.end(Ok(StatusCode::NOT_FOUND));
         let mut metrics = Metrics::new(SystemTime::UNIX_EPOCH);
         requests.add_metrics(&mut metrics);
         let error = |error| metrics.total(is::HTTP_CLIENT.name, &[("error.type", error)]);
@@ -240,5 +267,21 @@ mod tests {
             ["Dns", "Plain", "404"].map(error),
             [2.0, 1.0, 1.0].map(Some)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_given_up_is_counted_as_that() {
+        let (requests, limit) = (SentRequests::default(), std::time::Duration::from_secs(2));
+        drop(requests.begin("GET", Moment::now() + limit));
+        let late = requests.begin("GET", Moment::now() + limit);
+        tokio::time::advance(limit).await;
+        drop(late);
+        let mut metrics = Metrics::new(SystemTime::UNIX_EPOCH);
+        requests.add_metrics(&mut metrics);
+        for kind in ["cancelled", "timeout"] {
+            let attributes = [("http.request.method", "GET"), ("error.type", kind)];
+            let count = metrics.total(is::HTTP_CLIENT.name, &attributes);
+            assert_eq!(count, Some(1.0), "{kind}");
+        }
     }
 }

@@ -29,6 +29,7 @@ mod metrics;
 mod names;
 pub mod outgoing;
 mod spans;
+mod urls;
 
 pub(crate) use figures::{ReceivedRequests, add_sent};
 pub(crate) use ingress::{BoundIngresses, Ingresses, LABEL as INGRESS_LABEL};

@@ -1,6 +1,8 @@
 //! The names of methods and errors in spans and metrics. There are few of each.
 
+use lattice_core::trace::CANCELLED;
 use std::fmt;
+use tokio::time::Instant;
 
 /// The methods that are named. Clients can invent others.
 const METHODS: [&str; 9] = [
@@ -8,6 +10,18 @@ const METHODS: [&str; 9] = [
 ];
 /// The name of all other methods, as the conventions of OpenTelemetry say.
 pub(super) const OTHER: &str = "_OTHER";
+
+/// What a request has as its error that was given up at the deadline of its call.
+const TIMEOUT: &str = "timeout";
+
+/// Returns what a request that is given up now has as its error.
+pub(super) fn given_up(deadline: Instant) -> &'static str {
+    if Instant::now() < deadline {
+        CANCELLED
+    } else {
+        TIMEOUT
+    }
+}
 
 /// Returns the name of a method.
 pub(super) fn method(given: &str) -> &'static str {

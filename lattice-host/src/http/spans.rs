@@ -1,15 +1,18 @@
 //! Spans of requests of HTTP, and the header `traceparent`.
 //!
-//! They have the attributes of the stable semantic conventions for HTTP, without the query of the
-//! URL and without headers, which may have secrets in them.
+//! They have the attributes of the stable semantic conventions for HTTP, without headers, which may
+//! have secrets in them, and requests to a wormhole without the query of the URL. Requests that go
+//! out have their URL, in which `urls` redacts what is known to be secret.
 
 use super::{
     exchange::{ErrorCode, Header},
     names::{self, method, variant},
+    urls,
 };
 use http::{StatusCode, Version, request::Parts};
 use lattice_core::{call::Context, id::TraceContext, trace, wormholes::Wormhole};
 use std::fmt;
+use tokio::time::Instant;
 use tracing::{Level, Span, field::Empty};
 
 /// The target of these spans.
@@ -57,10 +60,11 @@ impl RequestSpan {
     }
 
     /// Begins the span of a request that is sent to a server, if it is sampled, and puts it into
-    /// the context.
+    /// the context. Its URL is the origin with the path and query.
     pub(crate) fn client(
         given: &str,
         (scheme, host, port): (&str, &dyn fmt::Display, u16),
+        (origin, path): (&dyn fmt::Display, &str),
         context: &mut Context,
     ) -> Self {
         if !trace::is_sampled(context) {
@@ -79,10 +83,20 @@ impl RequestSpan {
             "error.type" = Empty,
             server.address = %host,
             server.port = i64::from(port),
+            url.full = urls::full(origin, path),
             url.scheme = scheme,
         );
         trace::join(&span, context);
         Self(span)
+    }
+
+    /// Returns what notes that the request was given up, unless it is told before it is dropped
+    /// that there is an outcome.
+    pub(crate) fn until_outcome(&self, deadline: Instant) -> Undecided<'_> {
+        Undecided {
+            span: Some(self),
+            deadline,
+        }
     }
 
     /// Returns the span, to run in it.
@@ -121,6 +135,28 @@ impl RequestSpan {
         if !self.is_none() {
             self.0.record("error.type", kind);
             self.0.record("otel.status_description", text);
+        }
+    }
+}
+
+/// A request that has no outcome yet.
+pub(crate) struct Undecided<'s> {
+    span: Option<&'s RequestSpan>,
+    deadline: Instant,
+}
+
+impl Undecided<'_> {
+    /// The request has an outcome.
+    pub(crate) fn decided(mut self) {
+        self.span = None;
+    }
+}
+
+impl Drop for Undecided<'_> {
+    fn drop(&mut self) {
+        if let Some(span) = self.span {
+            let kind = names::given_up(self.deadline);
+            span.failed(kind, "the request was given up before its response");
         }
     }
 }

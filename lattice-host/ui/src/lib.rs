@@ -40,6 +40,15 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The service limits by itself what a client can hold of it: how long the body of a request may
+//! take to arrive, how long it takes until a response begins, how many streams there are, and how
+//! long a stream may wait for a client that takes nothing of it. Connections are those of the
+//! application's server. It has to limit how many there are, how long the head of a request takes
+//! to arrive, and how long a write may make no progress: a client that reads nothing keeps its
+//! connection, with at most one response, for as long as that server lets it. axum's own `serve`
+//! limits none of them; hyper has `header_read_timeout`, and servers that are put in front of an
+//! application, such as nginx, have all three. [`Ui::serve`] does too.
+//!
 //! # Who may use it
 //!
 //! The page does what an operator with the lattice's key may do, so it is for operators:
@@ -72,7 +81,7 @@
 //! | module | is about |
 //! | --- | --- |
 //! | `error` | why the page can't be served |
-//! | `problem`, `limits`, `images`, `token`, `files`, `socket` | errors of requests, sizes and times, images of manifests, who is let in, the page's files, connections whose client stops reading |
+//! | `problem`, `limits`, `images`, `token`, `files`, `socket`, `stalled` | errors of requests, sizes and times, images of manifests, who is let in, the page's files, connections and streams whose client stops reading |
 //! | `state`, `request` | what handlers share; reading a request |
 //! | `events` | the stream of changes |
 //! | `actions` | everything that is asked for and changed beside the stream |
@@ -95,6 +104,7 @@ mod request;
 mod server;
 mod service;
 mod socket;
+mod stalled;
 mod state;
 mod token;
 mod ui;

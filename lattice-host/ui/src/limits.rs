@@ -13,12 +13,13 @@ pub struct UiLimits {
     pub streams: u32,
     /// Most bytes of a request's body. 1 MiB by default, which is a large manifest.
     pub body: u32,
-    /// How long the body of a request may take to arrive, and its head. 10 s by default.
+    /// How long the body of a request may take to arrive, and, for [`Ui::serve`](crate::Ui::serve),
+    /// its head. 10 s by default.
     pub arrival: Duration,
     /// How long it may take until a response begins. 60 s by default.
     pub response: Duration,
-    /// How long a client may take nothing of what is sent to it until it is disconnected, for
-    /// [`Ui::serve`](crate::Ui::serve). 30 s by default.
+    /// How long a client may take nothing of a stream until this ends, and, for
+    /// [`Ui::serve`](crate::Ui::serve), of any response until it is disconnected. 30 s by default.
     pub stall: Duration,
     /// The time between two signs of life on a stream without changes. 15 s by default: proxies
     /// close connections that are silent for a minute or less.

@@ -6,6 +6,7 @@ use crate::{
     files::File,
     guard::{Guard, guarded},
     problem::Problem,
+    stalled,
     state::State,
 };
 use axum::{
@@ -115,7 +116,8 @@ async fn stream_of_changes(
         // Proxies must not wait until they have more.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    let response = (headers, Body::from_stream(pieces)).into_response();
+    Ok(stalled::limited(response, page.state.limits().stall))
 }
 
 /// Everything that has no path of its own: the files of the page.

@@ -87,7 +87,8 @@ impl Ui {
     }
 
     /// Returns the page as a service, to mount in an existing application. The application's own
-    /// limits on connections apply, and it ends with [`UiService::stop`].
+    /// limits on connections apply: [the front page](crate#in-an-existing-application) says which
+    /// it needs. The service ends with [`UiService::stop`].
     ///
     /// # Errors
     /// [`UiError`], if the token or a host name isn't usable.

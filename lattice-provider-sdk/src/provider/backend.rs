@@ -12,8 +12,23 @@ pub struct BackendRequest<'r> {
     pub system: &'r str,
     /// What is requested, such as `get`: the attribute `db.operation.name`. One of a few names.
     pub operation: &'r str,
-    /// What of the backend it is for, such as a database or a bucket: the attribute `db.namespace`.
+    /// The database: the attribute `db.namespace`. Empty if it has no name, or that isn't known.
     pub namespace: &'r str,
+    /// What it is for within the database, such as a bucket or a table: the attribute
+    /// `db.collection.name`. Empty if it is for the whole database, or that isn't known.
+    pub collection: &'r str,
+    /// The server. None if there is none, or it isn't known which one of several it is.
+    pub server: Option<&'r BackendServer>,
+}
+
+/// The server of a backend, as the settings of its provider name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendServer {
+    /// Its name or address, or the path of its Unix socket, without a user and a password: the
+    /// attribute `server.address`.
+    pub address: String,
+    /// Its port: the attribute `server.port`. None for a Unix socket.
+    pub port: Option<u16>,
 }
 
 impl<P: Provider> Call<P> {
@@ -33,18 +48,51 @@ impl<P: Provider> Call<P> {
     ) -> impl Future<Output = Result<T, E>> + use<P, T, E, F> {
         self.begin_span(|| request.span()).attempt(work)
     }
+
+    /// Runs the work of a request to the provider's backend, as [`backend`](Self::backend) does.
+    /// `kind` names an error of it in the attribute `error.type`: one of a few names, which have
+    /// nothing of the request in them.
+    ///
+    /// # Errors
+    /// Fails like the work.
+    ///
+    /// # Cancel safety
+    /// That of the work.
+    pub fn backend_as<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        request: BackendRequest<'_>,
+        kind: fn(&E) -> &'static str,
+        work: F,
+    ) -> impl Future<Output = Result<T, E>> + use<P, T, E, F> {
+        self.begin_span(|| request.span()).attempt_as(kind, work)
+    }
 }
 
-impl BackendRequest<'_> {
+impl<'r> BackendRequest<'r> {
+    /// A request of which nothing else is known.
+    pub const fn new(system: &'r str, operation: &'r str) -> Self {
+        Self {
+            system,
+            operation,
+            namespace: "",
+            collection: "",
+            server: None,
+        }
+    }
+
     fn span(self) -> Span {
         let Self {
             system,
             operation,
             namespace,
+            collection,
+            server,
         } = self;
-        let name = match namespace {
-            "" => operation.to_owned(),
-            namespace => format!("{operation} {namespace}"),
+        let [namespace, collection] =
+            [namespace, collection].map(|part| (!part.is_empty()).then_some(part));
+        let name = match collection.or(namespace) {
+            Some(target) => format!("{operation} {target}"),
+            None => operation.to_owned(),
         };
         tracing::span!(
             target: WorkSpan::TARGET,
@@ -56,6 +104,10 @@ impl BackendRequest<'_> {
             db.system.name = system,
             db.operation.name = operation,
             db.namespace = namespace,
+            db.collection.name = collection,
+            server.address = server.map(|server| &*server.address),
+            // Signed, as attributes of OpenTelemetry are: other numbers would become text.
+            server.port = server.and_then(|server| server.port).map(i64::from),
             "error.type" = Empty,
         )
     }

@@ -3,7 +3,7 @@
 use crate::{flow::ResourceType, homes::Arguments, world::WitWorld};
 use lattice_core::{
     link::Link,
-    name::{LinkName, WormholeId},
+    name::{InterfaceName, LinkName, WormholeId},
     serve::Answer,
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -16,7 +16,7 @@ mod instance;
 mod portable;
 mod span;
 
-pub use backend::BackendRequest;
+pub use backend::{BackendRequest, BackendServer};
 pub use both::Both;
 pub use call::Call;
 pub use instance::Instance;
@@ -166,6 +166,23 @@ pub trait Provider: Sized + Send + Sync + 'static {
         None
     }
 
+    /// Returns the JSON schema of the config of links that lead from this provider to others
+    /// through an interface which its [`World`](Self::World) imports. None by default.
+    ///
+    /// It is told to tools in the same way as [`config_schema`](Self::config_schema), by another
+    /// function of `lattice:config/schema@0.1.0`.
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        let _ = interface;
+        None
+    }
+
+    /// Returns other names under which something around the provider serves interfaces of its
+    /// [`World`](Self::World). [`config_schema`](Self::config_schema) is told for these, too. None
+    /// by default.
+    fn also_served_as() -> Vec<InterfaceName> {
+        Vec::new()
+    }
+
     /// Decides whether a call is served, before its arguments are decoded. By default, every call
     /// is that a link or a binding allows. Must not block.
     ///
@@ -222,6 +239,13 @@ pub trait Stateless: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Returns the JSON schema of the config of links from this provider, as
+    /// [`Provider::outgoing_schema`].
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        let _ = interface;
+        None
+    }
+
     /// Returns how many of its resources others may hold, as [`Provider::handles`].
     fn handles(&self) -> usize {
         MOST_HANDLES
@@ -260,6 +284,10 @@ impl<P: Stateless> Provider for P {
 
     async fn wormhole(&self, _: &WormholeId, _: &LinkName) -> Option<()> {
         Some(())
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        <P as Stateless>::outgoing_schema(interface)
     }
 
     fn handles(&self) -> usize {

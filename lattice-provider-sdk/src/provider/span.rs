@@ -83,8 +83,25 @@ impl WorkSpan {
         &self,
         work: F,
     ) -> impl Future<Output = Result<T, E>> + use<T, E, F> {
+        self.attempt_as(|_| FAILED, work)
+    }
+
+    /// Runs work in the span, which fails if the work does. `kind` names the error in the attribute
+    /// `error.type`: one of a few names.
+    ///
+    /// # Errors
+    /// Fails like the work.
+    ///
+    /// # Cancel safety
+    /// That of the work.
+    pub fn attempt_as<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        kind: fn(&E) -> &'static str,
+        work: F,
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, F> {
         let span = self.clone();
-        self.run(work).inspect_err(move |_| span.failed(FAILED))
+        self.run(work)
+            .inspect_err(move |error| span.failed(kind(error)))
     }
 
     /// Notes that the work has failed. `kind` is the value of `error.type`, one of a few names, or

@@ -5,6 +5,7 @@ use super::{
     timeouts::Timeouts,
 };
 use lattice_provider_sdk::HostPath;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
@@ -13,22 +14,35 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// The most connections to one authority.
 const MOST_CONNECTIONS: usize = 1_024;
 
-/// The config of a link, as it is written.
-#[derive(Debug, Deserialize)]
+/// The config of a link to the web. It has to list at least one host in `allow`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct LinkConfig {
+    /// The hosts to which the link leads, such as `https://api.example.com` or `*.example.com`.
     allow: Vec<String>,
+    /// Whether names in `allow` may have, and entries be, addresses of private networks. False by
+    /// default.
     private: bool,
+    /// Whether HTTP/2 is used with servers that speak it over TLS. True by default.
     http2: bool,
+    /// The most connections to one scheme, host and port, at most 1,024. 32 by default.
     connections: usize,
+    /// How long it may take until there is a connection, in milliseconds, with the time until one
+    /// is free. 10,000 by default.
     connect_timeout_ms: u64,
+    /// How long it may take until the head of the response, in milliseconds, from the last part of
+    /// the request that was sent. 30,000 by default.
     first_byte_timeout_ms: u64,
+    /// How long it may take between two parts of the response's body, and until a part of the
+    /// request can be sent, in milliseconds. 30,000 by default.
     between_bytes_timeout_ms: u64,
     /// A setting of the provider, and known here for its refusal, which says so: the config of a
     /// link names no files.
     #[serde(rename = "ca-file")]
+    #[schemars(skip)]
     _ca_file: Option<HostPath>,
-    /// Used by the host of the component that makes the requests, which chooses a link by it.
+    /// The hosts for which the caller uses this link, if it has several for one interface: the host
+    /// of the component that makes the requests chooses a link by it. Not for the provider.
     #[serde(rename = "authorities")]
     _authorities: Vec<String>,
 }
@@ -73,6 +87,11 @@ impl Default for LinkConfig {
 }
 
 impl LinkConfig {
+    /// Returns the JSON schema of the config.
+    pub(super) fn schema() -> String {
+        schemars::schema_for!(Self).as_value().to_string()
+    }
+
     /// # Errors
     /// Fails with the first part that is wrong.
     pub(super) fn check(self) -> Result<Settings, ConfigError> {
@@ -136,6 +155,33 @@ mod tests {
         assert_eq!(settings.timeouts.connect, Duration::from_millis(1));
         assert_eq!(settings.timeouts.first_byte, Duration::from_millis(2));
         assert_eq!(settings.timeouts.between_bytes, Duration::from_millis(3));
+    }
+
+    #[test]
+    fn the_schema_has_every_field_with_its_default() {
+        let schema: serde_json::Value = serde_json::from_str(&LinkConfig::schema()).expect("JSON");
+        assert_eq!(schema["additionalProperties"], false);
+        let fields = schema["properties"].as_object().expect("fields");
+        let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let all = [
+            "allow",
+            "authorities",
+            "between-bytes-timeout-ms",
+            "connect-timeout-ms",
+            "connections",
+            "first-byte-timeout-ms",
+            "http2",
+            "private",
+        ];
+        assert_eq!(names, all, "and no file");
+        let whole = format!("{:?}", LinkConfig::default());
+        for (name, field) in fields {
+            let one = serde_json::json!({ name: field["default"] });
+            let config: LinkConfig = serde_json::from_value(one).expect("it fits");
+            assert_eq!(format!("{config:?}"), whole, "{name}");
+            assert!(field["description"].is_string(), "{name}");
+        }
     }
 
     #[test]

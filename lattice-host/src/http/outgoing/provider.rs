@@ -25,6 +25,7 @@ use http::{HeaderValue, Method, header};
 use lattice_core::{
     call::Context,
     link::{Link, LinkKey},
+    name::InterfaceName,
     serve::Service,
 };
 use lattice_provider_sdk::{Call, HostPath, Instance, IntoService, Provider, Refusal};
@@ -152,6 +153,17 @@ impl Provider for Web {
             warnings: Warnings::default(),
         })
     }
+
+    fn config_schema() -> Option<String> {
+        Some(LinkConfig::schema())
+    }
+
+    fn also_served_as() -> Vec<InterfaceName> {
+        let names = SERVED_AS.iter();
+        names
+            .filter_map(|name| InterfaceName::new(*name).ok())
+            .collect()
+    }
 }
 
 impl Handler for Web {
@@ -163,6 +175,8 @@ impl Handler for Web {
     ) -> Result<Response, ErrorCode> {
         let (begun, link) = (Instant::now(), call.binding());
         let method = logged(&request.method);
+        // Counted as well if the call is dropped, or its time is over.
+        let counted = SENT.begin(&method, call.context().deadline);
         let target = check(&mut request);
         let sent = match &target {
             Ok(target) => {
@@ -174,7 +188,7 @@ impl Handler for Web {
         };
         let outcome = sent.as_ref().map(http::Response::status);
         let outcome = outcome.map_err(|failure| &failure.code as &dyn std::fmt::Debug);
-        SENT.count(&method, begun, outcome);
+        counted.end(outcome);
         link.log(&method, target.ok().as_ref(), begun, &sent);
         sent.map(exchange::response_to_wire)
             .map_err(|failure| failure.code)
@@ -194,10 +208,13 @@ impl WebLink {
     ) -> Sent {
         let Target { scheme, host, port } = target;
         let server: (&str, &dyn Display, u16) = (scheme.as_str(), host, *port);
-        let span = RequestSpan::client(method, server, &mut context);
+        let path = request.path_with_query.as_deref().unwrap_or_default();
+        let span = RequestSpan::client(method, server, (target, path), &mut context);
+        let undecided = span.until_outcome(context.deadline);
         propagate(&mut request.headers, context.trace);
         let sent = self.send(target, request, options);
         let sent = sent.instrument(span.span()).await;
+        undecided.decided();
         match &sent {
             Ok(response) => span.responded(response.status(), |status| {
                 status.is_client_error() || status.is_server_error()

@@ -1,5 +1,6 @@
 //! Telemetry of hosts: the whole trace of one request.
 
+mod backends;
 mod pages;
 mod web;
 
@@ -178,5 +179,6 @@ async fn one_trace_leads_from_a_wormhole_to_the_backend_of_a_provider() {
     assert_eq!(roots.count(), 3, "{all:#?}");
 
     web::a_request_carries_its_span(&here, &sink, &telemetry).await;
+    backends::databases_have_spans(&here, &sink, &telemetry).await;
     telemetry.shutdown(TIME).await.expect("the sink takes it");
 }

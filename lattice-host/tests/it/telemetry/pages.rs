@@ -64,9 +64,8 @@ impl Handler for Backed {
         _: RequestOptions,
     ) -> Result<Response, ErrorCode> {
         let request = BackendRequest {
-            system: "test",
-            operation: "get",
             namespace: "pages",
+            ..BackendRequest::new("test", "get")
         };
         let page = async { Ok::<_, Infallible>(Bytes::from_static(b"a page")) };
         let Ok(content) = call.backend(request, page).await;

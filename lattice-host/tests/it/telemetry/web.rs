@@ -52,8 +52,8 @@ pub(super) async fn a_request_carries_its_span(lattice: &Lattice, sink: &Sink, t
     let request = Request {
         method: "GET".to_owned(),
         scheme: Some("http".to_owned()),
-        authority: Some(address),
-        path_with_query: Some("/".to_owned()),
+        authority: Some(address.clone()),
+        path_with_query: Some("/orders?color=blue&sig=4711".to_owned()),
         headers: Vec::new(),
         content: Bytes::new(),
         body: None,
@@ -89,6 +89,9 @@ pub(super) async fn a_request_carries_its_span(lattice: &Lattice, sink: &Sink, t
     let own = spans.iter().find(|span| id_of(&span.span_id) == parts[2]);
     let own = own.expect("it was there");
     assert_eq!((&*own.name, &*own.kind), ("GET", "client"));
+    let url = own.attributes.get("url.full").map(String::as_str);
+    let shown = format!("http://{address}/orders?color=blue&sig=REDACTED");
+    assert_eq!(url, Some(&*shown));
     assert_eq!(id_of(&own.trace_id), parts[1]);
     let of_call = spans.iter().find(|span| span.span_id == own.parent_id);
     let of_call = of_call.expect("it is within the call");

@@ -1,7 +1,7 @@
 //! The log lines of components, as server-sent events.
 
 use super::{Actions, parse};
-use crate::{problem::Problem, request::Query};
+use crate::{problem::Problem, request::Query, stalled};
 use axum::{
     extract::State,
     response::{
@@ -88,10 +88,10 @@ pub(super) async fn logs(
     })?;
     let end = actions.0.state.in_service();
     let events = events(lines.take_until(end.cancelled_owned()), wanted.level.into());
-    let keep_alive = KeepAlive::new().interval(actions.0.state.limits().keep_alive);
-    Ok(Sse::new(held(events, permit))
-        .keep_alive(keep_alive)
-        .into_response())
+    let limits = actions.0.state.limits();
+    let keep_alive = KeepAlive::new().interval(limits.keep_alive);
+    let response = Sse::new(held(events, permit)).keep_alive(keep_alive);
+    Ok(stalled::limited(response.into_response(), limits.stall))
 }
 
 /// Keeps the permit for as long as the stream is read.

@@ -6,6 +6,7 @@ use super::{
 };
 use lattice_core::quantity::ByteSize;
 use lattice_provider_sdk::Refusal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The config of a link to a provider of objects. Everything in it is optional.
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// ```text
 /// { "container-prefix": "shop-", "containers": ["photos"], "read-only": true, "max-object-size": "10MiB" }
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LinkConfig {
     /// What the names of all containers of this link start with, in the store. Empty by default.
@@ -25,6 +26,7 @@ pub struct LinkConfig {
     pub read_only: bool,
     /// The largest object that may be written, such as `10MiB`. That of the store by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub max_object_size: Option<ByteSize>,
 }
 
@@ -133,5 +135,30 @@ mod tests {
             Err(Error::AccessDenied(_))
         ));
         assert!(serde_json::from_str::<LinkConfig>(r#"{ "readonly": true }"#).is_err());
+    }
+
+    #[test]
+    fn the_schema_has_every_field_with_its_default() {
+        let schema = serde_json::to_value(schemars::schema_for!(LinkConfig)).expect("JSON");
+        assert_eq!(schema["additionalProperties"], false);
+        let fields = schema["properties"].as_object().expect("fields");
+        let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let all = [
+            "container-prefix",
+            "containers",
+            "max-object-size",
+            "read-only",
+        ];
+        assert_eq!(names, all);
+        for (name, field) in fields {
+            let one = serde_json::json!({ name: field["default"] });
+            let config: LinkConfig = serde_json::from_value(one).expect("it fits");
+            assert_eq!(config, LinkConfig::default(), "{name}");
+            assert!(field["description"].is_string(), "{name}");
+        }
+        // It is written with its unit.
+        let size = &schema["properties"]["max-object-size"]["type"];
+        assert_eq!(*size, serde_json::json!(["string", "null"]));
     }
 }

@@ -11,11 +11,11 @@ use super::{
     },
     config::{Binding, LinkConfig},
     names,
-    served_as::ServedAs,
+    served_as::{self, ServedAs},
     spans, timeout,
 };
 use crate::patience::patience;
-use lattice_core::serve::Service;
+use lattice_core::{name::InterfaceName, serve::Service};
 use lattice_provider_sdk::{
     ByteReader, Call, Instance, IntoService, Link, Provider, Refusal, StreamReader,
 };
@@ -51,6 +51,14 @@ impl<B: Backend> Provider for Blobs<B> {
 
     async fn operator(&self) -> Option<Binding> {
         Some(Binding::default())
+    }
+
+    fn config_schema() -> Option<String> {
+        serde_json::to_string(&schemars::schema_for!(LinkConfig)).ok()
+    }
+
+    fn also_served_as() -> Vec<InterfaceName> {
+        vec![served_as::other()]
     }
 }
 

@@ -23,7 +23,7 @@ impl ServedAs {
     pub(crate) fn new(service: Arc<dyn Service>) -> Self {
         let mut types = ComponentTypes::clone(&service.types());
         let own = interface(INTERFACE.name());
-        let other = interface(ALSO_SERVED_AS);
+        let other = other();
         let functions = types.exports.get(&own).map(|types| types.functions.clone());
         let functions = functions.unwrap_or_default();
         let key = |interface: &InterfaceName, (name, signature): (&FunctionName, &String)| {
@@ -39,6 +39,11 @@ impl ServedAs {
             keys,
         }
     }
+}
+
+/// Returns the other name.
+pub(crate) fn other() -> InterfaceName {
+    interface(ALSO_SERVED_AS)
 }
 
 fn interface(name: &str) -> InterfaceName {

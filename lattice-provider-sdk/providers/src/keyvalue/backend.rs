@@ -1,6 +1,7 @@
 //! What every backend does for [`KeyValue`](super::KeyValue).
 
 use bytes::Bytes;
+use lattice_provider_sdk::BackendServer;
 use std::{future::Future, time::Duration};
 
 /// A store of buckets, each of which has values of bytes under keys.
@@ -17,6 +18,16 @@ pub trait Backend: Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether all replicas of the provider, and it after a restart, have the same buckets.
     const IS_LASTING: bool;
+
+    /// Returns what traces call the database in which the buckets are. Empty if it has no name.
+    fn namespace(&self) -> String {
+        String::new()
+    }
+
+    /// Returns the server, as traces have it. None if there is none, or there are several.
+    fn server(&self) -> Option<BackendServer> {
+        None
+    }
 
     /// Prepares for operations. A server that can't be reached isn't a failure.
     ///
@@ -302,6 +313,32 @@ pub enum Failure {
     /// The config can't work.
     #[error("{0}")]
     Config(String),
+}
+
+impl Failure {
+    /// Returns the name of the failure in traces: `error.type`.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSuchBucket(_) => "no-such-bucket",
+            Self::ReadOnly => "read-only",
+            Self::InvalidKey(_) => "invalid-key",
+            Self::TooLarge { .. } => "too-large",
+            Self::TooMany { .. } => "too-many",
+            Self::BatchTooLarge { .. } => "batch-too-large",
+            Self::TooManySeen => "too-many-seen",
+            Self::NotACounter => "not-a-counter",
+            Self::CounterOverflow => "counter-overflow",
+            Self::InvalidCursor => "invalid-cursor",
+            Self::Refused { .. } => "refused",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Full { .. } => "full",
+            Self::Damaged { .. } => "damaged",
+            Self::Timeout(_) => "timeout",
+            Self::WatchersBehind => "watchers-behind",
+            Self::NotRunning => "not-running",
+            Self::Config(_) => "config",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,15 +4,17 @@ use super::{
     backend::{Addition, Backend, Failure, KeyRange, Place, Seen},
     config::{Binding, Limits, LinkConfig, MAX_BATCH, MAX_KEY, PAGE},
     cursors::Cursors,
-    watch::Watchers,
+    watch::{self, Watchers},
     worlds::{World, spin, watched},
     write::{Write, Written},
 };
 use crate::patience::patience;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use lattice_core::name::InterfaceName;
 use lattice_provider_sdk::{
-    BackendRequest, Both, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
+    BackendRequest, BackendServer, Both, Call, Instance, Link, Portable, PortableTypes, Provider,
+    Refusal,
 };
 use std::{fmt, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -35,6 +37,9 @@ pub struct KeyValue<B: Backend>(pub(super) Arc<Shared<B>>);
 pub(super) struct Shared<B> {
     pub(super) backend: B,
     pub(super) limits: Limits,
+    /// What traces have of the backend.
+    namespace: String,
+    server: Option<BackendServer>,
     pub(super) cursors: Cursors,
     pub(super) watchers: Watchers,
     /// Room for values that were read to be swapped, in KiB.
@@ -63,6 +68,8 @@ impl<B: Backend> KeyValue<B> {
     /// Creates a provider with a backend of your own.
     pub fn with_backend(backend: B, limits: Limits) -> Self {
         Self(Arc::new(Shared {
+            namespace: backend.namespace(),
+            server: backend.server(),
             backend,
             limits,
             cursors: Cursors::new(),
@@ -125,6 +132,10 @@ impl<B: Backend> Provider for KeyValue<B> {
 
     fn config_schema() -> Option<String> {
         serde_json::to_string(&schemars::schema_for!(LinkConfig)).ok()
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        watch::schema(interface)
     }
 }
 
@@ -352,14 +363,16 @@ impl<B: Backend> Bucket<B> {
         work: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, Failure> {
         let limit = self.shared.limits.timeout.min(patience(call));
+        let system = B::NAME.trim_start_matches("keyvalue-");
         let request = BackendRequest {
-            system: B::NAME.trim_start_matches("keyvalue-"),
-            operation,
-            namespace: &self.name,
+            namespace: &self.shared.namespace,
+            collection: &self.name,
+            server: self.shared.server.as_ref(),
+            ..BackendRequest::new(system, operation)
         };
         let in_time = tokio::time::timeout(limit, work);
         let in_time = in_time.map(|done| done.unwrap_or(Err(Failure::Timeout(limit))));
-        call.backend(request, in_time).await
+        call.backend_as(request, Failure::kind, in_time).await
     }
 }
 

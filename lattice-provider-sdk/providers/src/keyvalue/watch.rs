@@ -23,9 +23,11 @@ use lattice_core::{
     backoff::Backoff,
     call::Ran,
     link::{LinkChange, LinkKey},
+    name::InterfaceName,
     sync::{Mutex, RwLock},
 };
 use lattice_provider_sdk::{CallError, Caller, Instance, Link, Refusal, link_config};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -52,7 +54,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::f
 const LOCKS: usize = 64;
 
 /// The config of a link from the provider to a watcher.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WatchConfig {
     /// The bucket, by its name in the backend.
@@ -60,6 +62,14 @@ struct WatchConfig {
     /// What the keys start with. Empty by default.
     #[serde(default)]
     key_prefix: String,
+}
+
+/// Returns the JSON schema of the config of links from the provider through `interface`, if these
+/// lead to watchers.
+pub(super) fn schema(interface: &InterfaceName) -> Option<String> {
+    let watchers = [watcher1::INTERFACE.name(), watcher2::INTERFACE.name()];
+    let is_watcher = watchers.contains(&&*interface.to_string());
+    is_watcher.then(|| serde_json::to_string(&schemars::schema_for!(WatchConfig)).ok())?
 }
 
 /// A change of a key.

@@ -111,6 +111,7 @@ pub use subject::{Pattern, Patterns};
 
 use crate::Builtin;
 use lattice_core::name::InterfaceName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod bindings {
@@ -140,13 +141,14 @@ pub(crate) fn builtins() -> Vec<Builtin> {
 }
 
 /// The config of a link from an actor to a messaging provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Publishing {
     /// The subjects to which it may publish, and at which its messages may expect replies: a
     /// pattern or a list of them. By default all but those of the server and of lattices, which
     /// start with `$` and are below `lattice`: they are allowed only by a pattern that names their
     /// first token. Replies to requests that it was sent are always allowed.
+    #[schemars(with = "Vec<String>")]
     pub publish: Patterns,
     /// Whether publishing fails unless the message is stored: by a stream with `messaging-nats`, in
     /// a queue with `messaging-amqp`. Not for `messaging-lattice`. Off by default.
@@ -163,6 +165,11 @@ impl Default for Publishing {
 }
 
 impl Publishing {
+    /// Returns the JSON schema of the config.
+    fn schema() -> Option<String> {
+        serde_json::to_string(&schemars::schema_for!(Self)).ok()
+    }
+
     /// Checks that the link may publish to `subject`, which may be where a reply is expected.
     fn check(&self, subject: &str) -> Result<(), String> {
         subject::check(subject)?;
@@ -177,6 +184,13 @@ impl Publishing {
 
 /// The beginning of the subjects at which requests expect their replies.
 const INBOX: &str = "_INBOX.";
+
+/// Returns the JSON schema of the config `C` of links to those who receive messages, if these are
+/// what `interface` is about.
+fn handler_schema<C: JsonSchema>(interface: &InterfaceName) -> Option<String> {
+    let is_handler = interface.compat() == handler_interface().compat();
+    is_handler.then(|| serde_json::to_string(&schemars::schema_for!(C)).ok())?
+}
 
 /// Returns the name of the handler interface.
 fn handler_interface() -> InterfaceName {
@@ -201,5 +215,79 @@ mod tests {
         Publishing::default().check("b").expect("all by default");
         let refusal = Publishing::default().check("$JS.API.STREAM.LIST");
         assert!(refusal.is_err(), "the server's own");
+    }
+
+    /// Checks that a schema has these fields, each with a description, and with a default that is
+    /// the one of `whole`.
+    fn check_schema<C: JsonSchema + Serialize>(whole: &C, expected: &[&str]) {
+        let schema = serde_json::to_value(schemars::schema_for!(C)).expect("JSON");
+        assert_eq!(schema["additionalProperties"], false);
+        let fields = schema["properties"].as_object().expect("fields");
+        let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, expected);
+        let whole = serde_json::to_value(whole).expect("JSON");
+        for (name, field) in fields {
+            assert!(field["description"].is_string(), "{name}");
+            let is_required = schema["required"]
+                .as_array()
+                .is_some_and(|required| required.iter().any(|one| one == name));
+            if !is_required {
+                assert_eq!(field["default"], whole[name], "{name}");
+            }
+            // A page shows a field for it, and not bare JSON.
+            assert!(
+                field["type"].is_string() || field["type"].is_array(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_schema_of_publishing_has_every_field_with_its_default() {
+        check_schema(&Publishing::default(), &["publish", "stored"]);
+        let schema = serde_json::to_value(schemars::schema_for!(Publishing)).expect("JSON");
+        assert_eq!(schema["properties"]["publish"]["items"]["type"], "string");
+    }
+
+    #[test]
+    fn the_schemas_of_subscriptions_have_every_field_with_its_default() {
+        let common = [
+            "backoff",
+            "dead-letter",
+            "max-deliver",
+            "max-in-flight",
+            "subjects",
+            "timeout",
+        ];
+        let with = |more: &[&'static str]| {
+            let mut all = [&common[..], more].concat();
+            all.sort_unstable();
+            all
+        };
+        let own = lattice::Subscription::to(["a"]).expect("valid");
+        check_schema(&own, &with(&["dead-letter-content", "queue"]));
+        #[cfg(feature = "messaging-nats")]
+        check_schema(
+            &nats::Subscription::to(["a"]).expect("valid"),
+            &with(&[
+                "ack-wait",
+                "create-stream",
+                "durable",
+                "queue-group",
+                "stream",
+            ]),
+        );
+        #[cfg(feature = "messaging-amqp")]
+        check_schema(
+            &amqp::Subscription::to(["a"]).expect("valid"),
+            &with(&[
+                "dead-letter-queue",
+                "durable",
+                "exchange",
+                "expires",
+                "queue",
+            ]),
+        );
     }
 }

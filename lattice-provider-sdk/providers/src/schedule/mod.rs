@@ -67,6 +67,7 @@ use crate::{Builtin, outgoing::Outgoing, period::Period};
 use lattice_core::name::InterfaceName;
 use lattice_provider_sdk::{Instance, Refusal, Stateless};
 use runner::Clock;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -89,7 +90,7 @@ pub(crate) fn builtins() -> Vec<Builtin> {
 }
 
 /// The config of a link from `schedule` to an actor: when it is called, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ticks {
     /// A cron expression of five fields, or of six with seconds first. In UTC.
@@ -107,6 +108,7 @@ pub struct Ticks {
     pub jitter: Option<Period>,
     /// What becomes of ticks that could not begin in time. `skip` by default.
     #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["skip", "once"]))]
     pub catch_up: CatchUp,
     /// How often the handler is called for one tick while it fails. 1 by default.
     #[serde(default = "one")]
@@ -201,5 +203,11 @@ impl Stateless for Schedule {
     async fn health(&self) -> Result<(), Refusal> {
         self.running()
             .map_or(Ok(()), |running| running.outgoing.health())
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        let handler = InterfaceName::new(HANDLER).ok()?;
+        let is_handler = interface.compat() == handler.compat();
+        is_handler.then(|| serde_json::to_string(&schemars::schema_for!(Ticks)).ok())?
     }
 }

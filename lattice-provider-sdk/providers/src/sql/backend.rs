@@ -6,7 +6,7 @@ use super::{
     database::{Access, Column, Error, Isolation, Row, Value},
 };
 use futures_util::stream::BoxStream;
-use lattice_provider_sdk::{Dispatch, Refusal};
+use lattice_provider_sdk::{BackendServer, Dispatch, Refusal};
 use std::{fmt, future::Future};
 use tokio::time::Instant;
 
@@ -23,6 +23,18 @@ pub trait Backend: Sized + Send + Sync + 'static {
 
     /// What traces call the kind of database: a value of `db.system.name`.
     const SYSTEM: &'static str = "other_sql";
+
+    /// Returns what traces call the database that links with this scope use. Empty if it has no
+    /// name.
+    fn namespace(&self, scope: &Self::Scope) -> String {
+        let _ = scope;
+        String::new()
+    }
+
+    /// Returns the server, as traces have it. None if there is none, or there are several.
+    fn server(&self) -> Option<BackendServer> {
+        None
+    }
 
     /// Returns what a link with this config has of its own. Connects to nothing.
     ///

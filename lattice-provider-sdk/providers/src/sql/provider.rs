@@ -8,7 +8,7 @@ use super::{
     transaction::Transaction,
 };
 use lattice_provider_sdk::{
-    BackendRequest, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
+    BackendRequest, BackendServer, Call, Instance, Link, Portable, PortableTypes, Provider, Refusal,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -50,9 +50,9 @@ impl<B: Backend> Sql<B> {
         parameters: Vec<Value>,
     ) -> Result<RowSet, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let done = async { rows::query(self.own.lease(call, &statement).await?, statement).await };
-        call.backend(request, done).await
+        in_span(call, operation, done).await
     }
 
     /// Takes a session for a call, which has to end with it.
@@ -63,8 +63,11 @@ impl<B: Backend> Sql<B> {
     }
 
     fn scoped(&self, config: &LinkConfig) -> Result<Scoped<B>, Refusal> {
+        let scope = self.own.backend.scope(config)?;
         Ok(Scoped {
-            scope: self.own.backend.scope(config)?,
+            namespace: self.own.backend.namespace(&scope),
+            server: self.own.backend.server(),
+            scope,
             limits: self.own.limits.of_link(config),
             is_read_only: config.read_only,
         })
@@ -84,6 +87,9 @@ pub struct Scoped<B: Backend> {
     scope: B::Scope,
     limits: Limits,
     is_read_only: bool,
+    /// What traces have of the database.
+    namespace: String,
+    server: Option<BackendServer>,
 }
 
 impl<B: Backend> Scoped<B> {
@@ -184,9 +190,9 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         parameters: Vec<Value>,
     ) -> Result<RowSet, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let done = async { rows::query(self.own.lease(call, &statement).await?, statement).await };
-        call.backend(request, done).await
+        in_span(call, operation, done).await
     }
 
     async fn stream(
@@ -196,14 +202,14 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         parameters: Vec<Value>,
     ) -> Result<RowStream, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let tasks = &self.own.tasks;
         // It ends when the rows begin: what streams after that is the caller's.
         let begun = async {
             let lease = self.own.lease(call, &statement).await?;
             rows::stream(lease, statement, tasks).await
         };
-        call.backend(request, begun).await
+        in_span(call, operation, begun).await
     }
 
     async fn execute(
@@ -213,10 +219,10 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         parameters: Vec<Value>,
     ) -> Result<u64, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let done =
             async { rows::execute(self.own.lease(call, &statement).await?, statement).await };
-        call.backend(request, done).await
+        in_span(call, operation, done).await
     }
 
     async fn begin(
@@ -233,7 +239,7 @@ impl<B: Backend> database::Connection<Sql<B>> for Connection<B> {
         }
         let until = until(call);
         let begun = self.own.begun(scoped, (isolation, access), until);
-        let session = call.backend(named::<B>("BEGIN"), begun).await?;
+        let session = in_span(call, "BEGIN", begun).await?;
         Ok(Transaction::new(session, scoped.limits, &self.own.tasks))
     }
 }
@@ -281,17 +287,38 @@ pub(super) fn until<B: Backend>(call: &Call<Sql<B>>) -> Instant {
     Instant::now() + left.min(call.binding().limits.timeout)
 }
 
-/// Returns the request to the database that a statement is.
-pub(super) fn request_of<B: Backend>(statement: &Statement) -> BackendRequest<'static> {
-    named::<B>(statement.operation())
+/// Runs the work of a request to the database, in a span of its own. Neither statement nor
+/// parameters are in it.
+pub(super) fn in_span<B: Backend, T, F: Future<Output = Result<T, Error>>>(
+    call: &Call<Sql<B>>,
+    operation: &'static str,
+    work: F,
+) -> impl Future<Output = Result<T, Error>> + use<B, T, F> {
+    let scoped = call.binding();
+    let request = BackendRequest {
+        namespace: &scoped.namespace,
+        server: scoped.server.as_ref(),
+        ..BackendRequest::new(B::SYSTEM, operation)
+    };
+    call.backend_as(request, kind, work)
 }
 
-/// Returns the request to the database with this name.
-pub(super) fn named<B: Backend>(operation: &'static str) -> BackendRequest<'static> {
-    BackendRequest {
-        system: B::SYSTEM,
-        operation,
-        namespace: "",
+/// Returns the name of an error in traces: `error.type`.
+fn kind(error: &Error) -> &'static str {
+    match error {
+        Error::Syntax(_) => "syntax",
+        Error::Parameter(_) => "parameter",
+        Error::UnsupportedType(_) => "unsupported-type",
+        Error::Constraint(_) => "constraint",
+        Error::Conflict(_) => "conflict",
+        Error::TooLarge(_) => "too-large",
+        Error::ReadOnly(_) => "read-only",
+        Error::Denied(_) => "denied",
+        Error::Unavailable(_) => "unavailable",
+        Error::Lost(_) => "lost",
+        Error::Timeout(_) => "timeout",
+        Error::TransactionOver(_) => "transaction-over",
+        Error::Failed(_) => "failed",
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     backend::{Backend, Outcome, Session},
     config::Limits,
     database::{self, Error, RowSet, RowStream, Value},
-    provider::{Sql, named, request_of, statement_of, until},
+    provider::{Sql, in_span, statement_of, until},
     rows::{self, Lease, Statement},
 };
 use lattice_core::sync::Mutex as SyncMutex;
@@ -166,9 +166,9 @@ impl<B: Backend> database::Transaction<Sql<B>> for Transaction<B> {
         parameters: Vec<Value>,
     ) -> Result<RowSet, Error> {
         let statement: Statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let done = async { rows::query(self.lease(statement.until).await?, statement).await };
-        call.backend(request, done).await
+        in_span(call, operation, done).await
     }
 
     async fn stream(
@@ -178,12 +178,12 @@ impl<B: Backend> database::Transaction<Sql<B>> for Transaction<B> {
         parameters: Vec<Value>,
     ) -> Result<RowStream, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let begun = async {
             let lease = self.lease(statement.until).await?;
             rows::stream(lease, statement, &self.tasks).await
         };
-        call.backend(request, begun).await
+        in_span(call, operation, begun).await
     }
 
     async fn execute(
@@ -193,18 +193,18 @@ impl<B: Backend> database::Transaction<Sql<B>> for Transaction<B> {
         parameters: Vec<Value>,
     ) -> Result<u64, Error> {
         let statement = statement_of(call, statement, parameters)?;
-        let request = request_of::<B>(&statement);
+        let operation = statement.operation();
         let done = async { rows::execute(self.lease(statement.until).await?, statement).await };
-        call.backend(request, done).await
+        in_span(call, operation, done).await
     }
 
     async fn commit(&self, call: &Call<Sql<B>>) -> Result<(), Error> {
         let ended = self.end(call, Outcome::Commit);
-        call.backend(named::<B>("COMMIT"), ended).await
+        in_span(call, "COMMIT", ended).await
     }
 
     async fn rollback(&self, call: &Call<Sql<B>>) -> Result<(), Error> {
         let ended = self.end(call, Outcome::Rollback);
-        call.backend(named::<B>("ROLLBACK"), ended).await
+        in_span(call, "ROLLBACK", ended).await
     }
 }

@@ -1,7 +1,9 @@
 //! The names of the providers and of their interfaces, in the code and in the documents.
 
 use lattice_core::{name::InterfaceName, types::InterfaceTypes};
+use lattice_provider_sdk::{Lattice, serve};
 use lattice_providers::{Builtin, builtins};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 const README: &str = include_str!("../../../../README.md");
@@ -25,6 +27,17 @@ const NEEDED: [(&str, &[(&str, &str)]); 11] = [
     ("messaging-amqp", &[("servers", "amqp://localhost:1")]),
     ("messaging-nats", &[("servers", "nats://localhost:1")]),
     ("sql-postgres", &[("host", "localhost")]),
+];
+
+/// The interface that describes the configs of links.
+const SCHEMA: &str = "lattice:config/schema@0.1.0";
+/// Providers that start without anything around them: one for each capability.
+const ALONE: [&str; 5] = [
+    "blobstore-memory",
+    "keyvalue-memory",
+    "messaging-lattice",
+    "schedule",
+    "sql-sqlite",
 ];
 
 /// The interfaces that a provider serves, and those that it calls.
@@ -82,6 +95,33 @@ fn the_table_says_what_every_provider_guarantees() {
     let mut built: BTreeSet<&str> = all.iter().map(|builtin| builtin.name).collect();
     built.insert("http");
     assert_eq!(once, built);
+}
+
+#[tokio::test]
+async fn every_provider_describes_the_configs_of_its_links_in_both_directions() {
+    let all = builtins();
+    for builtin in all.iter().filter(|builtin| ALONE.contains(&builtin.name)) {
+        let [served, called] = interfaces(builtin);
+        let lattice = Lattice::in_memory("test").await.expect("in memory");
+        let made = (builtin.make)(&BTreeMap::new()).expect("no settings are needed");
+        let _serving = serve(&lattice, "it", made).await.expect(builtin.name);
+        let served = served.iter().filter(|interface| *interface != SCHEMA);
+        let asked = served.map(|interface| ("link-config", interface)).chain(
+            called
+                .iter()
+                .map(|interface| ("outgoing-config", interface)),
+        );
+        for (function, interface) in asked {
+            let operator = lattice.operator();
+            let argument = (interface.clone(),);
+            let told = operator.call::<Option<String>>("it", SCHEMA, function, argument);
+            let told = told.await.expect("it is told");
+            let told = told.unwrap_or_else(|| panic!("{}: {function} {interface}", builtin.name));
+            let schema: Value = serde_json::from_str(&told).expect("JSON");
+            let fields = schema["properties"].as_object();
+            assert!(fields.is_some_and(|fields| !fields.is_empty()), "{schema}");
+        }
+    }
 }
 
 /// Returns the cells of a table's rows. The first and the last cell of a row are empty: they are

@@ -86,7 +86,10 @@ async fn keys_and_values_have_spans() {
     let got = store.get(SECRET).timeout(PATIENCE).await;
     assert!(got.expect("the call").expect("got").is_some());
     drop(captured);
-    let fields = ["db.system.name=\"memory\"", "db.namespace=\"default\""];
+    let fields = [
+        "db.system.name=\"memory\"",
+        "db.collection.name=\"default\"",
+    ];
     check(&ended(&log), &["set default", "get default"], &fields, None);
 }
 
@@ -129,7 +132,9 @@ async fn statements_of_transactions_and_streams_have_spans() {
         "BEGIN", "CREATE", "INSERT", "SELECT", "SELECT", "COMMIT", "SELECT",
     ];
     let fields = ["db.system.name=\"sqlite\""];
-    check(&ended(&log), &names, &fields, Some(3));
+    let spans = ended(&log);
+    check(&spans, &names, &fields, Some(3));
+    assert!(spans[3].contains("error.type=\"syntax\""), "{}", spans[3]);
 }
 
 #[tokio::test]

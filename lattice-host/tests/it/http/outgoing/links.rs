@@ -149,7 +149,7 @@ async fn it_serves_requests_under_the_names_of_wasi_too() {
     let types = scene.lattice.operator().component("web").types().await;
     let types = types.expect("published");
     assert!(types.imports.is_empty(), "{:?}", types.imports);
-    assert_eq!(types.exports.len(), 3);
+    assert_eq!(types.exports.len(), 4, "with that of the schema");
 }
 
 #[tokio::test]

@@ -86,8 +86,8 @@ function open(app, link, existing) {
       return;
     }
     say(chosen);
-    const described = await get("/api/links/config", { target: chosen, interface: link.interface })
-      .catch(() => ({}));
+    const ends = { source: link.source, target: chosen, interface: link.interface };
+    const described = await get("/api/links/config", ends).catch(() => ({}));
     if (target.value !== chosen) {
       return;
     }

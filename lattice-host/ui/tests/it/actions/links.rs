@@ -224,6 +224,37 @@ async fn a_component_may_describe_the_configs_of_its_links() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_source_of_a_link_may_describe_its_config() {
+    let page = Page::new().await;
+    let _serving = page.serve().await;
+    let describes = Functions::new().export(
+        "lattice:config/schema@0.1.0",
+        "outgoing-config",
+        "func(interface: string) -> option<string>",
+        |(interface,): (String,)| async move { (interface == GREETER).then(|| "{}".to_owned()) },
+    );
+    let ticker = page.lattice.serve("ticker", describes.expect("valid"));
+    let _ticker = ticker.await.expect("served");
+    let ask = |source: &str, interface: &str| {
+        format!("/api/links/config?source={source}&target=greeter&interface={interface}")
+    };
+    let answer = page.get(&ask("ticker", GREETER)).await;
+    assert_eq!(answer, json!({ "schema": {}, "missing": null }));
+    // What says nothing of it leaves the answer of the target.
+    for (source, interface) in [
+        ("ticker", COUNTER),
+        ("counter", GREETER),
+        ("never", GREETER),
+    ] {
+        let answer = page.get(&ask(source, interface)).await;
+        assert_eq!(answer["schema"], Value::Null, "{source}");
+        let missing = answer["missing"].as_str().expect("a reason");
+        assert!(missing.contains("`greeter` doesn't describe"), "{missing}");
+    }
+    page.denied(&ask("no%20name", GREETER), "bad-name").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn interfaces_and_their_functions_are_listed() {
     let page = Page::new().await;
     let _serving = page.serve().await;

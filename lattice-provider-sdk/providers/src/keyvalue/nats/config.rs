@@ -2,7 +2,9 @@
 
 use super::super::{backend::Failure, config::Limits};
 use crate::nats::NatsSettings;
+use async_nats::ServerAddr;
 use lattice_core::quantity::ByteSize;
+use lattice_provider_sdk::BackendServer;
 use serde::Deserialize;
 
 /// The config of a provider with its buckets in NATS. Its connection is its own, and not that of
@@ -65,6 +67,17 @@ impl NatsConfig {
         }
     }
 
+    /// Returns the server, without a login, if there is only one.
+    pub(super) fn server(&self) -> Option<BackendServer> {
+        let servers: Vec<&str> = self.connection.servers.expose().split(',').collect();
+        let [server] = servers[..] else { return None };
+        let server: ServerAddr = server.trim().parse().ok()?;
+        Some(BackendServer {
+            address: server.host().to_owned(),
+            port: Some(server.port()),
+        })
+    }
+
     /// Fails if the names of buckets can't be made.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -117,6 +130,14 @@ mod tests {
             refusal.reason().contains("did you mean `replicas`?"),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn traces_have_the_server_and_nothing_of_the_login() {
+        let server = |servers: &str| NatsConfig::new(servers).server();
+        let one = server("tls://joe:s3cret@one.example:4333").expect("there is one");
+        assert_eq!((&*one.address, one.port), ("one.example", Some(4_333)));
+        assert_eq!(server("nats://one:4222, nats://two:4222"), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use lattice_core::{error::chain, sync};
+use lattice_provider_sdk::BackendServer;
 use std::{
     collections::{BTreeSet, HashMap},
     error::Error,
@@ -153,6 +154,10 @@ impl Nats {
 impl Backend for Nats {
     const NAME: &'static str = "keyvalue-nats";
     const IS_LASTING: bool = true;
+
+    fn server(&self) -> Option<BackendServer> {
+        self.config.server()
+    }
 
     async fn start(&self) -> Result<(), Failure> {
         self.config.check()?;

@@ -6,7 +6,7 @@ use super::super::{
 };
 use crate::certificates::authorities;
 use lattice_core::quantity::ByteSize;
-use lattice_provider_sdk::{Access, HostPath, Secret};
+use lattice_provider_sdk::{Access, BackendServer, HostPath, Secret};
 use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -74,6 +74,24 @@ impl RedisConfig {
             max_value_size: self.max_value_size,
             timeout: self.timeout,
         }
+    }
+
+    /// Returns the number of the database and the server, as traces have them. Neither has a user
+    /// or a password in it.
+    pub(super) fn place(&self) -> (String, Option<BackendServer>) {
+        let Ok(info) = self.url.expose().into_connection_info() else {
+            // It is refused when the provider starts.
+            return (String::new(), None);
+        };
+        let (address, port) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                (host.clone(), Some(*port))
+            }
+            ConnectionAddr::Unix(path) => (path.display().to_string(), None),
+            _ => return (String::new(), None),
+        };
+        let database = info.redis_settings().db().to_string();
+        (database, Some(BackendServer { address, port }))
     }
 
     /// Returns a connection that connects with the first operation, and again when it is lost.
@@ -144,6 +162,22 @@ mod tests {
             assert!(error.to_string().contains("`url`"), "{error}");
             assert!(!format!("{error} {error:?} {config:?}").contains("s3cret"));
         }
+    }
+
+    #[test]
+    fn traces_have_the_server_and_nothing_of_the_login() {
+        let place = |url: &str| {
+            let (database, server) = RedisConfig::new(url).place();
+            let server = server.map(|server| (server.address, server.port));
+            (database, server)
+        };
+        let one = place("rediss://joe:s3cret@db.example:7000/3");
+        let server = Some(("db.example".to_owned(), Some(7_000)));
+        assert_eq!(one, ("3".to_owned(), server));
+        let socket = place("redis+unix:///run/redis.sock");
+        let server = Some(("/run/redis.sock".to_owned(), None));
+        assert_eq!(socket, ("0".to_owned(), server));
+        assert_eq!(place("http://joe:s3cret@host"), (String::new(), None));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
 };
 use bytes::Bytes;
 use lattice_core::sync::Mutex;
-use lattice_provider_sdk::Access;
+use lattice_provider_sdk::{Access, BackendServer};
 use redis::{
     Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, aio::ConnectionManager,
 };
@@ -140,6 +140,14 @@ impl Redis {
 impl Backend for Redis {
     const NAME: &'static str = "keyvalue-redis";
     const IS_LASTING: bool = true;
+
+    fn namespace(&self) -> String {
+        self.config.place().0
+    }
+
+    fn server(&self) -> Option<BackendServer> {
+        self.config.place().1
+    }
 
     async fn start(&self) -> Result<(), Failure> {
         self.connection().map(drop)

@@ -85,7 +85,7 @@ use super::{
         World,
         wasmcloud::messaging::{consumer::Consumer, types::BrokerMessage},
     },
-    handler_interface,
+    handler_interface, handler_schema,
     spans::{self, Way},
 };
 use crate::{
@@ -95,6 +95,7 @@ use crate::{
 use bytes::Bytes;
 use connection::Connection;
 use lapin::types::ShortString;
+use lattice_core::name::InterfaceName;
 use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal, WorkSpan};
 use message::Address;
 use session::PublishError;
@@ -228,6 +229,14 @@ impl Provider for AmqpMessaging {
     /// Operators may publish to any subject.
     async fn operator(&self) -> Option<Publishing> {
         Some(Publishing::default())
+    }
+
+    fn config_schema() -> Option<String> {
+        Publishing::schema()
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        handler_schema::<Subscription>(interface)
     }
 }
 

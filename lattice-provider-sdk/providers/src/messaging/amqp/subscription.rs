@@ -12,6 +12,7 @@ use crate::{
 use lapin::types::ShortString;
 use lattice_core::link::LinkKey;
 use lattice_provider_sdk::Refusal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -24,11 +25,12 @@ const MOST_DELIVERIES: u32 = 1_000;
 const LONGEST_WAIT: Duration = Duration::from_mins(20);
 
 /// The config of a link from `messaging-amqp` to an actor: which messages it receives, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Subscription {
     /// The subjects: a pattern, or a list of them. They are routing keys of an exchange for topics.
     #[serde(alias = "subject")]
+    #[schemars(with = "Vec<String>")]
     pub subjects: Patterns,
     /// The exchange. That of the provider by default. It is created, as a durable one for topics,
     /// if there is none with this name.

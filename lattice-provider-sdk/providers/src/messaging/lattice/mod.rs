@@ -39,12 +39,12 @@ use super::{
             types::BrokerMessage,
         },
     },
-    handler_interface,
+    handler_interface, handler_schema,
     spans::{self, Way},
 };
 use crate::{outgoing::Outgoing, patience::patience};
 use bytes::Bytes;
-use lattice_core::{call::FunctionRef, id::Origin};
+use lattice_core::{call::FunctionRef, id::Origin, name::InterfaceName};
 use lattice_provider_sdk::{Call, Context, Instance, Link, Provider, Refusal, WorkSpan};
 use requests::Requests;
 use router::Router;
@@ -169,6 +169,14 @@ impl Provider for LatticeMessaging {
     /// Operators may publish to any subject.
     async fn operator(&self) -> Option<Publishing> {
         Some(Publishing::default())
+    }
+
+    fn config_schema() -> Option<String> {
+        Publishing::schema()
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        handler_schema::<Subscription>(interface)
     }
 
     /// Replicas pass each other replies, and nothing else.

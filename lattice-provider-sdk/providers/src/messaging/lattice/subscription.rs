@@ -2,6 +2,7 @@
 
 use crate::{messaging::Patterns, period::Period};
 use lattice_provider_sdk::Refusal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ const MOST_IN_FLIGHT: usize = 1_000;
 const MOST_DELIVERIES: u32 = 1_000;
 
 /// The config of a link from `messaging-lattice` to an actor: which messages it receives, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Subscription {
     /// The subjects: a pattern, or a list of them.
     #[serde(alias = "subject")]
+    #[schemars(with = "Vec<String>")]
     pub subjects: Patterns,
     /// How many messages may wait, per replica of the provider. 1,000 by default. Together with
     /// those that are being handled, they may have 64 MiB. Publishing fails while it is full.
@@ -40,6 +42,7 @@ pub struct Subscription {
     pub dead_letter: Option<String>,
     /// What that message has as its body. `body` by default.
     #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["body", "record"]))]
     pub dead_letter_content: DeadLetterContent,
 }
 

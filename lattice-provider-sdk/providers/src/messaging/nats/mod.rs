@@ -48,7 +48,7 @@ use super::{
         World,
         wasmcloud::messaging::{consumer::Consumer, types::BrokerMessage},
     },
-    handler_interface,
+    handler_interface, handler_schema,
     spans::{self, Way},
     subject,
 };
@@ -60,6 +60,7 @@ use crate::{
 use async_nats::{Client, HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use lattice_core::name::InterfaceName;
 use lattice_provider_sdk::{Call, Instance, Link, Provider, Refusal, WorkSpan};
 use std::{
     fmt::Display,
@@ -196,6 +197,14 @@ impl Provider for NatsMessaging {
     /// Operators may publish to any subject.
     async fn operator(&self) -> Option<Publishing> {
         Some(Publishing::default())
+    }
+
+    fn config_schema() -> Option<String> {
+        Publishing::schema()
+    }
+
+    fn outgoing_schema(interface: &InterfaceName) -> Option<String> {
+        handler_schema::<Subscription>(interface)
     }
 }
 

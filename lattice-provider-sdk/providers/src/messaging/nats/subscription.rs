@@ -3,6 +3,7 @@
 use crate::{messaging::Patterns, period::Period};
 use lattice_core::link::LinkKey;
 use lattice_provider_sdk::Refusal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ const MOST_DELIVERIES: u32 = 1_000;
 const LONGEST_NAME: usize = 255;
 
 /// The config of a link from `messaging-nats` to an actor: which messages it receives, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Subscription {
     /// The subjects: a pattern, or a list of them.
     #[serde(alias = "subject")]
+    #[schemars(with = "Vec<String>")]
     pub subjects: Patterns,
     /// The queue group without a stream. All replicas of the provider share one, so that a link
     /// receives each message once; subscriptions of other programs can join it. By default it is

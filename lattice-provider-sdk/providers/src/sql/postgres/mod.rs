@@ -21,7 +21,7 @@ use super::{
 };
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use lattice_core::sync::Mutex;
-use lattice_provider_sdk::{HostPath, Refusal, Secret};
+use lattice_provider_sdk::{BackendServer, HostPath, Refusal, Secret};
 use options::Options;
 use serde::Deserialize;
 use std::{
@@ -159,6 +159,8 @@ pub struct PgPool {
     pool: Pool,
     tls: MakeRustlsConnect,
     is_read_only: bool,
+    /// What traces call the database.
+    namespace: String,
 }
 
 impl fmt::Debug for PgPool {
@@ -191,6 +193,7 @@ impl PgPool {
             pool,
             tls: options.tls.clone(),
             is_read_only: key.is_read_only,
+            namespace: options.namespace(key.schema.as_deref()),
         })
     }
 }
@@ -220,6 +223,14 @@ impl Backend for PostgresBackend {
     type Session = PostgresSession;
 
     const SYSTEM: &'static str = "postgresql";
+
+    fn namespace(&self, pool: &Arc<PgPool>) -> String {
+        pool.namespace.clone()
+    }
+
+    fn server(&self) -> Option<BackendServer> {
+        self.pools().ok()?.options.address()
+    }
 
     fn scope(&self, config: &LinkConfig) -> Result<Arc<PgPool>, Refusal> {
         if config

@@ -2,7 +2,7 @@
 
 use super::{PostgresConfig, Tls};
 use crate::certificates::tls;
-use lattice_provider_sdk::{Access, Refusal};
+use lattice_provider_sdk::{Access, BackendServer, Refusal};
 use rustls::RootCertStore;
 use std::{fmt, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
@@ -11,6 +11,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// How long the server waits beyond `idle-timeout-ms` before it ends a transaction by itself, whose
 /// provider it no longer hears of.
 const GRACE: Duration = Duration::from_secs(5);
+/// The port of a server that has no other one in the settings.
+const PORT: u16 = 5_432;
 /// The longest name of PostgreSQL, in bytes.
 const MAX_NAME: usize = 63;
 
@@ -53,6 +55,31 @@ impl Options {
             pool_size: config.pool_size.get(),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
         })
+    }
+
+    /// Returns what traces call the database for links with this schema, as it is when a connection
+    /// is made.
+    pub(super) fn namespace(&self, schema: Option<&str>) -> String {
+        let database = self.server.get_dbname().or(self.server.get_user());
+        let parts = [database, schema].into_iter().flatten();
+        parts.collect::<Vec<_>>().join("|")
+    }
+
+    /// Returns the server, as traces have it, if there is only one.
+    pub(super) fn address(&self) -> Option<BackendServer> {
+        let port = match self.server.get_ports() {
+            [] => PORT,
+            [port] => *port,
+            _ => return None,
+        };
+        let (address, port) = match (self.server.get_hosts(), self.server.get_hostaddrs()) {
+            ([Host::Tcp(name)], _) => (name.clone(), Some(port)),
+            #[cfg(unix)]
+            ([Host::Unix(path)], _) => (path.display().to_string(), None),
+            ([], [address]) => (address.to_string(), Some(port)),
+            _ => return None,
+        };
+        Some(BackendServer { address, port })
     }
 
     /// Returns how to connect for links with this schema and access.
@@ -193,6 +220,46 @@ mod tests {
                         -c default_transaction_read_only=on \
                         -c search_path=\"a\"\"\\ -c\\ x=y\\\\\"";
         assert_eq!(server.get_options(), Some(expected));
+    }
+
+    #[test]
+    fn traces_have_database_and_server_and_nothing_else_of_the_settings() {
+        let place = |url: &str| {
+            let url = Some(Secret::new(url.to_owned()));
+            let config = PostgresConfig {
+                url,
+                tls: Some(Tls::Disable),
+                ..PostgresConfig::default()
+            };
+            let options = Options::new(&config).expect("valid");
+            let server = options.address();
+            let server = server.map(|server| (server.address, server.port));
+            (options.namespace(Some("sales")), server)
+        };
+        let at = |address: &str, port| Some((address.to_owned(), port));
+        for (url, namespace, server) in [
+            (
+                "postgres://app:s3cret@db.example:7000/shop",
+                "shop|sales",
+                at("db.example", Some(7_000)),
+            ),
+            (
+                "postgres://app:s3cret@db.example",
+                "app|sales",
+                at("db.example", Some(PORT)),
+            ),
+            ("postgres://app@one,two/shop", "shop|sales", None),
+            #[cfg(unix)]
+            (
+                "host=/run/postgresql user=app",
+                "app|sales",
+                at("/run/postgresql", None),
+            ),
+        ] {
+            assert_eq!(place(url), (namespace.to_owned(), server), "{url}");
+        }
+        let options = Options::new(&config()).expect("valid");
+        assert_eq!(options.namespace(None), "app");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use wit::wasmcloud::postgres::{query, types};
 use super::PostgresBackend;
 use crate::sql::{
     database::{self, Error},
-    provider::{Sql, named},
+    provider::{Sql, in_span},
     rows::out_of_time,
 };
 use lattice_provider_sdk::{
@@ -96,8 +96,7 @@ impl Query for Sql<PostgresBackend> {
             let done = timeout_at(until, session.batch(&query)).await;
             done.unwrap_or_else(|_| Err(out_of_time()))
         };
-        let request = named::<PostgresBackend>("BATCH");
-        call.backend(request, done).await.map_err(failed)
+        in_span(call, "BATCH", done).await.map_err(failed)
     }
 }
 
