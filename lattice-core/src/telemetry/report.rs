@@ -8,7 +8,7 @@ use crate::{
     serve::ProcessUsage,
     server::component::RunningComponent,
     sync::Mutex,
-    value::{self, Encode},
+    value,
     wire::{
         Body as _, ComponentReport, ComponentStatus, Kind, Lane, LinkCalls, Phase, ProcessReport,
         Program, RecentCalls, Report, ReportWanted, cut,
@@ -325,7 +325,7 @@ impl Telemetry {
 }
 
 /// Keeps the first items: at most `most`, and as many as fit into `room`, which they take.
-fn keep_fitting<T: Encode>(items: &mut Vec<T>, most: usize, room: &mut usize) {
+fn keep_fitting<T: value::Encode>(items: &mut Vec<T>, most: usize, room: &mut usize) {
     let fits = |item: &&T| {
         let size = value::to_bytes(*item).map_or(usize::MAX, |bytes| bytes.len());
         room.checked_sub(size)

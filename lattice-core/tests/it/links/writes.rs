@@ -109,7 +109,7 @@ async fn a_deletion_at_a_revision_leaves_a_link_that_was_changed_since() {
         "{error}"
     );
     assert!(error.to_string().contains("before you delete it"));
-    assert_eq!(one.links.list(), [changed.clone()]);
+    assert_eq!(one.links.list(), std::slice::from_ref(&changed));
 
     let deleted = one.links.delete_at(&read.key, changed.revision).await;
     deleted.expect("as read");

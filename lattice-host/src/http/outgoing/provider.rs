@@ -161,7 +161,7 @@ impl Provider for Web {
     fn also_served_as() -> Vec<InterfaceName> {
         let names = SERVED_AS.iter();
         names
-            .filter_map(|name| InterfaceName::new(*name).ok())
+            .filter_map(|name| InterfaceName::new(name).ok())
             .collect()
     }
 }
