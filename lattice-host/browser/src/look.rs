@@ -77,6 +77,9 @@ impl Browser {
     /// If it doesn't in time.
     pub async fn is_live(&self) {
         self.has("html", "data-connection", "live").await;
+        // It is live before the first event.
+        let painted = "document.documentElement.dataset.painted !== undefined";
+        self.until("the first event is painted", painted).await;
         self.has("html", "data-layout", "done").await;
     }
 }

@@ -145,7 +145,7 @@ instruments! {
         "Requests that have come in and have no response yet."
     HTTP_CLIENT: Histogram "http.client.request.duration" ["s"]
         ("http.request.method", "http.response.status_code", "error.type")
-        "How long requests took that were sent to the web, until the head of their response. One that was given up has the error `cancelled`, or `timeout` at the deadline of its call."
+        "How long requests took that were sent to the web, until the head of their response. One that was given up has the error type cancelled, or timeout at the deadline of its call."
 
     PROVIDER_CPU: Counter "lattice.provider.cpu.time" ["s"] ("lattice.component")
         "CPU time that the process of a provider has used, since it was started."
