@@ -135,7 +135,7 @@ function put(state, kind, item, changes) {
 
 /** Returns whether two states of a link differ at most in its calls. A write has a revision of its own. */
 function isOnlyLoad(before, link) {
-  return ["revision", "state", "reason", "app"].every((field) => before[field] === link[field]);
+  return ["revision", "target", "state", "reason", "app"].every((field) => before[field] === link[field]);
 }
 
 function remove(state, kind, item, changes) {
