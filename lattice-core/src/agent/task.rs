@@ -34,7 +34,7 @@ use tokio::{
 
 /// The number of lease events that can be queued.
 const EVENTS: usize = 1_024;
-/// What a replica that takes all of its time to end still needs to be counted.
+/// Time to count the end of a replica that takes all of its own.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// A command from the owner of an agent.
@@ -326,7 +326,7 @@ impl Task {
             let kept = ComponentState {
                 status: status.clone(),
                 reason: match status.phase {
-                    Phase::WaitingForLease => denial.clone(),
+                    Phase::WaitingForLease if denial.is_some() => denial.clone(),
                     _ => self.rejections.reason(id).cloned(),
                 },
             };

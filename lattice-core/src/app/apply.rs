@@ -108,7 +108,7 @@ pub enum ApplyError {
     /// What would be done is not what the caller agreed to, because something was changed since.
     /// Nothing was written.
     #[error(
-        "app `{app}` was not written, because that would not do any more what its plan said; plan it again, then apply it"
+        "app `{app}` was not written, because it would no longer do what its plan said; plan it again, then apply it"
     )]
     PlanChanged {
         /// The app.

@@ -1,10 +1,10 @@
 //! Metrics of one component's calls: counts, and how long they took, of all calls and of those over
 //! each link to it.
 //!
-//! Counting is one relaxed addition per call, and one more for its link. Of calls that end at once,
-//! only one in [`SAMPLE`] is timed. Those that take time are all timed: for them, reading the clock
-//! costs nothing. While somebody reads the metrics of the node, all calls are timed, by method and
-//! error.
+//! Counting is one relaxed addition per call, and for its link one more and a clone of an [`Arc`].
+//! Of calls that end at once, only one in [`SAMPLE`] is timed, and as many for each link. Those
+//! that take time are all timed: for them, reading the clock costs nothing. While somebody reads
+//! the metrics of the node, all calls are timed, by method and error.
 //!
 //! The latest calls that have failed are kept.
 

@@ -46,17 +46,25 @@ pub(crate) fn limited(response: Response, stall: Duration) -> Response {
     Response::from_parts(parts, Body::from_stream(body))
 }
 
-/// Offers the pieces of a body, one after the other.
+/// Most bytes of a piece for which a client has the whole time.
+const PIECE: usize = 32 * 1024;
+
+/// Offers the pieces of a body, one after the other, and large ones in parts: a client that is slow
+/// and reads all the time has the time for each of them.
 async fn offer(
     mut body: BodyDataStream,
     sender: mpsc::Sender<Bytes>,
     stall: Duration,
 ) -> Result<(), Stopped> {
     while let Some(piece) = body.next().await {
-        match sender.send_timeout(piece?, stall).await {
-            Ok(()) => {}
-            Err(SendTimeoutError::Timeout(_)) => return Err(Stopped::Stalled),
-            Err(SendTimeoutError::Closed(_)) => break,
+        let mut piece = piece?;
+        while !piece.is_empty() {
+            let part = piece.split_to(piece.len().min(PIECE));
+            match sender.send_timeout(part, stall).await {
+                Ok(()) => {}
+                Err(SendTimeoutError::Timeout(_)) => return Err(Stopped::Stalled),
+                Err(SendTimeoutError::Closed(_)) => return Ok(()),
+            }
         }
     }
     Ok(())
@@ -96,7 +104,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_takes_in_time_breaks() {
+    async fn a_slow_reader_of_one_large_piece_is_given_time_for_its_parts() {
+        let large = vec![7; PIECE * 5 + 1];
+        let pieces = stream::iter([large.clone()]).map(Ok::<_, Infallible>);
+        let body = limited(Response::new(Body::from_stream(pieces)), STALL).into_body();
+        assert_eq!(read(body, ALMOST).await, (large, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_not_read_breaks() {
         let (read, is_whole) = read(numbers(), STALL * 2).await;
         assert!(!is_whole, "{read:?}");
         assert!(read.len() < 5, "{read:?}");

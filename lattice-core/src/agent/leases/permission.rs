@@ -20,7 +20,7 @@ const PROBE: Duration = Duration::from_secs(10);
 /// A revision that no entry has. Servers read it as a signed number.
 const NEVER: Revision = Revision(i64::MAX.unsigned_abs());
 
-/// What the store's last answer to a write of a lease showed. Clones share it.
+/// What the store's answers to writes of leases showed. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LeasePermission(Arc<ordered_watch::Sender<Option<Denial>>>);
 
@@ -32,7 +32,7 @@ pub(super) struct Denial {
 }
 
 impl LeasePermission {
-    /// Returns the write that was not permitted, unless one has been since.
+    /// Returns the write that was not permitted, unless one with the same key has been since.
     pub(super) fn denial(&self) -> Option<Denial> {
         self.0.borrow().clone()
     }
@@ -58,7 +58,10 @@ impl LeasePermission {
                 (None, Some(Denial { reason, .. })) => {
                     tracing::warn!(%reason, "the store doesn't permit this host to write leases, so other hosts run what runs once; let this host's user write to the store");
                 }
-                (Some(_), None) => tracing::info!("the store permits this host to write leases"),
+                // With permissions on single keys, an answer for another one shows nothing.
+                (Some(before), None) if before.key == *key => {
+                    tracing::info!("the store permits this host to write leases");
+                }
                 _ => return false,
             }
             *present = denial;
@@ -74,5 +77,30 @@ impl LeasePermission {
             let answer = records.store().lease(key.clone(), value, TERM, expect);
             self.learn(&key, &answer.await);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::ComponentId;
+
+    #[test]
+    fn a_denial_ends_only_with_a_permitted_write_of_the_same_key() {
+        let key = |id: &str| StoreKey::lease(&ComponentId::new(id).expect("an id"));
+        let permission = LeasePermission::default();
+        let written = Ok(Revision(1));
+        let denied = Err(StoreError::Forbidden("not there".to_owned()).into());
+        let away = Err(StoreError::Unavailable("away".to_owned()).into());
+        permission.learn(&key("a"), &written);
+        assert!(permission.denial().is_none());
+        permission.learn(&key("a"), &denied);
+        for (id, answer) in [("b", &written), ("a", &away), ("b", &denied)] {
+            permission.learn(&key(id), answer);
+            let denial = permission.denial().expect("denied");
+            assert_eq!((denial.key, &*denial.reason), (key("a"), "not there"));
+        }
+        permission.learn(&key("a"), &written);
+        assert!(permission.denial().is_none());
     }
 }

@@ -150,6 +150,18 @@ impl Inquiry<'_> {
         reads.common(Versions::OURS).is_none().then_some(reads)
     }
 
+    /// Returns whether a host follows the store and takes no leases, which it says by a heartbeat
+    /// that names no store.
+    fn takes_no_leases(&self, host: &HostId) -> bool {
+        let host = self
+            .view
+            .hosts
+            .get(host)
+            .filter(|host| host.store.is_none());
+        let load = host.and_then(|host| host.load.as_ref());
+        load.is_some_and(|load| load.follows_store)
+    }
+
     /// Returns whether a host has not seen the component's latest declaration.
     fn is_behind(&self, host: &HostId, component: &ComponentView) -> bool {
         let host = self.view.hosts.get(host);
@@ -210,7 +222,8 @@ impl Inquiry<'_> {
             },
             Phase::WaitingForLease => {
                 let holders = self.serving(&component);
-                match reason.filter(|_| holders.is_empty()) {
+                let is_denied = holders.is_empty() && self.takes_no_leases(&host);
+                match reason.filter(|_| is_denied) {
                     Some(reason) => Finding::LeaseDenied {
                         component,
                         host,

@@ -102,7 +102,9 @@ pub(crate) async fn ask(page: &UiServer, first: &str, body: &str) -> Response {
 #[derive(Debug)]
 pub(crate) struct Events {
     pub(crate) status: u16,
-    lines: BufReader<TcpStream>,
+    chunks: BufReader<TcpStream>,
+    /// What was read of the body, from the first line that was not returned.
+    body: Vec<u8>,
 }
 
 /// One event.
@@ -134,9 +136,16 @@ impl Events {
                 .split(' ')
                 .nth(1)
                 .and_then(|status| status.parse().ok());
+            let mut header = String::new();
+            while header != "\r\n" {
+                header.clear();
+                let read = lines.read_line(&mut header).await;
+                assert_ne!(read.expect("a header"), 0, "the head ends");
+            }
             Self {
                 status: status.unwrap_or_else(|| panic!("no status: {first:?}")),
-                lines,
+                chunks: lines,
+                body: Vec::new(),
             }
         };
         timeout(PATIENCE, opening).await.expect("a response")
@@ -147,11 +156,7 @@ impl Events {
         let reading = async {
             let (mut name, mut id) = (String::new(), String::new());
             loop {
-                let mut line = String::new();
-                if self.lines.read_line(&mut line).await.unwrap_or(0) == 0 {
-                    return None;
-                }
-                // The sizes of chunks are on lines of their own.
+                let line = self.line().await?;
                 if let Some(event) = line.strip_prefix("event: ") {
                     event.trim_end().clone_into(&mut name);
                 } else if let Some(given) = line.strip_prefix("id: ") {
@@ -166,5 +171,24 @@ impl Events {
         timeout(PATIENCE, reading)
             .await
             .expect("an event or the end")
+    }
+
+    /// The next line, in one chunk or several. `None` at the end.
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.body.iter().position(|byte| *byte == b'\n') {
+                let line = self.body.drain(..=end).collect();
+                return Some(String::from_utf8(line).expect("text"));
+            }
+            let mut size = String::new();
+            self.chunks.read_line(&mut size).await.ok()?;
+            let size = usize::from_str_radix(size.trim_end(), 16).ok()?;
+            let mut chunk = vec![0; size + "\r\n".len()];
+            self.chunks.read_exact(&mut chunk).await.ok()?;
+            if size == 0 {
+                return None;
+            }
+            self.body.extend_from_slice(&chunk[..size]);
+        }
     }
 }
