@@ -71,8 +71,8 @@ impl ConfigSchema {
         })
     }
 
-    /// Answers a call, unless it is one of another function: the schema for each interface through
-    /// which links can lead.
+    /// Returns the answer to a call: the schema for each interface through which links can lead.
+    /// `None` for calls of other functions.
     pub(crate) fn answer(
         &self,
         function: FunctionKey,

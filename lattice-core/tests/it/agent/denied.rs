@@ -1,68 +1,15 @@
 //! Hosts that the store doesn't permit to write leases.
 
-use super::*;
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use lattice_core::{
-    agent::Phase,
-    constellation::Subject,
-    store::{
-        CommitError, Entry, Expect, Incarnation, Op, Position, Revision, Store, StoreError,
-        StoreKey, StoreWatch,
-    },
-};
+use super::{lost_leases::Way, *};
+use lattice_core::{agent::Phase, constellation::Subject};
 use std::sync::atomic::AtomicBool;
 
 const APP: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
 
-/// A way to a store that may deny writes of leases.
-#[derive(Debug)]
-struct Guarded {
-    store: MemoryStore,
-    denies: Arc<AtomicBool>,
-}
-
-impl Store for Guarded {
-    fn is_shared(&self) -> bool {
-        self.store.is_shared()
-    }
-    fn incarnation(&self) -> BoxFuture<'_, Result<Incarnation, StoreError>> {
-        self.store.incarnation()
-    }
-    fn position(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
-        self.store.position()
-    }
-    fn read(&self, key: StoreKey) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        self.store.read(key)
-    }
-    fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, Result<Revision, CommitError>> {
-        self.store.commit(ops)
-    }
-    fn lease(
-        &self,
-        key: StoreKey,
-        value: Bytes,
-        ttl: Duration,
-        expect: Expect,
-    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
-        if self.denies.load(Ordering::SeqCst) {
-            let denied = StoreError::Forbidden("the user may not publish there".to_owned());
-            return Box::pin(async move { Err(denied.into()) });
-        }
-        self.store.lease(key, value, ttl, expect)
-    }
-    fn watch(&self) -> BoxFuture<'_, Result<StoreWatch, StoreError>> {
-        self.store.watch()
-    }
-}
-
 /// Returns a process of its own, and what makes the store deny its leases.
 async fn process(network: &MemoryNetwork, store: &MemoryStore) -> (Mesh, Arc<AtomicBool>) {
-    let denies = Arc::new(AtomicBool::new(false));
-    let way = Guarded {
-        store: store.clone(),
-        denies: denies.clone(),
-    };
+    let way = Way::shared(store);
+    let denies = way.denies();
     let lattice = Lattice::on(Arc::new(network.connect()), Arc::new(way), "dev");
     let lattice = lattice.trust_bus().await.expect("it opens");
     let mesh = Mesh {

@@ -10,7 +10,13 @@ use lattice_core::{
         StoreKey, StoreWatch, WatchEvent,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -23,6 +29,8 @@ pub(super) struct Way {
     store: MemoryStore,
     is_shared: bool,
     lies: Option<Revision>,
+    /// Whether leases may not be written.
+    denies: Arc<AtomicBool>,
     /// How long a lease takes to be written, and as long again until that is answered.
     slow: Duration,
     /// How long the store keeps the value of a lease, if not for the whole of its term.
@@ -33,15 +41,21 @@ pub(super) struct Way {
 
 impl Way {
     /// To a store that others write to as well.
-    fn shared(store: &MemoryStore) -> Self {
+    pub(super) fn shared(store: &MemoryStore) -> Self {
         Self {
             store: store.clone(),
             is_shared: true,
             lies: None,
+            denies: Arc::default(),
             slow: Duration::ZERO,
             keeps: Duration::MAX,
             lags: Arc::new(watch::Sender::new(false)),
         }
+    }
+
+    /// Returns what makes it deny leases.
+    pub(super) fn denies(&self) -> Arc<AtomicBool> {
+        self.denies.clone()
     }
 
     pub(super) fn slow(store: &MemoryStore, slow: Duration) -> Self {
@@ -74,6 +88,10 @@ impl Store for Way {
         expect: Expect,
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
+            if self.denies.load(Ordering::SeqCst) {
+                let denied = StoreError::Forbidden("the user may not publish there".to_owned());
+                return Err(denied.into());
+            }
             sleep(self.slow).await;
             let term = ttl.min(self.keeps);
             let answer = self.store.lease(key, value, term, expect).await;

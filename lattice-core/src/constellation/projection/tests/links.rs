@@ -133,7 +133,7 @@ fn a_link_keeps_its_load_when_it_changes_and_loses_it_with_its_target() {
         projection.handle(event, world.now);
         assert!(loaded.is_some() && load(&projection, 1) == loaded);
     }
-    // The same key leads to another component, which nobody has called.
+    // The same key leads to another component, which has no calls.
     let event = world.take(Step::Link(1, 3));
     projection.handle(event, world.now);
     assert_eq!(load(&projection, 1), None);
