@@ -1,9 +1,15 @@
-//! Locks that a panic does not poison.
+//! Locks that a panic does not poison, and what keeps threads out of each other's memory.
 //!
 //! A panic while one of them is held is a bug of its holder, and ends that task. Poisoning would
 //! spread it to every other task that needs the lock. The crates above use these locks too.
 
-use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::{
+    array,
+    sync::{
+        self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
 
 /// A [`Mutex`](sync::Mutex) whose [`lock`](Self::lock) always succeeds.
 #[derive(Debug, Default)]
@@ -51,6 +57,58 @@ impl<T> RwLock<T> {
     }
 }
 
+/// Returns the number of this thread: 0 for the first one that has asked, 1 for the second.
+///
+/// What all calls write is spread over several places by it. A thread that writes what another
+/// thread has written last waits for that memory longer than for anything else that a call does.
+pub fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// A value that shares no line of the processor's cache with others.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct CachePadded<T>(pub T);
+
+/// The number of parts of a [`Count`].
+const PARTS: usize = 8;
+
+/// A number that many threads add to, and that is rarely read.
+#[derive(Debug)]
+pub struct Count([CachePadded<AtomicU64>; PARTS]);
+
+impl Count {
+    /// Zero.
+    pub fn new() -> Self {
+        Self(array::from_fn(|_| CachePadded::default()))
+    }
+
+    /// Adds one, and returns how many of the threads that share a part with this one have added
+    /// before.
+    pub fn add_one(&self) -> u64 {
+        let CachePadded(part) = &self.0[thread_number() % PARTS];
+        part.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the sum. Additions that other threads make meanwhile may be missing.
+    pub fn sum(&self) -> u64 {
+        let parts = self.0.iter();
+        parts
+            .map(|CachePadded(part)| part.load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +136,23 @@ mod tests {
         }));
         assert!(held.is_err());
         assert_eq!(*lock.read(), 1);
+    }
+
+    #[test]
+    fn what_all_threads_add_is_counted_in_different_places() {
+        let count = Count::default();
+        let numbers = std::thread::scope(|scope| {
+            let threads = [0; 4].map(|_| {
+                scope.spawn(|| {
+                    (0..100).for_each(|_| _ = count.add_one());
+                    (thread_number(), thread_number())
+                })
+            });
+            threads.map(|thread| thread.join().expect("it ends"))
+        });
+        assert_eq!(count.sum(), 400);
+        assert!(numbers.iter().all(|(one, again)| one == again));
+        let numbers: std::collections::HashSet<_> = numbers.into_iter().collect();
+        assert_eq!(numbers.len(), 4, "each thread has its own");
     }
 }

@@ -13,6 +13,7 @@
 //! only where all of them wait in one process. If they wait on different hosts, they end at their
 //! deadlines.
 
+mod free;
 mod marks;
 mod nested;
 mod waits;
@@ -22,12 +23,12 @@ pub(super) use nested::Innermost;
 
 use super::{CallError, Context};
 use crate::name::ComponentId;
+use free::{FreeTurns, Taken};
 use nested::Nesting;
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use waits::{Need, Waiting};
 
 /// Numbers each `Turns` of this process.
@@ -64,7 +65,7 @@ impl TurnId {
 pub struct Turns {
     kind: u32,
     taken: AtomicU32,
-    free: Arc<Semaphore>,
+    free: Arc<FreeTurns>,
     most: usize,
 }
 
@@ -72,7 +73,7 @@ pub struct Turns {
 #[derive(Debug)]
 pub struct Turn {
     nesting: Nesting,
-    _permit: OwnedSemaphorePermit,
+    _taken: Taken,
 }
 
 impl Turn {
@@ -105,18 +106,18 @@ impl Drop for Turn {
 impl Turns {
     /// Creates `most` turns.
     pub fn new(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
+        let most = most.min(FreeTurns::MOST);
         Self {
             kind: KINDS.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
             taken: AtomicU32::new(0),
-            free: Arc::new(Semaphore::new(most)),
+            free: FreeTurns::new(most),
             most,
         }
     }
 
     /// Returns how many turns are taken now.
     pub fn held(&self) -> usize {
-        self.most.saturating_sub(self.free.available_permits())
+        self.most.saturating_sub(self.free.count())
     }
 
     /// Takes a turn for the call with this context, if one is free now.
@@ -128,8 +129,8 @@ impl Turns {
     /// than there are turns means all of them.
     pub fn try_take_many(&self, count: u32, context: &mut Context) -> Option<Turn> {
         let count = self.count(count);
-        let permit = self.free.clone().try_acquire_many_owned(count).ok()?;
-        Some(self.taken_by(context, permit, count))
+        let taken = self.free.try_take(count as usize)?;
+        Some(self.taken_by(context, taken, count))
     }
 
     /// Returns how many turns a call gets that needs so many.
@@ -156,7 +157,8 @@ impl Turns {
     }
 
     /// Waits for `count` turns of `component` at once, in order with the other calls that wait. A
-    /// larger `count` than there are turns means all of them.
+    /// call that doesn't have to wait may overtake them, but only a few do. A larger `count` than
+    /// there are turns means all of them.
     ///
     /// # Errors
     /// Fails as [`take`](Self::take).
@@ -174,20 +176,16 @@ impl Turns {
         }
         let count = self.count(count);
         let _waiting = self.wait(component, context.turn, count as usize)?;
-        match self.free.clone().acquire_many_owned(count).await {
-            Ok(permit) => Ok(self.taken_by(context, permit, count)),
-            Err(_) => Err(CallError::Stopping {
-                component: component.clone(),
-            }),
-        }
+        let taken = self.free.take(count as usize).await;
+        Ok(self.taken_by(context, taken, count))
     }
 
-    fn taken_by(&self, context: &mut Context, permit: OwnedSemaphorePermit, count: u32) -> Turn {
+    fn taken_by(&self, context: &mut Context, taken: Taken, count: u32) -> Turn {
         let first = self.taken.fetch_add(count, Ordering::Relaxed);
         let last = TurnId::new(self.kind, first.wrapping_add(count).wrapping_sub(1));
         let mut turn = Turn {
             nesting: Nesting::new(last, count),
-            _permit: permit,
+            _taken: taken,
         };
         turn.enter(context);
         turn
@@ -340,11 +338,10 @@ mod tests {
         let mut left = Box::pin(calls.take(&component, &mut one));
         assert!((&mut left).now_or_never().is_none());
         drop(ended);
-        let mut waits = Box::pin(calls.take(&component, &mut two));
-        let waited = (&mut waits).now_or_never();
+        let waits = calls.take(&component, &mut two).now_or_never();
         assert!(
-            waited.is_none(),
-            "the task gets the turn, and gives it back"
+            waits.is_none_or(|taken| taken.is_ok()),
+            "it waits for no task but the one that gets the turn and gives it back"
         );
     }
 

@@ -43,7 +43,7 @@ use crate::{
     entropy::random,
     membership::PresenceWatcher,
     server::Server,
-    sync::Mutex,
+    sync::{Count, Mutex},
     transport::{self, Transport, id::PeerToken},
     wire::{Discovered, Origin},
 };
@@ -117,18 +117,18 @@ impl transport::Events for Client {
 #[derive(Debug, Default)]
 struct Retries {
     /// Calls made so far.
-    calls: AtomicU64,
+    calls: Count,
     budget: Mutex<RetryBudget>,
 }
 
 impl Retries {
     fn count_call(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.calls.add_one();
     }
 
     /// Takes a retry from the budget, if there is one.
     fn take(&self, now: Instant) -> bool {
-        let calls = self.calls.load(Ordering::Relaxed);
+        let calls = self.calls.sum();
         let mut budget = self.budget.lock();
         budget.take(calls, now)
     }

@@ -12,6 +12,7 @@ use super::failures::Failures;
 use crate::{
     call::CallError,
     measure::Methods,
+    sync::Count,
     wire::{FunctionKey, Latency},
 };
 use std::{
@@ -33,7 +34,7 @@ const BUCKETS: usize = 124;
 /// link.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    calls: AtomicU64,
+    calls: Count,
     errors: AtomicU64,
     buckets: Box<[AtomicU32]>,
 }
@@ -69,7 +70,7 @@ impl Tally {
     /// Counts a call that begins, and returns how many calls its time represents if it ends at
     /// once.
     fn begin(&self) -> u8 {
-        let before = self.calls.fetch_add(1, Ordering::Relaxed);
+        let before = self.calls.add_one();
         if before.is_multiple_of(SAMPLE.into()) {
             SAMPLE
         } else {
@@ -79,7 +80,7 @@ impl Tally {
 
     /// Counts a call that was refused before it began.
     pub(crate) fn refused(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.calls.add_one();
         self.failed();
     }
 
@@ -96,7 +97,7 @@ impl Tally {
     /// Calls so far, and how many of them ended in an error.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let errors = self.errors.load(Ordering::Relaxed);
-        (self.calls.load(Ordering::Relaxed), errors)
+        (self.calls.sum(), errors)
     }
 
     pub(crate) fn times(&self) -> Times {
@@ -108,7 +109,7 @@ impl Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            calls: AtomicU64::new(0),
+            calls: Count::new(),
             errors: AtomicU64::new(0),
             buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
         }

@@ -11,9 +11,9 @@ use super::{
 use crate::{engine::Unused, transcode::BoundExport};
 use lattice_core::{
     call::{CallError, Context, Turn, Turns},
-    sync::Mutex,
+    sync::{CachePadded, Mutex, thread_number},
 };
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{mem, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often unused instances are looked at in the time after which they are dropped.
@@ -28,9 +28,13 @@ pub(super) struct ExclusivePool {
     _sweeper: AbortOnDropHandle<()>,
 }
 
-/// The instances that no call uses, the one that was used last at the end.
+/// The number of parts of a pool's idle instances.
+const PARTS: usize = 16;
+
+/// The instances that no call uses. Each is where the thread looks first that has used it last,
+/// because its memory is the most likely to be in the cache of that thread's processor.
 #[derive(Default)]
-struct IdleInstances(Mutex<Vec<IdleInstance>>);
+struct IdleInstances([CachePadded<Mutex<Vec<IdleInstance>>>; PARTS]);
 
 struct IdleInstance {
     instance: Box<WarmInstance>,
@@ -44,11 +48,69 @@ struct WarmInstance {
     functions: ByFunction<BoundExport<Guest>>,
 }
 
+impl IdleInstances {
+    /// The parts, that of this thread first.
+    fn parts(&self) -> impl Iterator<Item = &Mutex<Vec<IdleInstance>>> {
+        let (others, first) = self.0.split_at(thread_number() % PARTS);
+        first.iter().chain(others).map(|CachePadded(part)| part)
+    }
+
+    fn count(&self) -> usize {
+        self.parts().map(|part| part.lock().len()).sum()
+    }
+
+    /// Takes the one that this thread has used last, or any other.
+    fn take(&self) -> Option<Box<WarmInstance>> {
+        let found = self.parts().find_map(|part| part.lock().pop());
+        let idle = found.or_else(|| self.take_from_all())?;
+        Some(idle.instance)
+    }
+
+    /// Takes any. Fails only if there was none at one moment: one part after the other may be empty
+    /// while others put back and take. So there are never more instances than turns.
+    fn take_from_all(&self) -> Option<IdleInstance> {
+        // Always in this order, so that threads don't wait for each other.
+        let mut parts = self.0.each_ref().map(|CachePadded(part)| part.lock());
+        parts.iter_mut().find_map(|part| part.pop())
+    }
+
+    fn put(&self, instance: Box<WarmInstance>) {
+        let idle = IdleInstance {
+            instance,
+            sweeps: 0,
+        };
+        if let Some(part) = self.parts().next() {
+            part.lock().push(idle);
+        }
+    }
+
+    fn drop_all(&self) {
+        for part in self.parts() {
+            let unused = mem::take(&mut *part.lock());
+            drop(unused);
+        }
+    }
+
+    /// Drops those that were not used for so many sweeps, or all of them.
+    fn sweep(&self, is_sweep: bool, drops_all: bool) {
+        for part in self.parts() {
+            let is_stale = |idle: &mut IdleInstance| {
+                idle.sweeps += u32::from(is_sweep);
+                // The first one may have come right after the call.
+                drops_all || idle.sweeps > SWEEPS
+            };
+            let stale: Vec<IdleInstance> = part.lock().extract_if(.., is_stale).collect();
+            drop(stale);
+        }
+    }
+}
+
 impl Unused for IdleInstances {
     fn drop_one(&self) -> bool {
-        let mut idle = self.0.lock();
-        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
-        drop(idle);
+        let oldest = self.parts().find_map(|part| {
+            let mut idle = part.lock();
+            (!idle.is_empty()).then(|| idle.remove(0))
+        });
         oldest.is_some()
     }
 }
@@ -69,13 +131,7 @@ impl ExclusivePool {
 
     /// Returns how many instances no call uses.
     pub(super) fn idle(&self) -> usize {
-        self.idle.0.lock().len()
-    }
-
-    /// Takes the most recently used instance, because its memory is the most likely to be in a
-    /// cache.
-    fn take(&self) -> Option<Box<WarmInstance>> {
-        self.idle.0.lock().pop().map(|idle| idle.instance)
+        self.idle.count()
     }
 
     /// Keeps the instance for the next call, unless others wait for its room.
@@ -83,12 +139,10 @@ impl ExclusivePool {
         if instance.instance.is_bloated() || self.actor.tenant.is_pressed() {
             return;
         }
-        let sweeps = 0;
-        self.idle.0.lock().push(IdleInstance { instance, sweeps });
+        self.idle.put(instance);
         // A call that began to wait just before may have found nothing idle.
         if self.actor.tenant.is_pressed() {
-            let unused = std::mem::take(&mut *self.idle.0.lock());
-            drop(unused);
+            self.idle.drop_all();
         }
     }
 }
@@ -115,7 +169,7 @@ impl ExclusivePool {
         } else {
             Box::pin(turns.take(&actor.context.id, context)).await?
         };
-        let mut warmed = if let Some(mut warmed) = self.take() {
+        let mut warmed = if let Some(mut warmed) = self.idle.take() {
             warmed.instance.pass_to(context);
             warmed
         } else {
@@ -194,16 +248,7 @@ async fn sweep(actor: Arc<HostedActor>, idle: Arc<IdleInstances>, after: Duratio
     loop {
         let pressed = actor.tenant.pressed();
         let is_pressed = actor.tenant.is_pressed();
-        let stale: Vec<IdleInstance> = idle
-            .0
-            .lock()
-            .extract_if(.., |idle| {
-                idle.sweeps += u32::from(is_sweep);
-                // The first one may have come right after the call.
-                is_pressed || idle.sweeps > SWEEPS
-            })
-            .collect();
-        drop(stale);
+        idle.sweep(is_sweep, is_pressed);
         is_sweep = tokio::select! {
             _ = interval.tick() => true,
             () = pressed => false,

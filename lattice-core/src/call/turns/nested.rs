@@ -5,22 +5,30 @@
 //! call. An entry is reused when its turn has ended, and then it has another id.
 
 use super::TurnId;
-use crate::{sync::Mutex, wire::ChainMark};
+use crate::{
+    sync::{CachePadded, Mutex, thread_number},
+    wire::ChainMark,
+};
 use std::sync::Arc;
 
-/// The number of parts of the table. Each has its own lock.
+/// The number of parts of the table. Each has its own lock, and the entries that were added by
+/// the same threads, so that threads rarely wait for each other's memory.
 const PARTS: usize = 16;
 /// Longest chain that is followed. A hop takes the turns of its component and of its pool, and up
 /// to 16 slots each of its actor and of the engine.
 const LONGEST: usize = 2_048;
 
-static TABLE: [Mutex<Part>; PARTS] = [const { Mutex::new(Part::new()) }; PARTS];
+/// The most entries of a part, so that a place in the table is less than [`u32::MAX`].
+const MOST: usize = (u32::MAX as usize) / PARTS;
+
+static TABLE: [CachePadded<Mutex<Part>>; PARTS] =
+    [const { CachePadded(Mutex::new(Part::new())) }; PARTS];
 
 #[derive(Debug)]
 struct Part {
     entries: Vec<Entry>,
     /// The indexes of those that no turn uses.
-    unused: Vec<u32>,
+    unused: Vec<usize>,
 }
 
 /// Turns that were taken together, and what they are nested in; or no turn, where a chain of calls
@@ -39,7 +47,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::call) struct Innermost {
     pub(super) turn: TurnId,
-    /// The index of its entry. A single turn that is nested in no other has none.
+    /// The place of its entry. A single turn that is nested in no other has none.
     pub(super) entry: Option<u32>,
 }
 
@@ -88,8 +96,8 @@ impl Innermost {
     }
 
     fn entry(self) -> Option<Entry> {
-        let index = self.entry? as usize;
-        let part = part(self.turn).lock();
+        let (part, index) = found(self.entry?);
+        let part = part.lock();
         let entry = part.entries.get(index);
         entry.filter(|entry| entry.last == self.turn).cloned()
     }
@@ -128,7 +136,7 @@ impl Nesting {
         Self {
             innermost: Innermost {
                 turn: id,
-                entry: part(id).lock().add(entry),
+                entry: add(entry),
             },
             count: 0,
             outer,
@@ -165,17 +173,16 @@ impl Nesting {
             outer,
             abroad: None,
         };
-        let mut part = part(last).lock();
-        match self.innermost.entry {
-            Some(index) => part.entries[index as usize] = entry,
-            None => self.innermost.entry = part.add(entry),
+        match self.innermost.entry.map(found) {
+            Some((part, index)) => part.lock().entries[index] = entry,
+            None => self.innermost.entry = add(entry),
         }
     }
 
     /// Takes the turns out of the chain.
     pub(super) fn leave(&mut self) {
-        if let Some(index) = self.innermost.entry.take() {
-            part(self.innermost.turn).lock().remove(index);
+        if let Some((part, index)) = self.innermost.entry.take().map(found) {
+            part.lock().remove(index);
         }
     }
 }
@@ -188,26 +195,37 @@ impl Part {
         }
     }
 
-    fn add(&mut self, entry: Entry) -> Option<u32> {
+    fn add(&mut self, entry: Entry) -> Option<usize> {
         if let Some(index) = self.unused.pop() {
-            self.entries[index as usize] = entry;
+            self.entries[index] = entry;
             return Some(index);
         }
-        let index = u32::try_from(self.entries.len()).ok()?;
-        self.entries.push(entry);
-        Some(index)
+        let index = self.entries.len();
+        (index < MOST).then(|| {
+            self.entries.push(entry);
+            index
+        })
     }
 
-    fn remove(&mut self, index: u32) {
-        let entry = &mut self.entries[index as usize];
+    fn remove(&mut self, index: usize) {
+        let entry = &mut self.entries[index];
         entry.last = TurnId::NONE;
         entry.abroad = None;
         self.unused.push(index);
     }
 }
 
-fn part(turn: TurnId) -> &'static Mutex<Part> {
-    &TABLE[turn.0 as usize % PARTS]
+/// Adds an entry to the part of this thread, and returns its place in the table, if there is room.
+fn add(entry: Entry) -> Option<u32> {
+    let part = thread_number() % PARTS;
+    let index = TABLE[part].0.lock().add(entry)?;
+    u32::try_from(index * PARTS + part).ok()
+}
+
+/// Returns the part of a place in the table, and the index there.
+fn found(place: u32) -> (&'static Mutex<Part>, usize) {
+    let place = place as usize;
+    (&TABLE[place % PARTS].0, place / PARTS)
 }
 
 #[cfg(test)]

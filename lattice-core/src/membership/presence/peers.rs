@@ -60,7 +60,7 @@ impl Peer {
             fences: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
-            duty: Duty::Apart,
+            duty: Duty::CachePadded,
             incarnation: None,
             unsaid: None,
         }
