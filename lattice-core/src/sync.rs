@@ -74,6 +74,30 @@ pub fn thread_number() -> usize {
 #[repr(align(64))]
 pub struct CachePadded<T>(pub T);
 
+/// A value for each thread, or for each of a few threads.
+#[derive(Debug, Default)]
+pub struct ByThread<T>([CachePadded<Mutex<T>>; 16]);
+
+impl<T> ByThread<T> {
+    /// Returns the value of this thread.
+    pub fn own(&self) -> &Mutex<T> {
+        &self.0[thread_number() % self.0.len()].0
+    }
+
+    /// Returns the values of all threads, beginning with that of this one.
+    pub fn parts(&self) -> impl Iterator<Item = &Mutex<T>> {
+        let (others, first) = self.0.split_at(thread_number() % self.0.len());
+        first.iter().chain(others).map(|CachePadded(part)| part)
+    }
+
+    /// Waits for all locks, so that the values are those of one moment.
+    pub fn lock_all(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
+        // In the same order on all threads, so that none of them waits for another.
+        let locked: Vec<_> = self.0.iter().map(|CachePadded(part)| part.lock()).collect();
+        locked.into_iter()
+    }
+}
+
 /// The number of parts of a [`Count`].
 const PARTS: usize = 8;
 
@@ -136,6 +160,25 @@ mod tests {
         }));
         assert!(held.is_err());
         assert_eq!(*lock.read(), 1);
+    }
+
+    #[test]
+    fn a_thread_finds_its_own_value_first_and_all_others_after_it() {
+        let values = ByThread::<Vec<usize>>::default();
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let values = &values;
+                scope.spawn(move || values.own().lock().push(thread));
+            }
+        });
+        values.own().lock().push(7);
+        let first = values.parts().next().map(|part| part.lock().pop());
+        assert_eq!(first, Some(Some(7)));
+        assert_eq!(values.parts().count(), values.0.len());
+        let left: usize = values.lock_all().map(|part| part.len()).sum();
+        assert_eq!(left, 3);
+        let found = values.parts().filter_map(|part| part.lock().pop());
+        assert_eq!(found.count(), 3);
     }
 
     #[test]

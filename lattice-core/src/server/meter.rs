@@ -2,8 +2,8 @@
 //! each link to it.
 //!
 //! Counting is one relaxed addition per call, and for its link one more and a clone of an [`Arc`].
-//! Of calls that end at once, only one in [`SAMPLE`] is timed, and as many for each link. Those
-//! that take time are all timed: for them, reading the clock costs nothing. While somebody reads
+//! Of calls that end before they wait for anything, only one in [`SAMPLE`] is timed, and as many
+//! for each link. Those that wait are all timed: for them, it costs nothing. While somebody reads
 //! the metrics of the node, all calls are timed, by method and error.
 //!
 //! The latest calls that have failed are kept.
@@ -24,7 +24,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Of this many calls that end at once, one is timed and represents all of them.
+/// Of this many calls that don't wait, one is timed and represents all of them.
 const SAMPLE: u8 = 8;
 /// Four buckets for each doubling of the time, up to an hour: a reported time is at most a quarter
 /// too long.
@@ -67,8 +67,8 @@ pub(crate) struct CallTimer {
 pub(crate) struct Times(Vec<u32>);
 
 impl Tally {
-    /// Counts a call that begins, and returns how many calls its time represents if it ends at
-    /// once.
+    /// Counts a call that begins, and returns how many calls its time represents if it doesn't
+    /// wait.
     fn begin(&self) -> u8 {
         let before = self.calls.add_one();
         if before.is_multiple_of(SAMPLE.into()) {
@@ -170,7 +170,7 @@ impl Meter {
         outcome
     }
 
-    /// Records the end of a call that takes time, at `now`, and returns its result.
+    /// Records the end of a call at `now`, and returns its result.
     pub(crate) fn end_at<T>(
         &self,
         call: &CallTimer,
@@ -226,13 +226,10 @@ impl CallTimer {
         self.weight > 0 || self.link_weight > 0
     }
 
-    /// Marks the call as one that takes time, so that it is timed.
-    pub(crate) fn waits(self) -> Self {
-        Self {
-            weight: 1,
-            link_weight: 1,
-            ..self
-        }
+    /// Marks the call as one that waits, so that it is timed.
+    pub(crate) fn waits(&mut self) {
+        self.weight = 1;
+        self.link_weight = 1;
     }
 
     /// Counts a call that has waited among those over its link, if the link was not known when the
@@ -321,7 +318,8 @@ mod tests {
         let meter = Meter::new();
         let fails = || Err(CallError::DeadlineExceeded { ran: Ran::No });
         for number in 1..=100 {
-            let call = meter.call(Instant::now(), FUNCTION, None).waits();
+            let mut call = meter.call(Instant::now(), FUNCTION, None);
+            call.waits();
             let takes = if number > 98 { 1_000 } else { 1 };
             tokio::time::advance(Duration::from_millis(takes)).await;
             let _ = meter.end(
@@ -368,8 +366,8 @@ mod tests {
             let _ = meter.end(&call, if fails { Err(late) } else { Ok(Bytes::new()) });
         }
         // One that waits.
-        let call = meter.call(Instant::now(), FUNCTION, Some(links[1].clone()));
-        let call = call.waits();
+        let mut call = meter.call(Instant::now(), FUNCTION, Some(links[1].clone()));
+        call.waits();
         tokio::time::advance(Duration::from_secs(1)).await;
         let _ = meter.end(&call, Ok(Bytes::new()));
         let each = u64::from(SAMPLE) * 2;
@@ -389,7 +387,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_whose_link_becomes_known_is_counted_over_it_once() {
         let (meter, link) = (Meter::new(), Arc::<Tally>::default());
-        let mut call = meter.call(Instant::now(), FUNCTION, None).waits();
+        let mut call = meter.call(Instant::now(), FUNCTION, None);
+        call.waits();
         call.goes_over(|| None);
         call.goes_over(|| Some(link.clone()));
         call.goes_over(|| Some(Arc::default()));

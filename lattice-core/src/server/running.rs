@@ -137,7 +137,7 @@ impl RunningComponent {
             Some(link) => self.links.look_up(link),
             None => (true, None),
         };
-        let timer = self.meter.call(now, request.function, over);
+        let mut timer = self.meter.call(now, request.function, over);
         if now >= request.context.deadline {
             let late = Err(CallError::DeadlineExceeded { ran: Ran::No });
             let ended = self.meter.end(&timer, late);
@@ -148,7 +148,8 @@ impl RunningComponent {
             .then(|| self.queue().try_turn(&mut request.context))
             .flatten();
         let Some(turn) = turn else {
-            return Progress::Waiting(Box::new((request, timer.waits())));
+            timer.waits();
+            return Progress::Waiting(Box::new((request, timer)));
         };
         let is_timed = timer.is_timed();
         let progress = self.start(request, timer, turn);
@@ -242,7 +243,7 @@ impl RunningComponent {
             function,
             caller,
             context,
-            timer: timer.waits(),
+            timer,
             _turn: turn,
         })
     }
@@ -285,6 +286,7 @@ impl RunningComponent {
 
     /// Waits for the service, until the deadline or until the component is cut off.
     async fn wait_for(&self, mut call: RunningCall) -> Outcome {
+        call.timer.waits();
         let (deadline, mut is_polled) = (call.context.deadline, call.is_polled);
         let mut polled_at = None;
         let work = poll_fn(|cx| {

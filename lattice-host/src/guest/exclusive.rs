@@ -1,19 +1,15 @@
 //! Warm instances that serve one call at a time.
 
 use super::{
-    Call, CallResult, HostedActor,
-    active_calls::ActiveCalls,
-    code::{ByFunction, ExportedFunction},
-    instance::Instance,
-    settings::Instances,
-    state::Guest,
+    Call, CallResult, HostedActor, active_calls::ActiveCalls, code::ByFunction, instance::Instance,
+    settings::Instances, state::Guest,
 };
 use crate::{engine::Unused, transcode::BoundExport};
 use lattice_core::{
     call::{CallError, Context, Turn, Turns},
-    sync::{CachePadded, Mutex, thread_number},
+    sync::ByThread,
 };
-use std::{mem, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::hash_map::Entry, mem, num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often unused instances are looked at in the time after which they are dropped.
@@ -28,13 +24,11 @@ pub(super) struct ExclusivePool {
     _sweeper: AbortOnDropHandle<()>,
 }
 
-/// The number of parts of a pool's idle instances.
-const PARTS: usize = 16;
-
 /// The instances that no call uses. Each is where the thread looks first that has used it last,
-/// because its memory is the most likely to be in the cache of that thread's processor.
+/// because its memory is the most likely to be in the cache of that thread's processor. The one
+/// that was used last is at the end there.
 #[derive(Default)]
-struct IdleInstances([CachePadded<Mutex<Vec<IdleInstance>>>; PARTS]);
+struct IdleInstances(ByThread<Vec<IdleInstance>>);
 
 struct IdleInstance {
     instance: Box<WarmInstance>,
@@ -49,43 +43,27 @@ struct WarmInstance {
 }
 
 impl IdleInstances {
-    /// The parts, that of this thread first.
-    fn parts(&self) -> impl Iterator<Item = &Mutex<Vec<IdleInstance>>> {
-        let (others, first) = self.0.split_at(thread_number() % PARTS);
-        first.iter().chain(others).map(|CachePadded(part)| part)
-    }
-
     fn count(&self) -> usize {
-        self.parts().map(|part| part.lock().len()).sum()
+        self.0.parts().map(|part| part.lock().len()).sum()
     }
 
     /// Takes the one that this thread has used last, or any other.
     fn take(&self) -> Option<Box<WarmInstance>> {
-        let found = self.parts().find_map(|part| part.lock().pop());
-        let idle = found.or_else(|| self.take_from_all())?;
-        Some(idle.instance)
-    }
-
-    /// Takes any. Fails only if there was none at one moment: one part after the other may be empty
-    /// while others put back and take. So there are never more instances than turns.
-    fn take_from_all(&self) -> Option<IdleInstance> {
-        // Always in this order, so that threads don't wait for each other.
-        let mut parts = self.0.each_ref().map(|CachePadded(part)| part.lock());
-        parts.iter_mut().find_map(|part| part.pop())
+        let found = self.0.parts().find_map(|part| part.lock().pop());
+        // One part after the other may be empty while others put back and take. If there was none
+        // at one moment, there may be another one: there are never more than turns.
+        let at_once = || self.0.lock_all().find_map(|mut part| part.pop());
+        found.or_else(at_once).map(|idle| idle.instance)
     }
 
     fn put(&self, instance: Box<WarmInstance>) {
-        let idle = IdleInstance {
-            instance,
-            sweeps: 0,
-        };
-        if let Some(part) = self.parts().next() {
-            part.lock().push(idle);
-        }
+        let sweeps = 0;
+        let idle = IdleInstance { instance, sweeps };
+        self.0.own().lock().push(idle);
     }
 
     fn drop_all(&self) {
-        for part in self.parts() {
+        for part in self.0.parts() {
             let unused = mem::take(&mut *part.lock());
             drop(unused);
         }
@@ -93,7 +71,7 @@ impl IdleInstances {
 
     /// Drops those that were not used for so many sweeps, or all of them.
     fn sweep(&self, is_sweep: bool, drops_all: bool) {
-        for part in self.parts() {
+        for part in self.0.parts() {
             let is_stale = |idle: &mut IdleInstance| {
                 idle.sweeps += u32::from(is_sweep);
                 // The first one may have come right after the call.
@@ -107,7 +85,7 @@ impl IdleInstances {
 
 impl Unused for IdleInstances {
     fn drop_one(&self) -> bool {
-        let oldest = self.parts().find_map(|part| {
+        let oldest = self.0.parts().find_map(|part| {
             let mut idle = part.lock();
             (!idle.is_empty()).then(|| idle.remove(0))
         });
@@ -190,6 +168,25 @@ impl Lease {
         &mut self.warmed.instance
     }
 
+    async fn call(&mut self, call: Call) -> CallResult {
+        let WarmInstance {
+            instance,
+            functions,
+        } = &mut *self.warmed;
+        let bound = match functions.entry(call.function) {
+            Entry::Occupied(bound) => bound.into_mut(),
+            Entry::Vacant(place) => {
+                let code = &self.pool.actor.code;
+                let Some(exported) = code.functions.get(&call.function) else {
+                    return Err(self.pool.actor.not_exported(call.function));
+                };
+                let bound = instance.bind(exported);
+                place.insert(bound.map_err(|error| instance.failure(&error))?)
+            }
+        };
+        instance.call(bound, call.arguments).await
+    }
+
     /// Keeps the instance for the next call.
     pub(super) fn put_back(self) {
         let Self {
@@ -203,13 +200,9 @@ impl Lease {
 
 /// # Cancel safety
 /// Dropping the future drops the instance that it was using.
-pub(super) async fn call(
-    instances: Arc<ExclusivePool>,
-    exported: Arc<ExportedFunction>,
-    mut call: Call,
-) -> CallResult {
+pub(super) async fn call(instances: Arc<ExclusivePool>, mut call: Call) -> CallResult {
     let mut lease = instances.lease(&mut call.context).await?;
-    let result = lease.warmed.call(&exported, call).await?;
+    let result = lease.call(call).await?;
     lease.put_back();
     Ok(result)
 }
@@ -223,19 +216,6 @@ impl WarmInstance {
             instance,
             functions: ByFunction::default(),
         }))
-    }
-
-    async fn call(&mut self, exported: &ExportedFunction, call: Call) -> CallResult {
-        if !self.functions.contains_key(&call.function) {
-            let bound = self
-                .instance
-                .bind(exported)
-                .map_err(|error| self.instance.failure(&error))?;
-            self.functions.insert(call.function, bound);
-        }
-        self.instance
-            .call(&self.functions[&call.function], call.arguments)
-            .await
     }
 }
 

@@ -23,6 +23,7 @@
 
 mod active_calls;
 mod actor;
+mod aside;
 #[cfg(feature = "blobstore")]
 mod blobstore;
 mod code;
@@ -93,6 +94,17 @@ pub(crate) struct HostedActor {
     pub(crate) engine: Engine,
     /// The part of the engine's room that its instances may take.
     pub(crate) tenant: Tenant,
+}
+
+impl HostedActor {
+    /// Returns the error of a call to a function that it doesn't export.
+    fn not_exported(&self, function: FunctionKey) -> CallError {
+        CallError::NotExported {
+            component: self.context.id.clone(),
+            interface: String::new(),
+            function: function.to_string(),
+        }
+    }
 }
 
 /// One call, with validated arguments.

@@ -177,11 +177,7 @@ impl ActorService {
         }
         let actor = &self.actor;
         let Some(exported) = actor.code.functions.get(&request.function) else {
-            return Answer::Ready(Err(CallError::NotExported {
-                component: actor.context.id.clone(),
-                interface: String::new(),
-                function: request.function.to_string(),
-            }));
+            return Answer::Ready(Err(actor.not_exported(request.function)));
         };
         let plan = exported.function.plan();
         if let Some(pool) = &self.kept {
@@ -212,8 +208,8 @@ impl ActorService {
                 concurrent::call(warm.concurrent.clone(), call).boxed()
             }
             Some(warm) => {
-                let (pool, exported) = (warm.exclusive.clone(), exported.clone());
-                nesting::enter(|| exclusive::call(pool, exported, call)).boxed()
+                let pool = warm.exclusive.clone();
+                nesting::enter(|| exclusive::call(pool, call)).boxed()
             }
         };
         Answer::Later(self.in_time(result, request.context.deadline))

@@ -199,12 +199,11 @@ pub(super) struct Take<'f> {
 impl Take<'_> {
     /// Returns the place of the call among those that wait, to which it is added if it is new.
     fn place(&mut self, waiting: &mut Waiting) -> Option<usize> {
-        let number = match self.number {
-            Some(number) => number,
-            None => {
-                self.free.state.fetch_or(WAITED, Ordering::AcqRel);
-                *self.number.insert(waiting.add(self.count))
-            }
+        let number = if let Some(number) = self.number {
+            number
+        } else {
+            self.free.state.fetch_or(WAITED, Ordering::AcqRel);
+            *self.number.insert(waiting.add(self.count))
         };
         waiting.place_of(number)
     }

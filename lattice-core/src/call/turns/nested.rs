@@ -263,8 +263,8 @@ mod tests {
         let id = TurnId::new(u32::MAX, 300);
         let mut received = Nesting::returning(id, Innermost::NONE, Arc::new([]));
         let innermost = received.innermost();
-        let index = innermost.entry.expect("it has one") as usize;
-        part(id).lock().entries[index].outer = innermost;
+        let (part, index) = found(innermost.entry.expect("it has one"));
+        part.lock().entries[index].outer = innermost;
         assert!(innermost.chain().is_empty(), "it has no turns");
         let mut inner = nesting(301, 1);
         inner.enter(innermost);

@@ -5,16 +5,15 @@
 //! and go on.
 
 use super::{
-    CallingInstance, KeptCall, KeptPool, Warm,
-    aside::Aside,
+    CallingInstance, KeptCall, KeptPool,
     driven::Driven,
     home::{End, Home, Job, Reply, Use},
+    warm::Warm,
 };
 use crate::{
-    engine::Tenant,
     guest::{
-        HostedActor, active_calls::ActiveCalls, code::ByFunction, failure, handles::LentToCall,
-        instance::Instance, settings::Instances, state::Guest,
+        HostedActor, active_calls::ActiveCalls, aside::Aside, code::ByFunction, failure,
+        handles::LentToCall, instance::Instance, settings::Instances, state::Guest,
     },
     transcode::{BoundExport, FunctionPlan, Places, RawHandle, take_out},
 };
@@ -35,7 +34,7 @@ use std::{
 };
 use tokio::{
     sync::{Notify, mpsc},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::{
@@ -45,6 +44,8 @@ use wasmtime::{
 
 /// How long a destructor may run.
 const DESTRUCTOR: Duration = Duration::from_secs(5);
+/// How often a warm instance is looked at in the time after which it ends if nothing uses it.
+const LOOKS: u32 = 4;
 /// Most calls that begin with one poll, so that a caller that polls the driver serves only so many
 /// others.
 const AT_ONCE: u32 = 32;
@@ -65,12 +66,12 @@ pub(super) fn start(
 ) -> (Kept, Use) {
     let (jobs, inbox) = mpsc::unbounded_channel();
     let most = pool.actor.context.limits.handles.get();
-    let (home, first) = Home::new(at, jobs, most, caller);
+    let (home, first) = Home::new(at, jobs, (most, caller), pool.warm.clone());
     let driver = Driver {
         actor: pool.actor.clone(),
         pool: Arc::downgrade(pool),
         home: home.clone(),
-        warm: pool.warm,
+        warm: pool.warm.clone(),
         begun: AtomicU32::new(0),
     };
     let driven = Driven::new(driver.run(inbox, context).boxed());
@@ -86,7 +87,7 @@ struct Driver {
     actor: Arc<HostedActor>,
     pool: Weak<KeptPool>,
     home: Arc<Home>,
-    warm: Option<Warm>,
+    warm: Option<Arc<Warm>>,
     /// Calls that have begun with this poll.
     begun: AtomicU32,
 }
@@ -161,40 +162,42 @@ impl Driver {
     /// Waits until the instance has to end, and returns why.
     async fn over(&self) -> Arc<str> {
         let limit = self.actor.context.limits.kept.max(Instances::SHORTEST_IDLE);
-        let tenant = &self.actor.tenant;
+        let idle = self.warm.as_ref().map_or(limit, |warm| warm.idle);
+        // Nothing wakes this each time that a warm instance is used, so it looks from time to time.
+        let look = match &self.warm {
+            Some(_) => idle.min(limit) / LOOKS,
+            None => limit,
+        };
+        let mut since = (None, Instant::now());
         loop {
-            let (unused, pressed) = (self.home.unused.notified(), tenant.pressed());
-            let activity = self.home.activity();
-            let is_in_use = self.home.is_in_use();
-            if !is_in_use && !self.stays_unused(tenant) && self.home.close_if_unused() {
+            let (unused, pressed) = (self.home.unused.notified(), self.actor.tenant.pressed());
+            let (activity, is_in_use) = (self.home.activity(), self.home.is_in_use());
+            let seen = activity.map(|activity| (activity, is_in_use));
+            if seen.is_none() || seen != since.0 {
+                since = (seen, Instant::now());
+            }
+            let (passed, most) = (since.1.elapsed(), if is_in_use { limit } else { idle });
+            if is_in_use && passed >= limit {
+                return format!("nothing had used it for {limit:?}; raise that with `limits = {{ kept = … }}` in the manifest, or with `Limits::kept`").into();
+            }
+            let stays = is_in_use || (passed < idle && self.stays_unused());
+            if !stays && self.home.close_if_unused() {
                 return "nothing used it any more".into();
             }
-            let idle = match self.warm {
-                Some(warm) if !is_in_use => warm.idle.max(Instances::SHORTEST_IDLE),
-                _ => limit,
-            };
             let changed = async {
                 tokio::select! {
                     () = unused => {}
-                    () = pressed, if !is_in_use => {}
+                    () = pressed, if self.warm.is_some() => {}
                 }
             };
-            if timeout(idle, changed).await.is_ok() {
-                continue;
-            }
-            if !self.home.is_in_use() && self.home.close_if_unused() {
-                return "nothing used it any more".into();
-            }
-            if is_in_use && activity.is_some() && self.home.activity() == activity {
-                return format!("nothing had used it for {limit:?}; raise that with `limits = {{ kept = … }}` in the manifest, or with `Limits::kept`").into();
-            }
+            // Whichever comes first.
+            let _ = timeout(look.min(most.saturating_sub(passed)), changed).await;
         }
     }
 
     /// Returns whether the instance waits for other calls although nothing uses it.
-    fn stays_unused(&self, tenant: &Tenant) -> bool {
-        let has_room = || self.pool.upgrade().is_some_and(|pool| !pool.has_too_many());
-        self.warm.is_some() && !tenant.is_pressed() && has_room()
+    fn stays_unused(&self) -> bool {
+        self.warm.as_ref().is_some_and(|warm| warm.has_room())
     }
 
     /// Serves calls and drops resources until the guest traps.

@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use wasmtime::{Result, bail};
 
-use super::{CallingInstance, KeptCall};
+use super::{CallingInstance, KeptCall, warm::Warm};
 
 /// A kept instance, as everything outside of its store knows it.
 pub(crate) struct Home {
@@ -29,6 +29,8 @@ pub(crate) struct Home {
     most: usize,
     /// Its instance serves requests of HTTP, and no calls.
     serves_requests: bool,
+    /// What it has in common with others, if it waits for other calls when it is unused.
+    warm: Option<Arc<Warm>>,
     state: Mutex<HomeState>,
     /// Counts what has used it, apart from its channels.
     activity: AtomicU64,
@@ -36,7 +38,7 @@ pub(crate) struct Home {
     moved: AtomicU64,
     /// Whether its guest is being polled.
     is_running: AtomicBool,
-    /// It is unused.
+    /// It is unused, and may not wait for other calls.
     pub(super) unused: Notify,
     end: SetOnce<End>,
 }
@@ -98,8 +100,8 @@ impl Home {
     pub(super) fn new(
         at: InstanceRef,
         jobs: mpsc::UnboundedSender<Job>,
-        most: usize,
-        caller: Option<CallingInstance>,
+        (most, caller): (usize, Option<CallingInstance>),
+        warm: Option<Arc<Warm>>,
     ) -> (Arc<Self>, Use) {
         let state = HomeState {
             uses: 1,
@@ -112,6 +114,7 @@ impl Home {
             jobs,
             most,
             serves_requests: false,
+            warm,
             state: Mutex::new(state),
             activity: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -136,6 +139,7 @@ impl Home {
             jobs,
             most: 0,
             serves_requests: true,
+            warm: None,
             state: Mutex::default(),
             activity: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -261,7 +265,7 @@ impl Home {
         change(&mut state);
         let is_unused = !state.is_in_use();
         drop(state);
-        if is_unused {
+        if is_unused && !self.warm.as_ref().is_some_and(|warm| warm.has_room()) {
             self.unused.notify_waiters();
         }
     }

@@ -13,14 +13,14 @@
 //! used it for [`Limits::kept`](crate::Limits::kept). A warm one then waits for another call first.
 //! When it ends in another way, its streams and futures are broken, and what it held is dropped.
 
-mod aside;
 mod driven;
 mod driver;
 mod home;
+mod warm;
 
 pub(super) use home::{Home, Nowhere};
 
-use super::{HostedActor, settings::Instances};
+use super::HostedActor;
 use crate::transcode::{Arguments, FunctionPlan, Places};
 use driven::Driven;
 use driver::Kept;
@@ -35,14 +35,13 @@ use lattice_core::{
 };
 use std::{
     collections::{HashMap, VecDeque},
-    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::oneshot;
+use warm::Warm;
 
 /// Ended instances whose ends are remembered, to tell those that still have handles why.
 const REMEMBERED: usize = 1_024;
@@ -51,15 +50,8 @@ const REMEMBERED: usize = 1_024;
 pub(super) struct KeptPool {
     actor: Arc<HostedActor>,
     origin: Origin,
-    warm: Option<Warm>,
+    warm: Option<Arc<Warm>>,
     instances: Mutex<KeptInstances>,
-}
-
-/// How long unused instances are kept, and how many.
-#[derive(Debug, Clone, Copy)]
-struct Warm {
-    most: NonZeroUsize,
-    idle: Duration,
 }
 
 #[derive(Default)]
@@ -90,14 +82,10 @@ pub(super) struct KeptCall {
 
 impl KeptPool {
     pub(super) fn new(actor: Arc<HostedActor>, origin: Origin) -> Arc<Self> {
-        let warm = match actor.context.settings.instances {
-            Instances::Fresh => None,
-            Instances::Warm { most, idle } => Some(Warm { most, idle }),
-        };
         Arc::new(Self {
+            warm: Warm::of(&actor),
             actor,
             origin,
-            warm,
             instances: Mutex::default(),
         })
     }
@@ -114,9 +102,16 @@ impl KeptPool {
         caller: CallerInstance,
         context: Context,
     ) -> Result<(Arc<Driven>, Use), Stale> {
-        let mut instances = self.instances.lock();
         let caller = CallingInstance::of(caller);
         let caller = caller.as_ref();
+        let rested = || self.warm.as_ref().and_then(|warm| warm.enter(caller));
+        if pin.is_none()
+            && caller.is_none()
+            && let Some(found) = rested()
+        {
+            return Ok(found);
+        }
+        let mut instances = self.instances.lock();
         if let Some(pin) = pin {
             let use_of = |kept: &Kept| Some((kept.driven.clone(), kept.home.enter(caller)?));
             let found = instances.open.get(&pin.instance).and_then(use_of);
@@ -132,7 +127,7 @@ impl KeptPool {
             let mut open = instances.open.values();
             open.find_map(|kept| Some((kept.driven.clone(), kept.home.enter_unused(caller)?)))
         };
-        let found = self.warm.and_then(|_| unused());
+        let found = self.warm.as_ref().and_then(|_| rested().or_else(unused));
         let (driven, used) = found.unwrap_or_else(|| {
             let at = InstanceRef {
                 origin: self.origin.clone(),
@@ -142,6 +137,7 @@ impl KeptPool {
             let (kept, used) = driver::start(self, at, caller.cloned(), context);
             let driven = kept.driven.clone();
             instances.open.insert(kept.home.number(), kept);
+            self.are_open(&instances);
             (driven, used)
         });
         if let Some(caller) = caller {
@@ -155,6 +151,7 @@ impl KeptPool {
     fn ended(&self, home: &Home, reason: Arc<str>) {
         let mut instances = self.instances.lock();
         let kept = instances.open.remove(&home.number());
+        self.are_open(&instances);
         if self.warm.is_some() {
             let ended = home.number();
             instances.serving.retain(|_, number| *number != ended);
@@ -171,10 +168,18 @@ impl KeptPool {
         drop(kept);
     }
 
-    /// Returns whether there are more unused instances than are kept.
-    fn has_too_many(&self) -> bool {
-        let most = self.warm.map_or(0, |warm| warm.most.get());
-        self.instances.lock().open.len() > most
+    fn are_open(&self, instances: &KeptInstances) {
+        if let Some(warm) = &self.warm {
+            warm.are_open(instances.open.len());
+        }
+    }
+}
+
+impl Drop for KeptPool {
+    fn drop(&mut self) {
+        if let Some(warm) = &self.warm {
+            warm.forget();
+        }
     }
 }
 
@@ -259,7 +264,12 @@ pub(super) async fn call(
     let job = Job::Call(Box::new((call, reply)));
     driven.pass(|| used.home().send(job));
     match result.await {
-        Ok(result) => result,
+        Ok(result) => {
+            if let Some(warm) = &pool.warm {
+                warm.has_ended(driven, used);
+            }
+            result
+        }
         Err(_) => Err(used.home().end().await.error(id)),
     }
 }

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     engine::Tenant,
     guest::{
-        Guest, HostedActor, Instances, active_calls::ActiveCalls, failure, instance::Instance,
+        Guest, HostedActor, Instances, active_calls::ActiveCalls, aside::Aside, failure,
+        instance::Instance,
     },
     http::exchange::wasi_of_code,
 };
@@ -26,7 +27,7 @@ use lattice_core::call::{CallError, Context};
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
@@ -102,9 +103,10 @@ impl Driver {
                 serve(accessor, &service, &mut inbox, &self.state).await
             };
             let run = usage.run(instance.store.run_concurrent(serve));
+            let over = pin!(self.over());
             tokio::select! {
                 result = run => result.flatten(),
-                () = self.over() => Ok(()),
+                () = Aside::new(over) => Ok(()),
             }
         };
         let end = match result {

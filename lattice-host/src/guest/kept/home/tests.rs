@@ -14,7 +14,7 @@ fn home() -> (Arc<Home>, mpsc::UnboundedReceiver<Job>) {
         instance: 7,
     };
     let (jobs, inbox) = mpsc::unbounded_channel();
-    (Home::new(at, jobs, 2, None).0, inbox)
+    (Home::new(at, jobs, (2, None), None).0, inbox)
 }
 
 fn source(id: &str) -> Source {

@@ -2,7 +2,7 @@
 //!
 //! The driver of an instance is polled with each call. Beside its guest, it waits for the end of
 //! the instance, which most calls have nothing to do with: looking at that each time would take the
-//! locks of two notifications and a look at a timer.
+//! locks of notifications and a look at a timer.
 
 use futures_util::task::AtomicWaker;
 use std::{
