@@ -33,7 +33,7 @@ pub(crate) struct ActorService {
     kept: Option<Arc<KeptPool>>,
     /// For a component that serves HTTP.
     #[cfg(feature = "http")]
-    http: Option<HttpService>,
+    http: Option<Arc<HttpService>>,
 }
 
 /// Instances that are reused.
@@ -71,7 +71,7 @@ impl ActorService {
         let warm = self.warm.as_ref();
         let idle = warm.map_or(0, |warm| warm.exclusive.idle() + warm.concurrent.idle());
         #[cfg(feature = "http")]
-        let idle = idle + self.http.as_ref().map_or(0, HttpService::idle);
+        let idle = idle + self.http.as_ref().map_or(0, |http| http.idle());
         Unbusy {
             idle,
             kept: self.kept.as_ref().map_or(0, |pool| pool.len()),
@@ -80,7 +80,7 @@ impl ActorService {
 
     /// Serves a request of HTTP.
     #[cfg(feature = "http")]
-    fn call_http(&self, http: &HttpService, request: Request) -> Answer {
+    fn call_http(&self, http: &Arc<HttpService>, request: Request) -> Answer {
         let deadline = request.context.deadline;
         let result = http.clone().handle(request);
         Answer::Passing(self.in_time(result.boxed(), deadline))

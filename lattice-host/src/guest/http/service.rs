@@ -18,8 +18,7 @@ use std::sync::Arc;
 /// What became of a request: the response, or the code with which the guest refused it.
 pub(super) type Answered = Result<http::Response<exchange::Body>, ErrorCode>;
 
-/// Serves the requests of an actor. Cheap to clone.
-#[derive(Clone)]
+/// Serves the requests of an actor.
 pub(in crate::guest) struct HttpService {
     actor: Arc<HostedActor>,
     /// Those in which guests go on after the head of their response. Their bodies keep them.
@@ -27,7 +26,6 @@ pub(in crate::guest) struct HttpService {
     kind: Kind,
 }
 
-#[derive(Clone)]
 enum Kind {
     /// An instance for each request, or an unused one of the pool.
     Incoming(Option<Arc<ExclusivePool>>),
@@ -41,18 +39,18 @@ impl HttpService {
     pub(in crate::guest) fn new(
         actor: &Arc<HostedActor>,
         exclusive: Option<&Arc<ExclusivePool>>,
-    ) -> Option<Self> {
+    ) -> Option<Arc<Self>> {
         let tasks = Arc::<Tasks>::default();
         let kind = match &actor.code.http.as_ref()?.export {
             HttpExport::Incoming(_) => Kind::Incoming(exclusive.cloned()),
             #[cfg(feature = "p3")]
             HttpExport::Handler(_) => Kind::Shared(SharedPool::new(actor.clone(), tasks.clone())),
         };
-        Some(Self {
+        Some(Arc::new(Self {
             actor: actor.clone(),
             tasks,
             kind,
-        })
+        }))
     }
 
     /// Returns how many instances of its own no request uses.
@@ -72,7 +70,7 @@ impl HttpService {
     /// # Cancel safety
     /// Dropping the future ends what the guest does for the request.
     pub(in crate::guest) async fn handle(
-        self,
+        self: Arc<Self>,
         request: Request,
     ) -> Result<stream::Body, CallError> {
         let Request {
@@ -90,23 +88,23 @@ impl HttpService {
     }
 
     async fn answer(
-        self,
+        self: Arc<Self>,
         request: http::Request<exchange::Body>,
         context: Context,
     ) -> Result<Answered, CallError> {
         let export = self.actor.code.http.as_ref().map(|http| &http.export);
-        match (self.kind, export) {
+        match (&self.kind, export) {
             (Kind::Incoming(pool), Some(HttpExport::Incoming(export))) => {
                 let served = incoming::Incoming {
                     actor: &self.actor,
-                    pool,
+                    pool: pool.clone(),
                     export,
                     tasks: &self.tasks,
                 };
                 served.answer(request, context).await
             }
             #[cfg(feature = "p3")]
-            (Kind::Shared(pool), _) => pool.answer(request, context).await,
+            (Kind::Shared(pool), _) => pool.clone().answer(request, context).await,
             _ => Err(CallError::NotExported {
                 component: self.actor.context.id.clone(),
                 interface: exchange::HANDLER.to_owned(),
