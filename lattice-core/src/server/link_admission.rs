@@ -44,8 +44,9 @@ pub(crate) struct LinkAdmission {
     opening: Mutex<()>,
 }
 
+/// A link that was passed to the service.
 #[derive(Debug, Clone)]
-struct Offered {
+pub(crate) struct Offered {
     key: LinkKey,
     link: Arc<Link>,
     state: watch::Receiver<LinkState>,
@@ -89,35 +90,22 @@ impl LinkAdmission {
             .collect()
     }
 
-    /// Waits until the service has decided on `link`.
-    pub(crate) async fn pass(&self, link: &Arc<Link>, deadline: Instant) -> Result<(), CallError> {
-        let find = |all: &HashMap<usize, Offered>| {
-            all.get(&address(link)).map(|known| known.state.clone())
-        };
+    /// Waits until `link` was passed to the service, which may have yet to decide on it.
+    pub(crate) async fn offered(
+        &self,
+        link: &Arc<Link>,
+        deadline: Instant,
+    ) -> Result<Offered, CallError> {
+        let find = |all: &HashMap<usize, Offered>| all.get(&address(link)).cloned();
         let found = find(&self.offered.borrow());
-        let mut state = if let Some(state) = found {
-            state
-        } else {
-            let mut offered = self.offered.subscribe();
-            let wait = offered.wait_for(|all| find(all).is_some());
-            match timeout_at(deadline.min(Instant::now() + OFFER), wait).await {
-                Ok(Ok(all)) => find(&all).ok_or(CallError::LinkTableBehind)?,
-                _ => return Err(CallError::LinkTableBehind),
-            }
-        };
-        let decided = state.wait_for(|state| *state != LinkState::Pending);
-        let state = match timeout_at(deadline, decided).await {
-            Ok(Ok(state)) => state.clone(),
-            Ok(Err(_)) => return Err(CallError::LinkTableBehind),
-            Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
-        };
-        match state {
-            LinkState::Rejected(reason) => Err(CallError::LinkRejected {
-                source_id: link.source.clone(),
-                link: link.name.clone(),
-                reason,
-            }),
-            _ => Ok(()),
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let mut offered = self.offered.subscribe();
+        let wait = offered.wait_for(|all| all.contains_key(&address(link)));
+        match timeout_at(deadline.min(Instant::now() + OFFER), wait).await {
+            Ok(Ok(all)) => find(&all).ok_or(CallError::LinkTableBehind),
+            _ => Err(CallError::LinkTableBehind),
         }
     }
 
@@ -213,6 +201,31 @@ impl LinkAdmission {
             })
             .collect();
         self.open.store(Arc::new(open));
+    }
+}
+
+impl Offered {
+    /// What counts the calls over it.
+    pub(crate) fn calls(&self) -> &Arc<Tally> {
+        &self.calls
+    }
+
+    /// Waits until the service has decided on it.
+    pub(crate) async fn pass(mut self, deadline: Instant) -> Result<(), CallError> {
+        let decided = self.state.wait_for(|state| *state != LinkState::Pending);
+        let state = match timeout_at(deadline, decided).await {
+            Ok(Ok(state)) => state.clone(),
+            Ok(Err(_)) => return Err(CallError::LinkTableBehind),
+            Err(_) => return Err(CallError::DeadlineExceeded { ran: Ran::No }),
+        };
+        match state {
+            LinkState::Rejected(reason) => Err(CallError::LinkRejected {
+                source_id: self.link.source.clone(),
+                link: self.link.name.clone(),
+                reason,
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

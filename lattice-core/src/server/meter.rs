@@ -232,14 +232,12 @@ impl CallTimer {
         self.link_weight = 1;
     }
 
-    /// Counts a call that has waited among those over its link, if the link was not known when the
-    /// call began.
-    pub(super) fn goes_over(&mut self, find: impl FnOnce() -> Option<Arc<Tally>>) {
-        if self.link.is_none()
-            && let Some(link) = find()
-        {
+    /// Counts a call that waits among those over its link, if the link was not known when the call
+    /// began.
+    pub(super) fn goes_over(&mut self, link: &Arc<Tally>) {
+        if self.link.is_none() {
             link.begin();
-            self.link = Some(link);
+            self.link = Some(link.clone());
         }
     }
 }
@@ -389,9 +387,8 @@ mod tests {
         let (meter, link) = (Meter::new(), Arc::<Tally>::default());
         let mut call = meter.call(Instant::now(), FUNCTION, None);
         call.waits();
-        call.goes_over(|| None);
-        call.goes_over(|| Some(link.clone()));
-        call.goes_over(|| Some(Arc::default()));
+        call.goes_over(&link);
+        call.goes_over(&Arc::default());
         let late = CallError::DeadlineExceeded { ran: Ran::No };
         let _ = meter.end::<()>(&call, Err(late));
         assert_eq!((meter.counts(), link.counts()), ((1, 1), (1, 1)));

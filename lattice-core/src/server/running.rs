@@ -197,7 +197,10 @@ impl RunningComponent {
             // Before its turn, so that a link which its provider is slow to accept doesn't delay
             // other calls.
             if let Some(link) = &request.link {
-                self.links.pass(link, deadline).await?;
+                let offered = self.links.offered(link, deadline).await?;
+                // Before the service decides, because the caller may give the call up meanwhile.
+                timer.goes_over(offered.calls());
+                offered.pass(deadline).await?;
             }
             self.queue().turn(&self.id, &mut request.context).await
         };
@@ -206,7 +209,6 @@ impl RunningComponent {
             Err(Ended::Late) => Err(CallError::DeadlineExceeded { ran: Ran::No }),
             Err(Ended::CutOff) => Err(self.stopping()),
         };
-        timer.goes_over(|| self.links.calls_over(request.link.as_ref()?));
         match turn {
             Ok(turn) => match self.start(request, timer, turn) {
                 Progress::Running(call) => self.wait_for(call).await,

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     auth::Auth,
     budget::Budget,
+    link::Link,
     name::ComponentId,
     serve::{CallerInstance, Service},
     server::ServeLimits,
@@ -20,6 +21,8 @@ use std::{
     },
     time::Duration,
 };
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Serves each call with a future that is ready at a given poll, and counts what happens to it.
 struct Slow {
@@ -99,7 +102,7 @@ fn request() -> Request {
         args: Bytes::new(),
         handles: Handles::new(),
         caller: CallerInstance::Here,
-        context: Context::new(Duration::from_secs(1)),
+        context: Context::new(SECOND),
     }
 }
 
@@ -177,4 +180,27 @@ async fn a_component_that_blocks_before_it_waits_runs_apart() {
     let (component, _) = serve(2, super::super::blocking::LOGGED);
     assert!(matches!(advanced(&component).await, Progress::Running(_)));
     assert!(component.blocking.runs_apart());
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_before_its_link_is_accepted_is_counted_over_it() {
+    let (component, seen) = serve(1, Duration::ZERO);
+    let link = Link::new("front", "test:calls/api@0.1.0", "slow").expect("a link");
+    let link = Arc::new(link);
+    let request = Request {
+        link: Some(link.clone()),
+        ..request()
+    };
+    let mut call = Box::pin(component.run(request, Instant::now()));
+    let waker = noop_waker();
+    let mut cx = task::Context::from_waker(&waker);
+    assert!(call.poll_unpin(&mut cx).is_pending(), "it is unknown");
+    let _decides = component
+        .links
+        .offer(component.service(), link.clone(), SECOND);
+    let calls = component.links.calls_over(&link).expect("it is known");
+    assert!(call.poll_unpin(&mut cx).is_pending(), "it is undecided");
+    drop(call);
+    assert_eq!((calls.counts(), component.meter.counts()), ((1, 0), (1, 0)));
+    assert_eq!(counts(&seen).0, 0, "it did not run");
 }
