@@ -200,7 +200,7 @@ impl HostTable {
                 duty,
                 follows_store,
             } = *self.said.get(&origin.host)?;
-            let counts = duty != Duty::CachePadded && !self.strays.contains(&origin.host);
+            let counts = duty != Duty::Apart && !self.strays.contains(&origin.host);
             counts.then(|| LiveHost {
                 host: origin.host.clone(),
                 labels: labels.clone(),

@@ -80,7 +80,7 @@ impl Membership {
             presence,
             labels,
             announce,
-            duty: AtomicU8::new(Duty::CachePadded as u8),
+            duty: AtomicU8::new(Duty::Apart as u8),
             takes_leases: AtomicBool::new(true),
             replica_counts: ArcSwap::default(),
             changed: Notify::new(),
@@ -116,7 +116,7 @@ impl Membership {
         let duty = self.duty.load(Ordering::Acquire);
         let known = [Duty::Works, Duty::Leaves];
         let found = known.into_iter().find(|known| *known as u8 == duty);
-        found.unwrap_or(Duty::CachePadded)
+        found.unwrap_or(Duty::Apart)
     }
 
     /// Sets whether this node takes leases while it follows the store, and announces it.

@@ -92,7 +92,7 @@ pub enum Duty {
     /// It is about to leave, and others take over its replicas.
     Leaves,
     /// It takes no part in placement: nothing on it starts what desired state asks for.
-    CachePadded,
+    Apart,
 }
 
 /// A component that a host serves.

@@ -237,7 +237,7 @@ impl Projection {
             versions: (peer.versions.min, peer.versions.max),
             load: self.report_of(peer).map(|report| report.load.clone()),
             is_leaving: peer.duty == Duty::Leaves,
-            is_apart: peer.duty == Duty::CachePadded,
+            is_apart: peer.duty == Duty::Apart,
             store: peer.incarnation,
             is_astray: peer
                 .incarnation

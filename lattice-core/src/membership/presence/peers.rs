@@ -60,7 +60,7 @@ impl Peer {
             fences: BTreeMap::new(),
             labels: BTreeMap::new(),
             versions: Versions::OURS,
-            duty: Duty::CachePadded,
+            duty: Duty::Apart,
             incarnation: None,
             unsaid: None,
         }

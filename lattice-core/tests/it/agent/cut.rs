@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 const APP: &str = "name = \"shop\"\n[providers.ledger]\nbuiltin = \"ledger\"\nrun = \"once\"\n";
 
 /// A host with its own connections to the bus and to the store.
-struct CachePadded {
+struct Apart {
     lattice: Lattice,
     bus: Arc<FaultBus>,
     store: FaultStore,
@@ -25,7 +25,7 @@ struct CachePadded {
 /// The times of successful calls, and the host that replied.
 type Answers = Arc<Mutex<Vec<(Instant, String)>>>;
 
-impl CachePadded {
+impl Apart {
     async fn join(name: &str, network: &MemoryNetwork, store: &MemoryStore) -> Self {
         let bus = Arc::new(FaultBus::new(Arc::new(network.connect()), 1));
         let store = FaultStore::new(Arc::new(store.clone()), 1);
@@ -79,10 +79,10 @@ impl CachePadded {
 }
 
 /// Starts two hosts. The first one holds the lease and replies.
-async fn two() -> [CachePadded; 2] {
+async fn two() -> [Apart; 2] {
     let (network, store) = (MemoryNetwork::new(), MemoryStore::new());
-    let one = CachePadded::join("one", &network, &store).await;
-    let two = CachePadded::join("two", &network, &store).await;
+    let one = Apart::join("one", &network, &store).await;
+    let two = Apart::join("two", &network, &store).await;
     let app = App::from_toml("app.toml", APP).expect("a manifest");
     one.lattice.apply(&app).await.expect("applied");
     until("both hosts reach it", async || {

@@ -13,7 +13,7 @@ impl Scene {
     /// Sends beats of a host that serves `later` and reads frames of these versions.
     async fn beats(&self, number: u64, versions: Versions) {
         let beat = Beat {
-            duty: Duty::CachePadded,
+            duty: Duty::Apart,
             sent_ms: 0,
             interval_ms: 60_000,
             versions,
