@@ -57,6 +57,16 @@ test("the calls over a link touch its line alone, and go with the next state", (
   assert.deepEqual([...changes.components].sort(), ["a", "b", "c"]);
 });
 
+test("a busy link keeps its place among the links of its components", () => {
+  const interfaces = ["x:y/one@0.1", "x:y/two@0.1", "x:y/three@0.1"];
+  const state = started(view({ links: interfaces.map((name) => link("a", name, "b")) }));
+  const order = (component) => [...state.linksOf.get(component).values()].map((it) => it.interface);
+  changed(state, [{ link: { is: link("a", interfaces[0], "b", { calls_per_second: 2 }) } }]);
+  changed(state, [{ link: { is: link("a", interfaces[1], "b", { revision: 2 }) } }]);
+  assert.deepEqual([order("a"), order("b")], [interfaces, interfaces]);
+  assert.equal(state.linksOf.get("b").get(`a ${interfaces[0]} default`).calls_per_second, 2);
+});
+
 test("what is gone leaves no trace in the indexes", () => {
   const state = started(view({ components: [component("a")], links: [link("a", "x:y/z@0.1", "b")], replicas: [replica("a", "h")] }));
   changed(state, [{ link: { gone: link("a", "x:y/z@0.1", "b") } }, { replica: { gone: replica("a", "h") } }, { component: { gone: component("a") } }]);

@@ -100,7 +100,9 @@ fn the_table_says_what_every_provider_guarantees() {
 #[tokio::test]
 async fn every_provider_describes_the_configs_of_its_links_in_both_directions() {
     let all = builtins();
-    for builtin in all.iter().filter(|builtin| ALONE.contains(&builtin.name)) {
+    let alone = || all.iter().filter(|builtin| ALONE.contains(&builtin.name));
+    assert_eq!(alone().count(), ALONE.len(), "one has another name now");
+    for builtin in alone() {
         let [served, called] = interfaces(builtin);
         let lattice = Lattice::in_memory("test").await.expect("in memory");
         let made = (builtin.make)(&BTreeMap::new()).expect("no settings are needed");

@@ -13,6 +13,13 @@ const KINDS = {
   "lost-host": { items: "silent", field: "lost_hosts", key: (it) => it.host.id },
 };
 
+/** The fields of an item by which it is found in the indexes. */
+const PLACES = {
+  replica: ["component", "host"],
+  link: ["source", "target"],
+  wormhole: ["actor"],
+};
+
 /** Returns the key of a link, which is also its `data-link`: source, interface and name. */
 export function linkKey(link) {
   return `${link.source} ${link.interface} ${link.name}`;
@@ -117,7 +124,8 @@ function put(state, kind, item, changes) {
     return;
   }
   const before = state[items].get(key);
-  if (before) {
+  // What stays where it is keeps its place among the others, so that no list changes its order.
+  if (before && PLACES[kind]?.some((field) => before[field] !== item[field])) {
     unindex(state, kind, key, before);
   }
   state[items].set(key, item);
