@@ -89,12 +89,19 @@ impl<T> ByThread<T> {
         let (others, first) = self.0.split_at(thread_number() % self.0.len());
         first.iter().chain(others).map(|CachePadded(part)| part)
     }
+}
 
-    /// Waits for all locks, so that the values are those of one moment.
-    pub fn lock_all(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
-        // In the same order on all threads, so that none of them waits for another.
-        let locked: Vec<_> = self.0.iter().map(|CachePadded(part)| part.lock()).collect();
-        locked.into_iter()
+impl<T> ByThread<Vec<T>> {
+    /// Takes the last item of this thread, or else of any other. Returns `None` only if there was
+    /// none at one moment.
+    pub fn pop(&self) -> Option<T> {
+        let found = self.parts().find_map(|part| part.lock().pop());
+        found.or_else(|| {
+            // One part after the other may have been empty while an item moved between them. All
+            // threads lock them in this order, so that none of them waits for another.
+            let mut parts = self.0.each_ref().map(|CachePadded(part)| part.lock());
+            parts.iter_mut().find_map(|part| part.pop())
+        })
     }
 }
 
@@ -175,10 +182,27 @@ mod tests {
         let first = values.parts().next().map(|part| part.lock().pop());
         assert_eq!(first, Some(Some(7)));
         assert_eq!(values.parts().count(), values.0.len());
-        let left: usize = values.lock_all().map(|part| part.len()).sum();
-        assert_eq!(left, 3);
-        let found = values.parts().filter_map(|part| part.lock().pop());
+        let found = std::iter::from_fn(|| values.pop());
         assert_eq!(found.count(), 3);
+    }
+
+    /// Each thread holds one item at most, so that there is always another one.
+    #[test]
+    fn an_item_is_found_while_others_move() {
+        const THREADS: usize = 4;
+        let values = ByThread::<Vec<usize>>::default();
+        values.own().lock().extend(0..THREADS);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..100_000 {
+                        let item = values.pop().expect("the others hold all but one");
+                        values.own().lock().push(item);
+                    }
+                });
+            }
+        });
+        assert_eq!(std::iter::from_fn(|| values.pop()).count(), THREADS);
     }
 
     #[test]

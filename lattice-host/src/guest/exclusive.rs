@@ -47,13 +47,10 @@ impl IdleInstances {
         self.0.parts().map(|part| part.lock().len()).sum()
     }
 
-    /// Takes the one that this thread has used last, or any other.
+    /// Takes the one that this thread has used last, or any other. If there is none, all that there
+    /// are have calls, so that a call with a turn may start another one.
     fn take(&self) -> Option<Box<WarmInstance>> {
-        let found = self.0.parts().find_map(|part| part.lock().pop());
-        // One part after the other may be empty while others put back and take. If there was none
-        // at one moment, there may be another one: there are never more than turns.
-        let at_once = || self.0.lock_all().find_map(|mut part| part.pop());
-        found.or_else(at_once).map(|idle| idle.instance)
+        self.0.pop().map(|idle| idle.instance)
     }
 
     fn put(&self, instance: Box<WarmInstance>) {

@@ -198,14 +198,13 @@ pub(super) struct Take<'f> {
 
 impl Take<'_> {
     /// Returns the place of the call among those that wait, to which it is added if it is new.
-    fn place(&mut self, waiting: &mut Waiting) -> Option<usize> {
-        let number = if let Some(number) = self.number {
-            number
-        } else {
+    fn place(&mut self, waiting: &mut Waiting) -> usize {
+        let known = self.number.and_then(|number| waiting.place_of(number));
+        known.unwrap_or_else(|| {
             self.free.state.fetch_or(WAITED, Ordering::AcqRel);
-            *self.number.insert(waiting.add(self.count))
-        };
-        waiting.place_of(number)
+            self.number = Some(waiting.add(self.count));
+            waiting.calls.len() - 1
+        })
     }
 }
 
@@ -215,9 +214,7 @@ impl Future for Take<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Taken> {
         let (free, count) = (self.free, self.count);
         let mut waiting = free.waiting.lock();
-        let Some(place) = self.place(&mut waiting) else {
-            unreachable!("it is removed when it is ready or dropped");
-        };
+        let place = self.place(&mut waiting);
         let was_handed = place < waiting.handed;
         // Tried after the flag was set: who frees turns later takes the lock, and wakes this.
         let takes = || place == waiting.handed && free.take_if(count, |_| true).is_some();
@@ -428,7 +425,7 @@ mod tests {
         assert!(Pin::new(&mut other).poll(&mut context).is_ready());
     }
 
-    /// Many threads take and wait for turns: none of them waits for ever, and no turn is lost.
+    /// Many threads take turns and wait for them. Each gets its turns in time, and none is lost.
     #[test]
     fn no_turn_is_lost_between_threads() {
         const CALLS: usize = 3_000;

@@ -26,13 +26,10 @@ pub(super) struct Warm {
     pub(super) idle: Duration,
     /// How many instances there are.
     open: AtomicUsize,
-    rested: Rested,
+    /// Instances that nothing used when a call in them had ended, each where the thread of that
+    /// call looks first. Most of them are still unused.
+    rested: ByThread<Vec<(Arc<Driven>, Arc<Home>)>>,
 }
-
-/// Instances that nothing used when a call in them had ended, each where the thread of that call
-/// looks first. Most of them are still unused.
-#[derive(Default)]
-struct Rested(ByThread<Vec<(Arc<Driven>, Arc<Home>)>>);
 
 impl Warm {
     /// `None` if the actor's instances aren't warm.
@@ -45,13 +42,13 @@ impl Warm {
             most,
             idle: idle.max(Instances::SHORTEST_IDLE),
             open: AtomicUsize::new(0),
-            rested: Rested::default(),
+            rested: ByThread::default(),
         }))
     }
 
     /// Forgets the instances that have rested. Each of them refers to this.
     pub(super) fn forget(&self) {
-        for part in self.rested.0.parts() {
+        for part in self.rested.parts() {
             let rested = mem::take(&mut *part.lock());
             drop(rested);
         }
@@ -70,14 +67,12 @@ impl Warm {
 
     /// Begins a call in an instance that nothing uses, if one is known.
     pub(super) fn enter(&self, caller: Option<&CallingInstance>) -> Option<(Arc<Driven>, Use)> {
-        self.rested.0.parts().find_map(|part| {
-            loop {
-                let (driven, home) = part.lock().pop()?;
-                if let Some(used) = home.enter_unused(caller) {
-                    return Some((driven, used));
-                }
+        loop {
+            let (driven, home) = self.rested.pop()?;
+            if let Some(used) = home.enter_unused(caller) {
+                return Some((driven, used));
             }
-        })
+        }
     }
 
     /// Ends a call in an instance.
@@ -87,7 +82,7 @@ impl Warm {
         if home.is_in_use() {
             return;
         }
-        let mut rested = self.rested.0.own().lock();
+        let mut rested = self.rested.own().lock();
         // Some may be known several times, because another thread has used them meanwhile.
         if rested.len() < self.most.get() {
             rested.push((driven, home));

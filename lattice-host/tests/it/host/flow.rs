@@ -7,6 +7,7 @@ use lattice_core::{
     call::{CallError, Context, FunctionRef, Ran},
     name::{FunctionName, InterfaceName},
     stream::{Body, Broken, Chunk, Handle, Handles, Owned, Reader, ResourceRef, Writer, channel},
+    telemetry::Metrics,
     types::ComponentTypes,
 };
 use lattice_host::{Actor, Host, Instances, Limits};
@@ -22,7 +23,7 @@ pub(super) struct Flow {
     /// Where `taker` is, and where operator calls come from.
     pub(super) lattice: Lattice,
     types: Arc<ComponentTypes>,
-    _host: Host,
+    host: Host,
 }
 
 impl Flow {
@@ -35,7 +36,7 @@ impl Flow {
         Self {
             lattice,
             types: types.expect("it is served"),
-            _host: host,
+            host,
         }
     }
 
@@ -46,6 +47,10 @@ impl Flow {
             .actor("giver", adjust(actor("giver")));
         let host = started(host).await;
         Self::on(lattice, host).await
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        self.host.metrics()
     }
 
     pub(super) async fn check(&self, what: &str) -> Result<(), CallError> {

@@ -25,6 +25,7 @@ mod passed_on;
 mod placed;
 mod published;
 mod refused;
+mod rested;
 mod room;
 mod served;
 mod shapes;
