@@ -5,13 +5,21 @@
 //! from then on, in [`apart`], where blocking costs nothing but the thread that it takes.
 
 use crate::name::ComponentId;
+use futures_util::{FutureExt as _, task::AtomicWaker};
 use std::{
     future::poll_fn,
-    pin::pin,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    mem::replace,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::Span;
 
 /// Code that keeps the runner of the inbox for longer than this blocks. Well over what a busy
 /// machine adds by itself.
@@ -81,21 +89,92 @@ impl Blocking {
     }
 }
 
-/// Runs a future that may block: other tasks of this thread move to another one before each poll.
-/// Where there is only one thread, it is run as it is.
-pub(super) async fn apart<F: Future>(work: F) -> F::Output {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        let mut poll = || work.as_mut().poll(context);
-        let has_threads = Handle::try_current()
-            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-        if has_threads {
-            tokio::task::block_in_place(poll)
-        } else {
-            poll()
+/// Runs a future that may block. Each poll of it is on a thread of its own, from those that Tokio
+/// has for blocking code, so that it takes one only as long as it runs.
+///
+/// `block_in_place` would run it here and pass the thread's other tasks to another one, but not
+/// those that have just yielded.
+pub(super) fn apart<F>(work: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (signal, mut state) = (Arc::new(Signal::new()), Apart::Waits(Box::pin(work)));
+    poll_fn(move |context| {
+        // Before the look: from here on, what wakes the work wakes this task as well.
+        signal.task.register(context.waker());
+        loop {
+            state = match replace(&mut state, Apart::Over) {
+                Apart::Waits(work) if signal.is_woken.swap(false, Ordering::AcqRel) => {
+                    Apart::Runs(poll_apart(work, &signal))
+                }
+                Apart::Runs(mut poll) => match poll.poll_unpin(context) {
+                    Poll::Ready(Ok((_, Poll::Ready(output)))) => return Poll::Ready(output),
+                    Poll::Ready(Ok((work, Poll::Pending))) => Apart::Waits(work),
+                    Poll::Ready(Err(lost)) if lost.is_panic() => resume_unwind(lost.into_panic()),
+                    // The runtime ends, and this task with it.
+                    Poll::Ready(Err(_)) => Apart::Over,
+                    Poll::Pending => {
+                        state = Apart::Runs(poll);
+                        return Poll::Pending;
+                    }
+                },
+                waits => {
+                    state = waits;
+                    return Poll::Pending;
+                }
+            };
         }
     })
-    .await
+}
+
+/// Polls the work once, on another thread.
+fn poll_apart<F>(mut work: Pin<Box<F>>, signal: &Arc<Signal>) -> PollApart<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (waker, span) = (Waker::from(signal.clone()), Span::current());
+    spawn_blocking(move || {
+        let mut context = Context::from_waker(&waker);
+        let poll = span.in_scope(|| work.as_mut().poll(&mut context));
+        (work, poll)
+    })
+}
+
+type PollApart<F> = JoinHandle<(Pin<Box<F>>, Poll<<F as Future>::Output>)>;
+
+/// Work that may block.
+enum Apart<F: Future> {
+    /// Until something wakes it.
+    Waits(Pin<Box<F>>),
+    /// It is being polled on another thread.
+    Runs(PollApart<F>),
+    Over,
+}
+
+/// Wakes the work, or notes that it was woken while it was being polled.
+struct Signal {
+    is_woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Signal {
+    fn new() -> Self {
+        Self {
+            is_woken: AtomicBool::new(true),
+            task: AtomicWaker::new(),
+        }
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.task.wake();
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +195,61 @@ mod tests {
         assert_eq!(blocking.logged.load(Ordering::Relaxed), 0);
         blocking.noticed(&id, LOGGED);
         assert_eq!(blocking.logged.load(Ordering::Relaxed), 1);
+    }
+
+    /// Sleeps on its thread, yields, sleeps again, and waits.
+    #[tokio::test]
+    async fn what_runs_apart_holds_up_no_other_task_and_ends() {
+        let waited = Arc::new(tokio::sync::Notify::new());
+        let again = waited.clone();
+        let here = std::thread::current().id();
+        let work = async move {
+            std::thread::sleep(SLOW);
+            tokio::task::yield_now().await;
+            std::thread::sleep(SLOW);
+            again.notified().await;
+            std::thread::current().id()
+        };
+        let mut work = std::pin::pin!(apart(work));
+        let mut others = 0;
+        let there = loop {
+            tokio::select! {
+                biased;
+                there = &mut work => break there,
+                () = tokio::time::sleep(Duration::from_millis(1)) => others += 1,
+            }
+            if others == 20 {
+                waited.notify_one();
+            }
+        };
+        assert_ne!(there, here);
+        assert!(others >= 20, "{others}");
+    }
+
+    #[tokio::test]
+    #[should_panic = "on purpose"]
+    async fn a_panic_apart_is_a_panic_here() {
+        apart(async { panic!("on purpose") }).await
+    }
+
+    #[tokio::test]
+    async fn what_is_cancelled_while_it_waits_is_dropped() {
+        let held = Arc::new(());
+        let work = held.clone();
+        let mut waits = Box::pin(apart(async move {
+            std::future::pending::<()>().await;
+            drop(work);
+        }));
+        let now = tokio::time::timeout(Duration::from_millis(1), &mut waits);
+        assert!(now.await.is_err());
+        drop(waits);
+        let gone = async {
+            while Arc::strong_count(&held) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+        gone.expect("it is dropped, if need be after the poll");
     }
 
     #[test]

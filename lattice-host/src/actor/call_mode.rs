@@ -16,8 +16,9 @@ use wasmparser::{
 
 /// Returns how the instances of a component take calls. What isn't valid is left to the compiler.
 ///
-/// A component whose resources others may hold has concurrent instances, even if no function that
-/// links serve passes them.
+/// A plain function holds its instance until it returns, so that calls gain nothing from being able
+/// to overlap. But the parts of a composed component are entered one by one: while one of them
+/// waits for another component, that one may call a resource of the others.
 pub(super) fn of(component: &[u8], capabilities: &Capabilities) -> CallMode {
     match Outside::of_exclusive(component) {
         Some(outside) if !outside.needs_concurrency(capabilities) => CallMode::Exclusive,
@@ -30,6 +31,8 @@ struct Outside<'c> {
     imports: Vec<&'c str>,
     exports: Vec<&'c str>,
     types: Types,
+    /// Whether some of its code is that of components in it.
+    is_composed: bool,
 }
 
 impl<'c> Outside<'c> {
@@ -40,11 +43,15 @@ impl<'c> Outside<'c> {
         let mut parser = Parser::new(0);
         parser.set_features(features);
         let (mut imports, mut exports, mut types) = (Vec::new(), Vec::new(), None);
-        let mut depth = 0_usize;
+        let (mut depth, mut is_composed) = (0_usize, false);
         for payload in parser.parse_all(component) {
             let payload = payload.ok()?;
             match &payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::ModuleSection { .. } => {
+                    is_composed |= depth > 0;
+                    depth += 1;
+                }
+                Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section.clone() {
@@ -67,27 +74,28 @@ impl<'c> Outside<'c> {
             imports,
             exports,
             types: types?,
+            is_composed,
         })
     }
 
     fn needs_concurrency(&self, capabilities: &Capabilities) -> bool {
-        let mut of_host: Vec<ResourceId> = Vec::new();
-        // An import comes before what it uses of others.
-        for name in &self.imports {
-            let resources = self.resources(self.types.component_item_for_import(name));
-            if stay_in_instance(name, capabilities) {
-                of_host.extend(resources);
-            } else if resources.iter().any(|found| !of_host.contains(found)) {
-                return true;
-            }
-        }
-        let exported = self.exports.iter().flat_map(|name| {
-            let export = self.types.component_item_for_export(name);
-            self.resources(export)
-        });
         let mut imports = self.imports.iter();
         imports.any(|import| capabilities.need_concurrency(import))
-            || exported.into_iter().any(|found| !of_host.contains(&found))
+            || (self.is_composed && self.has_resources(capabilities))
+    }
+
+    /// Returns whether others may hold resources of the component.
+    fn has_resources(&self, capabilities: &Capabilities) -> bool {
+        let imports = self.imports.iter();
+        let of_host = imports.filter(|name| stay_in_instance(name, capabilities));
+        let of_host: Vec<ResourceId> = of_host
+            .flat_map(|name| self.resources(self.types.component_item_for_import(name)))
+            .collect();
+        let mut exports = self.exports.iter();
+        exports.any(|name| {
+            let exported = self.resources(self.types.component_item_for_export(name));
+            exported.iter().any(|resource| !of_host.contains(resource))
+        })
     }
 
     /// Returns the resources of an interface.
@@ -121,9 +129,12 @@ mod tests {
     }
 
     const BUCKET: &str = r#"(instance (export "bucket" (type (sub resource))))"#;
+    const OWN: &str = r#"(type $own (resource (rep i32)))
+        (instance $i (export "thing" (type $own)))
+        (export "a:b/c" (instance $i))"#;
 
     #[test]
-    fn plain_functions_and_resources_of_the_host_need_no_tasks() {
+    fn plain_functions_and_resources_need_no_tasks() {
         for component in [
             "",
             r#"(import "a:b/c" (instance (export "f" (func (param "x" string) (result u32)))))"#,
@@ -135,22 +146,23 @@ mod tests {
                     (alias outer 1 $request (type $outer))
                     (export "request" (type (eq $outer)))
                     (export "f" (func (param "x" (own $outer))))))"#,
+            &format!(r#"(import "wasi:keyvalue/store@0.2.0-draft" {BUCKET})"#),
+            OWN,
+            &format!("(core module) (component) {OWN}"),
+            "(component (core module))",
         ] {
             assert_eq!(mode(component), CallMode::Exclusive, "{component}");
         }
     }
 
     #[test]
-    fn async_functions_handles_and_wasi_0_3_need_tasks() {
+    fn async_functions_streams_resources_of_parts_and_wasi_0_3_need_tasks() {
         for component in [
             r#"(import "a:b/c" (instance (export "f" (func async (result u32)))))"#,
             r#"(import "a:b/c" (instance (export "f" (func (result (stream u8))))))"#,
             r#"(import "wasi:random/random@0.3.0" (instance
                     (export "get-random-u64" (func (result u64)))))"#,
-            &format!(r#"(import "wasi:keyvalue/store@0.2.0-draft" {BUCKET})"#),
-            r#"(type $own (resource (rep i32)))
-               (instance $i (export "thing" (type $own)))
-               (export "a:b/c" (instance $i))"#,
+            &format!("(component (core module)) {OWN}"),
             r#"(component (import "a:b/c" (instance (export "f" (func async)))))"#,
         ] {
             assert_eq!(mode(component), CallMode::Concurrent, "{component}");

@@ -3,7 +3,7 @@
 use super::{ActorError, call_mode, check::fits, error::not_a_component, link::link};
 use crate::{
     capability::Capabilities,
-    engine::{CallMode, CodeClass, Engine, EngineError, SlotClass},
+    engine::{CodeClass, Engine, EngineError, SlotClass},
     guest::{Code, Guest},
     limits::{ByteSize, Limits},
 };
@@ -113,12 +113,7 @@ impl Loader {
             return Err(ActorError::NotAComponent { found });
         }
         let mode = call_mode::of(bytes, &self.0.capabilities);
-        let code = self.compile_for(bytes, CodeClass::new(slots, mode))?;
-        // Only kept instances pass handles, and they take calls while others run.
-        if code.handles.is_some() && mode == CallMode::Exclusive {
-            return self.compile_for(bytes, CodeClass::new(slots, CallMode::Concurrent));
-        }
-        Ok(code)
+        self.compile_for(bytes, CodeClass::new(slots, mode))
     }
 
     fn compile_for(&self, bytes: &[u8], class: CodeClass) -> Result<Code, ActorError> {

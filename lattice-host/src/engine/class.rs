@@ -22,7 +22,7 @@ pub(crate) enum CallMode {
     /// One at a time, of plain functions. Wasmtime keeps no tasks of the component model for it,
     /// which would be made and dropped with each call between guest and host, in both directions.
     Exclusive,
-    /// Calls overlap, as those of an `async func` do, or pass streams, futures or resources.
+    /// Calls overlap, as those of an `async func` do, or pass streams or futures.
     Concurrent,
 }
 

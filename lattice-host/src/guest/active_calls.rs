@@ -19,11 +19,14 @@ pub(super) enum ActiveCalls {
     Concurrent(ConcurrentCalls),
 }
 
-/// The one call of an instance.
+/// The one call of an instance, or a destructor that runs between its calls.
 pub(super) struct SingleCall {
     pub(super) context: Context,
+    /// Identifies it to its caller, if calls of others wait for the instance.
+    id: Option<u64>,
     spent: Spent,
-    links: ChosenLinks,
+    /// None for a destructor, which serves no call that a link could be chosen for.
+    links: Option<ChosenLinks>,
 }
 
 /// The ticks for which a call was seen running.
@@ -86,8 +89,19 @@ impl ActiveCalls {
     pub(super) fn single(context: Context) -> Self {
         Self::Single(SingleCall {
             context,
+            id: None,
             spent: Spent::default(),
-            links: ChosenLinks::default(),
+            links: Some(ChosenLinks::default()),
+        })
+    }
+
+    /// One call of an instance that serves many, one after the other.
+    pub(super) fn one_of_many(id: u64, context: Context) -> Self {
+        Self::Single(SingleCall {
+            context,
+            id: Some(id),
+            spent: Spent::default(),
+            links: Some(ChosenLinks::default()),
         })
     }
 
@@ -117,11 +131,35 @@ impl ActiveCalls {
         }
     }
 
+    /// Returns the id of the call that runs, if it is the only one.
+    pub(super) fn only(&self) -> Option<u64> {
+        match self {
+            Self::Single(call) => call.id,
+            Self::Concurrent(calls) => calls.only(),
+        }
+    }
+
+    /// Records that a destructor begins to run, outside of any call, or has ended. Each has the
+    /// budget of a call.
+    pub(super) fn runs_destructor(&mut self, runs: bool) {
+        match self {
+            Self::Single(call) => {
+                *call = SingleCall {
+                    context: call.context.outlived(),
+                    id: None,
+                    spent: Spent::default(),
+                    links: None,
+                };
+            }
+            Self::Concurrent(calls) => calls.destructor = runs.then_some(0),
+        }
+    }
+
     /// Returns the links chosen for the call that `tasks` serve. `None` when it isn't known which
     /// one that is.
     pub(super) fn links_of(&self, tasks: &[GuestTaskId]) -> Option<&ChosenLinks> {
         match self {
-            Self::Single(call) => Some(&call.links),
+            Self::Single(call) => call.links.as_ref(),
             Self::Concurrent(calls) => calls.links_of(tasks),
         }
     }
@@ -129,7 +167,7 @@ impl ActiveCalls {
     /// Returns the links chosen for the call that `tasks` serve, to choose one.
     pub(super) fn links_of_mut(&mut self, tasks: &[GuestTaskId]) -> Option<&mut ChosenLinks> {
         match self {
-            Self::Single(call) => Some(&mut call.links),
+            Self::Single(call) => call.links.as_mut(),
             Self::Concurrent(calls) => calls.links_of_mut(tasks),
         }
     }
@@ -191,11 +229,6 @@ impl ConcurrentCalls {
         if self.running.get(&task).is_some_and(|call| call.id == id) {
             self.finish(task);
         }
-    }
-
-    /// Records that a destructor begins to run, outside of any call, or has ended.
-    pub(super) fn runs_destructor(&mut self, runs: bool) {
-        self.destructor = runs.then_some(0);
     }
 
     pub(super) fn finish(&mut self, task: GuestTaskId) {
@@ -272,7 +305,7 @@ impl ConcurrentCalls {
     }
 
     /// Returns the id of the call that runs, if it is the only one.
-    pub(super) fn only(&self) -> Option<u64> {
+    fn only(&self) -> Option<u64> {
         let mut running = self.running.values();
         let only = running.next()?;
         running.next().is_none().then_some(only.id)

@@ -137,7 +137,8 @@ impl Instance {
         self.serve(ActiveCalls::concurrent());
     }
 
-    fn serve(&mut self, calls: ActiveCalls) {
+    /// Prepares the instance for these calls, each with a full budget.
+    pub(super) fn serve(&mut self, calls: ActiveCalls) {
         let guest = self.store.data_mut();
         guest.calls = calls;
         guest.limiter.forget_denied();
@@ -185,10 +186,7 @@ impl Instance {
     /// Returns the id of the call whose task ran last, or else of the only one that runs.
     pub(super) fn culprit(&mut self) -> Option<u64> {
         let last = self.running_call();
-        last.or_else(|| match &self.store.data().calls {
-            ActiveCalls::Single(_) => None,
-            ActiveCalls::Concurrent(calls) => calls.only(),
-        })
+        last.or_else(|| self.store.data().calls.only())
     }
 }
 

@@ -101,9 +101,7 @@ impl Guest {
 
     /// Records that a destructor begins to run, outside of any call, or has ended.
     pub(super) fn runs_destructor(&mut self, runs: bool) {
-        if let ActiveCalls::Concurrent(calls) = &mut self.calls {
-            calls.runs_destructor(runs);
-        }
+        self.calls.runs_destructor(runs);
     }
 
     /// Counts the instance as one that ended with this error. Only the first one counts.

@@ -74,8 +74,27 @@ impl<T: Send + 'static> BoundExport<T> {
     /// # Cancel safety
     /// Dropping the future leaves the guest in the middle of the call: drop the store as well.
     pub(crate) async fn call(&self, store: &mut Store<T>, arguments: Arguments) -> Result<Bytes> {
-        let arguments = arguments.wire.into();
-        let result = match &self.callee {
+        Ok(self.pass(store, arguments, Vec::new()).await?.wire)
+    }
+
+    /// As [`call`](Self::call), with the handles in the arguments, in order, and in the result.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub(crate) async fn pass(
+        &self,
+        store: &mut Store<T>,
+        arguments: Arguments,
+        handles: Vec<RawHandle>,
+    ) -> Result<Lifted> {
+        let arguments = Lifted {
+            wire: arguments.wire,
+            handles,
+        };
+        match &self.callee {
             Callee::Sync(function) => function.call(store, arguments).await,
             Callee::Async(function) => {
                 let call =
@@ -83,8 +102,7 @@ impl<T: Send + 'static> BoundExport<T> {
                 // Boxed, so that calls of sync functions don't carry its state.
                 Box::pin(store.run_concurrent(call)).await?
             }
-        };
-        Ok(result?.wire)
+        }
     }
 
     /// Starts a call together with other calls in the same store, and returns the task that serves

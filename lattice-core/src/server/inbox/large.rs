@@ -108,7 +108,10 @@ impl Server {
             let arguments = component.unless_cut_off(arguments).await;
             call.args = arguments??;
             let granted = (granted, context);
-            let run = server.run_call(&component, call, granted, (&from, Some(session)));
+            let run = async move {
+                let by = (&from, Some(session));
+                server.run_call(&component, call, granted, by).await
+            };
             if may_block {
                 blocking::apart(run).await
             } else {

@@ -1,26 +1,25 @@
 //! The driver of one kept instance, which its task polls, or a caller that finds it at rest.
 //!
-//! A destructor needs the whole store, which isn't to be had inside `run_concurrent`. So the driver
-//! leaves it for each resource that is dropped, and enters it again. Calls are tasks of the store,
-//! and go on.
+//! How it serves calls depends on the component: [one after the other](super::in_turn), or
+//! [overlapping](super::overlapping).
 
 use super::{
-    CallingInstance, KeptCall, KeptPool,
+    CallingInstance, KeptPool,
     driven::Driven,
-    home::{End, Home, Job, Reply, Use},
+    home::{End, Home, Job, Use},
     warm::Warm,
 };
 use crate::{
+    engine::CallMode,
     guest::{
-        HostedActor, active_calls::ActiveCalls, aside::Aside, code::ByFunction, failure,
-        handles::LentToCall, instance::Instance, settings::Instances, state::Guest,
+        HostedActor, active_calls::ActiveCalls, aside::Aside, failure, instance::Instance,
+        settings::Instances,
     },
-    transcode::{BoundExport, FunctionPlan, Places, RawHandle, take_out},
 };
 use futures_util::FutureExt as _;
 use lattice_core::{
     call::{CallError, Context},
-    stream::{Body, Handles, InstanceRef},
+    stream::InstanceRef,
 };
 use std::{
     future::poll_fn,
@@ -33,14 +32,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::mpsc,
     time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
-use wasmtime::{
-    AsContextMut as _, StoreContextMut,
-    component::{Accessor, AccessorTask},
-};
 
 /// How long a destructor may run.
 const DESTRUCTOR: Duration = Duration::from_secs(5);
@@ -83,8 +78,8 @@ pub(super) fn start(
     (kept, first)
 }
 
-struct Driver {
-    actor: Arc<HostedActor>,
+pub(super) struct Driver {
+    pub(super) actor: Arc<HostedActor>,
     pool: Weak<KeptPool>,
     home: Arc<Home>,
     warm: Option<Arc<Warm>>,
@@ -105,14 +100,6 @@ impl Drop for Driver {
         let caller = &self.actor.context.caller;
         caller.instance_ended(self.home.number());
     }
-}
-
-/// Why the guest was left.
-enum Left {
-    /// To drop a resource.
-    ToDrop(u64),
-    /// To drop those that were lent to a call that has ended.
-    CallEnded,
 }
 
 impl Driver {
@@ -152,11 +139,47 @@ impl Driver {
         // Calls of others go to the instance too, so that it is in no chain of calls.
         let mut context = context.outlived();
         let place = self.actor.place(&mut context).await?;
-        let calls = |_| ActiveCalls::concurrent();
+        let calls = match self.actor.code.class.mode {
+            CallMode::Exclusive => ActiveCalls::single,
+            CallMode::Concurrent => |_| ActiveCalls::concurrent(),
+        };
         let start = Instance::start(&self.actor, place, &context, calls, Some(&self.home));
         let mut instance = start.await?;
-        instance.serve_many();
+        instance.serve(calls(context));
         Ok(instance)
+    }
+
+    /// Serves calls and drops resources until the guest traps.
+    async fn serve(
+        &self,
+        instance: &mut Instance,
+        inbox: &mut mpsc::UnboundedReceiver<Job>,
+    ) -> wasmtime::Error {
+        let mut serve = pin!(async {
+            match self.actor.code.class.mode {
+                CallMode::Exclusive => self.serve_in_turn(instance, inbox).await,
+                CallMode::Concurrent => self.serve_overlapping(instance, inbox).await,
+            }
+        });
+        poll_fn(|cx| {
+            self.begun.store(0, Ordering::Relaxed);
+            serve.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Counts a call that has begun, and waits for the next poll if as many have begun with this
+    /// one as may.
+    pub(super) async fn has_begun(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        poll_fn(|cx| {
+            if self.begun.load(Ordering::Relaxed) < AT_ONCE {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits until the instance has to end, and returns why.
@@ -200,71 +223,8 @@ impl Driver {
         self.warm.as_ref().is_some_and(|warm| warm.has_room())
     }
 
-    /// Serves calls and drops resources until the guest traps.
-    async fn serve(
-        &self,
-        instance: &mut Instance,
-        inbox: &mut mpsc::UnboundedReceiver<Job>,
-    ) -> wasmtime::Error {
-        let mut functions = Functions {
-            actor: self.actor.clone(),
-            instance: instance.inner,
-            bound: ByFunction::default(),
-            call_ended: Arc::default(),
-        };
-        let mut lent = Vec::new();
-        loop {
-            let has_lent = !lent.is_empty();
-            let serve = async |accessor: &Accessor<Guest>| {
-                let call_ended = functions.call_ended.clone();
-                loop {
-                    tokio::select! {
-                        biased;
-                        () = call_ended.notified(), if has_lent => return Ok(Left::CallEnded),
-                        job = inbox.recv() => match job {
-                            Some(Job::Call(call)) => {
-                                functions.begin(accessor, *call)?;
-                                self.begun.fetch_add(1, Ordering::Relaxed);
-                                self.paced().await;
-                            }
-                            Some(Job::Drop(id)) => return Ok(Left::ToDrop(id)),
-                            // The home has a sender.
-                            None => std::future::pending().await,
-                        }
-                    }
-                }
-            };
-            let usage = instance.usage.clone();
-            let run = self.attended(usage.run(instance.store.run_concurrent(serve)));
-            match run.await {
-                Ok(Ok(Left::ToDrop(id))) => lent.push(id),
-                Ok(Ok(Left::CallEnded)) => {}
-                Ok(Err(error)) | Err(error) => return error,
-            }
-            for id in std::mem::take(&mut lent) {
-                match self.dropped(instance, id).await {
-                    Ok(true) => {}
-                    Ok(false) => lent.push(id),
-                    Err(error) => return error,
-                }
-            }
-        }
-    }
-
-    /// Waits for the next poll if as many calls have begun with this one as may.
-    async fn paced(&self) {
-        poll_fn(|cx| {
-            if self.begun.load(Ordering::Relaxed) < AT_ONCE {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
-
     /// Drops a resource of the guest's own. Returns false as long as it is lent to a running call.
-    async fn dropped(&self, instance: &mut Instance, id: u64) -> wasmtime::Result<bool> {
+    pub(super) async fn dropped(&self, instance: &mut Instance, id: u64) -> wasmtime::Result<bool> {
         let table = instance.store.data_mut().handles()?;
         if table.is_lent(id) {
             return Ok(false);
@@ -285,11 +245,10 @@ impl Driver {
     }
 
     /// Polls the guest. What it closes meanwhile, it has closed itself.
-    async fn attended<F: Future>(&self, guest: F) -> F::Output {
+    pub(super) async fn attended<F: Future>(&self, guest: F) -> F::Output {
         let mut guest = pin!(guest);
         poll_fn(|cx| {
             let _running = Running::new(&self.home);
-            self.begun.store(0, Ordering::Relaxed);
             guest.as_mut().poll(cx)
         })
         .await
@@ -310,144 +269,4 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.runs(false);
     }
-}
-
-/// The functions of an instance that have been called in it.
-struct Functions {
-    actor: Arc<HostedActor>,
-    instance: wasmtime::component::Instance,
-    bound: ByFunction<Arc<BoundExport<Guest>>>,
-    call_ended: Arc<Notify>,
-}
-
-impl Functions {
-    /// Begins a call, as a task of the store.
-    fn begin(
-        &mut self,
-        accessor: &Accessor<Guest>,
-        (call, reply): (KeptCall, Reply),
-    ) -> wasmtime::Result<()> {
-        if reply.is_closed() {
-            return Ok(());
-        }
-        let Some(exported) = self.actor.code.functions.get(&call.function) else {
-            return Ok(());
-        };
-        let bound = if let Some(bound) = self.bound.get(&call.function) {
-            bound.clone()
-        } else {
-            let bound = accessor.with(|mut store| {
-                let found = self
-                    .instance
-                    .get_func(store.as_context_mut(), exported.index);
-                let found = found.ok_or_else(|| {
-                    wasmtime::Error::msg("an export of the component is not in its instance")
-                })?;
-                exported.function.bind(store.as_context_mut(), found)
-            })?;
-            let bound = Arc::new(bound);
-            self.bound.insert(call.function, bound.clone());
-            bound
-        };
-        accessor.spawn(Serve {
-            plan: exported.function.plan().clone(),
-            bound,
-            call,
-            reply,
-            ended: self.call_ended.clone(),
-        })?;
-        Ok(())
-    }
-}
-
-/// A call, as a task of the store.
-struct Serve {
-    plan: Arc<FunctionPlan>,
-    bound: Arc<BoundExport<Guest>>,
-    call: KeptCall,
-    reply: Reply,
-    ended: Arc<Notify>,
-}
-
-impl AccessorTask<Guest> for Serve {
-    async fn run(self, accessor: &Accessor<Guest>) -> wasmtime::Result<()> {
-        let Self {
-            plan,
-            bound,
-            call,
-            reply,
-            ended,
-        } = self;
-        let KeptCall {
-            id,
-            arguments,
-            handles,
-            places,
-            context,
-            ..
-        } = call;
-        let put = accessor.with(|mut store| put(store.as_context_mut(), &plan, handles, &places));
-        let (handles, lent) = match put? {
-            Ok(put) => put,
-            Err(refused) => {
-                // Nothing has run. The caller may be gone.
-                let _ = reply.send(Err(refused));
-                return Ok(());
-            }
-        };
-        let (task, running) = bound.start(accessor, arguments, handles)?;
-        accessor.with(|mut store| store.data_mut().begin(task, id, context));
-        let result = running.await;
-        let body = accessor.with(|mut store| {
-            let guest = store.data_mut();
-            guest.finish(task);
-            if let Some(lent) = lent {
-                guest.handles()?.take_back(lent);
-            }
-            let result = result?;
-            let handles = take_out(store.as_context_mut(), result.handles)?;
-            Ok::<_, wasmtime::Error>(Body {
-                bytes: result.wire,
-                handles,
-            })
-        });
-        ended.notify_one();
-        // The caller may be gone. The handles in the result are dropped then.
-        match body {
-            Ok(body) => {
-                let _ = reply.send(Ok(body));
-                Ok(())
-            }
-            Err(error) => {
-                let failed =
-                    accessor.with(|mut store| failure::call_error(&error, store.data_mut()));
-                let _ = reply.send(Err(failed));
-                Err(error)
-            }
-        }
-    }
-}
-
-type Put = (Vec<RawHandle>, Option<LentToCall>);
-
-/// Puts the handles of a call into the store, once all of them are known to be usable. Returns what
-/// was lent with it.
-fn put(
-    mut store: StoreContextMut<'_, Guest>,
-    plan: &FunctionPlan,
-    handles: Handles,
-    places: &Places,
-) -> wasmtime::Result<Result<Put, CallError>> {
-    if handles.is_empty() {
-        return Ok(Ok((Vec::new(), None)));
-    }
-    let table = store.data_mut().handles()?;
-    for (resource, ty, is_given) in plan.own_resources(&handles, places) {
-        if let Err(stale) = table.check(resource, ty, is_given) {
-            return Ok(Err(resource.stale(&stale)));
-        }
-    }
-    let handles = plan.put_in(store.as_context_mut(), (handles, places))?;
-    let lent = store.data_mut().handles()?.take_lent();
-    Ok(Ok((handles, Some(lent))))
 }

@@ -1,7 +1,8 @@
 //! Instances that stay for what they have given away: resources that others hold, and streams and
 //! futures whose ends are in them.
 //!
-//! All calls of a component that passes handles run in such instances, many in one. Each is driven
+//! All calls of a component that passes handles run in such instances, many in one: overlapping if
+//! it has async functions, streams or futures, or else one after the other. Each instance is driven
 //! by a task. A call goes to
 //!
 //! 1. the instance in which the resources live that it uses of the component's own; else
@@ -16,6 +17,9 @@
 mod driven;
 mod driver;
 mod home;
+mod in_turn;
+mod overlapping;
+mod prepared;
 mod warm;
 
 pub(super) use home::{Home, Nowhere};
