@@ -3,12 +3,14 @@
 //! A panic while one of them is held is a bug of its holder, and ends that task. Poisoning would
 //! spread it to every other task that needs the lock. The crates above use these locks too.
 
+use futures_util::task::AtomicWaker;
 use std::{
     array,
     sync::{
-        self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        self, Arc, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Wake, Waker},
 };
 
 /// A [`Mutex`](sync::Mutex) whose [`lock`](Self::lock) always succeeds.
@@ -54,6 +56,46 @@ impl<T> RwLock<T> {
     /// Waits for readers and the writer.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The waker of a future within a task: it notes that the future was woken, and wakes the task. So
+/// the task polls the future only when that can go on.
+#[derive(Debug)]
+pub struct WakeFlag {
+    is_woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl WakeFlag {
+    /// Returns one that is set, so that the future is polled for the first time.
+    pub fn woken() -> Self {
+        Self {
+            is_woken: AtomicBool::new(true),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    /// Has `task` woken from now on when the future is. Call this before [`take`](Self::take).
+    pub fn register(&self, task: &Waker) {
+        self.task.register(task);
+    }
+
+    /// Returns whether the future was woken since the last time.
+    pub fn take(&self) -> bool {
+        // Most often it was not, and then this only reads.
+        self.is_woken.load(Ordering::Acquire) && self.is_woken.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Wake for WakeFlag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.task.wake();
     }
 }
 

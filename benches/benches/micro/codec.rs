@@ -13,6 +13,7 @@ use lattice_core::{
         CallEnvelope, Frame, FrameWriter, FunctionKey, Kind, Lane, Origin, ReplyEnvelope, Source,
     },
 };
+use ring::{aead, hmac};
 use std::{hint::black_box, time::Duration};
 
 criterion_group! {
@@ -139,17 +140,39 @@ fn frames(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The tag of a frame, and what other codes take for the same bytes. GMAC and Poly1305 are AES-GCM
+/// and ChaCha20-Poly1305 that encrypt nothing.
 fn tags(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec/tag");
     let auth = keyed();
-    for size in [128, 1 << 10, 16 << 10, 64 << 10] {
+    let sha256 = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+    let gmac = aead_key(&aead::AES_128_GCM);
+    let poly1305 = aead_key(&aead::CHACHA20_POLY1305);
+    for size in [128, 1 << 10, 4 << 10, 16 << 10, 64 << 10] {
         let bytes = vec![7; size];
         group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function(format!("{size} B"), |bencher| {
+        group.bench_function(format!("BLAKE3, {size} B"), |bencher| {
             bencher.iter(|| auth.tag(Purpose::Frame, &[black_box(&bytes)]));
         });
+        group.bench_function(format!("HMAC-SHA256, {size} B"), |bencher| {
+            bencher.iter(|| hmac::sign(&sha256, black_box(&bytes)));
+        });
+        for (name, key) in [("GMAC", &gmac), ("Poly1305", &poly1305)] {
+            group.bench_function(format!("{name}, {size} B"), |bencher| {
+                bencher.iter(|| {
+                    let nonce = aead::Nonce::assume_unique_for_key([7; aead::NONCE_LEN]);
+                    let data = aead::Aad::from(black_box(&bytes));
+                    key.seal_in_place_separate_tag(nonce, data, &mut [])
+                });
+            });
+        }
     }
     group.finish();
+}
+
+fn aead_key(algorithm: &'static aead::Algorithm) -> aead::LessSafeKey {
+    let key = vec![7; algorithm.key_len()];
+    aead::LessSafeKey::new(aead::UnboundKey::new(algorithm, &key).expect("a key"))
 }
 
 fn sealed(auth: &Auth, call: &CallEnvelope, count: u64) -> Bytes {

@@ -42,8 +42,14 @@ pub trait Service: Send + Sync + 'static {
     /// Neither this function nor the future should block the thread: compute, hold a lock, sleep or
     /// read files for a long time without awaiting. Blocking delays other calls and replies to
     /// other hosts by about 20 ms at most, but it occupies a thread of the runtime. On a runtime
-    /// with one thread, everything else waits. Move such code into `tokio::task::spawn_blocking`. A
-    /// component that blocks for longer than 100 ms is named in the log.
+    /// with one thread, everything else waits. Once a component is known to block, calls of it that
+    /// come from other hosts run on the threads that Tokio has for blocking code. Move such code
+    /// into `tokio::task::spawn_blocking`. A component that blocks for longer than 100 ms is named
+    /// in the log.
+    ///
+    /// The calls of one other host begin one after the other. If the code of a component takes
+    /// longer than 0.1 ms on average, its calls begin in tasks instead, on all threads of the
+    /// runtime.
     fn call(&self, request: Request) -> Answer;
 
     /// Returns whether an error with [`Ran::No`] from this service always means that the call to

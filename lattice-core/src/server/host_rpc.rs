@@ -71,6 +71,7 @@ impl Server {
         let (name, limits) = (ComponentId::new(name)?, ServeLimits::default());
         let shared = (&self.connection.budgets.calls, &self.connection.auth);
         let component = RunningComponent::new(name, service, limits, None, shared);
+        component.blocking.keep_on_runner();
         Ok(Arc::new(component))
     }
 

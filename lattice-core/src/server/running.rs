@@ -210,10 +210,15 @@ impl RunningComponent {
             Err(Ended::CutOff) => Err(self.stopping()),
         };
         match turn {
-            Ok(turn) => match self.start(request, timer, turn) {
-                Progress::Running(call) => self.wait_for(call).await,
-                progress => self.finish(progress).await,
-            },
+            Ok(turn) => {
+                let began = Instant::now();
+                let progress = self.start(request, timer, turn);
+                self.blocking.noticed(&self.id, began.elapsed());
+                match progress {
+                    Progress::Running(call) => self.wait_for(call).await,
+                    progress => self.finish(progress).await,
+                }
+            }
             Err(error) => {
                 let ended = self.meter.end(&timer, Err(error));
                 let call = (&Caller::of(&request), request.function);

@@ -36,6 +36,8 @@ const MAX_ERROR: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct ReplyPath {
     pub(crate) caller: Origin,
+    /// Spreads callers over what takes their calls. Several may have the same.
+    pub(crate) number: usize,
     queues: ByLane<SendQueue>,
     /// Calls of that caller that run in separate tasks, by their ids.
     running: Mutex<HashMap<u64, Option<AbortHandle>, HashState>>,
@@ -156,7 +158,7 @@ impl Drop for RunningReply {
 }
 
 impl ReplyPath {
-    fn open(endpoint: &Arc<Endpoint>, caller: &Origin) -> Self {
+    fn open(endpoint: &Arc<Endpoint>, caller: &Origin, number: usize) -> Self {
         let address = ReplyAddress::of_peer(endpoint.origin());
         let subject = address.subject(endpoint.subjects(), caller);
         let queues = ByLane::new(|lane| {
@@ -172,6 +174,7 @@ impl ReplyPath {
         });
         Self {
             caller: caller.clone(),
+            number,
             queues,
             running: Mutex::default(),
             opened: Mutex::default(),
@@ -301,7 +304,7 @@ impl Transport {
             path.used.store(true, Ordering::Relaxed);
             return path.clone();
         }
-        let path = Arc::new(ReplyPath::open(&self.endpoint, caller));
+        let path = Arc::new(ReplyPath::open(&self.endpoint, caller, paths.len()));
         paths.insert(caller.clone(), path.clone());
         path
     }

@@ -1,5 +1,6 @@
 //! A real nats-server for one test: on a free port, with a private directory, killed when dropped.
 
+use lattice_test_servers::free_port;
 pub(crate) use lattice_test_servers::signal;
 use std::{
     fmt::Write as _,
@@ -68,7 +69,7 @@ impl NatsConfig {
         fs::write(dir.path().join("nats.conf"), config).expect("the configuration");
         let mut server = NatsServer {
             dir,
-            port: 0,
+            port: free_port().expect("a port"),
             child: None,
             starts: 0,
         };
@@ -114,12 +115,7 @@ impl NatsServer {
         let ports = self.path(&format!("ports-{}", self.starts));
         fs::create_dir(&ports).expect("a directory for the ports file");
         let log = fs::File::create(self.path("nats.log")).expect("a log");
-        // -1: the server picks a free port, and writes it to its ports file.
-        let port = if self.port == 0 {
-            "-1".to_owned()
-        } else {
-            self.port.to_string()
-        };
+        let port = self.port.to_string();
         let child = Command::new(binary())
             .args(["--addr", "127.0.0.1", "--port", &port, "--config"])
             .arg(self.path("nats.conf"))
@@ -133,7 +129,7 @@ impl NatsServer {
                 panic!("no nats-server to test with ({error}): run `make test`, or set NATS_SERVER to its binary")
             });
         self.child = Some(child);
-        self.port = self.listening(&ports).await;
+        self.listening(&ports).await;
     }
 
     /// Stops the server's process (`STOP`) or continues it (`CONT`). It keeps its connections.
@@ -146,12 +142,9 @@ impl NatsServer {
         fs::read_to_string(self.path("nats.log")).unwrap_or_default()
     }
 
-    async fn listening(&mut self, ports: &Path) -> u16 {
+    async fn listening(&mut self, ports: &Path) {
         let deadline = Instant::now() + START;
-        loop {
-            if let Some(port) = port_in(ports) {
-                return port;
-            }
+        while port_in(ports) != Some(self.port) {
             let child = self.child.as_mut().expect("just started");
             let gone = child.try_wait().expect("the server's status");
             assert!(
@@ -183,6 +176,12 @@ fn port_in(dir: &Path) -> Option<u16> {
     url.rsplit(':').next()?.parse().ok()
 }
 
+/// Returns an address at which nothing listens, for what a configuration has beside the server's
+/// own port.
+pub(crate) fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port().expect("a port"))
+}
+
 fn binary() -> PathBuf {
     std::env::var_os("NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
@@ -192,4 +191,5 @@ const _: fn() = || {
     let _ = (NatsConfig::jetstream, NatsConfig::text, NatsConfig::file);
     let _ = (NatsServer::start, NatsServer::url, NatsServer::address);
     let _ = (NatsServer::path, NatsServer::log, NatsServer::signal);
+    let _ = free_address;
 };

@@ -18,7 +18,8 @@ use wasmparser::{
 ///
 /// A plain function holds its instance until it returns, so that calls gain nothing from being able
 /// to overlap. But the parts of a composed component are entered one by one: while one of them
-/// waits for another component, that one may call a resource of the others.
+/// waits for another component, that one may call the others. So if such a component passes
+/// resources, and its instances are kept for that, calls overlap in them.
 pub(super) fn of(component: &[u8], capabilities: &Capabilities) -> CallMode {
     match Outside::of_exclusive(component) {
         Some(outside) if !outside.needs_concurrency(capabilities) => CallMode::Exclusive,
@@ -81,20 +82,26 @@ impl<'c> Outside<'c> {
     fn needs_concurrency(&self, capabilities: &Capabilities) -> bool {
         let mut imports = self.imports.iter();
         imports.any(|import| capabilities.need_concurrency(import))
-            || (self.is_composed && self.has_resources(capabilities))
+            || (self.is_composed && self.passes_resources(capabilities))
     }
 
-    /// Returns whether others may hold resources of the component.
-    fn has_resources(&self, capabilities: &Capabilities) -> bool {
-        let imports = self.imports.iter();
-        let of_host = imports.filter(|name| stay_in_instance(name, capabilities));
-        let of_host: Vec<ResourceId> = of_host
-            .flat_map(|name| self.resources(self.types.component_item_for_import(name)))
-            .collect();
+    /// Returns whether the component knows resources that others may hold, whether or not a
+    /// function passes them.
+    fn passes_resources(&self, capabilities: &Capabilities) -> bool {
+        let mut of_host: Vec<ResourceId> = Vec::new();
+        // An import comes before what it uses of others.
+        for name in &self.imports {
+            let resources = self.resources(self.types.component_item_for_import(name));
+            if stay_in_instance(name, capabilities) {
+                of_host.extend(resources);
+            } else if resources.iter().any(|found| !of_host.contains(found)) {
+                return true;
+            }
+        }
         let mut exports = self.exports.iter();
         exports.any(|name| {
             let exported = self.resources(self.types.component_item_for_export(name));
-            exported.iter().any(|resource| !of_host.contains(resource))
+            exported.iter().any(|found| !of_host.contains(found))
         })
     }
 
@@ -133,19 +140,30 @@ mod tests {
         (instance $i (export "thing" (type $own)))
         (export "a:b/c" (instance $i))"#;
 
+    /// Passes a resource of the host to another component.
+    const OF_HOST: &str = r#"
+        (import "wasi:http/types@0.2.0" (instance $types
+            (export "request" (type (sub resource)))))
+        (alias export $types "request" (type $request))
+        (import "a:b/c" (instance
+            (alias outer 1 $request (type $outer))
+            (export "request" (type (eq $outer)))
+            (export "f" (func (param "x" (own $outer))))))"#;
+
     #[test]
     fn plain_functions_and_resources_need_no_tasks() {
         for component in [
             "",
             r#"(import "a:b/c" (instance (export "f" (func (param "x" string) (result u32)))))"#,
             &format!(r#"(import "wasi:io/streams@0.2.0" {BUCKET})"#),
-            r#"(import "wasi:http/types@0.2.0" (instance $types
-                    (export "request" (type (sub resource)))))
-               (alias export $types "request" (type $request))
-               (import "a:b/c" (instance
-                    (alias outer 1 $request (type $outer))
-                    (export "request" (type (eq $outer)))
-                    (export "f" (func (param "x" (own $outer))))))"#,
+            OF_HOST,
+            &format!("{OF_HOST} (component (core module))"),
+            &format!(
+                r#"{OF_HOST}
+                (instance $i (export "request" (type $request)))
+                (export "a:b/d" (instance $i))
+                (component (core module))"#
+            ),
             &format!(r#"(import "wasi:keyvalue/store@0.2.0-draft" {BUCKET})"#),
             OWN,
             &format!("(core module) (component) {OWN}"),
@@ -163,6 +181,10 @@ mod tests {
             r#"(import "wasi:random/random@0.3.0" (instance
                     (export "get-random-u64" (func (result u64)))))"#,
             &format!("(component (core module)) {OWN}"),
+            &format!(
+                r#"(import "wasi:keyvalue/store@0.2.0-draft" {BUCKET})
+                (component (core module))"#
+            ),
             r#"(component (import "a:b/c" (instance (export "f" (func async)))))"#,
         ] {
             assert_eq!(mode(component), CallMode::Concurrent, "{component}");

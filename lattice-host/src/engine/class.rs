@@ -22,7 +22,8 @@ pub(crate) enum CallMode {
     /// One at a time, of plain functions. Wasmtime keeps no tasks of the component model for it,
     /// which would be made and dropped with each call between guest and host, in both directions.
     Exclusive,
-    /// Calls overlap, as those of an `async func` do, or pass streams or futures.
+    /// Calls overlap, as those of an `async func` do, or of a composed component that passes
+    /// resources; or they pass streams or futures.
     Concurrent,
 }
 

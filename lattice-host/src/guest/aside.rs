@@ -4,37 +4,25 @@
 //! the instance, which most calls have nothing to do with: looking at that each time would take the
 //! locks of notifications and a look at a timer.
 
-use futures_util::task::AtomicWaker;
+use lattice_core::sync::WakeFlag;
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
 /// Polls a future when it is polled for the first time, and then each time that the future was
 /// woken.
 pub(super) struct Aside<F> {
     future: F,
-    signal: Arc<Signal>,
+    signal: Arc<WakeFlag>,
     /// The signal, for the future.
     waker: Waker,
 }
 
-struct Signal {
-    is_woken: AtomicBool,
-    /// The task in which the future is.
-    task: AtomicWaker,
-}
-
 impl<F> Aside<F> {
     pub(super) fn new(future: F) -> Self {
-        let signal = Arc::new(Signal {
-            is_woken: AtomicBool::new(true),
-            task: AtomicWaker::new(),
-        });
+        let signal = Arc::new(WakeFlag::woken());
         Self {
             future,
             waker: Waker::from(signal.clone()),
@@ -49,24 +37,12 @@ impl<F: Future + Unpin> Future for Aside<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
         // Before the look: from here on, what wakes the future wakes the task as well.
-        this.signal.task.register(context.waker());
-        if !this.signal.is_woken.load(Ordering::Acquire) {
+        this.signal.register(context.waker());
+        if !this.signal.take() {
             return Poll::Pending;
         }
-        this.signal.is_woken.swap(false, Ordering::AcqRel);
         let mut context = Context::from_waker(&this.waker);
         Pin::new(&mut this.future).poll(&mut context)
-    }
-}
-
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_woken.store(true, Ordering::Release);
-        self.task.wake();
     }
 }
 
@@ -74,7 +50,12 @@ impl Wake for Signal {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
-    use std::{future::poll_fn, pin::pin, sync::atomic::AtomicUsize};
+    use std::{
+        future::poll_fn,
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
     use tokio::sync::Notify;
 
     /// Counts how often its task is woken.

@@ -77,7 +77,7 @@ pub(crate) use handles::{ChannelGuard, HandleStore, take_out};
 pub(crate) use import::{ImportHandler, PassFuture, ReplyFuture, link_import};
 pub(crate) use meter::{Meter, metered};
 pub(crate) use plan::{Asyncness, FunctionPlan};
-pub(crate) use raw::{LiftError, RawHandle};
+pub(crate) use raw::{LiftError, Lifted, RawHandle};
 pub(crate) use resources::{ResourceIndex, Resources};
 pub(crate) use validate::{Arguments, Places};
 #[cfg(test)]

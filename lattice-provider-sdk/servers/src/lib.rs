@@ -25,5 +25,6 @@ pub use failure::{NoServer, installed};
 pub use postgres::{LOCKED, PostgresServer};
 pub use rabbitmq::RabbitServer;
 pub use redis::RedisServer;
+pub use running::free_port;
 pub use s3::{S3Bucket, S3Server};
 pub use signal::signal;

@@ -4,10 +4,16 @@ use crate::failure::NoServer;
 use std::{
     ffi::OsStr,
     fs::{self, File},
+    hash::{BuildHasher as _, RandomState},
     io,
     net::{Ipv4Addr, TcpListener, TcpStream},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 /// Where there is what outlives a server.
@@ -146,10 +152,29 @@ pub(crate) fn require(server: &'static str, programs: &[&'static str]) -> Result
     }
 }
 
-/// Returns a port at which nothing listens.
-pub(crate) fn free_port() -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
+/// The ports from which [`free_port`] picks one. Systems give connections and listeners without a
+/// port of their own higher ones: from 32,768 on, or from 49,152 on.
+const PORTS: Range<u16> = 10_000..32_000;
+
+/// Returns a port of this machine at which nothing listens, and another one each time. No
+/// connection gets it by chance, until a server listens at it or while that is restarted.
+///
+/// # Errors
+/// Fails if no port was found.
+pub fn free_port() -> io::Result<u16> {
+    const ATTEMPTS: u16 = 100;
+    // Each process starts somewhere else.
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(RandomState::new().hash_one(()) as u16));
+    let mut last = Ok(0);
+    for _ in 0..ATTEMPTS {
+        let port = PORTS.start + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Err(error),
+        }
+    }
+    last
 }
 
 /// Returns whether a server takes connections at a port.

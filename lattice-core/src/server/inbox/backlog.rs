@@ -31,9 +31,6 @@ pub(super) struct Backlog {
     work: Notify,
     /// The number of the runner that takes the next call.
     current: AtomicU64,
-    /// Whether the watch looks at the runner, or will before long.
-    is_watched: AtomicBool,
-    busy: Notify,
 }
 
 struct WaitingFrame {
@@ -67,6 +64,7 @@ pub(super) struct Arrived {
 #[derive(Default)]
 pub(super) struct Runner {
     number: u64,
+    has_begun: AtomicBool,
     /// Grows when a call begins and when it ends: odd while one runs.
     pub(super) steps: AtomicU64,
     /// Whose code runs.
@@ -81,18 +79,15 @@ impl Backlog {
             due: Mutex::default(),
             work: Notify::new(),
             current: AtomicU64::new(0),
-            is_watched: AtomicBool::new(true),
-            busy: Notify::new(),
         }
     }
 
     /// Adds a frame of calls or cancellations, which reached this process at `received`.
-    pub(super) fn push(&self, frame: &Frame, received: Instant) {
+    pub(super) fn push(&self, frame: &Frame, path: Arc<ReplyPath>, received: Instant) {
         let kind = frame.kind();
         if kind == Kind::Call {
             self.server.frames.fetch_add(1, Ordering::Relaxed);
         }
-        let path = self.server.transport.reply_path(frame.sender());
         if let Some(memory) = FrameMemory::hold(frame, &path) {
             let waiting = WaitingFrame {
                 kind,
@@ -117,9 +112,17 @@ impl Backlog {
         }
     }
 
-    /// Has the runner look at the frames.
-    pub(super) fn wake(&self) {
-        self.work.notify_one();
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.lock().is_empty()
+    }
+
+    /// Has the runner look at the frames, if there are any. Returns whether there are.
+    pub(super) fn wake(&self) -> bool {
+        let has_work = !self.is_empty();
+        if has_work {
+            self.work.notify_one();
+        }
+        has_work
     }
 
     fn next(&self) -> Option<Arrived> {
@@ -148,15 +151,6 @@ impl Backlog {
         for reply in self.due.lock().drain(..) {
             reply.flush();
         }
-    }
-
-    /// Waits until a runner that has made so many steps makes another one.
-    pub(super) async fn until_busy(&self, runner: &Runner, steps: u64) {
-        self.is_watched.store(false, Ordering::SeqCst);
-        if runner.steps.load(Ordering::SeqCst) == steps {
-            self.busy.notified().await;
-        }
-        self.is_watched.store(true, Ordering::SeqCst);
     }
 
     fn is_current(&self, runner: &Runner) -> bool {
@@ -188,8 +182,14 @@ impl FrameMemory {
 }
 
 impl Runner {
+    /// Whether it has been polled.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
+    }
+
     /// Runs calls until it is replaced.
     pub(super) async fn run(self: Arc<Self>, backlog: Arc<Backlog>) {
+        self.has_begun.store(true, Ordering::SeqCst);
         let mut names = Names::default();
         loop {
             for _ in 0..BATCH {
@@ -204,9 +204,10 @@ impl Runner {
             backlog.flush();
             if !backlog.is_current(&self) {
                 // It may have been woken in place of its successor.
-                return backlog.wake();
+                backlog.wake();
+                return;
             }
-            if backlog.frames.lock().is_empty() {
+            if backlog.is_empty() {
                 backlog.work.notified().await;
             } else {
                 // What the replies have woken goes first: the code of the next call may block.
@@ -217,9 +218,6 @@ impl Runner {
 
     fn take(&self, backlog: &Backlog, arrived: Arrived, names: &mut Names) {
         self.steps.fetch_add(1, Ordering::SeqCst);
-        if !backlog.is_watched.load(Ordering::SeqCst) {
-            backlog.busy.notify_one();
-        }
         let due = backlog.server.take_envelope(arrived, names, self);
         if let Some(due) = due {
             backlog.due.lock().push(due);
@@ -280,14 +278,14 @@ mod tests {
         // Only this test takes calls from it.
         let backlog = Backlog::new(server.clone());
         let (small, large) = (frame(10), frame(100_000));
-        for _ in 0..MOST {
-            backlog.push(&small, Instant::now());
-        }
         let path = server.transport.reply_path(small.sender());
+        for _ in 0..MOST {
+            backlog.push(&small, path.clone(), Instant::now());
+        }
         let waiting = small.size() * MOST;
         assert_eq!(path.waiting_bytes.bytes(), waiting);
         for refused in [&small, &large] {
-            backlog.push(refused, Instant::now());
+            backlog.push(refused, path.clone(), Instant::now());
             assert_eq!(path.waiting_bytes.bytes(), waiting);
             assert_eq!(server.connection.budgets.calls.held(), 0);
         }
@@ -297,7 +295,7 @@ mod tests {
         let (frames, handled) = (&server.frames, &server.handled);
         let counts = [frames, handled].map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counts, [MOST as u64 + 2; 2]);
-        backlog.push(&large, Instant::now());
+        backlog.push(&large, path.clone(), Instant::now());
         assert_eq!(path.waiting_bytes.bytes(), large.size());
     }
 }

@@ -128,11 +128,12 @@ impl Server {
             Err(error) => return self.transport.reply(path, id, Err(error)),
         };
         if admitted.component.blocking.runs_apart() {
-            self.run_apart(path, admitted, true);
+            self.run_in_task(path, admitted, true);
             return None;
         }
-        if admitted.call.has_handles || !self.has_seen_link(&admitted.call) {
-            self.run_apart(path, admitted, false);
+        let may_wait = admitted.call.has_handles || !self.has_seen_link(&admitted.call);
+        if may_wait || admitted.component.blocking.takes_long() {
+            self.run_in_task(path, admitted, false);
             return None;
         }
         let granted = match self.granted(&admitted.component, &admitted.call) {
@@ -158,7 +159,9 @@ impl Server {
         *runner.runs.lock() = Some(component.clone());
         let progress = component.begin(request, now);
         *runner.runs.lock() = None;
-        component.blocking.kept_runner(&component.id, now.elapsed());
+        if !matches!(progress, Progress::Waiting(_)) {
+            component.blocking.kept_runner(&component.id, now.elapsed());
+        }
         match progress {
             // A result that is there at once has no handles.
             Progress::Done(result) => match result.and_then(Body::plain) {
@@ -178,7 +181,7 @@ impl Server {
     }
 
     /// Runs all of a call in a task of its own.
-    fn run_apart(self: &Arc<Self>, path: &Arc<ReplyPath>, admitted: Admitted, may_block: bool) {
+    fn run_in_task(self: &Arc<Self>, path: &Arc<ReplyPath>, admitted: Admitted, is_apart: bool) {
         let Admitted {
             component,
             slot,
@@ -195,7 +198,7 @@ impl Server {
             let run = server.run_call(&component, call, (granted, context), (&from, None));
             run.await
         };
-        let work = if may_block {
+        let work = if is_apart {
             blocking::apart(work).boxed()
         } else {
             work.boxed()

@@ -100,7 +100,7 @@ impl Server {
         let (server, id, deadline) = (self.clone(), call.id, context.deadline);
         let ending = Ending::of(&call, (slot, chain), deadline);
         let from = path.caller.clone();
-        let may_block = component.blocking.runs_apart();
+        let runs_apart = component.blocking.runs_apart();
         let work = async move {
             server.wait_for_link(&call, deadline).await?;
             let granted = server.granted(&component, &call)?;
@@ -112,7 +112,7 @@ impl Server {
                 let by = (&from, Some(session));
                 server.run_call(&component, call, granted, by).await
             };
-            if may_block {
+            if runs_apart {
                 blocking::apart(run).await
             } else {
                 run.await

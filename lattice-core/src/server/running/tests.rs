@@ -85,11 +85,14 @@ fn serve(ready_at: usize, blocks: Duration) -> (RunningComponent, Arc<Counts>) {
         blocks,
         counts: counts.clone(),
     };
+    (component(Arc::new(slow)), counts)
+}
+
+fn component(service: Arc<dyn Service>) -> RunningComponent {
     let id = ComponentId::new("slow").expect("an id");
     let limits = ServeLimits::default().concurrent(NonZeroUsize::MIN);
     let shared = (&Budget::new(1_000), &Auth::trusting());
-    let component = RunningComponent::new(id, Arc::new(slow), limits, None, shared);
-    (component, counts)
+    RunningComponent::new(id, service, limits, None, shared)
 }
 
 fn request() -> Request {
@@ -203,4 +206,36 @@ async fn a_call_that_is_given_up_before_its_link_is_accepted_is_counted_over_it(
     drop(call);
     assert_eq!((calls.counts(), component.meter.counts()), ((1, 0), (1, 0)));
     assert_eq!(counts(&seen).0, 0, "it did not run");
+}
+
+/// Blocks when it is called, before there is a future.
+struct Abrupt;
+
+impl Service for Abrupt {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::default()
+    }
+
+    fn call(&self, _: Request) -> Answer {
+        std::thread::sleep(super::super::blocking::LOGGED);
+        Answer::Ready(Ok(Bytes::new()))
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_blocks_once_its_link_is_accepted_runs_apart() {
+    let component = component(Arc::new(Abrupt));
+    let link = Link::new("front", "test:calls/api@0.1.0", "slow").expect("a link");
+    let link = Arc::new(link);
+    let request = Request {
+        link: Some(link.clone()),
+        ..request()
+    };
+    let accept = async {
+        let offered = component.links.offer(component.service(), link, SECOND);
+        component.links.settle(offered.await)
+    };
+    let (result, _) = tokio::join!(component.run(request, Instant::now()), accept);
+    assert!(result.is_ok());
+    assert!(component.blocking.runs_apart());
 }

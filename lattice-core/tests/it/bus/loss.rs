@@ -2,7 +2,7 @@
 
 use super::{
     error_of, goes_round,
-    nats::{NatsConfig, NatsServer},
+    nats::{NatsConfig, NatsServer, free_address},
     subjects, until_state, within,
 };
 use futures_util::StreamExt;
@@ -79,14 +79,10 @@ async fn the_connection_moves_to_another_server() {
 /// something else.
 #[tokio::test]
 async fn the_given_servers_are_used_when_the_advertised_ones_are_out_of_reach() {
-    let reserve = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
     // It accepts connections and says nothing.
-    let silent = reserve();
-    let reserved = [reserve(), reserve()];
-    let routes = reserved.each_ref().map(address);
-    drop(reserved);
-    let advertised = address(&silent);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let advertised = silent.local_addr().expect("bound");
+    let routes = [free_address(), free_address()];
     let server = |at: usize| {
         let (listen, other) = (&routes[at], &routes[1 - at]);
         NatsConfig::default().text(&format!(

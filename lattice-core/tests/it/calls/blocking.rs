@@ -6,16 +6,19 @@ use bytes::Bytes;
 use lattice_core::{
     call::{CallError, Context},
     serve::{Answer, Request, Service},
+    sync::Mutex,
     types::ComponentTypes,
 };
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{task, time::Instant};
 
 /// Blocks its thread with a sleep, before its first await or after it.
 struct Blocks {
@@ -33,12 +36,12 @@ impl Service for Blocks {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let (time, args) = (self.time, request.args);
         if !self.is_late {
-            std::thread::sleep(time);
+            thread::sleep(time);
             return Answer::Ready(Ok(args));
         }
         Answer::Later(Box::pin(async move {
             tokio::task::yield_now().await;
-            std::thread::sleep(time);
+            thread::sleep(time);
             Ok(args)
         }))
     }
@@ -160,6 +163,120 @@ async fn a_component_that_is_known_to_block_takes_no_thread_from_others() {
     for call in calls {
         assert_eq!(call.await.expect("joined"), Ok(text("slow")));
     }
+}
+
+/// Takes some time without awaiting anything, and notes who has called, and in which task.
+struct Notes {
+    time: Duration,
+    calls: Arc<Mutex<Vec<(Bytes, task::Id)>>>,
+}
+
+impl Service for Notes {
+    fn types(&self) -> Arc<ComponentTypes> {
+        Arc::new(types(&[("echo", ECHO)]))
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        self.calls.lock().push((request.args.clone(), task::id()));
+        thread::sleep(self.time);
+        Answer::Ready(Ok(request.args))
+    }
+}
+
+/// On the runner, they would use one thread of many.
+#[tokio::test]
+async fn calls_whose_code_takes_long_begin_in_tasks_of_their_own() {
+    let two = two().await;
+    let (time, calls) = (Duration::from_millis(1), Arc::default());
+    let notes = Notes { time, calls };
+    let noted = notes.calls.clone();
+    let _notes = serve_as(&two.b, "notes", notes).await;
+    link(&two.lattice, "noted", "notes").await;
+    let caller = two.a.caller("noted").expect("valid");
+    for _ in 0..100 {
+        let result = call(&caller, &echo(), text("a"), Context::default()).await;
+        assert_eq!(result, Ok(text("a")));
+    }
+    let noted = noted.lock();
+    let tasks: HashSet<_> = noted.iter().map(|(_, task)| *task).collect();
+    assert!(noted.len() == 100 && tasks.len() > 90, "{noted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_of_two_hosts_begin_on_two_runners() {
+    let two = two().await;
+    let other = host(&two.lattice, "c").await;
+    let (time, calls) = (Duration::ZERO, Arc::default());
+    let notes = Notes { time, calls };
+    let noted = notes.calls.clone();
+    let _notes = serve_as(&two.b, "notes", notes).await;
+    link(&two.lattice, "noted", "notes").await;
+    let callers = [(&two.a, "a"), (&other, "c")];
+    let callers = callers.map(|(node, name)| (node.caller("noted").expect("valid"), name));
+    for _ in 0..50 {
+        for (caller, name) in &callers {
+            let result = call(caller, &echo(), text(name), Context::default()).await;
+            assert_eq!(result, Ok(text(name)));
+        }
+    }
+    let noted = noted.lock();
+    let tasks_of = |name| -> HashSet<task::Id> {
+        let calls = noted.iter().filter(|(caller, _)| *caller == text(name));
+        calls.map(|(_, task)| *task).collect()
+    };
+    assert_eq!(noted.len(), 100);
+    assert!(tasks_of("a").is_disjoint(&tasks_of("c")), "{noted:?}");
+}
+
+/// Returns its first result at once, so that its link is known, and then blocks.
+struct BlocksLater(Blocks);
+
+impl Service for BlocksLater {
+    fn types(&self) -> Arc<ComponentTypes> {
+        self.0.types()
+    }
+
+    fn call(&self, request: Request) -> Answer {
+        if self.0.calls.load(Ordering::SeqCst) > 0 {
+            return self.0.call(request);
+        }
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        Answer::Ready(Ok(request.args))
+    }
+}
+
+/// Nothing watches over a host that has had nothing to do, until a call wakes what does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_blocks_an_idle_host_delays_no_other_call() {
+    let two = two().await;
+    let blocks = BlocksLater(Blocks {
+        time: Duration::from_millis(1_500),
+        is_late: false,
+        calls: Arc::default(),
+    });
+    let calls = blocks.0.calls.clone();
+    let _blocks = serve_as(&two.b, "blocks", blocks).await;
+    link(&two.lattice, "blocked", "blocks").await;
+    let blocked = two.a.caller("blocked").expect("valid");
+    let context = || Context::new(Duration::from_secs(20));
+    let known = call(&blocked, &echo(), text("at once"), context()).await;
+    known.expect("a result");
+    two.say().await.expect("a result");
+    // The watch ends some looks after the last call.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let slow = tokio::spawn(async move { call(&blocked, &echo(), text("slow"), context()).await });
+    // Not a task, so that nothing else wakes the threads of the runtime.
+    while calls.load(Ordering::SeqCst) < 2 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while start.elapsed() < Duration::from_millis(700) {
+        let before = Instant::now();
+        two.say().await.expect("a neighbour is served");
+        times.push(before.elapsed());
+    }
+    assert_none_waited(&times, Duration::from_millis(1_500));
+    assert_eq!(slow.await.expect("joined"), Ok(text("slow")));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! One lattice over a hub and an edge with its own JetStream behind a leaf node.
 
 use super::{
-    nats::{NatsConfig, NatsServer},
+    nats::{NatsConfig, NatsServer, free_address},
     proxy::{Flow, Proxy},
     *,
 };
@@ -9,7 +9,6 @@ use lattice_core::{
     call::{Context, FunctionRef},
     name::{FunctionName, InterfaceName, LinkName},
 };
-use std::net::TcpListener;
 
 /// The configuration of the hub's server, as `docs/leaf-nodes.md` shows it.
 const HUB: &str = r#"server_name: hub
@@ -64,9 +63,7 @@ struct Networks {
 
 impl Networks {
     async fn start() -> Self {
-        let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let leaves = reserved.local_addr().expect("bound").to_string();
-        drop(reserved);
+        let leaves = free_address();
         // A hub sends its own address to its leaf nodes, which would then bypass the proxy.
         let only = format!("{leaves}\", no_advertise: true");
         let hub = HUB.replace("0.0.0.0:7422\"", &only);

@@ -4,7 +4,7 @@ use super::{
     key,
     nats::{lattice, raw_client},
     next, put,
-    server::{NatsConfig, NatsServer},
+    server::{NatsConfig, NatsServer, free_address},
     snapshot, soon, value,
 };
 use crate::{
@@ -20,7 +20,6 @@ use lattice_core::{
 };
 use lattice_sim::conformance;
 use std::{
-    net::TcpListener,
     num::NonZeroUsize,
     sync::{
         Arc,
@@ -39,11 +38,7 @@ async fn cluster() -> Vec<NatsServer> {
 
 /// Returns so many addresses on which nothing listens.
 fn free_addresses(count: usize) -> Vec<String> {
-    let reserved: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-        .collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
-    reserved.iter().map(address).collect()
+    (0..count).map(|_| free_address()).collect()
 }
 
 /// Starts a cluster `c` whose servers have further lines in their configuration.

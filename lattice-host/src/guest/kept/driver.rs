@@ -41,8 +41,8 @@ use tokio_util::task::AbortOnDropHandle;
 const DESTRUCTOR: Duration = Duration::from_secs(5);
 /// How often a warm instance is looked at in the time after which it ends if nothing uses it.
 const LOOKS: u32 = 4;
-/// Most calls that begin with one poll, so that a caller that polls the driver serves only so many
-/// others.
+/// Most calls that begin with one poll, and drops where they run in turn with calls, so that a
+/// caller that polls the driver serves only so many others.
 const AT_ONCE: u32 = 32;
 
 /// A kept instance and its driver.
@@ -168,8 +168,8 @@ impl Driver {
         .await
     }
 
-    /// Counts a call that has begun, and waits for the next poll if as many have begun with this
-    /// one as may.
+    /// Counts a call or a drop that has begun, and waits for the next poll if as many have begun
+    /// with this one as may.
     pub(super) async fn has_begun(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
         poll_fn(|cx| {

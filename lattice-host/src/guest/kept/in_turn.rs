@@ -7,15 +7,12 @@ use super::{
     KeptCall,
     driver::Driver,
     home::{Job, Reply},
-    prepared::{Prepared, prepare},
+    prepared::{Prepared, answer, finish, prepare},
 };
 use crate::{
-    guest::{
-        active_calls::ActiveCalls, code::ByFunction, failure, instance::Instance, state::Guest,
-    },
-    transcode::{BoundExport, take_out},
+    guest::{active_calls::ActiveCalls, code::ByFunction, instance::Instance, state::Guest},
+    transcode::BoundExport,
 };
-use lattice_core::stream::Body;
 use std::collections::hash_map::Entry;
 use tokio::sync::mpsc;
 use wasmtime::AsContextMut as _;
@@ -30,11 +27,7 @@ impl Driver {
         let mut functions = ByFunction::default();
         loop {
             let done = match inbox.recv().await {
-                Some(Job::Call(call)) => {
-                    let done = self.serve_one(instance, &mut functions, *call).await;
-                    self.has_begun().await;
-                    done
-                }
+                Some(Job::Call(call)) => self.serve_one(instance, &mut functions, *call).await,
                 Some(Job::Drop(id)) => match self.dropped(instance, id).await {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(wasmtime::Error::msg("a resource is lent to no call")),
@@ -46,6 +39,7 @@ impl Driver {
             if let Err(error) = done {
                 return error;
             }
+            self.has_begun().await;
         }
     }
 
@@ -88,27 +82,7 @@ impl Driver {
         let usage = instance.usage.clone();
         let result = usage.run(bound.pass(&mut instance.store, arguments, handles));
         let result = self.attended(result).await;
-        if let Some(lent) = lent {
-            instance.store.data_mut().handles()?.take_back(lent);
-        }
-        let body = result.and_then(|result| {
-            let handles = take_out(instance.store.as_context_mut(), result.handles)?;
-            Ok(Body {
-                bytes: result.wire,
-                handles,
-            })
-        });
-        // The caller may be gone. The handles in the result are dropped then.
-        match body {
-            Ok(body) => {
-                let _ = reply.send(Ok(body));
-                Ok(())
-            }
-            Err(error) => {
-                let failed = failure::call_error(&error, instance.store.data());
-                let _ = reply.send(Err(failed));
-                Err(error)
-            }
-        }
+        let body = finish(instance.store.as_context_mut(), lent, result);
+        answer(reply, body, instance.store.data())
     }
 }

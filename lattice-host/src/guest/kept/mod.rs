@@ -1,9 +1,9 @@
 //! Instances that stay for what they have given away: resources that others hold, and streams and
 //! futures whose ends are in them.
 //!
-//! All calls of a component that passes handles run in such instances, many in one: overlapping if
-//! it has async functions, streams or futures, or else one after the other. Each instance is driven
-//! by a task. A call goes to
+//! All calls of a component that passes handles run in such instances, many in one. They overlap,
+//! or run one after the other, as the component's [`CallMode`](crate::engine::CallMode) says. Each
+//! instance is driven by a task. A call goes to
 //!
 //! 1. the instance in which the resources live that it uses of the component's own; else
 //! 2. the one that has given something to the instance that calls, so that what belongs together is

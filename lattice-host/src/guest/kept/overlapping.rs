@@ -7,13 +7,12 @@ use super::{
     KeptCall,
     driver::Driver,
     home::{Job, Reply},
-    prepared::{Prepared, prepare},
+    prepared::{Prepared, answer, finish, prepare},
 };
 use crate::{
-    guest::{HostedActor, code::ByFunction, failure, instance::Instance, state::Guest},
-    transcode::{BoundExport, FunctionPlan, take_out},
+    guest::{HostedActor, code::ByFunction, instance::Instance, state::Guest},
+    transcode::{BoundExport, FunctionPlan},
 };
-use lattice_core::stream::Body;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 use wasmtime::{
@@ -169,31 +168,10 @@ impl AccessorTask<Guest> for Serve {
         accessor.with(|mut store| store.data_mut().begin(task, id, context));
         let result = running.await;
         let body = accessor.with(|mut store| {
-            let guest = store.data_mut();
-            guest.finish(task);
-            if let Some(lent) = lent {
-                guest.handles()?.take_back(lent);
-            }
-            let result = result?;
-            let handles = take_out(store.as_context_mut(), result.handles)?;
-            Ok::<_, wasmtime::Error>(Body {
-                bytes: result.wire,
-                handles,
-            })
+            store.data_mut().finish(task);
+            finish(store.as_context_mut(), lent, result)
         });
         ended.notify_one();
-        // The caller may be gone. The handles in the result are dropped then.
-        match body {
-            Ok(body) => {
-                let _ = reply.send(Ok(body));
-                Ok(())
-            }
-            Err(error) => {
-                let failed =
-                    accessor.with(|mut store| failure::call_error(&error, store.data_mut()));
-                let _ = reply.send(Err(failed));
-                Err(error)
-            }
-        }
+        accessor.with(|mut store| answer(reply, body, store.data_mut()))
     }
 }

@@ -1,10 +1,15 @@
-//! Puts what a call passes into the store of the instance that serves it.
+//! Puts what a call passes into the store of the instance that serves it, and takes what it returns
+//! out of it.
 
+use super::home::Reply;
 use crate::{
-    guest::{handles::LentToCall, state::Guest},
-    transcode::{FunctionPlan, Places, RawHandle},
+    guest::{failure, handles::LentToCall, state::Guest},
+    transcode::{FunctionPlan, Lifted, Places, RawHandle, take_out},
 };
-use lattice_core::{call::CallError, stream::Handles};
+use lattice_core::{
+    call::CallError,
+    stream::{Body, Handles},
+};
 use wasmtime::{AsContextMut as _, StoreContextMut};
 
 /// The handles of a call, in the store.
@@ -34,4 +39,37 @@ pub(super) fn prepare(
     let handles = plan.put_in(store.as_context_mut(), (handles, places))?;
     let lent = Some(store.data_mut().handles()?.take_lent());
     Ok(Ok(Prepared { handles, lent }))
+}
+
+/// Takes back what was lent to a call that has ended, and its result out of the store.
+pub(super) fn finish(
+    mut store: StoreContextMut<'_, Guest>,
+    lent: Option<LentToCall>,
+    result: wasmtime::Result<Lifted>,
+) -> wasmtime::Result<Body> {
+    if let Some(lent) = lent {
+        store.data_mut().handles()?.take_back(lent);
+    }
+    let Lifted { wire, handles } = result?;
+    Ok(Body {
+        bytes: wire,
+        handles: take_out(store.as_context_mut(), handles)?,
+    })
+}
+
+/// Replies to a call. The caller may be gone; the handles in the result are dropped then.
+///
+/// # Errors
+/// Fails with the error of the call, after which the instance can no longer be used.
+pub(super) fn answer(
+    reply: Reply,
+    body: wasmtime::Result<Body>,
+    guest: &Guest,
+) -> wasmtime::Result<()> {
+    let (result, end) = match body {
+        Ok(body) => (Ok(body), Ok(())),
+        Err(error) => (Err(failure::call_error(&error, guest)), Err(error)),
+    };
+    let _ = reply.send(result);
+    end
 }

@@ -1,9 +1,8 @@
 //! `lattice call`.
 
 use super::{PATIENCE, Process, Scene, bare, greeter, text};
-use crate::nats::NatsConfig;
+use crate::nats::{NatsConfig, free_address};
 use std::{
-    net::TcpListener,
     process::{Output, Stdio},
     time::Instant,
 };
@@ -101,9 +100,7 @@ async fn results_and_errors_of_a_call_are_printed_and_set_the_exit_code() {
 /// first.
 #[tokio::test]
 async fn a_call_with_a_snapshot_works_while_the_server_of_the_store_is_dead() {
-    let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let leaves = reserved.local_addr().expect("bound").to_string();
-    drop(reserved);
+    let leaves = free_address();
     let hub = format!(
         "server_name: hub\njetstream {{ store_dir: \"$DIR/js\", domain: hub }}\nleafnodes {{ listen: \"{leaves}\" }}"
     );

@@ -12,6 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+fn free_port() -> String {
+    let port = lattice_test_servers::free_port();
+    port.expect("a port").to_string()
+}
+
 fn of_the_project(file: &str) -> String {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(file);
     fs::read_to_string(file).expect("a file of the project")
@@ -91,12 +96,6 @@ fn until(
     }
 }
 
-/// Returns a port on which nothing listens.
-fn free_port() -> u16 {
-    let reserved = TcpListener::bind("127.0.0.1:0").expect("a port");
-    reserved.local_addr().expect("bound").port()
-}
-
 fn server() -> PathBuf {
     std::env::var_os("NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
@@ -130,7 +129,7 @@ fn the_session_of_the_readme_works_when_it_is_pasted_as_one_block() {
         symlink(server(), path("bin/nats-server")).expect("linked");
     }
 
-    let (port, http) = (free_port().to_string(), free_port().to_string());
+    let (port, http) = (free_port(), free_port());
     let session = block("sh");
     for part in [
         "nats-server -js &",
@@ -228,7 +227,7 @@ fn the_session_of_the_shortener_works_when_it_is_pasted_as_one_block() {
     let session = block_of(&readme, "## Without servers", "sh");
     let data = path("data").display().to_string();
     let session = session.replace("shortener-data", &data);
-    let session = session.replace("8080", &free_port().to_string());
+    let session = session.replace("8080", &free_port());
     let lines = session.lines();
     let lines = lines.filter(|line| !line.starts_with("cargo ") && !line.starts_with("make "));
     let session = lines.collect::<Vec<_>>().join("\n");
@@ -251,7 +250,7 @@ fn the_session_of_the_shortener_works_when_it_is_pasted_as_one_block() {
 fn a_host_and_an_app_wait_for_a_server_that_starts_after_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    let port = free_port().to_string();
+    let port = free_port();
     fs::write(path("app.toml"), "name = \"shop\"\nexternal = [\"web\"]\n").expect("written");
     let nats = format!("nats://127.0.0.1:{port}");
     let command = |args: &[&str]| {
