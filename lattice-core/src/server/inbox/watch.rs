@@ -1,8 +1,8 @@
 //! Watches over the runners of the inbox: a component that blocks one delays no other call.
 //!
-//! The watch is a thread of its own. A task would wait for a thread of the runtime, and the one that
-//! is blocked may be the one that would wake the others: it waits for timers and sockets, or it has
-//! the task in its own slot, from which no other thread takes it.
+//! The watch is a thread of its own. A task would wait for a thread of the runtime, and the one
+//! that is blocked may be the one that would wake the others: it waits for timers and sockets, or
+//! it has the task in its own slot, from which no other thread takes it.
 
 use super::{
     super::{blocking::LOGGED, component::RunningComponent},
